@@ -1,0 +1,44 @@
+# The one front door. `make help` lists what is behind it.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV   := .venv
+PYTHON ?= python3
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+
+# --- the Python environment: everything pinned by hash, uv only to be quick -------------------------------
+$(READY): operator/requirements.lock tests/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=...)" >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip --quiet --disable-pip-version-check install 'uv>=0.9'
+	@$(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes tests/requirements.lock
+	@$(PY) -m pip --quiet --disable-pip-version-check install 'uv>=0.9'
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## Create .venv with the locked dependencies
+
+.PHONY: lock
+lock: ## Write the lock files anew from pyproject.toml
+	@test -x $(VENV)/bin/uv || { $(PYTHON) -m venv $(VENV) && $(PY) -m pip -q install uv; }
+	$(VENV)/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-header pyproject.toml -o operator/requirements.lock
+	$(VENV)/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-header --extra dev -c operator/requirements.lock pyproject.toml -o tests/requirements.lock
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy --strict, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: $(READY) ## Format the Python sources
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
