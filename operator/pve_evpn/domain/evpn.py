@@ -1,7 +1,7 @@
 """What the nodes say about EVPN: the records every observer fills and every verdict reads.
 
-It is: frozen data in the words of the field (peer, VNI, VTEP, route target, MAC mobility). It is not: a parser,
-a verdict, or a memory - one `NodeObservation` is one look at one node at one moment.
+It is: frozen data in the words of the field (peer, VNI, VTEP, route target, MAC mobility). It is not: a
+parser, a verdict, or a memory - one `NodeObservation` is one look at one node at one moment.
 
 Two kinds of nothing are kept apart in every part of an observation:
 
@@ -65,7 +65,7 @@ class VniRow:
     arp_nd: int | None = None
     """L2: ARP/ND entries. L3: next hops."""
     remote_vteps: tuple[str, ...] | None = None
-    """The flood list, sorted. ``None`` for an L3 VNI (it floods nothing) and where the source gives only a count."""
+    """The flood list, sorted. ``None`` for an L3 VNI (it floods nothing) and where only a count is given."""
     remote_vtep_count: int | None = None
     tenant_vrf: str | None = None
 
@@ -100,7 +100,7 @@ class MacRow:
     remote_sequence: int = 0
     detection_count: int = 0
     duplicate: bool = False
-    """Set by the nodes the MAC flaps between (5 moves in 180 s by default), never by onlookers (RFC 7432, 15.1)."""
+    """Set by the nodes the MAC flaps between (5 moves in 180 s), never by onlookers: RFC 7432, 15.1."""
 
     @property
     def zombie(self) -> bool:
@@ -131,13 +131,13 @@ class EvpnRoute:
     """FRR's key, for instance ``[2]:[0]:[48]:[bc:24:11:11:11:11]``."""
     rd: str
     vni: int | None = None
-    """L2 VNI of types 2 and 3, L3 VNI of type 5; from the route target, or stated by ``route detail``. ``None``
-    where the route targets do not tell which it is."""
+    """L2 VNI of types 2 and 3, L3 VNI of type 5; from the route target, or stated by ``route detail``.
+    ``None`` where the route targets do not tell which it is."""
     l3_vni: int | None = None
     """The tenant's L3 VNI where the route carries it too (MAC/IP of a routed VNet) or is it (type 5)."""
     mac: str | None = None
     ip: str | None = None
-    """Type 2: the host (``None`` for a MAC-only route). Type 3: the originator. Type 5: the network, without length."""
+    """Type 2: the host (``None``: a MAC-only route). Type 3: the originator. Type 5: the network's address."""
     prefix_length: int | None = None
     """Type 5 only: length of the prefix `ip`."""
     next_hop: str | None = None
@@ -231,7 +231,7 @@ class IpVrfRoute:
 
 @dataclass(frozen=True, slots=True)
 class ZoneState:
-    """One zone on one node as Proxmox shows it. ``available`` means: generated and up. It says nothing of BGP."""
+    """One zone on one node as Proxmox shows it. ``available``: generated and up. It says nothing of BGP."""
 
     zone: str
     status: str
@@ -271,8 +271,8 @@ class NodeObservation:
     router_id: str | None = None
     asn: int | None = None
     bgp_running: bool | None = None
-    """``False``: the source saw that bgpd is not running or has no EVPN. zebra then forgets every MAC and VNI,
-    so `vnis`, `macs` and `neighbours` are ``None``: their emptiness says nothing of guests."""
+    """``False``: the source saw that bgpd is not running or has no EVPN. zebra then forgets every MAC and
+    VNI, so `vnis`, `macs` and `neighbours` are ``None``: their emptiness says nothing of guests."""
     peers: tuple[PeerState, ...] | None = None
     vnis: tuple[VniRow, ...] | None = None
     bgp_vnis: tuple[BgpVniRow, ...] | None = None
@@ -307,8 +307,8 @@ class ObservationFailure:
     node: str
     at: datetime
     reason: str
-    """CamelCase word: ``Unreachable``, ``Timeout``, ``HostKeyMismatch``, ``AuthenticationFailed``, ``Refused``,
-    ``NotConfigured``, ``Unsupported``, ``Unreadable``."""
+    """CamelCase word: ``Unreachable``, ``Timeout``, ``HostKeyMismatch``, ``AuthenticationFailed``,
+    ``Refused``, ``NotConfigured``, ``Unsupported``, ``Unreadable``."""
     message: str
     source: SourceName | None = None
 
