@@ -1,0 +1,142 @@
+"""The registry of kinds: names, scopes, models, and what ``kubectl get`` prints. Also the names of annotations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pve_evpn.api.base import ApiModel
+from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
+from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
+from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
+from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
+from pve_evpn.api.vnet import VNetSpec, VNetStatus
+from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
+
+GROUP = "pve-evpn.dev"
+VERSION = "v1alpha1"
+CATEGORY = "pve-evpn"
+
+FINALIZER = f"{GROUP}/cleanup"
+ANNOTATION_PAUSED = f"{GROUP}/paused"
+ANNOTATION_RECONCILE = f"{GROUP}/reconcile-requested-at"
+ANNOTATION_FORCE_ORPHAN = f"{GROUP}/force-orphan"
+ANNOTATION_APPROVED_PLAN = f"{GROUP}/approved-plan"
+# Written ahead of the first write to Proxmox, so that a crash or a restored backup cannot make us forget.
+ANNOTATION_ORIGIN = f"{GROUP}/origin"
+ANNOTATION_VNI = f"{GROUP}/allocated-vni"
+ANNOTATION_PREVIOUS_BRIDGE = f"{GROUP}/previous-bridge"
+ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of ``kubectl get``; priority 1 shows with ``-o wide`` only."""
+
+    name: str
+    path: str
+    type: str = "string"
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of this API."""
+
+    name: str
+    plural: str
+    short_names: tuple[str, ...]
+    scope: Literal["Cluster", "Namespaced"]
+    spec_model: type[ApiModel]
+    status_model: type[ApiModel]
+    description: str
+    columns: tuple[Column, ...] = field(default=())
+
+    @property
+    def singular(self) -> str:
+        return self.name.lower()
+
+
+_READY = (
+    Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+    Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
+)
+_LAST = (
+    Column("Age", ".metadata.creationTimestamp", "date"),
+    Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+)
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "ProxmoxCluster", "proxmoxclusters", ("pvec",), "Cluster", ProxmoxClusterSpec, ProxmoxClusterStatus,
+            "A Proxmox VE cluster whose EVPN networks are managed.",
+            (
+                Column("Version", ".status.version"),
+                Column("Nodes", ".status.nodesOnline"),
+                *_READY,
+                Column("Last apply", ".status.lastTransaction.outcome"),
+                *_LAST,
+            ),
+        ),
+        Kind(
+            "EvpnController", "evpncontrollers", ("evpnc",), "Cluster", EvpnControllerSpec, EvpnControllerStatus,
+            "The BGP instance that carries EVPN between the nodes of a Proxmox cluster.",
+            (
+                Column("ID", ".status.id"),
+                Column("ASN", ".spec.asn", "integer"),
+                Column("Sessions", ".status.sessionsSummary"),
+                *_READY,
+                *_LAST,
+            ),
+        ),
+        Kind(
+            "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
+            "A VRF with its L3 VNI, in which VNets live.",
+            (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST),
+        ),
+        Kind(
+            "VNet", "vnets", ("vnet",), "Namespaced", VNetSpec, VNetStatus,
+            "A layer-2 network (VNI) of a zone, with its subnets.",
+            (
+                Column("ID", ".status.id"),
+                Column("Zone", ".status.zone"),
+                Column("VNI", ".status.vni", "integer"),
+                *_READY,
+                Column("Type2", ".status.routes.type2", "integer"),
+                Column("Type3", ".status.routes.type3", "integer"),
+                *_LAST,
+            ),
+        ),
+        Kind(
+            "NicAttachment", "nicattachments", ("nic",), "Namespaced", NicAttachmentSpec, NicAttachmentStatus,
+            "One NIC of a VM or container on a VNet.",
+            (
+                Column("Guest", ".status.vmid", "integer"),
+                Column("Node", ".status.node"),
+                Column("VNet", ".status.vnet"),
+                Column("MAC", ".status.macAddress"),
+                *_READY,
+                Column("EVPN", ".status.evpn.verdict"),
+                Column("Since", ".status.evpn.since", "date"),
+                Column("Device", ".status.device", priority=1),
+                Column("Seen by", ".status.evpn.seenBy", "integer", priority=1),
+                *_LAST,
+            ),
+        ),
+        Kind(
+            "EvpnNode", "evpnnodes", ("evpnn",), "Cluster", EvpnNodeSpec, EvpnNodeStatus,
+            "What one Proxmox node says of BGP and its VNIs. Written by the operator.",
+            (
+                Column("Node", ".spec.node"),
+                Column("FRR", ".status.frrVersion"),
+                Column("Router ID", ".status.routerId"),
+                Column("Sessions", ".status.sessions"),
+                *_READY,
+                Column("Source", ".status.source"),
+                *_LAST,
+            ),
+        ),
+    )
+}  # fmt: skip

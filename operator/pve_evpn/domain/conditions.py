@@ -1,0 +1,95 @@
+"""Conditions: how they are merged with those of the last report, and how ``Ready`` follows from the others.
+
+The rules are the ecosystem's (Kubernetes API conventions, kstatus): ``lastTransitionTime`` moves only when the status
+does, ``Reconciling`` and ``Stalled`` exist only while true, and ``Ready`` names the root cause itself instead of
+pointing at another condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.domain.decisions import Finding
+
+#: Kubernetes allows 32 KiB; a person reads one line.
+MESSAGE_LIMIT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition without its times: ``status`` is True, False, or None for Unknown."""
+
+    type: ConditionType
+    status: bool | None
+    reason: Reason
+    message: str = ""
+
+    @property
+    def word(self) -> str:
+        return {True: "True", False: "False", None: "Unknown"}[self.status]
+
+
+def from_finding(type_: ConditionType, finding: Finding, status: bool | None = False) -> Verdict:
+    """A condition that is not true because of ``finding``."""
+    return Verdict(type_, status, finding.reason, finding.message)
+
+
+def ready(verdicts: Iterable[Verdict], decisive: Iterable[ConditionType], ready_message: str = "") -> Verdict:
+    """``Ready`` from the decisive conditions, in their order of importance.
+
+    The first that is False decides; else the first that is Unknown, except for ``Operational``: what no source can
+    see does not make a network unusable.
+    """
+    by_type = {verdict.type: verdict for verdict in verdicts}
+    known = [by_type[type_] for type_ in decisive if type_ in by_type]
+    for verdict in known:
+        if verdict.status is False:
+            return Verdict(ConditionType.READY, False, verdict.reason, verdict.message)
+    for verdict in known:
+        if verdict.status is None and verdict.type is not ConditionType.OPERATIONAL:
+            return Verdict(ConditionType.READY, None, verdict.reason, verdict.message)
+    return Verdict(ConditionType.READY, True, Reason.READY, ready_message)
+
+
+def progress(ready_: Verdict, *, heals: bool, message: str = "") -> list[Verdict]:
+    """kstatus' pair: ``Stalled`` where only the user can help, ``Reconciling`` while we can; neither when ready."""
+    if ready_.status is True:
+        return []
+    type_ = ConditionType.RECONCILING if heals else ConditionType.STALLED
+    return [Verdict(type_, True, ready_.reason, message or ready_.message)]
+
+
+def merge(
+    previous: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict], generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """The list to write: the verdicts, with the times of what did not change, in a stable order."""
+    before = {str(condition.get("type")): condition for condition in previous}
+    merged = []
+    for verdict in verdicts:
+        old = before.get(verdict.type)
+        since = old["lastTransitionTime"] if old and old.get("status") == verdict.word else timestamp(now)
+        merged.append(
+            {
+                "type": str(verdict.type),
+                "status": verdict.word,
+                "reason": str(verdict.reason),
+                "message": clipped(verdict.message),
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+            }
+        )
+    return merged
+
+
+def clipped(message: str) -> str:
+    """The message within the limit."""
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 4] + " ..."
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in whole seconds, UTC, as Kubernetes writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,127 @@
+"""What becomes of objects that are being deleted in Kubernetes.
+
+The order of the questions matters: whether Proxmox has to be touched at all is asked before anything that could be
+missing (credentials, a reachable cluster, complete lists), so that an object which needs no work in Proxmox never
+hangs. A finalizer is released only when Proxmox no longer has the object in either copy, or policy leaves it there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.decisions import Decision, Delete, Finding, Step
+from pve_evpn.domain.ids import proxmox_id
+from pve_evpn.domain.observed import Observed
+from pve_evpn.domain.ownership import known_refs
+from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource
+from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
+
+_SDN_KINDS = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}
+_BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """Decisions for the objects being deleted, and the steps for those that can go now."""
+
+    decisions: Mapping[ObjectKey, Decision]
+    steps: tuple[Step, ...]
+
+
+def leaves_proxmox_alone(resource: Resource[Any]) -> bool:
+    """Whether the object can go without a word to Proxmox: never created, orphaned, observed only, or forced."""
+    spec = resource.spec
+    if resource.force_orphan or getattr(spec, "management_policy", "Full") == "ObserveOnly":
+        return True
+    if resource.origin is None and not known_refs(resource):
+        return True
+    policy = getattr(spec, "deletion_policy", None)
+    if policy is None:
+        policy = "Delete" if resource.origin is Origin.CREATED else "Orphan"
+    return bool(policy == "Orphan")
+
+
+def decide_deletion(
+    desired: Desired,
+    observed: Observed,
+    decisions: Mapping[ObjectKey, Decision],
+    journal: frozenset[SdnRef] = frozenset(),
+) -> Deletions:
+    """Decide for every controller, zone and VNet that is being deleted; children before parents."""
+    decided: dict[ObjectKey, Decision] = {}
+    steps: list[Step] = []
+    going: set[SdnRef] = set()
+    for kind in reversed(CREATION_ORDER):
+        for resource in desired:
+            if not resource.deleting or _SDN_KINDS.get(resource.key.kind) is not kind:
+                continue
+            decision, own_steps = _decide(resource, kind, desired, observed, going, journal)
+            decided[resource.key] = decision
+            steps += own_steps
+            going |= {step.ref for step in own_steps}
+    return Deletions(decided, tuple(steps))
+
+
+def _decide(
+    resource: Resource[Any],
+    kind: SdnKind,
+    desired: Desired,
+    observed: Observed,
+    going: set[SdnRef],
+    journal: frozenset[SdnRef],
+) -> tuple[Decision, list[Step]]:
+    ref = SdnRef(kind, proxmox_id(resource))
+    mine = {**{r: Origin.CREATED for r in journal if r == ref}, **known_refs(resource)}
+    origins = mine or ({ref: resource.origin} if resource.origin else {})
+    decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins)
+    if leaves_proxmox_alone(resource) and not (journal & {ref}):
+        return replace(decision, release=True), []
+    sdn = observed.sdn
+    refs = [r for r in origins if origins[r] is Origin.CREATED or r == ref]
+    left = [r for r in refs if r in sdn.edited or r in sdn.running]
+    if not left and sdn.complete:
+        return replace(decision, release=True, in_sync=True), []
+    if finding := _hindrance(resource, ref, desired, observed, going | set(refs)):
+        return replace(decision, blocked=finding), []
+    steps = [Delete(r, sdn.edited[r].type, sdn.edited[r].props, sdn.edited[r].parent) for r in left if r in sdn.edited]
+    return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
+
+
+def _hindrance(
+    resource: Resource[Any], ref: SdnRef, desired: Desired, observed: Observed, going: set[SdnRef]
+) -> Finding | None:
+    """Why the object cannot be taken out of Proxmox now, or None."""
+    if resource.paused or desired.paused:
+        message = f"paused: remove the annotation, or set deletionPolicy: Orphan to leave {ref} in Proxmox"
+        return Finding(Reason.DELETION_BLOCKED, message)
+    if not (desired.complete and observed.sdn.complete):
+        return Finding(Reason.PENDING, "waits until everything has been listed", heals=True)
+    children = [child for child in observed.sdn.children_of(ref) if child not in going]
+    if children:
+        return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", heals=True)
+    if ref.kind is SdnKind.VNET and (users := guests_on(observed, ref.id)):
+        return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(users)}", heals=True)
+    return None
+
+
+def guests_on(observed: Observed, bridge: str) -> list[str]:
+    """The NICs connected to ``bridge``, in words: ``VM 100 (web) net0 on pve4``."""
+    users = []
+    for guest in sorted((observed.guests or {}).values(), key=lambda g: g.vmid):
+        label = "VM" if guest.kind == "qemu" else "container"
+        for device, config in sorted((guest.nics or {}).items()):
+            match = _BRIDGE.search(config)
+            if match and match.group(1) == bridge:
+                name = f" ({guest.name})" if guest.name else ""
+                users.append(f"{label} {guest.vmid}{name} {device} on {guest.node}")
+    return users
+
+
+def _some(items: Any, most: int = 5) -> str:
+    listed = list(items)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest

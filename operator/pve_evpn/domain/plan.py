@@ -1,0 +1,501 @@
+"""The plan: everything wanted and everything there in, the steps of one transaction and a decision per object out.
+
+Pure: no clock, no network, no Kubernetes. Same input, same output, on every replica. It is computed from the WHOLE
+desired and observed state each time, so that nothing depends on which event came first.
+
+How an object is judged, first answer wins:
+
+====================================  ==========================================================
+its spec cannot be read               refused InvalidSpec
+what it refers to is not there        refused RefNotFound (heals when it appears)
+it may not be where it wants to be    refused RefNotFound: what one may not use is not there
+another object has its id or VNI      refused IdConflict / VniConflict (oldest wins)
+Proxmox has it, not from us           adopted, or refused ForeignObject, by adoptionPolicy
+what it refers to is not programmed   waiting
+otherwise                             create / update / nothing
+====================================  ==========================================================
+
+A refused object is left out with its reason and blocks nothing else. What it has in Proxmox already stays as it is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pve_evpn.api.base import ApiModel
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.vnet import VNetSpec
+from pve_evpn.api.zone import EvpnZoneSpec
+from pve_evpn.domain import render
+from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Plan, Step, Update
+from pve_evpn.domain.deletion import decide_deletion
+from pve_evpn.domain.ids import proxmox_id
+from pve_evpn.domain.observed import MULTIPLE_CONTROLLERS, Observed
+from pve_evpn.domain.ownership import Ownership, known_refs
+from pve_evpn.domain.render import Wanted
+from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource, oldest_first
+from pve_evpn.domain.sdn import (
+    CREATION_ORDER,
+    SERVER_FILLED,
+    PendingChange,
+    PendingState,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    compare,
+    pending_changes,
+    show,
+)
+from pve_evpn.domain.selectors import matches
+
+SpecT = TypeVar("SpecT", bound=ApiModel)
+
+
+def plan(desired: Desired, observed: Observed, *, journal: frozenset[SdnRef] = frozenset()) -> Plan:
+    """Decide everything for one cluster.
+
+    ``journal`` names the objects that an interrupted transaction of ours was creating: if they are there now, we
+    made them, even though no status says so yet.
+    """
+    return _Planner(desired, observed, journal).run()
+
+
+class _Planner:
+    """One run of :func:`plan`. Claims grow while objects are judged oldest first; nothing else is mutable."""
+
+    def __init__(self, desired: Desired, observed: Observed, journal: frozenset[SdnRef]) -> None:
+        self.desired = desired
+        self.observed = observed
+        self.sdn = observed.sdn
+        self.journal = journal
+        self.decisions: dict[ObjectKey, Decision] = {}
+        self.claimed: dict[SdnRef, ObjectKey] = {}
+        self.vnis = _VniTable(self.sdn.edited.values(), self.sdn.running.values())
+        self.deleting = tuple(oldest_first(r for r in desired if r.deleting))
+
+    # --- the run ------------------------------------------------------------------------------------------------
+
+    def run(self) -> Plan:
+        # What is being deleted keeps its name and its VNI until Proxmox no longer has it.
+        for resource in self.deleting:
+            for ref in known_refs(resource):
+                self.claimed.setdefault(ref, resource.key)
+        self._each(self.desired.controllers, self._controller)
+        self._each(self.desired.zones, self._zone)
+        self._each(self.desired.vnets, self._vnet)
+        deletions = decide_deletion(self.desired, self.observed, self.decisions, self.journal)
+        self.decisions.update(deletions.decisions)
+        steps = in_order([*self._changes(), *deletions.steps])
+        own, foreign = self._pending_after(steps)
+        return Plan(steps, self.decisions, own, foreign)
+
+    def _each(self, resources: Iterable[Resource[SpecT]], decide: Callable[[Resource[SpecT], SpecT], Decision]) -> None:
+        for resource in oldest_first(r for r in resources if not r.deleting):
+            if resource.spec is None:
+                message = resource.invalid or "the specification could not be read"
+                decision = Decision(resource.key, refused=Finding(Reason.INVALID_SPEC, message))
+            else:
+                decision = decide(resource, resource.spec)
+            self.decisions[resource.key] = decision
+
+    # --- one kind each ------------------------------------------------------------------------------------------
+
+    def _controller(self, resource: Resource[EvpnControllerSpec], spec: EvpnControllerSpec) -> Decision:
+        id_ = proxmox_id(resource)
+        if finding := self._controller_refusal(id_, spec):
+            return self._refuse(resource, id_, finding)
+        peers, finding = self._peers(spec)
+        if finding:
+            return self._refuse(resource, id_, finding)
+        return self._claim(resource, id_, (render.controller(id_, spec, peers),))
+
+    def _controller_refusal(self, id_: str, spec: EvpnControllerSpec) -> Finding | None:
+        if self.observed.version < MULTIPLE_CONTROLLERS:
+            if spec.nodes is not None:
+                return Finding(Reason.VERSION_UNSUPPORTED, "nodes: needs Proxmox VE 9.2 or newer on every node")
+            others = [
+                ref.id
+                for ref, obj in sorted(self.sdn.edited.items())
+                if ref.kind is SdnKind.CONTROLLER and obj.type == "evpn" and ref.id != id_
+            ]
+            claimed = [r.id for r in self.claimed if r.kind is SdnKind.CONTROLLER and r.id != id_]
+            if others or claimed:
+                name = (others or claimed)[0]
+                return Finding(
+                    Reason.CONTROLLER_CONFLICT,
+                    f"Proxmox VE {self.observed.version} allows one EVPN controller per cluster, and {name!r} is there",
+                )
+        fabric = spec.underlay.fabric
+        if fabric and self.sdn.fabrics is not None and fabric not in self.sdn.fabrics:
+            return Finding(
+                Reason.REF_NOT_FOUND,
+                f"underlay.fabric: Proxmox has no fabric {fabric!r} (it has: {_names(self.sdn.fabrics)})",
+                heals=True,
+            )
+        return self._unknown_nodes("nodes", spec.nodes)
+
+    def _peers(self, spec: EvpnControllerSpec) -> tuple[tuple[str, ...] | None, Finding | None]:
+        """The peer addresses of the underlay; None with a fabric, which brings its own."""
+        underlay = spec.underlay
+        if underlay.peers is not None:
+            return tuple(str(ipaddress.ip_address(peer)) for peer in underlay.peers), None
+        if underlay.cluster_nodes is None:
+            return None, None
+        cidr = underlay.cluster_nodes.cidr
+        members = [self.observed.nodes[name] for name in sorted(self.observed.nodes)]
+        if spec.nodes is not None:
+            members = [node for node in members if node.name in spec.nodes]
+        addresses = {node.name: node.address_in(cidr) for node in members}
+        if without := [name for name, address in addresses.items() if address is None]:
+            where = f" in {cidr}" if cidr else ""
+            return None, Finding(
+                Reason.REF_NOT_FOUND,
+                f"underlay.clusterNodes: no address{where} on {_names(without)}",
+                heals=True,
+            )
+        return tuple(str(address) for address in addresses.values()), None
+
+    def _zone(self, resource: Resource[EvpnZoneSpec], spec: EvpnZoneSpec) -> Decision:
+        id_ = proxmox_id(resource)
+        refs = [("controllerRef", spec.controller_ref.name)]
+        refs += [("secondaryControllerRefs", ref.name) for ref in spec.secondary_controller_refs or ()]
+        controllers = []
+        for where, name in refs:
+            controller = self._same_cluster(ObjectKey("EvpnController", "", name), self.desired.controllers)
+            if controller is None:
+                return self._refuse(resource, id_, _not_found(where, "EvpnController", name))
+            controllers.append(controller)
+        exits = spec.exit_nodes
+        for where, names in (("nodes", spec.nodes), ("exitNodes.nodes", exits.nodes if exits else None)):
+            if unknown := self._unknown_nodes(where, names):
+                return self._refuse(resource, id_, unknown)
+        ref = SdnRef(SdnKind.ZONE, id_)
+        vni, finding = self._vni(resource, ref, spec.vrf_vni, spec.vni_range, "vrfVni")
+        if finding or vni is None:
+            return self._refuse(resource, id_, finding)
+        ids = [self.decisions[c.key].id if c.key in self.decisions else proxmox_id(c) for c in controllers]
+        secondary = tuple(ids[1:]) if spec.secondary_controller_refs is not None else None
+        decision = self._claim(resource, id_, (render.zone(id_, spec, ids[0], secondary, vni),), vni)
+        return self._wait_for(decision, controllers)
+
+    def _vnet(self, resource: Resource[VNetSpec], spec: VNetSpec) -> Decision:
+        id_ = proxmox_id(resource)
+        zone = self._same_cluster(ObjectKey("EvpnZone", "", spec.zone_ref.name), self.desired.zones)
+        # A zone that does not admit this namespace looks to it like one that does not exist.
+        if zone is None or zone.spec is None or not self._admits(zone.spec, resource.key.namespace):
+            return self._refuse(resource, id_, _not_found("zoneRef", "EvpnZone", spec.zone_ref.name))
+        zone_id = self.decisions[zone.key].id if zone.key in self.decisions else proxmox_id(zone)
+        ref = SdnRef(SdnKind.VNET, id_)
+        vni, finding = self._vni(resource, ref, spec.vni, zone.spec.vni_range, "vni")
+        finding = finding or self._overlap(resource, spec, zone_id, id_)
+        if finding or vni is None:
+            return self._refuse(resource, id_, finding)
+        subnets = [render.subnet(subnet, zone_id, id_) for subnet in spec.subnets or ()]
+        decision = self._claim(resource, id_, (render.vnet(id_, spec, zone_id, vni), *subnets), vni)
+        return self._wait_for(decision, [zone])
+
+    # --- checks the kinds share ---------------------------------------------------------------------------------
+
+    def _same_cluster(self, key: ObjectKey, candidates: Iterable[Resource[SpecT]]) -> Resource[SpecT] | None:
+        return next((candidate for candidate in candidates if candidate.key == key), None)
+
+    def _admits(self, spec: EvpnZoneSpec, namespace: str) -> bool:
+        allowed = spec.allowed_namespaces
+        if allowed.from_ == "Selector":
+            return matches(allowed.selector, self.desired.namespaces.get(namespace, {}))
+        return allowed.from_ == "All"
+
+    def _unknown_nodes(self, where: str, names: Iterable[str] | None) -> Finding | None:
+        unknown = sorted(set(names or ()) - self.observed.nodes.keys())
+        if not unknown:
+            return None
+        return Finding(
+            Reason.REF_NOT_FOUND,
+            f"{where}: the Proxmox cluster has no node {_names(unknown)} (it has: {_names(self.observed.nodes)})",
+            heals=True,
+        )
+
+    def _vni(
+        self, resource: Resource[Any], ref: SdnRef, explicit: int | None, range_: Any, where: str
+    ) -> tuple[int | None, Finding | None]:
+        """The object's VNI: as written, as allocated before, or the lowest free one of the range."""
+        if explicit is None:
+            explicit = resource.status.get("vni" if where == "vni" else "vrfVni")
+        if explicit is not None:
+            if holder := self.vnis.holder(explicit, besides=ref):
+                message = f"{where}: VNI {explicit} is already used by {holder}"
+                return None, Finding(Reason.VNI_CONFLICT, message)
+            return explicit, None
+        if range_ is None:
+            return None, Finding(Reason.INVALID_SPEC, f"{where}: not set, and the zone has no vniRange to take it from")
+        for candidate in range(range_.first, range_.last + 1):
+            if self.vnis.holder(candidate, besides=ref) is None:
+                return candidate, None
+        message = f"{where}: every VNI from {range_.first} to {range_.last} is in use"
+        return None, Finding(Reason.VNI_CONFLICT, message)
+
+    def _overlap(self, resource: Resource[Any], spec: VNetSpec, zone_id: str, vnet_id: str) -> Finding | None:
+        """Subnets of one zone share a VRF, so an overlap would make one of them unreachable. Proxmox accepts it."""
+        taken: dict[SdnRef, str] = {
+            ref: obj.parent
+            for ref, obj in self.sdn.edited.items()
+            if ref.kind is SdnKind.SUBNET and obj.parent != vnet_id
+        }
+        for ref in self.claimed:
+            if ref.kind is SdnKind.SUBNET:
+                taken.setdefault(ref, self.claimed[ref].name)
+        for subnet in spec.subnets or ():
+            mine = ipaddress.ip_network(subnet.cidr)
+            for ref, holder in sorted(taken.items()):
+                if self.claimed.get(ref) == resource.key or ref.id.split("-", 1)[0] != zone_id:
+                    continue
+                other = ipaddress.ip_network(render.subnet_cidr(ref), strict=False)
+                if mine.version == other.version and mine.overlaps(other):
+                    message = f"subnets: {mine} overlaps {other} of VNet {holder} in the same zone"
+                    return Finding(Reason.SUBNET_OVERLAP, message)
+        return None
+
+    def _wait_for(self, decision: Decision, needed: Iterable[Resource[Any]]) -> Decision:
+        """Hold an object back while something it needs is neither in Proxmox nor about to be."""
+        if decision.refused:
+            return decision
+        for resource in needed:
+            parent = self.decisions.get(resource.key)
+            if parent is None:  # being deleted
+                ref = _own_ref(resource)
+                there, why = ref in self.sdn.edited, "it is being deleted"
+            elif parent.ref is None:
+                there, why = False, parent.refused.message if parent.refused else "it is not accepted"
+            else:
+                will_be = parent.waiting is None and parent.managed
+                there, why = will_be or parent.ref in self.sdn.edited, "it is not in Proxmox yet"
+                if parent.waiting:
+                    why = parent.waiting.message
+            if not there:
+                finding = Finding(Reason.WAITING_FOR_DEPENDENCIES, f"waits for {resource.key}: {why}", heals=True)
+                return replace(decision, waiting=finding)
+        return decision
+
+    # --- claiming names in Proxmox ------------------------------------------------------------------------------
+
+    def _refuse(self, resource: Resource[Any], id_: str, finding: Finding | None) -> Decision:
+        assert finding is not None
+        return Decision(resource.key, id=id_, refused=finding, origin=resource.origin, origins=known_refs(resource))
+
+    def _claim(self, resource: Resource[Any], id_: str, wanted: tuple[Wanted, ...], vni: int | None = None) -> Decision:
+        for want in wanted:
+            holder = self.claimed.get(want.ref)
+            if holder is not None and holder != resource.key:
+                message = f"id: {want.ref} already belongs to {holder}; set spec.id to a free one"
+                return self._refuse(resource, id_, Finding(Reason.ID_CONFLICT, message))
+        ownership = Ownership(resource, self.sdn, self.journal)
+        origins: dict[SdnRef, Origin] = {}
+        for want in wanted:
+            origin, finding = ownership.of(want)
+            if finding:
+                return self._refuse(resource, id_, finding)
+            origins[want.ref] = origin
+        for want in wanted:
+            self.claimed[want.ref] = resource.key
+        if vni is not None:
+            self.vnis.claim(vni, wanted[0].ref, resource.key)
+        observe_only = getattr(resource.spec, "management_policy", "Full") == "ObserveOnly"
+        decision = Decision(
+            resource.key,
+            id=id_,
+            vni=vni,
+            wanted=wanted,
+            origin=origins[wanted[0].ref],
+            origins=origins,
+            managed=not (observe_only or resource.paused or self.desired.paused),
+            missing=wanted[0].ref not in self.sdn.edited,
+        )
+        return replace(decision, in_sync=self._in_sync(decision, resource), drift=self._drift(decision, resource))
+
+    def _absent(self, decision: Decision, want: Wanted) -> frozenset[str]:
+        """What must not be set: what the spec says no to, and on our own objects whatever it does not say."""
+        if decision.origins.get(want.ref) is not Origin.CREATED:
+            return want.off
+        kind = want.ref.kind
+        unsaid = render.MANAGED[kind] - SERVER_FILLED.get(kind, frozenset()) - render.REQUIRED[kind]
+        return (want.off | unsaid) - want.props.keys()
+
+    def _surplus(self, decision: Decision, resource: Resource[Any]) -> tuple[SdnRef, ...]:
+        """Subnets that we made for this VNet and that its spec no longer has."""
+        kept = {want.ref for want in decision.wanted}
+        return tuple(
+            ref
+            for ref, origin in sorted(known_refs(resource).items())
+            if ref.kind is SdnKind.SUBNET and ref not in kept and origin is Origin.CREATED
+        )
+
+    def _in_sync(self, decision: Decision, resource: Resource[Any]) -> bool:
+        for want in decision.wanted:
+            for copy in (self.sdn.edited, self.sdn.running):
+                have = copy.get(want.ref)
+                if have is None or compare(have.props, want.props, must_be_absent=self._absent(decision, want)):
+                    return False
+        gone = self._surplus(decision, resource)
+        return not any(ref in self.sdn.edited or ref in self.sdn.running for ref in gone)
+
+    def _drift(self, decision: Decision, resource: Resource[Any]) -> tuple[str, ...]:
+        """Differences on an object whose present spec had been programmed: somebody else made them."""
+        if not was_programmed(resource):
+            return ()
+        found = []
+        for want in decision.wanted:
+            have = self.sdn.edited.get(want.ref)
+            if have is None:
+                found.append(f"{want.ref} is missing")
+                continue
+            prefix = "" if want.ref.kind is not SdnKind.SUBNET else f"{want.ref} "
+            differences = compare(have.props, want.props, must_be_absent=self._absent(decision, want))
+            found += [f"{prefix}{d.key} is {show(d.have)}, specified {show(d.want)}" for d in differences]
+        return tuple(found)
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def _changes(self) -> list[Step]:
+        by_key = {resource.key: resource for resource in self.desired}
+        report_only = getattr(self.desired.cluster.spec, "drift", "Correct") == "Report"
+        steps: list[Step] = []
+        for decision in self.decisions.values():
+            if not decision.managed or decision.refused or decision.waiting or by_key[decision.key].deleting:
+                continue
+            if decision.drift and report_only:
+                continue
+            for want in decision.wanted:
+                have = self.sdn.edited.get(want.ref)
+                if have is None:
+                    steps.append(Create(want.ref, want.type, want.props, want.parent))
+                elif diff := compare(have.props, want.props, must_be_absent=self._absent(decision, want)):
+                    steps.append(Update(want.ref, diff, have.props, want.parent))
+            for ref in self._surplus(decision, by_key[decision.key]):
+                if (have := self.sdn.edited.get(ref)) and self.desired.complete and self.sdn.complete:
+                    steps.append(Delete(ref, have.type, have.props, have.parent))
+        return steps
+
+    def _pending_after(self, steps: Iterable[Step]) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
+        """What an apply would publish once the steps are staged, split into ours and everybody else's."""
+        edited = carried_out(self.sdn.edited, steps)
+        ours: dict[SdnRef, Callable[[str], bool]] = {}
+        for decision in self.decisions.values():
+            if not decision.managed:
+                continue
+            for want in decision.wanted:
+                settled = want.props.keys() | self._absent(decision, want)
+                ours[want.ref] = settled.__contains__
+            for ref, origin in decision.origins.items():
+                if origin is Origin.CREATED:
+                    ours.setdefault(ref, lambda _key: True)
+        for step in steps:
+            if isinstance(step, Delete):
+                ours[step.ref] = lambda _key: True
+        own, foreign = [], list(self.sdn.other_pending)
+        for change in pending_changes(edited, self.sdn.running):
+            is_ours = ours.get(change.ref)
+            if is_ours is None:
+                foreign.append(change)
+                continue
+            if change.state is not PendingState.CHANGED:
+                own.append(change)
+                continue
+            alien = tuple(key for key in change.keys if not is_ours(key))
+            if alien:
+                foreign.append(PendingChange(change.ref, change.state, alien))
+            if len(alien) < len(change.keys):
+                own.append(PendingChange(change.ref, change.state, tuple(k for k in change.keys if k not in alien)))
+        return tuple(own), tuple(foreign)
+
+
+# --- pieces without state ---------------------------------------------------------------------------------------
+
+
+class _VniTable:
+    """Who uses which VNI. L2 and L3 VNIs share one number space on the wire; Proxmox checks each kind apart only."""
+
+    def __init__(self, *copies: Iterable[SdnObject]) -> None:
+        self._holders: dict[int, dict[SdnRef, str]] = {}
+        for objects in copies:
+            for obj in objects:
+                key = {SdnKind.ZONE: "vrf-vxlan", SdnKind.VNET: "tag"}.get(obj.ref.kind, "")
+                if number := obj.props.get(key):
+                    self._holders.setdefault(int(str(number)), {})[obj.ref] = f"Proxmox {obj.ref}"
+
+    def claim(self, vni: int, ref: SdnRef, key: ObjectKey) -> None:
+        self._holders.setdefault(vni, {})[ref] = str(key)
+
+    def holder(self, vni: int, *, besides: SdnRef) -> str | None:
+        """Somebody else who uses ``vni``, in words, or None."""
+        return next((who for ref, who in self._holders.get(vni, {}).items() if ref != besides), None)
+
+
+def carried_out(edited: Mapping[SdnRef, SdnObject], steps: Iterable[Step]) -> dict[SdnRef, SdnObject]:
+    """The edited copy after the steps."""
+    result = dict(edited)
+    for step in steps:
+        match step:
+            case Create(ref, type_, props, parent):
+                result[ref] = SdnObject(ref, type_, props, parent)
+            case Update(ref, diff, before, parent):
+                props = dict(before)
+                for change in diff:
+                    if change.want is None:
+                        props.pop(change.key, None)
+                    else:
+                        props[change.key] = change.want
+                result[ref] = SdnObject(ref, result[ref].type, props, parent)
+            case Delete(ref):
+                result.pop(ref, None)
+    return result
+
+
+def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """An order Proxmox accepts.
+
+    Children go before parents, which also frees their VNIs; then parents come before children. Controllers go last
+    of all, after the zones that may have moved away from them.
+    """
+    rank = {kind: index for index, kind in enumerate(CREATION_ORDER)}
+
+    def key(step: Step) -> tuple[int, int, str]:
+        level = rank[step.ref.kind]
+        if not isinstance(step, Delete):
+            return (1, level, step.ref.id)
+        if step.ref.kind is SdnKind.CONTROLLER:
+            return (2, level, step.ref.id)
+        return (0, -level, step.ref.id)
+
+    return tuple(sorted(steps, key=key))
+
+
+def was_programmed(resource: Resource[Any]) -> bool:
+    """Whether the present generation had been programmed at the last report."""
+    if resource.status.get("observedGeneration") != resource.generation:
+        return False
+    return any(
+        condition.get("type") == "Programmed"
+        and (
+            condition.get("status") == "True"
+            or condition.get("reason") in (Reason.FIELDS_DIFFER, Reason.MISSING_EXTERNALLY)
+        )
+        for condition in resource.status.get("conditions") or ()
+    )
+
+
+def _own_ref(resource: Resource[Any]) -> SdnRef:
+    kind = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}[resource.key.kind]
+    return SdnRef(kind, proxmox_id(resource))
+
+
+def _not_found(where: str, kind: str, name: str) -> Finding:
+    """Not there, or not for this object: the words are the same, so that nobody learns others' names."""
+    return Finding(Reason.REF_NOT_FOUND, f"{where}: there is no {kind} {name!r} that this object may use", heals=True)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

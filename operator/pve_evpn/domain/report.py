@@ -1,0 +1,351 @@
+"""From decisions and what was observed to the status of each object. Pure.
+
+A status depends on the present state of things and on the status before (for times and for what must survive), never
+on how often somebody looked: reporting the same state twice gives the same status, so that nothing has to be
+written. Statuses are plain dictionaries in the API's spelling; ``None`` removes a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready
+from pve_evpn.domain.decisions import Decision, Finding, Plan
+from pve_evpn.domain.nics import NicDecision
+from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.resources import Desired, ObjectKey, Resource
+from pve_evpn.domain.sdn import SdnKind
+
+_DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPERATIONAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What observation says about one object: its ``Operational`` condition and its part of the status."""
+
+    verdict: Verdict
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+
+def unobserved(message: str = "no source can see this") -> Health:
+    """No source: unknown, which is not down."""
+    return Health(Verdict(ConditionType.OPERATIONAL, None, Reason.SOURCE_UNAVAILABLE, message))
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What holds for the whole cluster in this pass.
+
+    ``held``: why nothing is being written at all (unreachable, locked, foreign edits, a window), or None.
+    ``failures``: per object, what Proxmox said when it refused the object's step.
+    """
+
+    desired: Desired
+    observed: Observed
+    plan: Plan
+    now: datetime
+    held: Finding | None = None
+    failures: Mapping[ObjectKey, Finding] = field(default_factory=dict)
+    health: Mapping[ObjectKey, Health] = field(default_factory=dict)
+
+
+def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
+    """The status of a controller, zone or VNet."""
+    health = at.health.get(resource.key) or unobserved()
+    programmed, heals = _programmed(resource, decision, at)
+    verdicts = [
+        _accepted(decision),
+        programmed,
+        health.verdict if programmed.status else _not_yet(health.verdict),
+        _drifted(decision),
+        paused(resource, at.desired),
+    ]
+    body = {
+        "id": decision.id or None,
+        "origin": str(decision.origin) if decision.origin and decision.refused is None else _kept(resource, "origin"),
+        **_kind_fields(resource, decision, at),
+        **health.status,
+    }
+    return finished(
+        resource, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals)
+    )
+
+
+def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> dict[str, Any]:
+    """The status of a NicAttachment."""
+    health = at.health.get(nic.key) or unobserved()
+    programmed, heals = _nic_programmed(nic, decision, at)
+    accepted = (
+        from_finding(ConditionType.ACCEPTED, decision.refused)
+        if decision.refused
+        else Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    )
+    drift = Verdict(ConditionType.DRIFTED, False, Reason.IN_SYNC)
+    verdicts = [
+        accepted,
+        programmed,
+        health.verdict if programmed.status else _not_yet(health.verdict),
+        drift,
+        paused(nic, at.desired),
+    ]
+    guest = decision.guest
+    body: dict[str, Any] = {
+        "vmid": guest.vmid if guest else _kept(nic, "vmid"),
+        "guestName": (guest.name or None) if guest else _kept(nic, "guestName"),
+        "node": guest.node if guest else _kept(nic, "node"),
+        "device": decision.device or None,
+        "macAddress": (decision.mac or "").lower() or _kept(nic, "macAddress"),
+        "vnet": decision.vnet_id or _kept(nic, "vnet"),
+        "previousBridge": decision.previous_bridge or _kept(nic, "previousBridge"),
+        "origin": str(decision.origin) if decision.origin and not decision.refused else _kept(nic, "origin"),
+        **health.status,
+    }
+    return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
+
+
+def pending_status(resource: Resource[Any], now: datetime) -> dict[str, Any]:
+    """What is written on first sight, before anything is known: every condition, Unknown."""
+    types = (
+        ConditionType.ACCEPTED,
+        ConditionType.PROGRAMMED,
+        ConditionType.OPERATIONAL,
+        ConditionType.DRIFTED,
+        ConditionType.PAUSED,
+    )
+    verdicts = [Verdict(type_, None, Reason.PENDING, "not looked at yet") for type_ in types]
+    first = Verdict(ConditionType.READY, None, Reason.PENDING, "not looked at yet")
+    going = Verdict(ConditionType.RECONCILING, True, Reason.PENDING, "not looked at yet")
+    return {"conditions": merge((), [first, *verdicts, going], resource.generation, now)}
+
+
+def was_reported(resource: Resource[Any]) -> bool:
+    """Whether something better than the first "not looked at yet" has been said of the present generation."""
+    if resource.status.get("observedGeneration") != resource.generation:
+        return False
+    return all(
+        c.get("reason") != Reason.PENDING for c in resource.status.get("conditions") or () if c["type"] == "Ready"
+    )
+
+
+def unreachable_status(resource: Resource[Any], desired: Desired, finding: Finding, now: datetime) -> dict[str, Any]:
+    """Nothing can be known: what depends on Proxmox is Unknown, what was accepted stays accepted."""
+    before = {c["type"]: c for c in resource.status.get("conditions") or ()}
+    accepted = before.get("Accepted", {})
+    known = accepted.get("status") == "True" and resource.status.get("observedGeneration") == resource.generation
+    verdicts = [
+        Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+        if known
+        else from_finding(ConditionType.ACCEPTED, finding, None),
+        from_finding(ConditionType.PROGRAMMED, finding, None),
+        from_finding(ConditionType.OPERATIONAL, finding, None),
+        from_finding(ConditionType.DRIFTED, finding, None),
+        paused(resource, desired),
+    ]
+    return finished(resource, verdicts, {}, now, heals=True)
+
+
+def stray_status(resource: Resource[Any], finding: Finding, now: datetime) -> dict[str, Any]:
+    """The status of an object whose cluster or zone does not exist."""
+    verdicts = [
+        from_finding(ConditionType.ACCEPTED, finding),
+        from_finding(ConditionType.PROGRAMMED, finding),
+        Verdict(ConditionType.OPERATIONAL, None, Reason.PENDING),
+        Verdict(ConditionType.DRIFTED, None, Reason.PENDING),
+        paused(resource, None),
+    ]
+    return finished(resource, verdicts, {}, now, heals=finding.heals)
+
+
+def finished(
+    resource: Resource[Any],
+    verdicts: Iterable[Verdict],
+    body: Mapping[str, Any],
+    now: datetime,
+    *,
+    heals: bool,
+) -> dict[str, Any]:
+    """A whole status: ``Ready`` first, the given conditions, kstatus' pair, and what every kind carries."""
+    listed = list(verdicts)
+    summary = ready(listed, _DECISIVE)
+    conditions = merge(
+        resource.status.get("conditions") or (),
+        [summary, *listed, *progress(summary, heals=heals)],
+        resource.generation,
+        now,
+    )
+    requested = resource.annotations.get("pve-evpn.dev/reconcile-requested-at")
+    return {
+        "observedGeneration": resource.generation,
+        "lastHandledReconcileAt": requested,
+        **body,
+        "conditions": conditions,
+    }
+
+
+def changed_fields(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch from one status to the other; empty where nothing has to be written.
+
+    Lists are replaced whole, as merge patches do; nested mappings are compared field by field so that a field which
+    disappears is removed.
+    """
+    patch: dict[str, Any] = {}
+    for key, value in wanted.items():
+        before = previous.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            inner = changed_fields(before, {**dict.fromkeys(before), **value})
+            if inner:
+                patch[key] = inner
+        elif value != before and not (value is None and key not in previous):
+            patch[key] = value
+    return patch
+
+
+# --- conditions -------------------------------------------------------------------------------------------------
+
+
+def _accepted(decision: Decision) -> Verdict:
+    if decision.refused:
+        return from_finding(ConditionType.ACCEPTED, decision.refused)
+    return Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+
+
+def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) -> tuple[Verdict, bool]:
+    """``Programmed`` and whether waiting helps. The order of the questions is the order of causes."""
+    type_ = ConditionType.PROGRAMMED
+    if decision.blocked:
+        return from_finding(type_, decision.blocked), decision.blocked.heals
+    if decision.refused:
+        return from_finding(type_, decision.refused), decision.refused.heals
+    if decision.waiting:
+        return from_finding(type_, decision.waiting), True
+    if decision.in_sync:
+        return _on_nodes(decision, at), True
+    if failure := at.failures.get(resource.key):
+        return from_finding(type_, failure), failure.heals
+    if not decision.managed and not _is_paused(resource, at.desired):
+        what = "it is not in Proxmox" if decision.missing else "Proxmox has different values"
+        return Verdict(type_, False, Reason.FIELDS_DIFFER, f"observed only: {what}"), False
+    if at.held:
+        return from_finding(type_, at.held), at.held.heals
+    if decision.drift:
+        reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+        return Verdict(type_, False, reason, "; ".join(decision.drift)), True
+    return Verdict(type_, False, Reason.PENDING_APPLY, "the change has not been applied yet"), True
+
+
+def _on_nodes(decision: Decision, at: Circumstances) -> Verdict:
+    """Whether every expected node says that it has it; a controller has no status of its own per node."""
+    type_ = ConditionType.PROGRAMMED
+    rows = node_rows(decision, at.observed)
+    unwell = [row for row in rows if row["state"] not in ("Available", "Unknown")]
+    unknown = [row for row in rows if row["state"] == "Unknown"]
+    if unwell:
+        listed = "; ".join(f"{row['name']}: {row.get('message') or row['state'].lower()}" for row in unwell[:3])
+        more = f" and {len(unwell) - 3} more" if len(unwell) > 3 else ""
+        return Verdict(type_, False, Reason.PARTIALLY_APPLIED, listed + more)
+    if rows and len(unknown) == len(rows):
+        return Verdict(type_, None, Reason.SOURCE_UNAVAILABLE, "no node could be asked")
+    count = f" on {len(rows) - len(unknown)} of {len(rows)} nodes" if rows else ""
+    return Verdict(type_, True, Reason.PROGRAMMED, f"applied{count}")
+
+
+def _nic_programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[Verdict, bool]:
+    type_ = ConditionType.PROGRAMMED
+    for finding in (decision.blocked, decision.refused, decision.waiting):
+        if finding:
+            return from_finding(type_, finding), finding.heals
+    if failure := at.failures.get(nic.key):
+        return from_finding(type_, failure), failure.heals
+    if decision.restart:
+        message = f"{decision.device} is written and takes effect when the guest is stopped and started"
+        return Verdict(type_, False, Reason.RESTART_REQUIRED, message), True
+    if decision.in_sync:
+        return Verdict(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}"), True
+    if not decision.managed and not _is_paused(nic, at.desired):
+        return Verdict(type_, False, Reason.FIELDS_DIFFER, "observed only: the guest's NIC differs"), False
+    return Verdict(type_, False, Reason.PENDING_APPLY, "the NIC has not been written yet"), True
+
+
+def _not_yet(observed: Verdict) -> Verdict:
+    """What is not programmed cannot be judged in operation."""
+    return Verdict(observed.type, None, Reason.PENDING, "not programmed yet")
+
+
+def _drifted(decision: Decision) -> Verdict:
+    if not decision.drift:
+        return Verdict(ConditionType.DRIFTED, False, Reason.IN_SYNC)
+    reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+    return Verdict(ConditionType.DRIFTED, True, reason, "; ".join(decision.drift))
+
+
+def paused(resource: Resource[Any], desired: Desired | None) -> Verdict:
+    """``Paused``: by the object's own annotation or by its cluster's."""
+    if resource.paused:
+        return Verdict(ConditionType.PAUSED, True, Reason.ANNOTATION_PAUSED, "nothing is written for this object")
+    if desired is not None and desired.paused:
+        return Verdict(ConditionType.PAUSED, True, Reason.CLUSTER_PAUSED, "nothing is written for this cluster")
+    return Verdict(ConditionType.PAUSED, False, Reason.NOT_PAUSED)
+
+
+def _is_paused(resource: Resource[Any], desired: Desired) -> bool:
+    return resource.paused or desired.paused
+
+
+# --- kind-specific parts ----------------------------------------------------------------------------------------
+
+_STATE = {"available": "Available", "pending": "Pending", "error": "Error"}
+
+
+def node_rows(decision: Decision, observed: Observed) -> list[dict[str, Any]]:
+    """Per node what Proxmox says of the zone the object is, or is in; only nodes that are expected to have it."""
+    ref = decision.ref
+    if ref is None or ref.kind not in (SdnKind.ZONE, SdnKind.VNET):
+        return []
+    zone = ref.id if ref.kind is SdnKind.ZONE else str(decision.wanted[0].props.get("zone", ""))
+    config = next((o for r, o in observed.sdn.running.items() if r.kind is SdnKind.ZONE and r.id == zone), None)
+    only = set(config.props.get("nodes") or ()) if config else set()
+    expected = [node for name, node in sorted(observed.nodes.items()) if not only or name in only]
+    return [_node_row(node, zone, ref.id if ref.kind is SdnKind.VNET else None) for node in expected]
+
+
+def _node_row(node: NodeInfo, zone: str, vnet: str | None) -> dict[str, Any]:
+    if not node.online:
+        return {"name": node.name, "state": "Unknown", "message": "the node is offline"}
+    if node.zones is None:
+        return {"name": node.name, "state": "Unknown", "message": "the node did not answer"}
+    state = _STATE.get(node.zones.get(zone, ""), "Missing")
+    messages = [text for name, text in sorted(node.vnet_messages.items()) if vnet in (None, name)]
+    row = {"name": node.name, "state": state}
+    if messages and state != "Available":
+        row["message"] = messages[0]
+    return row
+
+
+def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
+    if resource.key.kind == "EvpnZone":
+        return {
+            "vrfVni": decision.vni or _kept(resource, "vrfVni"),
+            "nodes": node_rows(decision, at.observed),
+        }
+    if resource.key.kind == "VNet":
+        zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else _kept(resource, "zone")
+        subnets = [
+            {"id": ref.id, "origin": str(origin)}
+            for ref, origin in sorted(decision.origins.items())
+            if ref.kind is SdnKind.SUBNET
+        ]
+        return {
+            "vni": decision.vni or _kept(resource, "vni"),
+            "zone": zone,
+            "subnets": subnets,
+            "nodes": node_rows(decision, at.observed),
+        }
+    return {}
+
+
+def _kept(resource: Resource[Any], field_: str) -> Any:
+    return resource.status.get(field_)

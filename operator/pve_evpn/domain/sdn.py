@@ -1,0 +1,235 @@
+"""The SDN configuration of one Proxmox VE cluster as values that can be compared.
+
+Proxmox keeps two copies of it: the *edited* one (what the API writes to) and the *running* one (what the last apply
+published). This module names the objects (:class:`SdnRef`), brings their properties into one canonical form, and
+answers what differs. It does not talk to Proxmox (``pve.gateway``) and decides nothing (``domain.plan``).
+
+Canonical form, because Proxmox compares textually and people do not:
+
+* booleans, absent and ``0`` are the same thing and are left out; true is ``"1"``;
+* node, peer, route target and controller lists are sets: separators, order and repetition mean nothing;
+* MAC addresses are upper case, aliases are trimmed (Proxmox trims on storage), everything else is its text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+Canonical = str | tuple[str, ...]
+Props = Mapping[str, Canonical]
+
+
+class SdnKind(StrEnum):
+    """The collections below ``/cluster/sdn`` whose edits an apply publishes."""
+
+    FABRIC = "fabric"
+    FABRIC_NODE = "fabric-node"
+    PREFIX_LIST = "prefix-list"
+    ROUTE_MAP = "route-map"
+    CONTROLLER = "controller"
+    ZONE = "zone"
+    VNET = "vnet"
+    SUBNET = "subnet"
+
+
+#: Parents first: the order in which objects can be created; deletions go the other way.
+CREATION_ORDER = (SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET, SdnKind.SUBNET)
+
+#: Values Proxmox fills in by itself. An EVPN zone created without `mac` gets a random anycast MAC on every write
+#: that finds none, so deleting it would change the network each time.
+SERVER_FILLED: Mapping[SdnKind, frozenset[str]] = {SdnKind.ZONE: frozenset({"mac"})}
+
+_BOOLEAN = frozenset(
+    {
+        "advertise-subnets",
+        "bgp-multipath-as-path-relax",
+        "bridge-disable-mac-learning",
+        "disable-arp-nd-suppression",
+        "ebgp",
+        "exitnodes-local-routing",
+        "isolate-ports",
+        "snat",
+        "vlanaware",
+    }
+)
+_SETS = frozenset({"exitnodes", "nodes", "peers", "rt-import", "secondary-controllers"})
+_UPPER = frozenset({"mac"})
+_TRIMMED = frozenset({"alias"})
+
+#: Keys of an answer that name or describe the object rather than configure it.
+IDENTITY_KEYS: Mapping[SdnKind, frozenset[str]] = {
+    SdnKind.CONTROLLER: frozenset({"controller", "type"}),
+    SdnKind.ZONE: frozenset({"zone", "type"}),
+    SdnKind.VNET: frozenset({"vnet", "type"}),
+    SdnKind.SUBNET: frozenset({"subnet", "id", "type", "vnet", "zone", "network", "mask", "cidr"}),
+}
+_META_KEYS = frozenset({"digest", "state", "pending"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SdnRef:
+    """Which object. ``id`` is Proxmox' own, with its case; a subnet's is ``<zone>-<network>-<mask>``."""
+
+    kind: SdnKind
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+def canonical(key: str, value: Any) -> Canonical | None:
+    """The canonical form of one property, or None where it says nothing (unset, empty, a false boolean)."""
+    if value is None or value == "":
+        return None
+    if key == "dhcp-range":
+        return tuple(sorted(_dhcp_range(entry) for entry in value)) or None
+    if key in _SETS:
+        parts = value if isinstance(value, list | tuple | set | frozenset) else re.split(r"[\s,;]+", str(value))
+        return tuple(sorted({str(part) for part in parts if str(part)})) or None
+    if key in _BOOLEAN:
+        return "1" if str(value) in ("1", "True", "true") else None
+    if isinstance(value, bool):
+        return "1" if value else None
+    text = str(value)
+    if key in _UPPER:
+        return text.upper()
+    if key in _TRIMMED:
+        return text.strip() or None
+    return text
+
+
+def _dhcp_range(entry: Any) -> str:
+    if isinstance(entry, Mapping):
+        return f"start-address={entry['start-address']},end-address={entry['end-address']}"
+    return str(entry)
+
+
+def canonical_props(kind: SdnKind, raw: Mapping[str, Any]) -> dict[str, Canonical]:
+    """All configuring properties of one answer of Proxmox in canonical form."""
+    skip = IDENTITY_KEYS.get(kind, frozenset()) | _META_KEYS
+    pairs = ((key, canonical(key, value)) for key, value in raw.items() if key not in skip)
+    return {key: value for key, value in pairs if value is not None}
+
+
+def wire(key: str, value: Canonical) -> str | list[str]:
+    """A canonical value as the API takes it: lists joined by commas, array parameters as repeated ones."""
+    if isinstance(value, str):
+        return value
+    return list(value) if key in ("dhcp-range", "secondary-controllers") else ",".join(value)
+
+
+@dataclass(frozen=True, slots=True)
+class SdnObject:
+    """One object in one of the two copies. ``parent`` is a subnet's VNet; ``type`` is Proxmox' plugin type."""
+
+    ref: SdnRef
+    type: str
+    props: Props
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyDiff:
+    """One property that is not what it should be; None means absent."""
+
+    key: str
+    have: Canonical | None
+    want: Canonical | None
+
+    def __str__(self) -> str:
+        return f"{self.key}: {show(self.have)} instead of {show(self.want)}"
+
+
+def show(value: Canonical | None) -> str:
+    """A value for a person."""
+    if value is None:
+        return "unset"
+    return value if isinstance(value, str) else ",".join(value)
+
+
+def compare(have: Props, want: Props, *, must_be_absent: Iterable[str] = ()) -> tuple[PropertyDiff, ...]:
+    """What has to change so that every property of ``want`` holds and none of ``must_be_absent`` is there."""
+    changes = [PropertyDiff(key, have.get(key), want[key]) for key in sorted(want) if have.get(key) != want[key]]
+    extra = [
+        PropertyDiff(key, have[key], None) for key in sorted(set(must_be_absent)) if key in have and key not in want
+    ]
+    return tuple(changes + extra)
+
+
+class PendingState(StrEnum):
+    """How an edited object differs from the running one; the words are Proxmox'."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """An edit that the next apply, whoever does it, will publish. ``keys`` is empty for whole objects."""
+
+    ref: SdnRef
+    state: PendingState
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.ref} {self.state}" + (f" ({', '.join(self.keys)})" if self.keys else "")
+
+
+@dataclass(frozen=True)
+class SdnSnapshot:
+    """Both copies of the SDN configuration, read once.
+
+    ``other_pending`` holds edits of collections the operator never writes (fabrics, route maps, prefix lists).
+    ``complete`` says that every collection could be read; nothing may be deleted on the word of an incomplete one.
+    """
+
+    edited: Mapping[SdnRef, SdnObject]
+    running: Mapping[SdnRef, SdnObject]
+    other_pending: tuple[PendingChange, ...] = ()
+    fabrics: frozenset[str] | None = None
+    complete: bool = True
+
+    @cached_property
+    def pending(self) -> tuple[PendingChange, ...]:
+        """Every difference between the two copies, in a stable order."""
+        return (*pending_changes(self.edited, self.running), *self.other_pending)
+
+    def children_of(self, ref: SdnRef) -> tuple[SdnRef, ...]:
+        """The edited objects that refer to ``ref``; Proxmox refuses to delete it before them."""
+        if ref.kind is SdnKind.CONTROLLER:
+            return tuple(r for r, o in self.edited.items() if r.kind is SdnKind.ZONE and ref.id in controllers_of(o))
+        if ref.kind is SdnKind.ZONE:
+            return tuple(r for r, o in self.edited.items() if r.kind is SdnKind.VNET and o.props.get("zone") == ref.id)
+        if ref.kind is SdnKind.VNET:
+            return tuple(r for r, o in self.edited.items() if r.kind is SdnKind.SUBNET and o.parent == ref.id)
+        return ()
+
+
+def controllers_of(zone: SdnObject) -> tuple[str, ...]:
+    """Every controller a zone names, the first one first."""
+    first, others = zone.props.get("controller", ""), zone.props.get("secondary-controllers", ())
+    return (str(first), *others)
+
+
+def pending_changes(
+    edited: Mapping[SdnRef, SdnObject], running: Mapping[SdnRef, SdnObject]
+) -> tuple[PendingChange, ...]:
+    """What an apply of ``edited`` over ``running`` would publish."""
+    changes = []
+    for ref in sorted(edited.keys() | running.keys()):
+        if ref not in running:
+            changes.append(PendingChange(ref, PendingState.NEW))
+        elif ref not in edited:
+            changes.append(PendingChange(ref, PendingState.DELETED))
+        else:
+            new, old = edited[ref].props, running[ref].props
+            keys = tuple(key for key in sorted(new.keys() | old.keys()) if new.get(key) != old.get(key))
+            if keys or edited[ref].type != running[ref].type:
+                changes.append(PendingChange(ref, PendingState.CHANGED, keys))
+    return tuple(changes)

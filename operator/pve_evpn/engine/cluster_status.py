@@ -1,0 +1,201 @@
+"""The status of a ProxmoxCluster: what was seen of it, what waits, and what the last transaction did. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pve_evpn import metrics
+from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready, timestamp
+from pve_evpn.domain.decisions import Finding, Plan
+from pve_evpn.domain.report import Circumstances, paused
+from pve_evpn.domain.resources import Resource
+from pve_evpn.engine.gate import plan_hash
+from pve_evpn.engine.transaction import NodeResult, Outcome, Result
+
+_LIST = 32
+_NODES = 64
+_DECISIVE = (
+    ConditionType.ACCEPTED,
+    ConditionType.REACHABLE,
+    ConditionType.AUTHENTICATED,
+    ConditionType.VERSION_SUPPORTED,
+    ConditionType.QUORATE,
+    ConditionType.PROGRAMMED,
+)
+#: What stops all of these says nothing about those that come after it.
+_ORDER = (
+    (ConditionType.REACHABLE, Reason.REACHABLE, {Reason.CLUSTER_UNREACHABLE, Reason.TLS_REJECTED}),
+    (
+        ConditionType.AUTHENTICATED,
+        Reason.AUTHENTICATED,
+        {Reason.AUTHENTICATION_FAILED, Reason.CREDENTIALS_MISSING, Reason.PRIVILEGES_MISSING},
+    ),
+    (ConditionType.VERSION_SUPPORTED, Reason.VERSION_SUPPORTED, {Reason.VERSION_UNSUPPORTED}),
+    (ConditionType.QUORATE, Reason.QUORATE, {Reason.NO_QUORUM}),
+)
+
+
+def reachable(
+    cluster: Resource[Any], at: Circumstances, endpoint: str, result: Result | None, locked_since: datetime | None
+) -> dict[str, Any]:
+    """After a pass that could talk to Proxmox."""
+    observed, plan = at.observed, at.plan
+    online = sum(node.online for node in observed.nodes.values())
+    release = observed.release
+    quorum = (
+        Verdict(ConditionType.QUORATE, True, Reason.QUORATE)
+        if observed.quorate
+        else Verdict(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
+    )
+    verdicts = [
+        Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
+        Verdict(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
+        Verdict(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
+        Verdict(ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, f"Proxmox VE {release}"),
+        quorum,
+        _programmed(at, result),
+        paused(cluster, None),
+    ]
+    metrics.PENDING.labels(cluster.key.name, "self").set(len(plan.own_pending))
+    metrics.PENDING.labels(cluster.key.name, "foreign").set(len(plan.foreign))
+    body = {
+        "version": release,
+        "clusterName": observed.cluster_name or None,
+        "activeEndpoint": endpoint,
+        "quorate": observed.quorate,
+        "nodesOnline": f"{online}/{len(observed.nodes)}",
+        "nodes": _nodes(cluster, at, result),
+        "pending": {
+            "own": len(plan.own_pending) or None,
+            "foreign": [str(change) for change in plan.foreign[:_LIST]] or None,
+            "hostNetwork": sorted(n.name for n in observed.nodes.values() if n.network_pending)[:_NODES] or None,
+            "truncated": max(0, len(plan.foreign) - _LIST) or None,
+        },
+        "pendingPlan": _pending_plan(cluster, at),
+        "lock": {"holder": "Other", "since": timestamp(locked_since)} if locked_since else None,
+        **_transaction(result),
+    }
+    return _finished(cluster, verdicts, body, at.now)
+
+
+def unreachable(cluster: Resource[Any], finding: Finding, now: datetime) -> dict[str, Any]:
+    """After a pass that could not: which step failed is False, what comes after it is Unknown."""
+    verdicts = []
+    invalid = finding.reason is Reason.INVALID_SPEC
+    verdicts.append(
+        from_finding(ConditionType.ACCEPTED, finding)
+        if invalid
+        else Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    )
+    failed = invalid
+    for type_, good, culprits in _ORDER:
+        if failed:
+            verdicts.append(Verdict(type_, None, Reason.PENDING, "not known at present"))
+        elif finding.reason in culprits:
+            verdicts.append(from_finding(type_, finding))
+            failed = True
+        else:
+            verdicts.append(Verdict(type_, True, good))
+    if not failed:
+        verdicts.append(from_finding(ConditionType.PROGRAMMED, finding))
+    else:
+        verdicts.append(Verdict(ConditionType.PROGRAMMED, None, Reason.PENDING, "not known at present"))
+    verdicts.append(paused(cluster, None))
+    return _finished(cluster, verdicts, {}, now, heals=finding.heals)
+
+
+def _finished(
+    cluster: Resource[Any], verdicts: list[Verdict], body: Mapping[str, Any], now: datetime, *, heals: bool = True
+) -> dict[str, Any]:
+    tls = cluster.spec.tls if cluster.spec else None
+    if tls is not None and tls.insecure_skip_verify:
+        message = "insecureSkipVerify: anybody between here and Proxmox can read the token"
+        verdicts.append(Verdict(ConditionType.INSECURE, True, Reason.CERTIFICATE_NOT_VERIFIED, message))
+    summary = ready(verdicts, _DECISIVE)
+    conditions = merge(
+        cluster.status.get("conditions") or (),
+        [summary, *verdicts, *progress(summary, heals=heals)],
+        cluster.generation,
+        now,
+    )
+    return {
+        "observedGeneration": cluster.generation,
+        "lastHandledReconcileAt": cluster.annotations.get("pve-evpn.dev/reconcile-requested-at"),
+        **body,
+        "conditions": conditions,
+    }
+
+
+def _programmed(at: Circumstances, result: Result | None) -> Verdict:
+    type_ = ConditionType.PROGRAMMED
+    if at.held:
+        return from_finding(type_, at.held)
+    if result is not None and result.outcome is Outcome.PARTIALLY_APPLIED:
+        return Verdict(type_, False, Reason.PARTIALLY_APPLIED, result.message)
+    if at.plan.needs_apply and not at.failures:
+        return Verdict(type_, False, Reason.PENDING_APPLY, "changes wait to be applied")
+    return Verdict(type_, True, Reason.PROGRAMMED)
+
+
+def _nodes(cluster: Resource[Any], at: Circumstances, result: Result | None) -> list[dict[str, Any]]:
+    """Members; how their last reload ended is remembered from the status until a newer one is known."""
+    before = {row["name"]: row for row in cluster.status.get("nodes") or ()}
+    reloads = result.nodes if result else {}
+    rows = []
+    for name, node in sorted(at.observed.nodes.items())[:_NODES]:
+        row: dict[str, Any] = {"name": name, "online": node.online}
+        if node.address:
+            row["address"] = node.address
+        if reload := reloads.get(name):
+            row["programmed"] = reload.ok
+            if reload.message:
+                row["message"] = reload.message
+        else:
+            row |= {key: before[name][key] for key in ("programmed", "message") if key in before.get(name, {})}
+        rows.append(row)
+    return rows
+
+
+def _pending_plan(cluster: Resource[Any], at: Circumstances) -> dict[str, Any] | None:
+    if at.held is None or at.held.reason not in (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW):
+        return None
+    hash_ = plan_hash(at.plan)
+    before = cluster.status.get("pendingPlan") or {}
+    since = before["since"] if before.get("hash") == hash_ else timestamp(at.now)
+    return {
+        "hash": hash_,
+        "summary": summary(at.plan),
+        "truncated": max(0, len(at.plan.steps) - 2 * _LIST) or None,
+        "destructive": at.plan.is_destructive,
+        "since": since,
+    }
+
+
+def summary(plan: Plan) -> list[str]:
+    """The steps for a person who has to approve them."""
+    return [str(step) for step in plan.steps[: 2 * _LIST]]
+
+
+def _transaction(result: Result | None) -> dict[str, Any]:
+    """Only a transaction that staged or applied something is worth remembering."""
+    if result is None or result.outcome in (Outcome.NOTHING_TO_DO, Outcome.LOCKED, Outcome.REFUSED):
+        return {}
+    return {
+        "lastTransaction": {
+            "outcome": str(result.outcome),
+            "message": "; ".join([result.message, *result.left]).strip("; ")[:1024] or None,
+            "changes": len(result.plan.steps),
+            "startedAt": timestamp(datetime.fromtimestamp(result.started, UTC)),
+            "finishedAt": timestamp(datetime.fromtimestamp(result.finished, UTC)),
+            "nodes": list(_transaction_nodes(result.nodes.values())) or None,
+        }
+    }
+
+
+def _transaction_nodes(nodes: Iterable[NodeResult]) -> Iterable[dict[str, Any]]:
+    for node in sorted(nodes, key=lambda n: n.name):
+        row = {"name": node.name, "result": "Reloaded" if node.ok else "Failed" if node.known else "Unknown"}
+        yield {**row, "message": node.message} if node.message else row

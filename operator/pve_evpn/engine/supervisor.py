@@ -1,0 +1,128 @@
+"""One reconciler per ProxmoxCluster, each in a task of its own, and a word for objects that belong to none.
+
+A cluster that does not answer holds up its own task only. The supervisor starts and ends reconcilers as
+ProxmoxClusters come and go and wakes the right one when an object changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pve_evpn.api import kinds
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain import report
+from pve_evpn.domain.decisions import Finding
+from pve_evpn.domain.deletion import leaves_proxmox_alone
+from pve_evpn.domain.resources import ObjectKey, Resource
+from pve_evpn.engine.ports import Ports
+from pve_evpn.engine.reconciler import Reconciler
+from pve_evpn.engine.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds of quiet before strays are told that they are strays: their zone may be in the same `kubectl apply`.
+STRAY_QUIET = 1.0
+
+
+class Supervisor:
+    """Runs until stopped."""
+
+    def __init__(self, store: Store, ports: Ports, make: Callable[[str], Reconciler]) -> None:
+        self._store = store
+        self._ports = ports
+        self._make = make
+        self._reconcilers: dict[str, Reconciler] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        store.changed = self.changed
+
+    def changed(self, key: ObjectKey) -> None:
+        """Something about ``key`` changed: wake whoever it concerns.
+
+        Which cluster an object belonged to may have changed with it, and clusters are few, so all are woken; a pass
+        without work costs a few reads.
+        """
+        for name, reconciler in self._reconcilers.items():
+            resource = self._store.get(key)
+            owner = self._store.cluster_of(resource) if resource else None
+            if owner in (None, name) and key.kind != "EvpnNode":
+                reconciler.wake()
+        self._changed.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any reconciler is in the middle of a pass."""
+        return any(reconciler.busy for reconciler in self._reconcilers.values())
+
+    async def run(self) -> None:
+        """Keep reconcilers and clusters in step until :meth:`stop`."""
+        self._changed.set()
+        while not self._stopping.is_set():
+            await self._changed.wait()
+            self._changed.clear()
+            self._match()
+            await asyncio.sleep(STRAY_QUIET)
+            if not self._changed.is_set() and self._store.complete:
+                await self._tell_strays()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def stop(self) -> None:
+        """End every reconciler after its present pass, then return from :meth:`run`."""
+        self._stopping.set()
+        self._changed.set()
+        for reconciler in self._reconcilers.values():
+            reconciler.stop()
+
+    def _match(self) -> None:
+        clusters = {resource.key.name for resource in self._store.of_kind("ProxmoxCluster")}
+        for name in [name for name, task in self._tasks.items() if task.done()]:
+            if (problem := self._tasks[name].exception()) is not None:
+                log.error("the reconciler of %s ended", name, exc_info=problem)
+            del self._tasks[name], self._reconcilers[name]
+        if not self._store.complete or self._stopping.is_set():
+            return
+        for name in clusters - self._tasks.keys():
+            self._reconcilers[name] = self._make(name)
+            self._reconcilers[name].wake()
+            task = asyncio.create_task(self._reconcilers[name].run(), name=f"reconciler-{name}")
+            task.add_done_callback(lambda _task: self._changed.set())
+            self._tasks[name] = task
+
+    async def _tell_strays(self) -> None:
+        """Say what is missing, or let go what needs nothing from Proxmox."""
+        for resource in self._store.strays():
+            if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
+                await self._release(resource)
+                continue
+            finding = _missing(self._store, resource)
+            status = report.stray_status(resource, finding, datetime.now(UTC))
+            if patch := report.changed_fields(resource.status, status):
+                raw = await self._ports.objects.patch_status(resource.key, patch)
+                if raw:
+                    self._store.upsert(raw)
+
+    async def _release(self, resource: Resource) -> None:  # type: ignore[type-arg]
+        finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
+        raw = await self._ports.objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
+        if raw:
+            self._store.upsert(raw)
+
+
+def _missing(store: Store, resource: Resource) -> Finding:  # type: ignore[type-arg]
+    """What a stray lacks."""
+    if resource.spec is None:
+        return Finding(Reason.INVALID_SPEC, resource.invalid or "the specification could not be read")
+    owner = store.cluster_of(resource)
+    if owner is None:
+        name = resource.spec.zone_ref.name
+        message = f"zoneRef: there is no EvpnZone {name!r} that this object may use"
+    else:
+        message = f"clusterRef: there is no ProxmoxCluster {owner!r}"
+    if resource.deleting:
+        hint = f"annotate {kinds.ANNOTATION_FORCE_ORPHAN}={resource.uid} to leave what it has in Proxmox"
+        return Finding(Reason.DELETION_BLOCKED, f"{message}, so it cannot be removed there; {hint}", heals=True)
+    return Finding(Reason.REF_NOT_FOUND, message, heals=True)

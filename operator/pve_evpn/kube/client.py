@@ -1,0 +1,112 @@
+"""The Kubernetes API client, configured once, and the few verbs that custom objects need.
+
+A thin layer over the official ``kubernetes.aio`` package: it finds the configuration (in-cluster or kubeconfig), sets
+the content types of patches, counts requests, and turns the two answers that are part of normal life (404: gone,
+409: overtaken) into None.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn import metrics
+from pve_evpn.api.kinds import GROUP, KINDS, VERSION
+from pve_evpn.domain.resources import ObjectKey
+
+MERGE_PATCH = "application/merge-patch+json"
+#: Parallel writes to the API server; each watch has its own connection in kopf's session.
+WRITERS = 16
+_PAGE = 500
+
+
+@asynccontextmanager
+async def api_client() -> AsyncIterator[client.ApiClient]:
+    """The configured client: the pod's service account if there is one, else the current kubeconfig context."""
+    configuration = client.Configuration()
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        await config.load_kube_config(client_configuration=configuration, persist_config=False)
+    configuration.connection_pool_maxsize = WRITERS
+    api = client.ApiClient(configuration)
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+class CustomObjects:
+    """Our kinds by :class:`ObjectKey`."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+
+    async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], int]:
+        """Every object of a kind in all namespaces, and the list's resource version."""
+        items: list[dict[str, Any]] = []
+        token: str | None = None
+        while True:
+            page = await self._api.list_cluster_custom_object(
+                GROUP, VERSION, KINDS[kind].plural, limit=_PAGE, _continue=token
+            )
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, int(page["metadata"]["resourceVersion"])
+
+    async def namespaces(self) -> tuple[list[dict[str, Any]], int]:
+        """Names and labels of all namespaces, in the shape of watched objects."""
+        answer = await self._core.list_namespace()
+        items = [
+            {"kind": "Namespace", "metadata": {"name": n.metadata.name, "labels": n.metadata.labels}}
+            for n in answer.items
+        ]
+        return items, int(answer.metadata.resource_version)
+
+    async def patch(self, key: ObjectKey, body: Mapping[str, Any], *, status: bool) -> dict[str, Any] | None:
+        """Merge-patch the object or its status; None where it is gone or was overtaken."""
+        api, plural = self._api, KINDS[key.kind].plural
+        verb = "patch-status" if status else "patch"
+        if key.namespace:
+            call = api.patch_namespaced_custom_object_status if status else api.patch_namespaced_custom_object
+            args: tuple[str, ...] = (GROUP, VERSION, key.namespace, plural, key.name)
+        else:
+            call = api.patch_cluster_custom_object_status if status else api.patch_cluster_custom_object
+            args = (GROUP, VERSION, plural, key.name)
+        try:
+            answer = await call(*args, dict(body), _content_type=MERGE_PATCH)
+        except ApiException as problem:
+            metrics.K8S_REQUESTS.labels(verb, str(problem.status)).inc()
+            if problem.status in (404, 409):
+                return None
+            raise
+        metrics.K8S_REQUESTS.labels(verb, "200").inc()
+        return dict(answer)
+
+    async def create(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Create a cluster-scoped object; None if it is there already."""
+        try:
+            answer = await self._api.create_cluster_custom_object(GROUP, VERSION, KINDS[kind].plural, dict(body))
+        except ApiException as problem:
+            metrics.K8S_REQUESTS.labels("create", str(problem.status)).inc()
+            if problem.status == 409:
+                return None
+            raise
+        metrics.K8S_REQUESTS.labels("create", "201").inc()
+        return dict(answer)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """Delete a cluster-scoped object; already gone is fine."""
+        try:
+            await self._api.delete_cluster_custom_object(GROUP, VERSION, KINDS[key.kind].plural, key.name)
+        except ApiException as problem:
+            if problem.status != 404:
+                raise
+        metrics.K8S_REQUESTS.labels("delete", "200").inc()

@@ -1,0 +1,113 @@
+"""Watching, on kopf: every event of every kind goes into the store, and that is all that happens here.
+
+kopf holds the watches, resumes them and survives an API server that comes and goes. Its handlers, storages, indices
+and timers are not used: at ten thousand objects they cost thousands of writes and fragment one change into many
+applies, while an event handler that only fills a store costs none. What no watch can tell, namely that a list is
+complete and what vanished during a gap, comes from lists of our own (:func:`resync`).
+
+This is the only module that imports kopf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from pve_evpn import metrics
+from pve_evpn.api.kinds import FINALIZER, GROUP, KINDS, VERSION
+from pve_evpn.engine.store import NAMESPACE, WATCHED, Store
+from pve_evpn.kube.client import CustomObjects
+
+log = logging.getLogger(__name__)
+
+#: How often everything is listed anew, in seconds. Ghosts (objects deleted while no watch was open) live this long.
+RESYNC_SECONDS = 600.0
+
+
+class _GenerationOnly(kopf.DiffBaseStorage):
+    """kopf compares nothing for us, so it must not store or copy whole objects either."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {"generation": body.metadata.get("generation")}
+
+    def fetch(self, *, body: Any) -> Any:
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        pass
+
+
+def registry(
+    store: Store, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
+    """The handlers: events into ``store``; ``start`` and ``stop`` around the watching.
+
+    ``stop`` runs while kopf still waits: tasks of ours that outlived it would be cancelled in mid-transaction.
+    """
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=handlers)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.persistence.diffbase_storage = _GenerationOnly()
+        # Anything but our own finalizer: kopf removes its own where no handler of its kind needs it.
+        settings.persistence.finalizer = f"{FINALIZER}-unused"
+        settings.posting.enabled = False
+        settings.peering.standalone = True
+        settings.scanning.disabled = True
+        settings.watching.chunk_size = 500
+        settings.watching.server_timeout = 290
+        settings.networking.connect_timeout = 10
+        settings.networking.request_timeout = 30
+        settings.networking.error_backoffs = (0.5, 1, 2, 4, 8, 16)
+        settings.networking.enforce_retry_after = True
+        settings.process.ultimate_exiting_timeout = 120
+        await start()
+
+    @kopf.on.cleanup(registry=handlers)
+    async def clean_up(**_: Any) -> None:
+        await stop()
+
+    async def on_event(type: str | None, body: Any, **_: Any) -> None:
+        kind = body.get("kind", "")
+        metrics.WATCH_EVENTS.labels(kind, type or "LISTED").inc()
+        try:
+            if type == "DELETED":
+                store.remove(body)
+            else:
+                store.upsert(body)
+        except Exception:
+            # kopf neither retries nor reports an event handler's failure; the next list brings the object again.
+            log.exception("an event of a %s could not be taken in", kind)
+
+    for kind in WATCHED:
+        kopf.on.event(GROUP, VERSION, KINDS[kind].plural, registry=handlers)(on_event)
+    kopf.on.event("v1", "namespaces", registry=handlers)(on_event)
+    return handlers
+
+
+async def watch(handlers: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
+    """Watch until ``stop`` is set or a watch fails for good."""
+    await kopf.operator(registry=handlers, clusterwide=True, standalone=True, stop_flag=stop)
+
+
+async def resync(store: Store, objects: CustomObjects) -> None:
+    """List every kind once; afterwards the store is complete."""
+    for kind in WATCHED:
+        items, version = await objects.list_all(kind)
+        store.replace(kind, items, version)
+    items, version = await objects.namespaces()
+    store.replace(NAMESPACE, items, version)
+
+
+async def resync_forever(store: Store, objects: CustomObjects, seconds: float = RESYNC_SECONDS) -> None:
+    """List everything now and then; a failure is logged and made good the next time."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await resync(store, objects)
+        except Exception:
+            log.exception("listing everything anew failed; trying again in %d s", seconds)

@@ -1,0 +1,79 @@
+"""The operator's Prometheus metrics: what exists, with which labels. Where they are counted is next to the deed.
+
+Never labelled by Kubernetes object name where the number of objects is the user's (NICs), gauges never end in
+``_total``, and label sets of things that are gone are removed (see :func:`forget_cluster`).
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from pve_evpn import __version__
+
+REGISTRY = CollectorRegistry()
+
+BUILD = Gauge("pve_evpn_build_info", "Always 1; the version is the label.", ["version"], registry=REGISTRY)
+BUILD.labels(__version__).set(1)
+
+LEADER = Gauge("pve_evpn_leader", "1 while this replica holds the Lease.", registry=REGISTRY)
+API_REQUESTS = Counter(
+    "pve_evpn_api_requests",
+    "Requests to Proxmox by outcome.",
+    ["cluster", "method", "code"],
+    registry=REGISTRY,
+)
+API_SECONDS = Histogram(
+    "pve_evpn_api_request_duration_seconds",
+    "How long Proxmox took to answer.",
+    ["cluster", "method"],
+    registry=REGISTRY,
+)
+APPLIES = Counter("pve_evpn_apply", "SDN applies by result.", ["cluster", "result"], registry=REGISTRY)
+APPLY_SECONDS = Histogram(
+    "pve_evpn_apply_duration_seconds",
+    "From the apply request until every node had reloaded or was given up.",
+    ["cluster"],
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300),
+    registry=REGISTRY,
+)
+PLANNED = Counter(
+    "pve_evpn_planned_changes",
+    "Steps staged, by kind and verb.",
+    ["cluster", "kind", "verb"],
+    registry=REGISTRY,
+)
+PENDING = Gauge(
+    "pve_evpn_pending_objects",
+    "Edits that wait for an apply, by whose they are.",
+    ["cluster", "owner"],
+    registry=REGISTRY,
+)
+LOCK_HELD = Gauge(
+    "pve_evpn_sdn_lock_held_seconds",
+    "How long somebody else has been holding the SDN lock.",
+    ["cluster"],
+    registry=REGISTRY,
+)
+DRIFT = Counter("pve_evpn_drift_detected", "Out-of-band differences found.", ["cluster", "kind"], registry=REGISTRY)
+REACHABLE = Gauge("pve_evpn_cluster_reachable", "1 while Proxmox answers.", ["cluster"], registry=REGISTRY)
+OBJECTS = Gauge("pve_evpn_objects", "Objects by kind and Ready status.", ["kind", "ready"], registry=REGISTRY)
+K8S_REQUESTS = Counter("pve_evpn_k8s_requests", "Writes to Kubernetes by outcome.", ["verb", "code"], registry=REGISTRY)
+WATCH_EVENTS = Counter("pve_evpn_watch_events", "Watch events by kind and type.", ["kind", "type"], registry=REGISTRY)
+RECONCILES = Counter("pve_evpn_reconciles", "Passes by result.", ["cluster", "result"], registry=REGISTRY)
+RECONCILE_SECONDS = Histogram("pve_evpn_reconcile_duration_seconds", "One pass.", ["cluster"], registry=REGISTRY)
+LAST_OBSERVATION = Gauge(
+    "pve_evpn_last_successful_observation_timestamp_seconds",
+    "When a node was last seen.",
+    ["cluster", "node"],
+    registry=REGISTRY,
+)
+
+_PER_CLUSTER = (PENDING, LOCK_HELD, REACHABLE, LAST_OBSERVATION)
+
+
+def forget_cluster(cluster: str) -> None:
+    """Drop the gauges of a cluster that is no longer configured, so that no alert fires for it."""
+    for gauge in _PER_CLUSTER:
+        for labels in list(gauge._metrics):
+            if labels and labels[0] == cluster:
+                gauge.remove(*labels)

@@ -1,0 +1,392 @@
+"""The gateway to one Proxmox cluster: every call the operator makes, typed, awaitable, timed and counted.
+
+It chooses the endpoint (the next one when a request could not even be delivered) and nothing else: it neither
+retries writes nor decides what an answer means for the plan. Blocking calls run in the gateway's own few threads, so
+that one dead cluster cannot hold up another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pve_evpn import metrics
+from pve_evpn.domain.decisions import Create, Delete, Step, Update
+from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed, PveVersion
+from pve_evpn.domain.sdn import (
+    Canonical,
+    Props,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    SdnSnapshot,
+    canonical_props,
+    compare,
+    wire,
+)
+from pve_evpn.pve import errors, parse
+from pve_evpn.pve.session import Credentials, PveSession, Trust
+
+_THREADS = 8
+_COLLECTION: Mapping[SdnKind, str] = {
+    SdnKind.CONTROLLER: "/cluster/sdn/controllers",
+    SdnKind.ZONE: "/cluster/sdn/zones",
+    SdnKind.VNET: "/cluster/sdn/vnets",
+}
+_NET_KEY = re.compile(r"net\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """How a Proxmox task ended. ``ok`` includes warnings; ``text`` is Proxmox' exit status."""
+
+    ok: bool
+    text: str
+
+    @property
+    def warned(self) -> bool:
+        return self.text.startswith("WARNINGS")
+
+
+class Gateway:
+    """All calls to one cluster. Create it in the event loop; :meth:`close` it when credentials or endpoints change."""
+
+    def __init__(
+        self,
+        cluster: str,
+        endpoints: Iterable[str],
+        credentials: Credentials,
+        trust: Trust,
+        *,
+        timeout: float = 30.0,
+    ) -> None:
+        self.cluster = cluster
+        self._endpoints = tuple(endpoints)
+        self._preferred = 0
+        self._credentials = credentials
+        self._trust = trust
+        self._timeout = timeout
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"pve-{cluster}")
+        self._local = threading.local()
+        self._sessions: list[PveSession] = []
+        self.calls = 0
+
+    @property
+    def active_endpoint(self) -> str:
+        """The endpoint that took the last request."""
+        return self._endpoints[self._preferred]
+
+    def close(self) -> None:
+        """End the threads once their present calls are over; does not wait for a hanging server."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for session in self._sessions:
+            session.close()
+
+    # --- the one way out ----------------------------------------------------------------------------------------
+
+    async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
+        """One request, the whole answer. Raises :class:`errors.PveError` only."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._call, method, path, params)
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """The ``data`` of a GET."""
+        return (await self.call("GET", path, **params)).get("data")
+
+    def _call(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Try each endpoint once, beginning with the one that worked last.
+
+        Another endpoint is tried only when the request was not delivered at all; then even a write is safe.
+        """
+        first, problem = self._preferred, errors.Unreachable("no endpoint is configured")
+        for offset in range(len(self._endpoints)):
+            index = (first + offset) % len(self._endpoints)
+            try:
+                answer = self._ask(index, method, path, params)
+            except errors.Unreachable as failure:
+                problem = errors.Unreachable(f"{self._endpoints[index]}: {failure}")
+                if isinstance(failure, errors.TlsRejected):
+                    problem = errors.TlsRejected(str(problem))
+                continue
+            self._preferred = index
+            return answer
+        raise problem
+
+    def _ask(self, index: int, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.calls += 1
+        began, code = time.monotonic(), "ok"
+        try:
+            return self._session(index).call(method, path, params)
+        except errors.PveError as problem:
+            code = type(problem).__name__
+            raise
+        finally:
+            metrics.API_REQUESTS.labels(self.cluster, method, code).inc()
+            metrics.API_SECONDS.labels(self.cluster, method).observe(time.monotonic() - began)
+
+    def _session(self, index: int) -> PveSession:
+        """requests' sessions are not made for several threads, so each thread has its own."""
+        mine: dict[int, PveSession] = self._local.__dict__.setdefault("sessions", {})
+        if index not in mine:
+            mine[index] = PveSession(self._endpoints[index], self._credentials, self._trust, self._timeout)
+            self._sessions.append(mine[index])
+        return mine[index]
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def version(self) -> str:
+        """The release of the node that answers, e.g. ``9.2.11``."""
+        answer = await self.get("/version")
+        return str(answer["version"])
+
+    async def privileges(self) -> dict[str, frozenset[str]]:
+        """What the credentials may do: privileges per ACL path."""
+        answer = await self.get("/access/permissions")
+        return {path: frozenset(name for name, on in held.items() if on) for path, held in (answer or {}).items()}
+
+    async def observe(self, release: str, *, guests: bool) -> Observed:
+        """One complete look. Raises for what must be known (lists, quorum); a silent node is only marked so."""
+        version = PveVersion.parse(release)
+        status, sdn = await asyncio.gather(self.get("/cluster/status"), self._sdn(version))
+        members, quorate, name = parse.nodes(status)
+        looks = await asyncio.gather(*(self._node(node) for node in members.values()))
+        return Observed(
+            version=version,
+            release=release,
+            sdn=sdn,
+            nodes={node.name: node for node in looks},
+            guests=await self.guests() if guests else None,
+            quorate=quorate,
+            cluster_name=name,
+        )
+
+    async def _sdn(self, version: PveVersion) -> SdnSnapshot:
+        """Both copies from the ``pending`` views. Subnets can only be listed below their VNet."""
+        kinds = tuple(_COLLECTION)
+        lists = await asyncio.gather(*(self.get(_COLLECTION[kind], pending=1) for kind in kinds))
+        edited: dict[SdnRef, SdnObject] = {}
+        running: dict[SdnRef, SdnObject] = {}
+        for kind, items in zip(kinds, lists, strict=True):
+            _sort_in(kind, items, "", edited, running)
+        vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
+        subnets = await asyncio.gather(*(self._subnets(vnet) for vnet in vnets))
+        for vnet, items in zip(vnets, subnets, strict=True):
+            _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
+        others, fabrics = await self._others(version)
+        return SdnSnapshot(edited, running, tuple(others), fabrics)
+
+    async def _subnets(self, vnet: str) -> Any:
+        try:
+            return await self.get(f"/cluster/sdn/vnets/{vnet}/subnets", pending=1)
+        except errors.NotFound:  # deleted since the list was made
+            return []
+
+    async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str]]:
+        """Collections an apply publishes too, though we never write them."""
+        asks = [self.get("/cluster/sdn/fabrics/all", pending=1)]
+        if version >= (9, 2):
+            asks += [
+                self.get("/cluster/sdn/route-maps/entries", pending=1),
+                self.get("/cluster/sdn/prefix-lists", pending=1),
+            ]
+        fabrics, *rest = await asyncio.gather(*asks)
+        found = parse.other_pending(SdnKind.FABRIC, fabrics.get("fabrics") or (), ("id",))
+        found += parse.other_pending(SdnKind.FABRIC_NODE, fabrics.get("nodes") or (), ("fabric_id", "node_id"))
+        if rest:
+            found += parse.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
+            found += parse.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
+        names = frozenset(str(item["id"]) for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
+        return found, names
+
+    async def _node(self, node: NodeInfo) -> NodeInfo:
+        """Add what only the node itself can tell; None where it does not."""
+        if not node.online:
+            return node
+        network, zones = await asyncio.gather(
+            self._quiet("GET", f"/nodes/{node.name}/network"),
+            self._quiet("GET", f"/nodes/{node.name}/sdn/zones"),
+        )
+        if network is not None:
+            addresses = tuple(str(i["cidr"]) for i in network.get("data") or () if i.get("cidr"))
+            node = replace(node, addresses=addresses, network_pending=str(network.get("changes") or ""))
+        if zones is not None:
+            rows = {str(z["zone"]): str(z["status"]) for z in zones.get("data") or ()}
+            unwell = [zone for zone, status in rows.items() if status != "available"]
+            node = replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
+        return node
+
+    async def _messages(self, node: str, zones: Iterable[str]) -> dict[str, str]:
+        """Per VNet what Proxmox complains about; asked only for zones that are not well."""
+        messages: dict[str, str] = {}
+        for zone in zones:
+            content = await self._quiet("GET", f"/nodes/{node}/sdn/zones/{zone}/content")
+            for row in (content or {}).get("data") or ():
+                if row.get("statusmsg"):
+                    messages[str(row["vnet"])] = str(row["statusmsg"])
+        return messages
+
+    async def _quiet(self, method: str, path: str) -> dict[str, Any] | None:
+        try:
+            return await self.call(method, path)
+        except (errors.Unreachable, errors.Refused):
+            return None
+
+    async def guests(self) -> dict[int, GuestInfo]:
+        """Every guest the credentials may see, with its NIC configuration."""
+        rows = await self.get("/cluster/resources", type="vm")
+        found = [parse.guest(row) for row in rows if row.get("type") in ("qemu", "lxc")]
+        read = await asyncio.gather(*(self.guest(guest) for guest in found))
+        return {guest.vmid: guest for guest in read}
+
+    async def guest(self, guest: GuestInfo) -> GuestInfo:
+        """Read one guest's configuration; unchanged if its node does not answer."""
+        base = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}"
+        try:
+            config, pending = await asyncio.gather(self.get(f"{base}/config"), self.get(f"{base}/pending"))
+        except (errors.Unreachable, errors.Refused):
+            return guest
+        waiting = frozenset(str(row["key"]) for row in pending or () if "pending" in row or row.get("delete"))
+        return replace(
+            guest,
+            digest=str(config.get("digest") or ""),
+            lock=str(config.get("lock") or guest.lock),
+            nics={key: str(value) for key, value in config.items() if _NET_KEY.fullmatch(key)},
+            pending=waiting,
+        )
+
+    # --- writing the SDN configuration --------------------------------------------------------------------------
+
+    async def lock(self, *, allow_pending: bool) -> str:
+        """Take the SDN lock; its token. Raises LockHeld or PendingChanges."""
+        answer = await self.call("POST", "/cluster/sdn/lock", **{"allow-pending": int(allow_pending)})
+        return str(answer["data"])
+
+    async def unlock(self, token: str) -> None:
+        """Give the lock back. Succeeds too when nobody holds it; raises LockHeld when somebody else does."""
+        await self.call("DELETE", "/cluster/sdn/lock", **{"lock-token": token})
+
+    async def stage(self, step: Step, token: str) -> None:
+        """Write one step into the edited configuration."""
+        path = _path(step.ref, step.parent)
+        match step:
+            case Create(ref, type_, props, _):
+                collection, _, _ = path.rpartition("/")
+                params = {**_on_wire(props), _id_param(ref): _id_value(ref), "lock-token": token}
+                if ref.kind is not SdnKind.VNET:
+                    params["type"] = type_
+                await self.call("POST", collection, **params)
+            case Update(ref, diff, before, _):
+                digest = await self._unchanged(ref, path, before)
+                params = _on_wire({d.key: d.want for d in diff if d.want is not None})
+                if gone := [d.key for d in diff if d.want is None]:
+                    params["delete"] = ",".join(gone)
+                await self.call("PUT", path, digest=digest, **params, **{"lock-token": token})
+            case Delete():
+                await self.call("DELETE", path, **{"lock-token": token})
+        metrics.PLANNED.labels(self.cluster, str(step.ref.kind), type(step).__name__.lower()).inc()
+
+    async def _unchanged(self, ref: SdnRef, path: str, before: Props) -> str:
+        """The file's digest, having made sure that the object still is what the plan saw.
+
+        A digest covers all objects of a kind and is new after each write, so by itself it would only prove that we
+        have just read it.
+        """
+        item = await self.get(path)
+        now = canonical_props(ref.kind, item)
+        if differences := compare(now, before, must_be_absent=now.keys()):
+            raise errors.DigestMismatch(f"{ref} was changed meanwhile ({', '.join(d.key for d in differences)})")
+        return str(item["digest"])
+
+    async def apply(self, token: str) -> str:
+        """Publish the edited configuration and reload every node; the task's UPID.
+
+        ``release-lock`` is sent because Proxmox documents a default of 1 and behaves like 0.
+        """
+        answer = await self.call("PUT", "/cluster/sdn", **{"lock-token": token, "release-lock": 0})
+        return str(answer["data"])
+
+    async def reload_node(self, node: str) -> str:
+        """Reload one node alone; the task's UPID. Needs Sys.Modify on the node."""
+        answer = await self.call("PUT", f"/nodes/{node}/network", **{"regenerate-frr": 1})
+        return str(answer["data"])
+
+    # --- tasks --------------------------------------------------------------------------------------------------
+
+    async def task_end(self, upid: str) -> TaskEnd | None:
+        """How the task ended; None while it runs."""
+        node = upid.split(":")[1]
+        status = await self.get(f"/nodes/{node}/tasks/{upid}/status")
+        if status.get("status") == "running":
+            return None
+        text = str(status.get("exitstatus") or "unknown")
+        return TaskEnd(text == "OK" or text.startswith("WARNINGS"), text)
+
+    async def task_log(self, upid: str, last: int = 20) -> list[str]:
+        """The last lines of a task's log."""
+        node = upid.split(":")[1]
+        rows = await self.get(f"/nodes/{node}/tasks/{upid}/log", limit=500)
+        return [str(row.get("t", "")) for row in rows or ()][-last:]
+
+    async def reload_tasks(self, node: str, since: int) -> list[str]:
+        """UPIDs of the node's network reloads started at or after ``since`` (Unix seconds), newest first."""
+        rows = await self.get(f"/nodes/{node}/tasks", typefilter="srvreload", since=since, source="all")
+        ordered = sorted(rows or (), key=lambda row: row.get("starttime", 0), reverse=True)
+        return [str(row["upid"]) for row in ordered]
+
+    # --- guests -------------------------------------------------------------------------------------------------
+
+    async def write_guest(self, guest: GuestInfo, changes: Mapping[str, str | None]) -> str | None:
+        """Write NIC strings of one guest (None removes one); a UPID where Proxmox made a task of it.
+
+        QEMU takes a POST, whose task tells of hotplug failures; LXC knows only the synchronous PUT.
+        """
+        path = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}/config"
+        params: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+        if gone := [key for key, value in changes.items() if value is None]:
+            params["delete"] = ",".join(gone)
+        method = "POST" if guest.kind == "qemu" else "PUT"
+        answer = await self.call(method, path, digest=guest.digest, **params)
+        return str(answer["data"]) if answer.get("data") else None
+
+
+def _sort_in(
+    kind: SdnKind,
+    items: Iterable[Mapping[str, Any]],
+    parent: str,
+    edited: dict[SdnRef, SdnObject],
+    running: dict[SdnRef, SdnObject],
+) -> None:
+    for item in items:
+        new, old = parse.both_copies(kind, item, parent)
+        if new:
+            edited[new.ref] = new
+        if old:
+            running[old.ref] = old
+
+
+def _path(ref: SdnRef, parent: str) -> str:
+    if ref.kind is SdnKind.SUBNET:
+        return f"/cluster/sdn/vnets/{parent}/subnets/{ref.id}"
+    return f"{_COLLECTION[ref.kind]}/{ref.id}"
+
+
+def _id_param(ref: SdnRef) -> str:
+    return str(ref.kind)
+
+
+def _id_value(ref: SdnRef) -> str:
+    """A subnet is created by its network, not by its id; the dashed form would make an entry nobody can delete."""
+    if ref.kind is not SdnKind.SUBNET:
+        return ref.id
+    _, network, length = ref.id.split("-", 2)
+    return f"{network}/{length}"
+
+
+def _on_wire(props: Mapping[str, Canonical]) -> dict[str, Any]:
+    return {key: wire(key, value) for key, value in props.items()}

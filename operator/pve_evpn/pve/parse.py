@@ -1,0 +1,94 @@
+"""From Proxmox' answers to the records of ``domain``. Pure; the traps of each answer are named where they are met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pve_evpn.domain.observed import GuestInfo, NodeInfo
+from pve_evpn.domain.sdn import (
+    PendingChange,
+    PendingState,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    canonical_props,
+)
+
+Item = Mapping[str, Any]
+
+_ID_KEY: Mapping[SdnKind, str] = {
+    SdnKind.CONTROLLER: "controller",
+    SdnKind.ZONE: "zone",
+    SdnKind.VNET: "vnet",
+    SdnKind.SUBNET: "subnet",
+}
+
+
+def both_copies(kind: SdnKind, item: Item, parent: str = "") -> tuple[SdnObject | None, SdnObject | None]:
+    """The edited and the running form of one item of a ``?pending=1`` list; None where that copy lacks it.
+
+    Unchanged items have no ``state``. Of a changed one the top level is the running form and ``pending`` holds the
+    new values, with the word ``deleted`` for a removed one; of a new one everything but the names is in ``pending``.
+    """
+    ref = SdnRef(kind, str(item[_ID_KEY[kind]]))
+    type_ = str(item.get("type", kind))
+    top = {key: value for key, value in item.items() if key not in ("state", "pending", "digest")}
+    changes: Mapping[str, Any] = item.get("pending") or {}
+    merged = {key: value for key, value in {**top, **changes}.items() if changes.get(key) != "deleted"}
+    running = SdnObject(ref, type_, canonical_props(kind, top), parent)
+    edited = SdnObject(ref, type_, canonical_props(kind, merged), parent)
+    match item.get("state"):
+        case None:
+            return running, running
+        case "new":
+            return edited, None
+        case "deleted":
+            return None, running
+    return edited, running
+
+
+def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]) -> list[PendingChange]:
+    """Pending edits of collections we only look at; an unknown state counts as a change."""
+    found = []
+    for item in items:
+        state = item.get("state")
+        if not state:
+            continue
+        known = PendingState(state) if state in list(PendingState) else PendingState.CHANGED
+        name = "/".join(str(item[key]) for key in id_keys if key in item)
+        keys = tuple(sorted(item.get("pending") or ())) if known is PendingState.CHANGED else ()
+        found.append(PendingChange(SdnRef(kind, name), known, keys))
+    return found
+
+
+def guest(item: Item) -> GuestInfo:
+    """One row of ``/cluster/resources`` (type qemu or lxc)."""
+    tags = str(item.get("tags") or "").replace(",", ";")
+    return GuestInfo(
+        vmid=int(item["vmid"]),
+        kind=str(item["type"]),
+        node=str(item["node"]),
+        name=str(item.get("name") or ""),
+        running=item.get("status") == "running",
+        template=bool(item.get("template")),
+        pool=str(item.get("pool") or ""),
+        tags=frozenset(tag for tag in tags.split(";") if tag),
+        lock=str(item.get("lock") or ""),
+    )
+
+
+def nodes(status: Iterable[Item]) -> tuple[dict[str, NodeInfo], bool, str]:
+    """Members, whether the cluster is quorate, and its name, from ``/cluster/status``.
+
+    A single node without a cluster has no ``cluster`` row; it is its own quorum.
+    """
+    members, quorate, name = {}, True, ""
+    for row in status:
+        if row.get("type") == "cluster":
+            quorate, name = bool(row.get("quorate")), str(row.get("name") or "")
+        elif row.get("type") == "node":
+            members[str(row["name"])] = NodeInfo(
+                name=str(row["name"]), online=bool(row.get("online")), address=str(row.get("ip") or "")
+            )
+    return members, quorate, name
