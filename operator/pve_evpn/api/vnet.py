@@ -148,7 +148,7 @@ class VNetSpec(ApiModel):
     )
     alias: Alias | None = Field(
         None,
-        description="Text for people, at most 256 ASCII letters, digits, spaces and ()*+,-./:;<=>?@[\\]^_. Proxmox: alias.",
+        description="Text for people, ASCII letters, digits, spaces, ()*+,-./:;<=>?@[\\]^_. Proxmox: alias.",
         json_schema_extra=rules(
             rule("self.trim() == self", "must not begin or end with a space (Proxmox would drop it)")
         ),

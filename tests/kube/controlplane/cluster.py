@@ -1,0 +1,198 @@
+"""One running control plane on free loopback ports, with TLS, RBAC and service accounts on.
+
+Its processes die with the process that started them, however that ends. What it writes lives in one folder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from tests.kube.controlplane.binaries import ensure
+from tests.kube.controlplane.certificates import Authority, signing_key
+
+_START_SECONDS = 90
+_PR_SET_PDEATHSIG = 1
+
+
+class ControlPlane:
+    """``with ControlPlane(folder) as plane: plane.kubectl("get", "ns")``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.binaries = ensure()
+        self.kubeconfig = folder / "admin.kubeconfig"
+        self.url = ""
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> ControlPlane:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything and wait until the API server is ready. Raises RuntimeError with its log otherwise."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        authority = Authority(self.folder)
+        authority.issue("server", server=True)
+        authority.issue("admin", organisation="system:masters")
+        signing_key(self.folder / "sa.key")
+        client, peer, secure = _free_port(), _free_port(), _free_port()
+        self.url = f"https://127.0.0.1:{secure}"
+        self._write_kubeconfig(self.kubeconfig, {"client-certificate": "admin.crt", "client-key": "admin.key"})
+        self._run(
+            "etcd",
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls=http://127.0.0.1:{client}",
+            f"--advertise-client-urls=http://127.0.0.1:{client}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        )
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{client}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={secure}",
+            f"--tls-cert-file={self.folder / 'server.crt'}",
+            f"--tls-private-key-file={self.folder / 'server.key'}",
+            f"--client-ca-file={self.folder / 'ca.crt'}",
+            "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--service-account-key-file={self.folder / 'sa.key'}",
+            f"--service-account-signing-key-file={self.folder / 'sa.key'}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--endpoint-reconciler-type=none",
+        )
+        self._await_ready()
+        self._run(
+            "kube-controller-manager",
+            # As administrator: the controllers act on every kind, and here one identity serves them all.
+            f"--kubeconfig={self.kubeconfig}",
+            "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller",
+            f"--service-account-private-key-file={self.folder / 'sa.key'}",
+            "--leader-elect=false",
+            "--secure-port=0",
+        )
+
+    def stop(self) -> None:
+        """End the processes, the API server first."""
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For child processes that use this cluster; kubectl is on their PATH."""
+        path = f"{self.binaries['kubectl'].parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
+        """Run kubectl as administrator; its output. Raises KubectlError with what it said if it fails."""
+        result = subprocess.run(
+            [str(self.binaries["kubectl"]), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=timeout,
+        )
+        if check and result.returncode:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
+    def kubeconfig_for(self, namespace: str, service_account: str) -> Path:
+        """A kubeconfig that is this service account, with a token of a day."""
+        token = self.kubectl("create", "token", service_account, "-n", namespace, "--duration=24h").strip()
+        path = self.folder / f"{namespace}-{service_account}.kubeconfig"
+        self._write_kubeconfig(path, {"token": token})
+        return path
+
+    def _write_kubeconfig(self, path: Path, user: dict[str, str]) -> None:
+        files = {key: str(self.folder / value) if key != "token" else value for key, value in user.items()}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "test",
+                    "cluster": {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")},
+                }
+            ],
+            "users": [{"name": "user", "user": files}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
+            "current-context": "test",
+        }
+        path.write_text(yaml.safe_dump(config))
+        path.chmod(0o600)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        log = (self.folder / f"{name}.log").open("wb")
+        process = subprocess.Popen(
+            [str(self.binaries[name]), *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
+        )
+        self._processes.append(process)
+
+    def _await_ready(self) -> None:
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        context.load_cert_chain(self.folder / "admin.crt", self.folder / "admin.key")
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            for process in self._processes:
+                if process.poll() is not None:
+                    break
+            else:
+                try:
+                    with urllib.request.urlopen(f"{self.url}/readyz", context=context, timeout=5) as answer:
+                        if answer.status == 200:
+                            return
+                except (urllib.error.URLError, OSError):
+                    time.sleep(0.1)
+                continue
+            break
+        tail = (self.folder / "kube-apiserver.log").read_text()[-3000:]
+        self.stop()
+        raise RuntimeError(f"the control plane did not start:\n{tail}")
+
+
+class KubectlError(Exception):
+    """kubectl said no; the text is its stderr."""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent goes, so that kill -9 of a test run leaves nothing behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
