@@ -1,0 +1,40 @@
+"""``python -m pve_lab``: the lab as a process."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+from pve_lab.cluster import Lab, seed
+from pve_lab.server import LabServer
+
+
+def main() -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m pve_lab", description="An embedded Proxmox VE cluster.")
+    parser.add_argument("--port", type=int, default=8006)
+    parser.add_argument("--nodes", default="pve1,pve2,pve3,pve4", help="comma-separated node names")
+    parser.add_argument("--plain-http", action="store_true", help="no TLS")
+    parser.add_argument("--empty", action="store_true", help="no fabric and no guests")
+    parser.add_argument("--token", default="root@pam!tok=secret", help="user@realm!name=secret")
+    parser.add_argument("--pve-version", default="9.2.3")
+    parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
+    args = parser.parse_args()
+    lab = Lab(args.nodes.split(","), version=args.pve_version)
+    name, _, secret = args.token.partition("=")
+    lab.tokens[name] = secret
+    if not args.empty:
+        seed(lab)
+    server = LabServer(lab, args.port, plain_http=args.plain_http)
+    if args.ca_file and server.ca_pem:
+        args.ca_file.write_text(server.ca_pem)
+    print(f"Proxmox VE lab ({args.nodes}) on {server.url}, token {name}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""HTTP in front of the lab: parameters in, Proxmox' envelope out, tokens checked, TLS by a CA of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+import tempfile
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pve_lab.cluster import Lab
+from pve_lab.errors import ApiError
+from pve_lab.routes import Call, Whole, find
+
+_PREFIX = "/api2/json"
+
+
+class LabServer:
+    """``with LabServer(lab) as server: server.url, server.ca_pem``."""
+
+    def __init__(self, lab: Lab, port: int = 0, *, plain_http: bool = False) -> None:
+        self.lab = lab
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(lab))
+        self._http.daemon_threads = True
+        self.ca_pem = ""
+        if not plain_http:
+            self.ca_pem, context = _tls()
+            # The handshake belongs to the connection's own thread: a client that sends none must not block others.
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
+        scheme = "http" if plain_http else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> LabServer:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def serve_forever(self) -> None:
+        self._http.serve_forever()
+
+
+def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _serve(self) -> None:
+            url = urlsplit(self.path)
+            path = unquote(url.path.removeprefix(_PREFIX)).rstrip("/") or "/"
+            length = int(self.headers.get("Content-Length") or 0)
+            raw = self.rfile.read(length) if length else b""
+            status, reason, body = self._answer(path, url.query, raw)
+            with lab.mutex:
+                lab.journal.append((self.command, path, status))
+            payload = json.dumps(body).encode() if body is not None else b""
+            self.send_response(status, reason)
+            self.send_header("Content-Type", "application/json;charset=UTF-8")
+            self.send_header("Content-Length", str(len(payload)))
+            if status >= 400:
+                self.send_header("Connection", "close")
+                self.close_connection = True
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_GET = do_POST = do_PUT = do_DELETE = _serve
+
+        def _answer(self, path: str, query: str, raw: bytes) -> tuple[int, str, dict[str, Any] | None]:
+            user = self._user()
+            if user is None:
+                return 401, "No ticket", None
+            try:
+                params = _parameters(query, raw, self.headers.get("Content-Type") or "")
+                handler, names = find(self.command, path)
+                with lab.mutex:
+                    answer = handler(lab, Call(names, params, user))
+            except ApiError as problem:
+                body: dict[str, Any] = {"data": None, "message": problem.message}
+                if problem.errors:
+                    body["errors"] = problem.errors
+                return problem.status, problem.message.split("\n")[0], body
+            return 200, "OK", answer.body if isinstance(answer, Whole) else {"data": answer}
+
+        def _user(self) -> str | None:
+            scheme, _, value = (self.headers.get("Authorization") or "").partition("=")
+            name, _, secret = value.partition("=")
+            if scheme != "PVEAPIToken" or lab.tokens.get(name) != secret:
+                return None
+            return name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+def _parameters(query: str, raw: bytes, content_type: str) -> dict[str, Any]:
+    """Form or JSON body; the query overrides it. Repeated names become lists."""
+    params: dict[str, Any] = {}
+    if raw and "json" in content_type:
+        params |= json.loads(raw)
+    elif raw:
+        params |= _flat(parse_qs(raw.decode(), keep_blank_values=True))
+    return params | _flat(parse_qs(query, keep_blank_values=True))
+
+
+def _flat(values: dict[str, list[str]]) -> dict[str, Any]:
+    return {key: value[0] if len(value) == 1 else value for key, value in values.items()}
+
+
+def _tls() -> tuple[str, ssl.SSLContext]:
+    """A CA, a certificate of it for loopback, and a context that serves it."""
+    now = datetime.now(UTC)
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve-lab CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve-lab")])
+
+    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(ca_name).public_key(public)
+        made = made.serial_number(x509.random_serial_number())
+        return made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=365))
+
+    ca = (
+        builder(ca_name, ca_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    leaf = (
+        builder(name, key.public_key())
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        cert_file, key_file = Path(folder) / "crt", Path(folder) / "key"
+        cert_file.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        key_file.write_bytes(pem)
+        context.load_cert_chain(cert_file, key_file)
+    return ca.public_bytes(serialization.Encoding.PEM).decode(), context

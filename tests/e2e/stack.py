@@ -1,0 +1,194 @@
+"""Everything running together: real control plane, the lab behind HTTPS, and the operator as a process of its own.
+
+The operator runs as its service account with exactly the shipped RBAC. The lab runs in this process, so that a test
+can look into it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from pve_lab.cluster import Lab
+from pve_lab.server import LabServer
+from tests.kube.controlplane import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "pve-evpn-system"
+TOKEN = ("root@pam!tok", "secret")
+KINDS = ("pvec", "evpnc", "evpnz", "vnet", "nic", "evpnn")
+T = TypeVar("T")
+
+
+def await_(what: str, check: Callable[[], T], seconds: float = 60) -> T:
+    """Ask until ``check`` gives something true. Raises AssertionError naming what did not happen."""
+    deadline, last = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        last = check()
+        if last:
+            return last
+        time.sleep(0.1)
+    raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
+
+
+class Stack:
+    """One control plane, one lab, at most one operator."""
+
+    def __init__(self, plane: ControlPlane, lab: Lab, folder: Path) -> None:
+        self.plane = plane
+        self.lab = lab
+        self.folder = folder
+        self.server = LabServer(lab)
+        self.log = folder / "operator.log"
+        self.http = _free_port()
+        self._operator: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Namespace, RBAC, CRDs and credentials; the lab begins to serve."""
+        self.lab.tokens[TOKEN[0]] = TOKEN[1]
+        self.server.__enter__()
+        kubectl = self.plane.kubectl
+        kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
+        kubectl("apply", "-f", str(ROOT / "charts" / "rbac.yaml"))
+        self.write_secret(TOKEN[1])
+
+    def write_secret(self, token: str) -> None:
+        data = {"tokenId": TOKEN[0], "token": token, "ca.crt": self.server.ca_pem}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "pve-credentials", "namespace": NAMESPACE},
+            "stringData": data,
+        }
+        self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+
+    def close(self) -> None:
+        self.stop_operator()
+        self.server.__exit__()
+
+    # --- the operator -------------------------------------------------------------------------------------------
+
+    def start_operator(self) -> None:
+        """Start it and wait until it is ready."""
+        config = self.plane.kubeconfig_for(NAMESPACE, "pve-evpn-operator")
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(config),
+            "PVE_EVPN_NAMESPACE": NAMESPACE,
+            "PVE_EVPN_HTTP": f"127.0.0.1:{self.http}",
+            "PYTHONPATH": str(ROOT / "operator"),
+        }
+        command = [sys.executable, "-m", "pve_evpn", "run"]
+        with self.log.open("ab") as log:
+            self._operator = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.folder)
+        await_("the operator is ready", self._is_ready, 30)
+
+    def _is_ready(self) -> bool:
+        assert self._operator is not None
+        if self._operator.poll() is not None:
+            raise AssertionError(f"the operator ended:\n{self.log.read_text()[-3000:]}")
+        return self._http_get("/readyz").startswith("HTTP/1.1 200")
+
+    def _http_get(self, path: str) -> str:
+        try:
+            with socket.create_connection(("127.0.0.1", self.http), 2) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                parts = []
+                while data := connection.recv(65536):
+                    parts.append(data)
+                return b"".join(parts).decode()
+        except OSError:
+            return ""
+
+    def metric(self, name: str) -> float:
+        """The sum of one metric over its labels."""
+        lines = self._http_get("/metrics").splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
+
+    def stop_operator(self, number: int = signal.SIGTERM) -> None:
+        if self._operator and self._operator.poll() is None:
+            self._operator.send_signal(number)
+            self._operator.wait(60)
+        self._operator = None
+
+    # --- objects ------------------------------------------------------------------------------------------------
+
+    def seed(self) -> list[dict[str, Any]]:
+        """The seed topology with this lab's endpoint."""
+        found = []
+        for path in sorted((ROOT / "examples" / "seed").glob("*.yaml")):
+            for document in yaml.safe_load_all(path.read_text()):
+                if document["kind"] == "ProxmoxCluster":
+                    document["spec"]["endpoints"] = [self.server.url]
+                    document["spec"]["observe"] = {"intervalSeconds": 2, "graceSeconds": 0}
+                found.append(document)
+        return found
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        self.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+    def delete(self, *documents: dict[str, Any], wait: bool = True) -> None:
+        self.plane.kubectl(
+            "delete", "-f", "-", f"--wait={str(wait).lower()}", "--timeout=50s", "--ignore-not-found",
+            stdin=yaml.safe_dump_all(documents),
+        )  # fmt: skip
+
+    def get(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The object as it is now; empty if there is none."""
+        meta = document["metadata"]
+        text = self.plane.kubectl(
+            "get", f"{document['kind'].lower()}.pve-evpn.dev", meta["name"], "-n", meta.get("namespace", "default"),
+            "-o", "json", "--ignore-not-found",
+        )  # fmt: skip
+        return dict(json.loads(text)) if text else {}
+
+    def condition(self, document: dict[str, Any], type_: str) -> dict[str, Any]:
+        conditions = self.get(document).get("status", {}).get("conditions") or []
+        return next((c for c in conditions if c["type"] == type_), {})
+
+    def await_ready(self, *documents: dict[str, Any], seconds: float = 60) -> None:
+        for document in documents:
+            name = f"{document['kind']} {document['metadata']['name']}"
+            await_(f"{name} is Ready", lambda d=document: self._ready(d), seconds)
+
+    def _ready(self, document: dict[str, Any]) -> bool:
+        whole = self.get(document)
+        ready = next((c for c in whole.get("status", {}).get("conditions") or [] if c["type"] == "Ready"), {})
+        return ready.get("status") == "True" and ready.get("observedGeneration") == whole["metadata"]["generation"]
+
+    def await_condition(self, document: dict[str, Any], type_: str, reason: str, seconds: float = 30) -> str:
+        """Wait for a reason; its message."""
+        name = f"{document['kind']} {document['metadata']['name']}"
+
+        def check() -> dict[str, Any] | None:
+            condition = self.condition(document, type_)
+            return condition if condition.get("reason") == reason else None
+
+        try:
+            return str(await_(f"{name} has {type_} with reason {reason}", check, seconds)["message"])
+        except AssertionError as problem:
+            raise AssertionError(f"{problem}; it has {self.condition(document, type_)}") from None
+
+    def writes(self) -> list[tuple[str, str, int]]:
+        """What was written to Proxmox so far."""
+        return [entry for entry in self.lab.journal if entry[0] != "GET"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
