@@ -17,8 +17,7 @@ $(READY): operator/requirements.lock tests/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=...)" >&2; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip --quiet --disable-pip-version-check install 'uv>=0.9'
-	@$(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes tests/requirements.lock
-	@$(PY) -m pip --quiet --disable-pip-version-check install 'uv>=0.9'
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r tests/requirements.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
 	@touch $@
 
@@ -42,3 +41,25 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 format: $(READY) ## Format the Python sources
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# --- running it -------------------------------------------------------------------------------------------------
+.PHONY: demo
+demo: $(READY) ## The main job on real parts: seed topology in, status out, everything removed (KEEP=1 leaves it running)
+	@$(PY) -m tests.demo $(if $(KEEP),--keep)
+
+.PHONY: lab
+lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006)
+	@$(PY) -m pve_lab --port $(or $(PORT),8006)
+
+.PHONY: crds
+crds: $(READY) ## Write crds/ anew from the models
+	@$(PY) -m pve_evpn.api.crds crds/
+
+.PHONY: control-plane
+control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
+	@$(PY) -m tests.kube.controlplane build
+
+# --- testing it -------------------------------------------------------------------------------------------------
+.PHONY: test
+test: lint control-plane ## Everything that is checked: lint, unit, CRDs, end to end on the real control plane
+	$(VENV)/bin/pytest

@@ -134,7 +134,9 @@ class SdnConfig:
         if new is None:
             return {**self._shown(kind, id_, old or {}), "digest": None, "pending": {}, "state": "deleted"}
         if old is None:
-            top: Props = {key: new[key] for key in ("type", "vnet") if key in new and (key == "type" or kind == "subnets")}
+            top: Props = {
+                key: new[key] for key in ("type", "vnet") if key in new and (key == "type" or kind == "subnets")
+            }
             rest = {key: value for key, value in new.items() if key not in top}
             shown = self._shown(kind, id_, top)
             return {**shown, "digest": None, "pending": rest, "state": "new"}

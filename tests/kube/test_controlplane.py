@@ -20,7 +20,9 @@ def test_a_deleted_namespace_goes(control_plane: ControlPlane) -> None:
 
 def test_what_an_owner_leaves_behind_is_collected(control_plane: ControlPlane, namespace: str) -> None:
     control_plane.kubectl("create", "configmap", "owner", "-n", namespace)
-    uid = json.loads(control_plane.kubectl("get", "configmap", "owner", "-n", namespace, "-o", "json"))["metadata"]["uid"]
+    uid = json.loads(control_plane.kubectl("get", "configmap", "owner", "-n", namespace, "-o", "json"))["metadata"][
+        "uid"
+    ]
     owned = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -44,6 +44,8 @@ class Connection:
         if data is None:
             message = f"credentialsSecretRef: there is no Secret {name!r} in the operator's namespace"
             raise NoConnection(Finding(Reason.CREDENTIALS_MISSING, message, heals=True))
+        if self._token_key not in data:
+            self._token_key = "token"
         trust = await self._trust(spec)
         made_from = _fingerprint(spec, data, trust, self._token_key)
         if self._gateway is None or made_from != self._made_from:

@@ -54,6 +54,11 @@ class Store:
             self._upsert_namespace(raw)
             return
         resource = resource_from(raw)
+        if resource.deleting and not resource.finalizers:
+            # The answer to the write that took the last finalizer away. The watch may have told of the deletion
+            # already, and nobody would tell again.
+            self.remove(raw)
+            return
         known = self._resources.get(resource.key)
         if known and known.uid == resource.uid and known.resource_version >= resource.resource_version:
             return
