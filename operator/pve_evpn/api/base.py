@@ -1,40 +1,79 @@
-"""What all models share: spelling (camelCase outside, snake_case inside), references, selectors, policies.
+"""What all models share: spelling, types of text and number, references, selectors, policies, and CEL rules.
 
-A model states meaning, constraint, default and Proxmox' own name of each field in its description; those texts are
-what ``kubectl explain`` prints. Rules that one object can break by itself are CEL expressions (:func:`rule`), checked
-by the API server at ``kubectl apply``; pydantic repeats only what planning relies on.
+Outside everything is camelCase, inside snake_case. A field's description states meaning, constraint, default and
+Proxmox' own name; it is what ``kubectl explain`` and docs/api.md show.
+
+A rule that one object can break by itself is checked by the API server (:class:`Rule`, :class:`Matching`), so that
+``kubectl apply`` says what is wrong. pydantic repeats those that planning relies on, because objects may be older
+than the rules. Nothing here looks at a second object: that is ``domain.plan``'s matter.
+
+Defaults are applied by the models, never by the API server: what the user wrote is what is stored, so GitOps tools
+see no difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import StringConstraints as Length
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
-ManagementPolicy = Literal["Full", "ObserveOnly"]
-DeletionPolicy = Literal["Delete", "Orphan"]
-AdoptionPolicy = Literal["Never", "IfIdentical", "Always"]
-
-#: RFC 1123 subdomain, what Kubernetes accepts as an object's name.
-ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-NodeName = Annotated[
-    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$")
-]
-Vni = Annotated[int, Field(ge=1, le=16777215)]
-MacAddress = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$")]
+VALIDATIONS = "x-kubernetes-validations"
 
 
-def rule(expression: str, message: str, field_path: str | None = None) -> dict[str, str]:
-    """One CEL rule as the CRD takes it."""
-    made = {"rule": expression, "message": message}
-    return {**made, "fieldPath": field_path} if field_path else made
+# --- rules ------------------------------------------------------------------------------------------------------
 
 
-def rules(*made: Mapping[str, str]) -> dict[str, Any]:
-    """``json_schema_extra`` that carries CEL rules into the CRD."""
-    return {"x-kubernetes-validations": list(made)}
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One CEL rule of the API server. As annotation of a type it is about that value (``self``)."""
+
+    expression: str
+    message: str
+    field_path: str | None = None
+
+    def as_schema(self) -> dict[str, str]:
+        """The rule as a CRD takes it."""
+        made = {"rule": self.expression, "message": self.message}
+        return {**made, "fieldPath": self.field_path} if self.field_path else made
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        return {**schema, VALIDATIONS: [*schema.get(VALIDATIONS, ()), self.as_schema()]}
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The whole text matches ``pattern`` (RE2: no look-around); ``message`` says so in words, here and there."""
+
+    pattern: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return Rule(self.as_cel(), self.message).__get_pydantic_json_schema__(core, handler)
+
+    def as_cel(self, subject: str = "self") -> str:
+        """The check as a CEL expression about ``subject``."""
+        return f"{subject}.matches(r'^(?:{self.pattern})$')"
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.message)
+        return text
+
+
+def rules(*made: Rule) -> dict[str, Any]:
+    """``json_schema_extra`` of a model that carries rules about the object as a whole."""
+    return {VALIDATIONS: [each.as_schema() for each in made]}
 
 
 def keyed(*keys: str) -> dict[str, Any]:
@@ -44,6 +83,125 @@ def keyed(*keys: str) -> dict[str, Any]:
 
 SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
+
+
+def immutable(field: str, instead: str = "make a new object instead") -> Rule:
+    """A required field that cannot change."""
+    return Rule("self == oldSelf", f"{field} cannot change: {instead}")
+
+
+#: An optional name that is given at creation or never: nothing may rename what Proxmox and its nodes know by it.
+ID_SET_ONCE = Rule(
+    "has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)",
+    "id is chosen at creation and cannot be changed, added or removed: make a new object instead",
+)
+
+
+# --- addresses --------------------------------------------------------------------------------------------------
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("must be an IP address") from None
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("must be a network without host bits, such as 10.1.0.0/24") from None
+    return text
+
+
+def _unicast(mac: str) -> str:
+    if int(mac[1], 16) % 2 or not mac.replace(":", "").strip("0"):
+        raise ValueError("must be a unicast address, not a group address and not all zero")
+    return mac
+
+
+IpAddress = Annotated[
+    str,
+    Length(min_length=2, max_length=45),
+    AfterValidator(_address),
+    Rule(
+        "isIP(self) && ip.isCanonical(self)",
+        "must be an IP address in its usual spelling (IPv6: lower case, shortest form)",
+    ),
+]
+Network = Annotated[
+    str,
+    Length(min_length=4, max_length=43),
+    AfterValidator(_network),
+    Rule("isCIDR(self)", "must be a network such as 10.1.0.0/24 or 2001:db8::/64"),
+    Rule(
+        "!isCIDR(self) || (cidr(self) == cidr(self).masked() && string(cidr(self)) == self)",
+        "must be the network itself in its usual spelling: no host bits, IPv6 in lower case and shortest form",
+    ),
+]
+MacAddress = Annotated[
+    str,
+    Length(max_length=17),
+    Matching(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", "must be a MAC address such as bc:24:11:11:11:11"),
+    AfterValidator(_unicast),
+    Rule(
+        "self.matches('^.[02468aceACE]') && self != '00:00:00:00:00:00'",
+        "must be a unicast address: its second digit is even, and it is not all zero",
+    ),
+]
+
+
+# --- names and numbers ------------------------------------------------------------------------------------------
+
+ObjectName = Annotated[
+    str,
+    Length(min_length=1, max_length=253),
+    Matching(
+        r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
+        "must be a Kubernetes object's name: lower case letters, digits, - and .",
+    ),
+]
+NodeName = Annotated[
+    str,
+    Length(min_length=1, max_length=63),
+    Matching(
+        r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?",
+        "must be a Proxmox node's name: letters, digits and -, without a domain",
+    ),
+]
+#: Names of zones and VNets in Proxmox; network interfaces are named after them, hence so short.
+ShortId = Annotated[
+    str,
+    Length(min_length=2, max_length=8),
+    Matching(r"[a-zA-Z][a-zA-Z0-9]*[a-zA-Z0-9]", "must be 2 to 8 letters and digits, a letter first"),
+]
+#: Names of other things in Proxmox (DNS servers, IPAMs).
+PluginId = Annotated[
+    str,
+    Length(min_length=2, max_length=64),
+    Matching(r"[a-zA-Z][a-zA-Z0-9]*[a-zA-Z0-9]", "must be an id in Proxmox: letters and digits, a letter first"),
+]
+DnsName = Annotated[
+    str,
+    Length(min_length=1, max_length=253),
+    Matching(
+        r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*",
+        "must be a domain name such as example.com",
+    ),
+]
+Vni = Annotated[int, Field(ge=1, le=16777215)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+ManagementPolicy = Literal["Full", "ObserveOnly"]
+DeletionPolicy = Literal["Delete", "Orphan"]
+AdoptionPolicy = Literal["Never", "IfIdentical", "Always"]
+Origin = Literal["Created", "Adopted"]
+
+
+# --- building blocks --------------------------------------------------------------------------------------------
 
 
 class ApiModel(BaseModel):
@@ -70,21 +228,28 @@ class SecretRef(ApiModel):
     name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
 
 
-class SecretKeyRef(ApiModel):
-    """One key of a Secret in the operator's own namespace."""
-
-    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
-        "ca.crt", description="Key inside the Secret. Default: ca.crt."
-    )
+SecretKey = Annotated[
+    str,
+    Length(min_length=1, max_length=253),
+    Matching(r"[-._a-zA-Z0-9]+", "must be a key of a Secret: letters, digits, -, _ and ."),
+]
 
 
 class LabelSelectorRequirement(ApiModel):
     """One expression of a label selector."""
 
-    key: Annotated[str, StringConstraints(min_length=1, max_length=317)] = Field(description="Label key.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+                "values belong to the operators In and NotIn, which need at least one",
+            )
+        )
+    )
+
+    key: Annotated[str, Length(min_length=1, max_length=317)] = Field(description="Label key.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How key relates to values.")
-    values: list[Annotated[str, StringConstraints(max_length=63)]] | None = Field(
+    values: list[Annotated[str, Length(max_length=63)]] | None = Field(
         None, max_length=64, description="Values for In and NotIn.", json_schema_extra=ATOMIC
     )
 
@@ -92,7 +257,7 @@ class LabelSelectorRequirement(ApiModel):
 class LabelSelector(ApiModel):
     """Kubernetes' label selector: every entry must hold; an empty selector matches everything."""
 
-    match_labels: dict[str, Annotated[str, StringConstraints(max_length=63)]] | None = Field(
+    match_labels: dict[str, Annotated[str, Length(max_length=63)]] | None = Field(
         None, max_length=64, description="Labels that must have exactly these values."
     )
     match_expressions: list[LabelSelectorRequirement] | None = Field(
@@ -103,7 +268,31 @@ class LabelSelector(ApiModel):
 class VniRange(ApiModel):
     """VNIs from which free ones are taken."""
 
-    model_config = ConfigDict(json_schema_extra=rules(rule("self.first <= self.last", "first must not be above last")))
+    model_config = ConfigDict(json_schema_extra=rules(Rule("self.first <= self.last", "first must not be above last")))
 
     first: Vni = Field(description="Lowest VNI (1 to 16777215).")
     last: Vni = Field(description="Highest VNI (1 to 16777215).")
+
+
+def only_one_of(*fields: str, exactly: bool = True) -> str:
+    """CEL: (at most or exactly) one of the optional fields is set."""
+    listed = ", ".join(f"has(self.{field})" for field in fields)
+    return f"[{listed}].filter(x, x).size() {'==' if exactly else '<='} 1"
+
+
+class ManagedSpec(ApiModel):
+    """Policies of an object that stands for one in Proxmox."""
+
+    management_policy: ManagementPolicy | None = Field(
+        None, description="ObserveOnly: nothing is ever written, the status is still kept. Default: Full."
+    )
+    deletion_policy: DeletionPolicy | None = Field(
+        None,
+        description="What deleting this object does in Proxmox: Delete removes what it stands for, Orphan leaves it. "
+        "Default: Delete for what we created, Orphan for what we adopted.",
+    )
+    adoption_policy: AdoptionPolicy | None = Field(
+        None,
+        description="What to do when Proxmox has an object of that name already: Never touch it, take it over "
+        "IfIdentical in every field set here, or Always (which overwrites it). Default: IfIdentical.",
+    )

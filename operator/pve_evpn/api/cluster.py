@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
+from pydantic import StringConstraints as Length
 
 from pve_evpn.api.base import (
     ATOMIC,
@@ -12,17 +13,96 @@ from pve_evpn.api.base import (
     ApiModel,
     LabelSelector,
     ManagementPolicy,
-    SecretKeyRef,
+    Matching,
+    NodeName,
+    ObjectName,
+    Port,
+    Rule,
+    SecretKey,
     SecretRef,
+    Timestamp,
     keyed,
-    rule,
+    only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import Condition
+from pve_evpn.api.conditions import ReportedStatus
+from pve_evpn.api.nic import Vmid
 
-Endpoint = Annotated[str, StringConstraints(min_length=9, max_length=260, pattern=r"^https://[^/\s?#@]+/?$")]
-_HEX_FINGERPRINT = r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$"
-_CRON = r"^\S+(\s+\S+){4}$"
+
+def _cron_field(number: str, names: str = "") -> str:
+    """One field of a cron expression: ``*``, numbers, ranges and lists of them, each with a step."""
+    value = f"({number}|{names})" if names else f"({number})"
+    item = rf"(\*|{value}(-{value})?)(/[0-9]{{1,3}})?"
+    return f"{item}(,{item})*"
+
+
+_CRON = r"\s+".join(
+    (
+        _cron_field("[0-5]?[0-9]"),
+        _cron_field("[01]?[0-9]|2[0-3]"),
+        _cron_field("0?[1-9]|[12][0-9]|3[01]"),
+        _cron_field("0?[1-9]|1[0-2]", "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"),
+        _cron_field("[0-7]", "(?i:sun|mon|tue|wed|thu|fri|sat)"),
+    )
+)
+
+Endpoint = Annotated[
+    str,
+    Length(min_length=9, max_length=260),
+    Matching(
+        r"https://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?",
+        "must be https://host or https://host:port, without a path (Proxmox listens on port 8006)",
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    Length(max_length=95),
+    Matching(
+        r"([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}",
+        "must be a SHA-256 fingerprint: 32 pairs of hex digits, separated by colons",
+    ),
+]
+CaBundle = Annotated[
+    str,
+    Length(max_length=65536),
+    Rule("self.contains('-----BEGIN CERTIFICATE-----')", "must hold certificates in PEM form"),
+]
+Schedule = Annotated[
+    str,
+    Length(min_length=9, max_length=100),
+    Matching(_CRON, "must be five cron fields (minute hour day month weekday), e.g. '0 22 * * mon-fri'"),
+]
+TimeZone = Annotated[
+    str,
+    Length(min_length=1, max_length=64),
+    Matching(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", "must be an IANA time zone such as Europe/Vienna"),
+]
+HostAddress = Annotated[
+    str,
+    Length(min_length=1, max_length=253),
+    Matching(r"[A-Za-z0-9.:-]+", "must be an IP address or a host name"),
+]
+
+
+class CaSecretKeyRef(ApiModel):
+    """CA certificates in a Secret of the operator's own namespace."""
+
+    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
+    key: SecretKey = Field("ca.crt", description="Key that holds the certificates. Default: ca.crt.")
+
+
+class SshSecretKeyRef(ApiModel):
+    """A private key in a Secret of the operator's own namespace."""
+
+    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
+    key: SecretKey = Field("ssh-privatekey", description="Key that holds the private key. Default: ssh-privatekey.")
+
+
+class KnownHostsSecretKeyRef(ApiModel):
+    """Host keys in a Secret of the operator's own namespace."""
+
+    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
+    key: SecretKey = Field("known_hosts", description="Key that holds the host keys. Default: known_hosts.")
 
 
 class Tls(ApiModel):
@@ -30,42 +110,40 @@ class Tls(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
-                "[has(self.caSecretRef), has(self.caBundle), has(self.fingerprint)].filter(x, x).size() <= 1",
-                "give only one of caSecretRef, caBundle and fingerprint",
+            Rule(
+                only_one_of("caSecretRef", "caBundle", "fingerprint", exactly=False),
+                "set only one of caSecretRef, caBundle and fingerprint",
             ),
-            rule(
+            Rule(
                 "!(has(self.insecureSkipVerify) && self.insecureSkipVerify) || !(has(self.caSecretRef) || "
                 "has(self.caBundle) || has(self.fingerprint))",
-                "insecureSkipVerify would make caSecretRef, caBundle and fingerprint meaningless; remove one side",
+                "insecureSkipVerify makes caSecretRef, caBundle and fingerprint meaningless: remove one side",
             ),
         )
     )
 
-    ca_secret_ref: SecretKeyRef | None = Field(None, description="Secret key that holds the CA certificates (PEM).")
-    ca_bundle: Annotated[str, StringConstraints(max_length=65536, pattern=r"-----BEGIN CERTIFICATE-----")] | None = (
-        Field(None, description="CA certificates (PEM). A cluster's own CA is /etc/pve/pve-root-ca.pem.")
+    ca_secret_ref: CaSecretKeyRef | None = Field(
+        None, description="CA certificates (PEM) in a Secret. A cluster's own CA is /etc/pve/pve-root-ca.pem."
     )
-    fingerprint: Annotated[str, StringConstraints(pattern=_HEX_FINGERPRINT)] | None = Field(
+    ca_bundle: CaBundle | None = Field(None, description="CA certificates (PEM) as text.")
+    fingerprint: Fingerprint | None = Field(
         None,
-        description="SHA-256 fingerprint of the server's certificate, 32 pairs of hex digits with colons.",
+        description="SHA-256 fingerprint of the server's certificate, 32 pairs of hex digits with colons. With API "
+        "tokens only.",
     )
     insecure_skip_verify: bool | None = Field(
-        None,
-        description="Do not check the certificate. Shown as condition InsecureConnection. Default: false.",
+        None, description="Do not check the certificate; shown as condition InsecureConnection. Default: false."
     )
 
 
 class Window(ApiModel):
     """A recurring time in which applies are allowed."""
 
-    schedule: Annotated[str, StringConstraints(max_length=100, pattern=_CRON)] = Field(
-        description="When the window opens: five cron fields (minute hour day month weekday)."
+    schedule: Schedule = Field(description="When the window opens: five cron fields (minute hour day month weekday).")
+    time_zone: TimeZone = Field("Etc/UTC", description="IANA time zone of schedule. Default: Etc/UTC.")
+    duration_minutes: Annotated[int, Field(ge=1, le=10080)] = Field(
+        description="How long it stays open, in minutes, 1 to 10080 (a week)."
     )
-    time_zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        "Etc/UTC", description="IANA time zone of schedule. Default: Etc/UTC."
-    )
-    duration_minutes: Annotated[int, Field(ge=1, le=10080)] = Field(description="How long it stays open, in minutes.")
 
 
 class ApplyPolicy(ApiModel):
@@ -73,71 +151,101 @@ class ApplyPolicy(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
+            Rule(
                 "!(has(self.policy) && self.policy == 'Window') || (has(self.windows) && self.windows.size() > 0)",
-                "policy Window needs at least one entry in windows",
-            )
+                "policy: Window needs at least one entry in windows",
+            ),
+            # Somebody who writes windows expects them to be kept; without the policy they would be ignored.
+            Rule(
+                "!has(self.windows) || self.windows.size() == 0 || (has(self.policy) && self.policy == 'Window')",
+                "windows are used with policy: Window only; set it, or remove them",
+            ),
         )
     )
 
     policy: Literal["Automatic", "Manual", "Window"] | None = Field(
         None,
-        description="Automatic applies at once, Manual waits for the annotation pve-evpn.dev/approved-plan with the "
-        "hash of status.pendingPlan, Window waits for one of windows. Default: Automatic.",
+        description="Automatic applies at once; Manual waits until the annotation pve-evpn.dev/approved-plan equals "
+        "status.pendingPlan.hash; Window waits for one of windows. Default: Automatic.",
     )
     windows: list[Window] | None = Field(
-        None, max_length=16, description="For policy Window.", json_schema_extra=ATOMIC
+        None, max_length=16, description="For policy Window: when it is open.", json_schema_extra=ATOMIC
     )
     destructive: Literal["Automatic", "Manual"] | None = Field(
         None,
-        description="Manual: plans that delete something need approval under every policy. Default: Automatic.",
+        description="Manual: a plan that deletes something needs approval, whatever the policy. Default: Automatic.",
     )
     foreign_pending: Literal["Refuse", "Include"] | None = Field(
         None,
         description="What to do when somebody else's staged changes would go live with ours: Refuse stops and names "
-        "them, Include applies them too. Default: Refuse.",
+        "them; Include applies them too. Default: Refuse.",
     )
     on_failure: Literal["Hold", "Revert"] | None = Field(
         None,
-        description="After an apply that left things worse: Hold keeps the state and reports it, Revert writes the "
-        "previous values back and applies once more. Default: Hold.",
+        description="After an apply that left things worse: Hold keeps the state and reports it; Revert writes the "
+        "previous values back and applies once more, best effort. Default: Hold.",
     )
     task_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] | None = Field(
-        None, description="How long to follow an apply and the nodes' reloads, in seconds. Default: 300."
+        None,
+        description="How long an apply and the nodes' reloads are followed, in seconds, 10 to 3600. Default: 300.",
     )
 
 
 class SshSource(ApiModel):
-    """Reading FRR on the nodes through a forced-command key."""
+    """Reading FRR on the nodes through a key whose forced command is our helper."""
 
-    user: Annotated[str, StringConstraints(min_length=1, max_length=32)] = Field(
-        "root", description="User on the nodes. Default: root."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                only_one_of("knownHosts", "knownHostsSecretRef"),
+                "host keys are always checked: set exactly one of knownHosts and knownHostsSecretRef",
+            ),
+            Rule(
+                "!has(self.addresses) || self.addresses.all(n, n.matches('^[a-zA-Z0-9][a-zA-Z0-9-]*$'))",
+                "the keys of addresses must be names of Proxmox nodes",
+            ),
+        )
     )
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(22, description="Port of sshd. Default: 22.")
-    key_secret_ref: SecretKeyRef = Field(description="Secret key that holds the private key.")
-    known_hosts: list[Annotated[str, StringConstraints(max_length=1024)]] | None = Field(
+
+    user: Annotated[
+        str,
+        Length(min_length=1, max_length=32),
+        Matching(r"[a-z_][a-z0-9_-]*", "must be the name of a user"),
+    ] = Field("root", description="User on the nodes. Default: root.")
+    port: Port = Field(22, description="Port of sshd, 1 to 65535. Default: 22.")
+    key_secret_ref: SshSecretKeyRef = Field(description="The private key.")
+    known_hosts: list[Annotated[str, Length(min_length=1, max_length=1024)]] | None = Field(
         None,
+        min_length=1,
         max_length=256,
-        description="Host keys, each line as in known_hosts: node name or address, key type, key.",
+        description="Host keys, each line as in a known_hosts file: address, key type, key.",
         json_schema_extra=ATOMIC,
     )
-    known_hosts_secret_ref: SecretKeyRef | None = Field(None, description="Secret key that holds a known_hosts file.")
-    addresses: dict[str, Annotated[str, StringConstraints(max_length=253)]] | None = Field(
-        None, max_length=256, description="Address per node, where it is not the one the cluster knows."
+    known_hosts_secret_ref: KnownHostsSecretKeyRef | None = Field(
+        None, description="A known_hosts file in a Secret; /etc/ssh/ssh_known_hosts of a node has all nodes' keys."
+    )
+    addresses: dict[str, HostAddress] | None = Field(
+        None,
+        max_length=256,
+        description="Address per node name, where it is not the one the cluster knows. Default: none.",
     )
     pinning: bool | None = Field(
-        None, description="Allow pinning of silent hosts' MAC addresses through the same key. Default: false."
+        None,
+        description="Allow pinning of silent hosts' MAC addresses through the same key, whose forced command must "
+        "allow it too. Default: false.",
     )
 
 
 class FrrExporterSource(ApiModel):
     """Reading the nodes' Prometheus exporter for FRR."""
 
-    scheme: Literal["http", "https"] = Field("http", description="Default: http.")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(9342, description="Default: 9342.")
-    path: Annotated[str, StringConstraints(max_length=256, pattern=r"^/")] = Field(
-        "/metrics", description="Default: /metrics."
-    )
+    scheme: Literal["http", "https"] = Field("http", description="http or https. Default: http.")
+    port: Port = Field(9342, description="Port of the exporter, 1 to 65535. Default: 9342.")
+    path: Annotated[
+        str,
+        Length(min_length=1, max_length=256),
+        Matching(r"/[A-Za-z0-9._~/-]*", "must be a path such as /metrics"),
+    ] = Field("/metrics", description="Path of the metrics. Default: /metrics.")
 
 
 class Observe(ApiModel):
@@ -145,10 +253,14 @@ class Observe(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
+            Rule(
                 "!has(self.sources) || !('ssh' in self.sources) || has(self.ssh)",
-                "source ssh needs ssh.keySecretRef",
-            )
+                "source ssh needs the section ssh with keySecretRef",
+            ),
+            Rule(
+                "!has(self.sources) || self.sources.all(s, self.sources.exists_one(t, t == s))",
+                "sources must not repeat a source",
+            ),
         )
     )
 
@@ -156,39 +268,49 @@ class Observe(ApiModel):
         None,
         min_length=1,
         max_length=3,
-        description="Sources in order of preference, the first that answers is used per node. Default: [api].",
-        json_schema_extra=SET,
+        description="Sources in order of preference; per node the first that answers is used. Default: [api].",
+        # The order means something, so nobody may merge it.
+        json_schema_extra=ATOMIC,
     )
     interval_seconds: Annotated[int, Field(ge=2, le=3600)] | None = Field(
-        None, description="Seconds between two looks. Default: 15."
+        None, description="Time between two looks in seconds, 2 to 3600. Default: 15."
     )
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
         None,
-        description="How long a silent source keeps its last word before things are Unknown. Default: 60.",
+        description="How long the last look of a source that fails is trusted, in seconds, 0 to 3600; then what it "
+        "saw is Unknown. Default: 60.",
     )
     ssh: SshSource | None = Field(None, description="For source ssh.")
     frr_exporter: FrrExporterSource | None = Field(None, description="For source frrExporter.")
 
 
 class VmidRange(ApiModel):
-    """Guests by number."""
+    """Guests by number; both ends belong to it."""
 
-    model_config = ConfigDict(json_schema_extra=rules(rule("self.from <= self.to", "from must not be above to")))
+    model_config = ConfigDict(json_schema_extra=rules(Rule("self.from <= self.to", "from must not be above to")))
 
-    from_: Annotated[int, Field(ge=100, le=999999999)] = Field(alias="from", description="Lowest vmid.")
-    to: Annotated[int, Field(ge=100, le=999999999)] = Field(description="Highest vmid.")
+    from_: Vmid = Field(alias="from", description="Lowest vmid, 100 or more.")
+    to: Vmid = Field(description="Highest vmid.")
 
 
 class GuestSet(ApiModel):
-    """Guests named by any of pool, tag or number."""
+    """Guests that are in any of the pools, have any of the tags, or are in any of the ranges."""
 
-    pools: list[Annotated[str, StringConstraints(max_length=128)]] | None = Field(
-        None, max_length=64, description="Resource pools.", json_schema_extra=SET
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule("has(self.pools) || has(self.tags) || has(self.vmids)", "name guests by pools, tags or vmids")
+        )
     )
-    tags: list[Annotated[str, StringConstraints(max_length=128)]] | None = Field(
-        None, max_length=64, description="Guest tags.", json_schema_extra=SET
+
+    pools: list[Annotated[str, Length(min_length=1, max_length=128)]] | None = Field(
+        None, min_length=1, max_length=64, description="Resource pools in Proxmox.", json_schema_extra=SET
     )
-    vmids: list[VmidRange] | None = Field(None, max_length=64, description="Ranges of vmids.", json_schema_extra=ATOMIC)
+    tags: list[Annotated[str, Length(min_length=1, max_length=128)]] | None = Field(
+        None, min_length=1, max_length=64, description="Guest tags in Proxmox.", json_schema_extra=SET
+    )
+    vmids: list[VmidRange] | None = Field(
+        None, min_length=1, max_length=64, description="Ranges of vmids.", json_schema_extra=ATOMIC
+    )
 
 
 class GuestAccess(ApiModel):
@@ -204,25 +326,30 @@ class ProxmoxClusterSpec(ApiModel):
     endpoints: list[Endpoint] = Field(
         min_length=1,
         max_length=16,
-        description="API addresses, https://host[:8006]; the next one is used when one cannot be reached.",
-        json_schema_extra=SET,
+        description="API addresses, https://host:8006; the next one is used while one cannot be reached.",
+        json_schema_extra=ATOMIC,
     )
     credentials_secret_ref: SecretRef = Field(
-        description="Secret with tokenId and token (tokenNext: a second token to rotate to), or username and password."
+        description="Secret with the keys tokenId and token (and tokenNext, a second one to rotate to), or username "
+        "and password."
     )
     tls: Tls | None = Field(None, description="How the certificate is checked. Default: by the system's CAs.")
     management_policy: ManagementPolicy | None = Field(
         None, description="ObserveOnly: nothing is ever written to this cluster. Default: Full."
     )
     drift: Literal["Correct", "Report"] | None = Field(
-        None, description="What to do with out-of-band edits of our objects. Default: Correct."
+        None,
+        description="What to do when somebody else changed our objects in Proxmox: Correct writes the specified values "
+        "back; Report only says so. Default: Correct.",
     )
-    apply: ApplyPolicy | None = Field(None, description="When and how changes go live.")
-    observe: Observe | None = Field(None, description="How BGP and VNIs are observed.")
+    apply: ApplyPolicy | None = Field(None, description="When and how changes go live. Default: at once.")
+    observe: Observe | None = Field(
+        None, description="How BGP and the VNIs are observed. Default: through the Proxmox API, every 15 seconds."
+    )
     guest_access: list[GuestAccess] | None = Field(
         None,
         max_length=64,
-        description="Which namespaces may wire which guests. Default: none.",
+        description="Which namespaces may wire which guests with NicAttachments. Default: none.",
         json_schema_extra=ATOMIC,
     )
 
@@ -230,48 +357,54 @@ class ProxmoxClusterSpec(ApiModel):
 class ClusterNodeStatus(ApiModel):
     """One member of the cluster."""
 
-    name: str = Field(max_length=63, description="Node name.")
+    name: NodeName = Field(description="Node name.")
     online: bool | None = Field(None, description="Whether the cluster sees it.")
-    address: str | None = Field(None, max_length=64, description="Address the cluster knows it by.")
+    address: Annotated[str, Length(max_length=64)] | None = Field(None, description="Address the cluster knows it by.")
+    version: Annotated[str, Length(max_length=32)] | None = Field(None, description="Its Proxmox VE release.")
     programmed: bool | None = Field(None, description="Whether its last reload succeeded.")
-    message: str | None = Field(None, max_length=1024, description="What is wrong with it.")
+    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="What is wrong with it.")
 
 
 class LockStatus(ApiModel):
     """Proxmox' SDN lock, while it stands in the way."""
 
     holder: Literal["Self", "Other"] = Field(description="Whose it is.")
-    since: str = Field(description="Since when it was seen held.", json_schema_extra={"format": "date-time"})
+    since: Timestamp = Field(description="Since when it was seen held.")
 
 
 class PendingPlan(ApiModel):
     """A plan that waits for approval or a window."""
 
-    hash: str = Field(max_length=64, description="Approve by annotating pve-evpn.dev/approved-plan with this.")
-    summary: list[Annotated[str, StringConstraints(max_length=256)]] = Field(
+    hash: Annotated[str, Length(max_length=64)] = Field(
+        description="Approve by setting the annotation pve-evpn.dev/approved-plan to this."
+    )
+    summary: list[Annotated[str, Length(max_length=256)]] = Field(
         max_length=64, description="The steps in words.", json_schema_extra=ATOMIC
     )
     truncated: int | None = Field(None, description="How many more steps there are.")
     destructive: bool = Field(description="Whether something is deleted.")
-    since: str = Field(description="Since when it waits.", json_schema_extra={"format": "date-time"})
+    since: Timestamp = Field(description="Since when it waits.")
 
 
 class TransactionNode(ApiModel):
     """What became of one node's reload."""
 
-    name: str = Field(max_length=63, description="Node name.")
+    name: Annotated[str, Length(max_length=63)] = Field(description="Node name.")
     result: Literal["Reloaded", "Failed", "Unknown"] = Field(description="How its reload ended.")
-    message: str | None = Field(None, max_length=1024, description="Proxmox' words.")
+    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="Proxmox' words.")
 
 
 class LastTransaction(ApiModel):
     """The last transaction that staged or applied something."""
 
-    outcome: str = Field(max_length=64, description="Applied, PartiallyApplied, StagingFailed or ApplyFailed.")
-    message: str | None = Field(None, max_length=1024, description="What went wrong.")
+    id: Annotated[str, Length(max_length=64)] | None = Field(None, description="Its id in logs and events.")
+    outcome: Annotated[str, Length(max_length=64)] = Field(
+        description="Applied, or a reason of Programmed: PartiallyApplied, StagingFailed, ApplyFailed, Reverted, ..."
+    )
+    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="What went wrong.")
     changes: int = Field(description="How many steps it had.")
-    started_at: str = Field(description="When it took the lock.", json_schema_extra={"format": "date-time"})
-    finished_at: str = Field(description="When it ended.", json_schema_extra={"format": "date-time"})
+    started_at: Timestamp = Field(description="When it took the lock.")
+    finished_at: Timestamp | None = Field(None, description="When it ended.")
     nodes: list[TransactionNode] | None = Field(
         None, max_length=64, description="Each node's reload.", json_schema_extra=keyed("name")
     )
@@ -281,10 +414,10 @@ class Pending(ApiModel):
     """Edits that the next apply would publish."""
 
     own: int | None = Field(None, description="How many are ours.")
-    foreign: list[Annotated[str, StringConstraints(max_length=512)]] | None = Field(
+    foreign: list[Annotated[str, Length(max_length=512)]] | None = Field(
         None, max_length=32, description="Those of others, in words.", json_schema_extra=ATOMIC
     )
-    host_network: list[Annotated[str, StringConstraints(max_length=63)]] | None = Field(
+    host_network: list[Annotated[str, Length(max_length=63)]] | None = Field(
         None, max_length=64, description="Nodes with staged host-network edits.", json_schema_extra=ATOMIC
     )
     truncated: int | None = Field(None, description="How many more foreign edits there are.")
@@ -293,23 +426,25 @@ class Pending(ApiModel):
 class Privileges(ApiModel):
     """What the credentials lack."""
 
-    missing: list[Annotated[str, StringConstraints(max_length=128)]] | None = Field(
-        None, max_length=32, description="Missing privileges as path: privilege.", json_schema_extra=ATOMIC
+    missing: list[Annotated[str, Length(max_length=128)]] | None = Field(
+        None, max_length=32, description="Missing privileges, as path: privilege.", json_schema_extra=ATOMIC
     )
 
 
-class ProxmoxClusterStatus(ApiModel):
+class ProxmoxClusterStatus(ReportedStatus):
     """What was seen of the cluster, and what was last done to it."""
 
-    observed_generation: int | None = Field(None, description="metadata.generation this status is about.")
-    last_handled_reconcile_at: str | None = Field(
-        None, max_length=128, description="Echo of annotation pve-evpn.dev/reconcile-requested-at."
+    version: Annotated[str, Length(max_length=32)] | None = Field(None, description="Proxmox VE release, e.g. 9.2.11.")
+    cluster_name: Annotated[str, Length(max_length=64)] | None = Field(None, description="The cluster's own name.")
+    active_endpoint: Annotated[str, Length(max_length=260)] | None = Field(None, description="The endpoint in use.")
+    active_credential: Annotated[str, Length(max_length=64)] | None = Field(
+        None, description="Key of the Secret in use: token, tokenNext or password."
     )
-    version: str | None = Field(None, max_length=32, description="Proxmox VE release, e.g. 9.2.11.")
-    cluster_name: str | None = Field(None, max_length=64, description="The cluster's own name.")
-    active_endpoint: str | None = Field(None, max_length=260, description="The endpoint in use.")
+    token_expires_at: Timestamp | None = Field(None, description="When the token in use expires; absent: never.")
     quorate: bool | None = Field(None, description="Whether the cluster has quorum.")
-    nodes_online: str | None = Field(None, max_length=16, description="Online of all nodes, e.g. 4/4.")
+    nodes_online: Annotated[str, Length(max_length=16)] | None = Field(
+        None, description="Online of all nodes, e.g. 4/4."
+    )
     nodes: list[ClusterNodeStatus] | None = Field(
         None, max_length=64, description="Members.", json_schema_extra=keyed("name")
     )
@@ -319,6 +454,3 @@ class ProxmoxClusterStatus(ApiModel):
     pending_plan: PendingPlan | None = Field(None, description="The plan that waits for approval or a window.")
     lock: LockStatus | None = Field(None, description="The SDN lock, while it stands in the way.")
     last_transaction: LastTransaction | None = Field(None, description="The last transaction.")
-    conditions: list[Condition] | None = Field(
-        None, max_length=24, description="Judgements.", json_schema_extra=keyed("type")
-    )

@@ -1,131 +1,208 @@
-"""Condition types and reasons. A reason is API: programs match on it, so it is never renamed.
+"""Condition types and reasons, and what every status carries.
 
-Above each group stands the condition it belongs to and the status it explains.
+Types and reasons are API: programs match on them, so they are never renamed. Each says what it explains and what it
+means; docs/api.md is made from that. Which condition an object gets when is decided in ``domain``, not here.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import ApiModel
+from pve_evpn.api.base import ApiModel, Timestamp, keyed
 
 
 class ConditionType(StrEnum):
-    """The same words mean the same on every kind."""
+    """What is judged. The same words mean the same on every kind."""
 
-    READY = "Ready"
-    ACCEPTED = "Accepted"
-    PROGRAMMED = "Programmed"
-    OPERATIONAL = "Operational"
-    DRIFTED = "Drifted"
-    PAUSED = "Paused"
-    # kstatus; present only while true
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> ConditionType:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    READY = "Ready", "Usable as specified. When not True it names the root cause itself, with its reason and message."
+    ACCEPTED = "Accepted", "The spec and everything it refers to are valid and allowed."
+    PROGRAMMED = "Programmed", "Proxmox' running configuration equals the spec, and every expected node reloaded it."
+    OPERATIONAL = "Operational", "BGP and the VNI are seen working. Unknown where no source can see them, never False."
+    DRIFTED = "Drifted", "Somebody else changed in Proxmox what this object specifies."
+    PAUSED = "Paused", "We are asked not to write. Observation goes on."
+    # kstatus' pair exists only while true
+    RECONCILING = "Reconciling", "Not ready, and it may heal without you. Present only while true."
+    STALLED = "Stalled", "Not ready, and only you can help. Present only while true."
     # ProxmoxCluster only
-    REACHABLE = "Reachable"
-    AUTHENTICATED = "Authenticated"
-    VERSION_SUPPORTED = "VersionSupported"
-    QUORATE = "Quorate"
-    INSECURE = "InsecureConnection"
+    REACHABLE = "Reachable", "ProxmoxCluster: an endpoint answers over a trusted connection."
+    AUTHENTICATED = "Authenticated", "ProxmoxCluster: the credentials are accepted and carry the needed privileges."
+    VERSION_SUPPORTED = "VersionSupported", "ProxmoxCluster: the Proxmox VE release is one this operator knows."
+    QUORATE = "Quorate", "ProxmoxCluster: the Proxmox cluster has quorum; without it nothing can be written."
+    INSECURE = "InsecureConnection", "ProxmoxCluster: the certificate is not verified. Present only while true."
 
 
 class Reason(StrEnum):
-    """Why a condition is what it is."""
+    """Why a condition is what it is. ``explains`` names the conditions it is used with and their status.
 
-    # any: Unknown
-    PENDING = "Pending"
-    # Ready: True. When not, Ready carries the reason of the condition at fault.
-    READY = "Ready"
+    ``Ready``, ``Reconciling`` and ``Stalled`` carry the reason of the condition at fault, whichever that is.
+    """
 
-    # Accepted: True
-    ACCEPTED = "Accepted"
-    # Accepted: False, the user has to act
-    INVALID_SPEC = "InvalidSpec"
-    ID_CONFLICT = "IdConflict"
-    VNI_CONFLICT = "VniConflict"
-    SUBNET_OVERLAP = "SubnetOverlap"
-    CONTROLLER_CONFLICT = "ControllerConflict"
-    NIC_CONFLICT = "NicConflict"
-    FOREIGN_OBJECT = "ForeignObject"
-    VERSION_UNSUPPORTED = "VersionUnsupported"
-    MTU_TOO_BIG = "MtuTooBig"
-    # Accepted: False, heals when what it names appears. An object one may not use is reported as not there.
-    REF_NOT_FOUND = "RefNotFound"
+    explains: str
+    meaning: str
 
-    # Programmed: True
-    PROGRAMMED = "Programmed"
-    # Programmed: False
-    WAITING_FOR_DEPENDENCIES = "WaitingForDependencies"
-    PENDING_APPLY = "PendingApply"
-    SDN_LOCKED = "SdnLocked"
-    FOREIGN_PENDING_CHANGES = "ForeignPendingChanges"
-    NODE_NETWORK_PENDING = "NodeNetworkPending"
-    AWAITING_APPROVAL = "AwaitingApproval"
-    OUTSIDE_WINDOW = "OutsideWindow"
-    STAGING_FAILED = "StagingFailed"
-    APPLY_FAILED = "ApplyFailed"
-    PARTIALLY_APPLIED = "PartiallyApplied"
-    OUTCOME_UNKNOWN = "OutcomeUnknown"
-    DELETION_BLOCKED = "DeletionBlocked"
-    GUEST_LOCKED = "GuestLocked"
-    RESTART_REQUIRED = "RestartRequired"
-    # Programmed: False or Unknown, and Reachable/Authenticated/Quorate/VersionSupported: False
-    CLUSTER_UNREACHABLE = "ClusterUnreachable"
-    TLS_REJECTED = "TlsRejected"
-    CREDENTIALS_MISSING = "CredentialsMissing"
-    AUTHENTICATION_FAILED = "AuthenticationFailed"
-    PRIVILEGES_MISSING = "PrivilegesMissing"
-    NO_QUORUM = "NoQuorum"
-    # Reachable/Authenticated/VersionSupported/Quorate: True
-    REACHABLE = "Reachable"
-    AUTHENTICATED = "Authenticated"
-    VERSION_SUPPORTED = "VersionSupported"
-    QUORATE = "Quorate"
-    # InsecureConnection: True
-    CERTIFICATE_NOT_VERIFIED = "CertificateNotVerified"
+    def __new__(cls, value: str, explains: str, meaning: str) -> Reason:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.explains = explains
+        member.meaning = meaning
+        return member
 
-    # Operational: True
-    OPERATIONAL = "Operational"
-    ADVERTISED = "Advertised"
-    # Operational: False
-    SESSION_DOWN = "SessionDown"
-    NODE_MISSING_FROM_PEERS = "NodeMissingFromPeers"
-    VTEP_MISSING = "VtepMissing"
-    NO_REMOTE_VTEPS = "NoRemoteVteps"
-    SILENT = "Silent"
-    NEVER_SEEN = "NeverSeen"
-    WRONG_NODE = "WrongNode"
-    DUPLICATE = "Duplicate"
-    ZOMBIE = "Zombie"
-    # Operational: Unknown
-    SOURCE_UNAVAILABLE = "SourceUnavailable"
-    OBSERVATION_STALE = "ObservationStale"
+    # --- any condition
+    PENDING = "Pending", "any: Unknown", "Nothing is known yet, or no longer."
+    READY = "Ready", "Ready: True", "Everything that decides is as it should be."
+    DELETING = "Deleting", "Programmed: False", "The object is being deleted and its turn has not come yet."
 
-    # Drifted: True
-    FIELDS_DIFFER = "FieldsDiffer"
-    MISSING_EXTERNALLY = "MissingExternally"
-    # Drifted: False
-    IN_SYNC = "InSync"
+    # --- Accepted
+    ACCEPTED = "Accepted", "Accepted: True", "Valid and allowed."
+    INVALID_SPEC = "InvalidSpec", "Accepted: False", "The spec cannot be carried out whatever the rest looks like."
+    ID_CONFLICT = "IdConflict", "Accepted: False", "An older object has the same name in Proxmox."
+    VNI_CONFLICT = "VniConflict", "Accepted: False", "The VNI is in use, or none of the range is free."
+    SUBNET_OVERLAP = "SubnetOverlap", "Accepted: False", "A subnet overlaps one of the same zone."
+    CONTROLLER_CONFLICT = (
+        "ControllerConflict",
+        "Accepted: False",
+        "Before Proxmox VE 9.2 a cluster has one EVPN controller, and there is another.",
+    )
+    NIC_CONFLICT = "NicConflict", "Accepted: False", "An older NicAttachment has the same NIC, or the same MAC address."
+    MTU_TOO_BIG = "MtuTooBig", "Accepted: False", "The MTU does not fit into the underlay's (VXLAN takes 50 bytes)."
+    FOREIGN_OBJECT = "ForeignObject", "Accepted: False", "Proxmox has an object of that name which is not ours."
+    VERSION_UNSUPPORTED = (
+        "VersionUnsupported",
+        "Accepted: False, VersionSupported: False",
+        "This Proxmox VE release cannot do that.",
+    )
+    REF_NOT_FOUND = (
+        "RefNotFound",
+        "Accepted: False",
+        "Something the spec names does not exist, or this object may not use it. Heals when it appears.",
+    )
+    REF_NOT_PERMITTED = (
+        "RefNotPermitted",
+        "Accepted: False",
+        "A permission this object had was withdrawn. It is no longer managed; nothing was torn down.",
+    )
 
-    # Paused: True
-    ANNOTATION_PAUSED = "AnnotationPaused"
-    CLUSTER_PAUSED = "ClusterPaused"
-    # Paused: False
-    NOT_PAUSED = "NotPaused"
+    # --- Programmed
+    PROGRAMMED = "Programmed", "Programmed: True", "In Proxmox, and loaded on every expected node."
+    WAITING_FOR_DEPENDENCIES = (
+        "WaitingForDependencies",
+        "Programmed: False",
+        "Something it needs is not in Proxmox yet; the message names it.",
+    )
+    PENDING_APPLY = "PendingApply", "Programmed: False", "The change is planned and has not been applied yet."
+    SDN_LOCKED = "SdnLocked", "Programmed: False", "Somebody else holds Proxmox' SDN lock."
+    FOREIGN_PENDING_CHANGES = (
+        "ForeignPendingChanges",
+        "Programmed: False",
+        "Somebody else has staged SDN changes, which an apply would publish too.",
+    )
+    NODE_NETWORK_PENDING = (
+        "NodeNetworkPending",
+        "Programmed: False",
+        "A node has staged host-network edits, which an apply would activate too.",
+    )
+    AWAITING_APPROVAL = "AwaitingApproval", "Programmed: False", "The plan waits for a person's approval."
+    OUTSIDE_WINDOW = "OutsideWindow", "Programmed: False", "The plan waits for a maintenance window."
+    STAGING_FAILED = "StagingFailed", "Programmed: False", "Proxmox refused a change; what was staged was taken back."
+    APPLY_FAILED = "ApplyFailed", "Programmed: False", "The apply, or the write to a guest, failed."
+    PARTIALLY_APPLIED = "PartiallyApplied", "Programmed: False", "Some nodes have not loaded the configuration."
+    REVERTED = "Reverted", "Programmed: False", "The apply left things worse, so the values before it were put back."
+    OUTCOME_UNKNOWN = "OutcomeUnknown", "Programmed: False", "The connection broke during a write; reading again first."
+    DELETION_BLOCKED = "DeletionBlocked", "Programmed: False", "It cannot be deleted yet; the message says why."
+    GUEST_LOCKED = "GuestLocked", "Programmed: False", "Proxmox has locked the guest (backup, migration, ...)."
+    RESTART_REQUIRED = "RestartRequired", "Programmed: False", "Written, but effective only after a stop and start."
+
+    # --- the connection: Reachable, Authenticated, VersionSupported, Quorate of ProxmoxCluster
+    REACHABLE = "Reachable", "Reachable: True", "An endpoint answers."
+    AUTHENTICATED = "Authenticated", "Authenticated: True", "The credentials are accepted."
+    VERSION_SUPPORTED = "VersionSupported", "VersionSupported: True", "The release is supported."
+    QUORATE = "Quorate", "Quorate: True", "The cluster has quorum."
+    CLUSTER_UNREACHABLE = (
+        "ClusterUnreachable",
+        "Reachable: False, Programmed: False or Unknown",
+        "No endpoint answers.",
+    )
+    TLS_REJECTED = "TlsRejected", "Reachable: False", "The server's certificate is not the expected one."
+    CREDENTIALS_MISSING = "CredentialsMissing", "Authenticated: False", "The Secret, or a key in it, does not exist."
+    AUTHENTICATION_FAILED = "AuthenticationFailed", "Authenticated: False", "Proxmox refused the credentials."
+    PRIVILEGES_MISSING = "PrivilegesMissing", "Authenticated: False", "The credentials lack a needed privilege."
+    NO_QUORUM = "NoQuorum", "Quorate: False", "Too few nodes are online."
+    CERTIFICATE_NOT_VERIFIED = "CertificateNotVerified", "InsecureConnection: True", "insecureSkipVerify is set."
+
+    # --- Operational
+    OPERATIONAL = "Operational", "Operational: True", "Seen working on every expected node."
+    ADVERTISED = "Advertised", "Operational: True", "NicAttachment: its MAC is announced by the guest's node."
+    SESSION_DOWN = "SessionDown", "Operational: False", "A BGP session is not established."
+    NODE_MISSING_FROM_PEERS = (
+        "NodeMissingFromPeers",
+        "Operational: False",
+        "A node of the cluster is not among the peers, so it is cut off from the overlay.",
+    )
+    VTEP_MISSING = "VtepMissing", "Operational: False", "A node lacks another one in a VNI's flood list."
+    NO_REMOTE_VTEPS = "NoRemoteVteps", "Operational: False", "A node sees no other VTEP for the VNI."
+    SILENT = "Silent", "Operational: False", "NicAttachment: its MAC was announced and has been withdrawn."
+    NEVER_SEEN = "NeverSeen", "Operational: False", "NicAttachment: its MAC has never been announced."
+    WRONG_NODE = "WrongNode", "Operational: False", "NicAttachment: another node than the guest's announces its MAC."
+    DUPLICATE = "Duplicate", "Operational: False", "NicAttachment: its MAC keeps moving between nodes (RFC 7432, 15.1)."
+    ZOMBIE = "Zombie", "Operational: False", "NicAttachment: its MAC is announced though the NIC is gone."
+    SOURCE_UNAVAILABLE = "SourceUnavailable", "Operational: Unknown", "No source can see this."
+    OBSERVATION_STALE = "ObservationStale", "Operational: Unknown", "The last observation is older than graceSeconds."
+
+    # --- Drifted
+    FIELDS_DIFFER = "FieldsDiffer", "Drifted: True, Programmed: False", "Proxmox has other values than the spec."
+    MISSING_EXTERNALLY = "MissingExternally", "Drifted: True, Programmed: False", "Somebody removed it from Proxmox."
+    IN_SYNC = "InSync", "Drifted: False", "No difference."
+
+    # --- Paused
+    ANNOTATION_PAUSED = "AnnotationPaused", "Paused: True", "The annotation pve-evpn.dev/paused is set on the object."
+    CLUSTER_PAUSED = "ClusterPaused", "Paused: True", "That annotation is set on the object's ProxmoxCluster."
+    NOT_PAUSED = "NotPaused", "Paused: False", "No such annotation."
 
 
 class Condition(ApiModel):
     """One condition, in Kubernetes' usual shape."""
 
-    type: str = Field(max_length=64, description="What is judged.")
+    type: Annotated[str, Length(max_length=64)] = Field(description="What is judged.")
     status: Literal["True", "False", "Unknown"] = Field(description="The judgement; Unknown is not False.")
-    reason: str = Field(max_length=128, description="Why, for programs. See the reference for all reasons.")
-    message: str = Field("", max_length=1024, description="Why, for people.")
+    reason: Annotated[str, Length(max_length=128)] = Field(description="Why, for programs.")
+    message: Annotated[str, Length(max_length=1024)] = Field("", description="Why, for people.")
     observed_generation: int | None = Field(None, ge=0, description="metadata.generation this was judged for.")
-    last_transition_time: str = Field(
-        description="When status last changed.", json_schema_extra={"format": "date-time"}
+    last_transition_time: Timestamp = Field(description="When status last changed.")
+
+
+class ReportedStatus(ApiModel):
+    """What every status carries."""
+
+    observed_generation: int | None = Field(None, description="metadata.generation this status is about.")
+    last_handled_reconcile_at: Annotated[str, Length(max_length=128)] | None = Field(
+        None, description="Echo of the annotation pve-evpn.dev/reconcile-requested-at."
+    )
+    conditions: list[Condition] | None = Field(
+        None,
+        max_length=24,
+        description="Judgements. Ready sums up and names the cause.",
+        json_schema_extra=keyed("type"),
+    )
+
+
+class ObservedStatus(ReportedStatus):
+    """A status that also holds what was seen on the nodes. What no source can see is absent."""
+
+    source: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="Where the observation came from: ssh, frrExporter or api."
+    )
+    observed_at: Timestamp | None = Field(
+        None, description="When what is reported was first seen so; it does not move while nothing changes."
     )

@@ -18,59 +18,86 @@ from typing import Any
 
 import yaml
 
-from pve_evpn.api.base import ApiModel
+from pve_evpn.api.base import VALIDATIONS, ApiModel
 from pve_evpn.api.kinds import CATEGORY, GROUP, KINDS, VERSION, Column, Kind
 
-_DROPPED = frozenset({"title", "examples", "discriminator", "default_factory"})
+Schema = dict[str, Any]
+
+#: ``default``: the API server would write it into stored objects, and into entries of lists, where GitOps tools then
+#: see a difference for ever. The models apply defaults; the descriptions promise them.
+_DROPPED = frozenset({"default", "title", "examples"})
+_IMPOSSIBLE = frozenset({"allOf", "oneOf", "prefixItems", "uniqueItems", "discriminator", "patternProperties"})
 
 
-def structural(model: type[ApiModel]) -> dict[str, Any]:
+def structural(model: type[ApiModel]) -> Schema:
     """The model as a structural schema. Raises TypeError for what Kubernetes cannot express."""
     schema = model.model_json_schema(by_alias=True)
-    definitions = schema.pop("$defs", {})
-    return _walk(schema, definitions)
+    return _Walker(schema.pop("$defs", {})).walk(schema, ())
 
 
-def _walk(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    made = dict(node)
-    if reference := made.pop("$ref", None):
-        made = {**definitions[reference.rsplit("/", 1)[1]], **made}
-    if options := made.pop("anyOf", None):
-        made = {**_only_option(options), **made}
-        if "$ref" in made:
-            return _walk(made, definitions)
-    for key in _DROPPED:
-        made.pop(key, None)
-    if made.get("default", ...) is None:
-        del made["default"]
-    made.pop("additionalProperties", None) if made.get("properties") else None
-    if "const" in made:
-        made["enum"] = [made.pop("const")]
-    if isinstance(made.get("items"), Mapping):
-        made["items"] = _walk(made["items"], definitions)
-    if isinstance(made.get("additionalProperties"), Mapping):
-        made["additionalProperties"] = _walk(made["additionalProperties"], definitions)
-    if "properties" in made:
-        made["properties"] = {name: _walk(child, definitions) for name, child in made["properties"].items()}
-    if made.get("type") == "integer" and "format" not in made:
-        made["format"] = "int64"
-    if "description" in made:
-        made["description"] = inspect.cleandoc(made["description"]).split("\n\n")[0].replace("\n", " ")
-    return made
+class _Walker:
+    """Rewrites one JSON Schema, with its definitions inlined."""
+
+    def __init__(self, definitions: Mapping[str, Schema]) -> None:
+        self._definitions = definitions
+
+    def walk(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+        """``inside`` are the definitions being inlined: recursion has no structural form."""
+        while "$ref" in node or "anyOf" in node:
+            if "$ref" in node:
+                name = node["$ref"].rsplit("/", 1)[1]
+                if name in inside:
+                    raise TypeError(f"{name} contains itself")
+                inside = (*inside, name)
+                node = _merged(self._definitions[name], node, without="$ref")
+            else:
+                node = _merged(_not_null(node["anyOf"]), node, without="anyOf")
+        if impossible := _IMPOSSIBLE & node.keys():
+            raise TypeError(f"no structural form for {', '.join(sorted(impossible))}")
+        made = {key: value for key, value in node.items() if key not in _DROPPED}
+        if "const" in made:
+            made["enum"] = [made.pop("const")]
+        for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            if bound in made:
+                made[limit], made[bound] = made[bound], True
+        if made.get("type") == "integer":
+            made.setdefault("format", "int64")
+        if "description" in made:
+            made["description"] = " ".join(inspect.cleandoc(made["description"]).split("\n\n")[0].split())
+        return self._children(made, inside)
+
+    def _children(self, made: Schema, inside: tuple[str, ...]) -> Schema:
+        if "properties" in made:
+            made.pop("additionalProperties", None)  # the API server prunes what is not named
+            made["properties"] = {name: self.walk(child, inside) for name, child in made["properties"].items()}
+        for key, limit in (("items", "maxItems"), ("additionalProperties", "maxProperties")):
+            if isinstance(made.get(key), Mapping):
+                made[key] = self.walk(made[key], inside)
+                if limit not in made:
+                    raise TypeError(f"{limit} is missing: {made.get('description')}")
+        return made
 
 
-def _only_option(options: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any], *, without: str) -> Schema:
+    """A definition with what is said where it is used: texts replace, rules add up."""
+    merged = {**below, **above}
+    del merged[without]
+    if both := [*below.get(VALIDATIONS, ()), *above.get(VALIDATIONS, ())]:
+        merged[VALIDATIONS] = both
+    return merged
+
+
+def _not_null(options: list[Schema]) -> Schema:
     """``X | None`` is an optional X; other unions have no structural form."""
     real = [option for option in options if option.get("type") != "null"]
     if len(real) != 1:
         raise TypeError(f"a union of {len(real)} types has no structural schema")
-    return dict(real[0])
+    return real[0]
 
 
-def crd(kind: Kind) -> dict[str, Any]:
+def crd(kind: Kind) -> Schema:
     """One whole CustomResourceDefinition."""
-    spec, status = structural(kind.spec_model), structural(kind.status_model)
-    schema = {
+    schema: Schema = {
         "type": "object",
         "description": kind.description,
         "required": ["spec"],
@@ -78,10 +105,12 @@ def crd(kind: Kind) -> dict[str, Any]:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": spec,
-            "status": status,
+            "spec": structural(kind.spec_model),
+            "status": structural(kind.status_model),
         },
     }
+    if kind.rules:
+        schema[VALIDATIONS] = [rule.as_schema() for rule in kind.rules]
     version = {
         "name": VERSION,
         "served": True,
@@ -110,8 +139,10 @@ def crd(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _column(column: Column) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.path}
+def _column(column: Column) -> Schema:
+    made: Schema = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    if column.description:
+        made["description"] = column.description
     if column.priority:
         made["priority"] = column.priority
     return made
@@ -126,22 +157,27 @@ def render() -> dict[str, str]:
     }
 
 
+def stale(directory: Path) -> list[str]:
+    """Names of files in ``directory`` that are not what :func:`render` makes, or that it would not make at all."""
+    wanted = render()
+    there = {path.name: path.read_text() for path in directory.glob("*.yaml")}
+    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m pve_evpn.api.crds", description="Write the CRDs.")
     parser.add_argument("--check", action="store_true", help="only say whether the files are current")
     parser.add_argument("directory", type=Path)
     args = parser.parse_args(argv)
-    stale = []
+    outdated = stale(args.directory)
+    for name in outdated:
+        sys.stdout.write(f"{'stale' if args.check else 'writing'} {name}\n")
+    if args.check:
+        return 1 if outdated else 0
     for name, text in render().items():
-        path = args.directory / name
-        if path.exists() and path.read_text() == text:
-            continue
-        stale.append(name)
-        if not args.check:
-            path.write_text(text)
-    sys.stdout.write("".join(f"{'stale' if args.check else 'wrote'} {name}\n" for name in stale))
-    return 1 if args.check and stale else 0
+        (args.directory / name).write_text(text)
+    return 0
 
 
 if __name__ == "__main__":

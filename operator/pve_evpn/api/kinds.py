@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pve_evpn.api.base import ApiModel
+from pve_evpn.api.base import ApiModel, Rule
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
@@ -37,6 +37,7 @@ class Column:
     path: str
     type: str = "string"
     priority: int = 0
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Kind:
     status_model: type[ApiModel]
     description: str
     columns: tuple[Column, ...] = field(default=())
+    rules: tuple[Rule, ...] = field(default=())
+    """CEL about the object as a whole: the only place where spec and status can be compared."""
 
     @property
     def singular(self) -> str:
@@ -107,6 +110,14 @@ KINDS: dict[str, Kind] = {
                 Column("Type2", ".status.routes.type2", "integer"),
                 Column("Type3", ".status.routes.type3", "integer"),
                 *_LAST,
+            ),
+            (
+                Rule(
+                    "!has(self.spec.vni) || has(oldSelf.spec.vni) || !has(oldSelf.status) || "
+                    "!has(oldSelf.status.vni) || self.spec.vni == oldSelf.status.vni",
+                    "vni must be the one in status.vni, which was allocated for this VNet: VNIs are never renumbered",
+                    ".spec.vni",
+                ),
             ),
         ),
         Kind(

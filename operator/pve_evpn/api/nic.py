@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
+from pydantic import StringConstraints as Length
 
 from pve_evpn.api.base import (
     ATOMIC,
@@ -13,30 +14,50 @@ from pve_evpn.api.base import (
     LocalRef,
     MacAddress,
     ManagementPolicy,
-    keyed,
-    rule,
+    Matching,
+    Origin,
+    Rule,
+    Timestamp,
+    immutable,
+    only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import Condition
+from pve_evpn.api.conditions import ObservedStatus
 
-Device = Annotated[str, StringConstraints(pattern=r"^net([0-9]|[12][0-9]|3[01])$")]
+Device = Annotated[
+    str, Length(max_length=5), Matching(r"net([0-9]|[12][0-9]|3[01])", "must be a network device: net0 to net31")
+]
 Vlan = Annotated[int, Field(ge=1, le=4094)]
+Vmid = Annotated[int, Field(ge=100, le=999999999)]
 Model = Literal[
     "e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "i82551", "i82557b", "i82559er",
     "ne2k_isa", "ne2k_pci", "pcnet", "rtl8139", "virtio", "vmxnet3",
 ]  # fmt: skip
 
 
-class Guest(ApiModel):
-    """Which guest."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(rule("has(self.vmid) != has(self.name)", "set exactly one of vmid and name"))
+def _configured(family: int, *words: str) -> Rule:
+    """An interface's address: a word, or address/length of one family (host bits are the point of it)."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return Rule(
+        f"self in [{listed}] || (isCIDR(self) && cidr(self).ip().family() == {family})",
+        f"must be an IPv{family} address with prefix length, or {' or '.join(words)}",
     )
 
-    vmid: Annotated[int, Field(ge=100, le=999999999)] | None = Field(None, description="By number.")
-    name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
-        None, description="By name, which must be unique in the cluster."
+
+def _gateway(family: int) -> Rule:
+    return Rule(f"isIP(self) && ip(self).family() == {family}", f"must be an IPv{family} address")
+
+
+class Guest(ApiModel):
+    """Which VM or container: by number or by name."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(Rule(only_one_of("vmid", "name"), "set exactly one of vmid and name"))
+    )
+
+    vmid: Vmid | None = Field(None, description="By number, 100 or more.")
+    name: Annotated[str, Length(min_length=1, max_length=255)] | None = Field(
+        None, description="By name, which must be unique in the Proxmox cluster."
     )
 
 
@@ -45,101 +66,101 @@ class NicAttachmentSpec(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("!(has(self.tag) && has(self.trunks))", "tag and trunks exclude each other"),
-            rule(
+            Rule("!(has(self.tag) && has(self.trunks))", "tag and trunks exclude each other"),
+            Rule(
                 "!(has(self.model) || has(self.queues)) || !has(self.type) || self.type == 'qemu'",
                 "model and queues exist for VMs only (type: qemu)",
             ),
-            rule(
+            Rule(
                 "!(has(self.name) || has(self.ip) || has(self.gw) || has(self.ip6) || has(self.gw6)) || "
                 "(has(self.type) && self.type == 'lxc')",
                 "name, ip, gw, ip6 and gw6 exist for containers only: set type: lxc",
             ),
-            rule("!has(self.gw) || (has(self.ip) && self.ip.contains('/'))", "gw needs a static ip"),
-            rule("!has(self.gw6) || (has(self.ip6) && self.ip6.contains('/'))", "gw6 needs a static ip6"),
+            Rule("!has(self.gw) || (has(self.ip) && self.ip.contains('/'))", "gw needs a static ip"),
+            Rule("!has(self.gw6) || (has(self.ip6) && self.ip6.contains('/'))", "gw6 needs a static ip6"),
+            Rule(
+                "!has(self.mtu) || !has(self.type) || self.type != 'lxc' || self.mtu >= 64",
+                "the mtu of a container must be at least 64",
+            ),
+            Rule(
+                "!has(self.mtu) || (has(self.type) && self.type == 'lxc') || self.mtu <= 65520",
+                "the mtu of a VM must be at most 65520",
+            ),
         )
     )
 
-    cluster_ref: ClusterScopedRef = Field(
-        description="The ProxmoxCluster, which must grant this namespace the guest (guestAccess). Immutable.",
-        json_schema_extra=rules(rule("self == oldSelf", "clusterRef cannot change")),
+    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
+        description="The ProxmoxCluster, which must grant this namespace the guest (guestAccess). Immutable."
     )
-    guest: Guest = Field(
-        description="The VM or container. Immutable.",
-        json_schema_extra=rules(rule("self == oldSelf", "guest cannot change: make a new NicAttachment")),
+    guest: Annotated[Guest, immutable("guest")] = Field(description="The VM or container. Immutable.")
+    type: Literal["qemu", "lxc"] | None = Field(
+        None, description="Kind of guest: VM (qemu) or container (lxc). Default: whichever it is."
     )
-    type: Literal["qemu", "lxc"] | None = Field(None, description="Kind of guest. Default: whichever it is.")
-    device: Device = Field(
-        description="net0 to net31. Immutable. Proxmox: netN.",
-        json_schema_extra=rules(rule("self == oldSelf", "device cannot change: make a new NicAttachment")),
+    device: Annotated[Device, immutable("device")] = Field(
+        description="The NIC, net0 to net31; added where the guest has none of that name. Immutable. Proxmox: netN."
     )
     vnet_ref: LocalRef = Field(
         description="The VNet, in the same namespace. Changing it moves the NIC. Proxmox: bridge."
     )
     mac_address: MacAddress | None = Field(
         None,
-        description="MAC address. Default: the one it has; a new NIC gets one from Proxmox. Proxmox: macaddr, hwaddr.",
-        json_schema_extra=rules(
-            rule(
-                "self.matches('^.[02468aceACE]')",
-                "must be a unicast address (second digit 0, 2, 4, 6, 8, a, c or e)",
-            )
-        ),
+        description="MAC address. Default: the one it has; a new NIC gets one from Proxmox. Proxmox: macaddr "
+        "(containers: hwaddr).",
     )
-    model: Model | None = Field(None, description="VMs only. Default for a new NIC: virtio. Proxmox: model.")
-    firewall: bool | None = Field(None, description="Put the NIC behind Proxmox' firewall. Proxmox: firewall.")
-    link_down: bool | None = Field(None, description="Pull the cable. Proxmox: link_down.")
-    mtu: Annotated[int, Field(ge=1, le=65520)] | None = Field(
-        None, description="MTU; 1 means that of the bridge (virtio). Containers: 64 or more. Proxmox: mtu."
+    model: Model | None = Field(
+        None, description="VMs only: the emulated card. Default: as it is, virtio for a new NIC. Proxmox: model."
     )
-    queues: Annotated[int, Field(ge=0, le=64)] | None = Field(None, description="VMs only. Proxmox: queues.")
+    firewall: bool | None = Field(
+        None, description="Put the NIC behind Proxmox' firewall. Default: as it is. Proxmox: firewall."
+    )
+    link_down: bool | None = Field(None, description="Pull the cable. Default: as it is. Proxmox: link_down.")
+    mtu: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None,
+        description="MTU in bytes. VMs (virtio only): 1 to 65520, 1 meaning that of the bridge; containers: 64 to "
+        "65535. Default: as it is. Proxmox: mtu.",
+    )
+    queues: Annotated[int, Field(ge=0, le=64)] | None = Field(
+        None, description="VMs only: packet queues, 0 to 64. Default: as it is. Proxmox: queues."
+    )
     rate_limit_m_bps: Annotated[float, Field(ge=0, le=1000000)] | None = Field(
-        None, alias="rateLimitMBps", description="Megabytes per second. Proxmox: rate."
+        None, alias="rateLimitMBps", description="Limit in megabytes per second. Default: as it is. Proxmox: rate."
     )
-    tag: Vlan | None = Field(None, description="VLAN tag. Proxmox: tag.")
+    tag: Vlan | None = Field(None, description="VLAN tag, 1 to 4094. Default: as it is. Proxmox: tag.")
     trunks: list[Vlan] | None = Field(
         None,
         min_length=1,
-        max_length=64,
-        description="VLANs let through. Proxmox: trunks.",
+        max_length=256,
+        description="VLANs let through, instead of tag. Default: as it is. Proxmox: trunks.",
         json_schema_extra=ATOMIC,
     )
-    name: Annotated[str, StringConstraints(min_length=1, max_length=15)] | None = Field(
-        None, description="Containers only: the interface's name inside. Proxmox: name."
+    name: (
+        Annotated[
+            str,
+            Length(min_length=1, max_length=15),
+            Matching(r"[a-zA-Z][a-zA-Z0-9._-]*", "must be the name of an interface, such as eth0"),
+        ]
+        | None
+    ) = Field(None, description="Containers only: the interface's name inside. Proxmox: name.")
+    ip: Annotated[str, Length(max_length=18), _configured(4, "dhcp", "manual")] | None = Field(
+        None, description="Containers only: address/length, dhcp or manual. Proxmox: ip."
     )
-    ip: Annotated[str, StringConstraints(max_length=18)] | None = Field(
-        None,
-        description="Containers only: address/length, dhcp or manual. Proxmox: ip.",
-        json_schema_extra=rules(
-            rule("self in ['dhcp', 'manual'] || isCIDR(self)", "must be address/length, dhcp or manual")
-        ),
+    gw: Annotated[str, Length(max_length=15), _gateway(4)] | None = Field(
+        None, description="Containers only: IPv4 gateway; needs a static ip. Proxmox: gw."
     )
-    gw: Annotated[str, StringConstraints(max_length=15)] | None = Field(
-        None,
-        description="Containers only: IPv4 gateway. Proxmox: gw.",
-        json_schema_extra=rules(rule("isIP(self)", "must be an IP address")),
+    ip6: Annotated[str, Length(max_length=49), _configured(6, "auto", "dhcp", "manual")] | None = Field(
+        None, description="Containers only: address/length, auto, dhcp or manual. Proxmox: ip6."
     )
-    ip6: Annotated[str, StringConstraints(max_length=49)] | None = Field(
-        None,
-        description="Containers only: address/length, auto, dhcp or manual. Proxmox: ip6.",
-        json_schema_extra=rules(
-            rule(
-                "self in ['auto', 'dhcp', 'manual'] || isCIDR(self)",
-                "must be address/length, auto, dhcp or manual",
-            )
-        ),
-    )
-    gw6: Annotated[str, StringConstraints(max_length=45)] | None = Field(
-        None,
-        description="Containers only: IPv6 gateway. Proxmox: gw6.",
-        json_schema_extra=rules(rule("isIP(self)", "must be an IP address")),
+    gw6: Annotated[str, Length(max_length=45), _gateway(6)] | None = Field(
+        None, description="Containers only: IPv6 gateway; needs a static ip6. Proxmox: gw6."
     )
     silent_host: Literal["Observe", "Pin"] | None = Field(
         None,
-        description="Observe reports when the guest's MAC is withdrawn because it fell silent, Pin keeps it announced. "
+        description="Observe reports when the guest's MAC is withdrawn because it fell silent; Pin keeps it announced. "
         "Default: Observe.",
     )
-    management_policy: ManagementPolicy | None = Field(None, description="ObserveOnly: never write. Default: Full.")
+    management_policy: ManagementPolicy | None = Field(
+        None, description="ObserveOnly: nothing is ever written, the status is still kept. Default: Full."
+    )
     deletion_policy: Literal["Detach", "LinkDown", "Orphan"] | None = Field(
         None,
         description="What deleting this object does to the NIC: Detach removes it if we created it, else puts the "
@@ -155,35 +176,35 @@ class EvpnView(ApiModel):
         "another node than the guest's. Duplicate: by several in turn. Zombie: though the NIC is gone. Unknown: "
         "nobody can tell."
     )
-    since: str | None = Field(
-        None, description="Since when the verdict holds.", json_schema_extra={"format": "date-time"}
+    since: Timestamp | None = Field(None, description="Since when the verdict holds.")
+    announced_by: Annotated[str, Length(max_length=63)] | None = Field(
+        None, description="The node that announces the MAC."
     )
-    announced_by: str | None = Field(None, max_length=63, description="The node that announces the MAC.")
-    ips: list[Annotated[str, StringConstraints(max_length=45)]] | None = Field(
-        None, max_length=16, description="Its addresses, as announced.", json_schema_extra=ATOMIC
+    ips: list[Annotated[str, Length(max_length=45)]] | None = Field(
+        None, max_length=16, description="Its IP addresses, as announced.", json_schema_extra=ATOMIC
     )
     mobility_sequence: int | None = Field(None, description="How often the MAC has moved (RFC 7432, 7.7).")
     seen_by: int | None = Field(None, description="How many nodes have the route.")
 
 
-class NicAttachmentStatus(ApiModel):
+class NicAttachmentStatus(ObservedStatus):
     """Where the NIC is and whether the fabric knows it."""
 
-    observed_generation: int | None = Field(None, description="metadata.generation this status is about.")
-    last_handled_reconcile_at: str | None = Field(
-        None, max_length=128, description="Echo of annotation pve-evpn.dev/reconcile-requested-at."
-    )
     vmid: int | None = Field(None, description="The guest's number.")
-    guest_name: str | None = Field(None, max_length=255, description="The guest's name.")
-    node: str | None = Field(None, max_length=63, description="The node it is on.")
-    device: str | None = Field(None, max_length=8, description="netN.")
-    mac_address: str | None = Field(None, max_length=17, description="Its MAC address.")
-    vnet: str | None = Field(None, max_length=8, description="The VNet's name in Proxmox.")
-    previous_bridge: str | None = Field(None, max_length=32, description="The bridge it was on before us.")
-    origin: Literal["Created", "Adopted"] | None = Field(None, description="Whether we created the NIC.")
+    guest_name: Annotated[str, Length(max_length=255)] | None = Field(None, description="The guest's name.")
+    node: Annotated[str, Length(max_length=63)] | None = Field(None, description="The node it is on.")
+    device: Annotated[str, Length(max_length=8)] | None = Field(None, description="netN.")
+    mac_address: Annotated[str, Length(max_length=17)] | None = Field(None, description="Its MAC address.")
+    vnet: Annotated[str, Length(max_length=8)] | None = Field(None, description="The VNet's name in Proxmox.")
+    previous_bridge: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="The bridge it was on before us."
+    )
+    origin: Origin | None = Field(None, description="Created: we added the NIC. Adopted: the guest had it.")
+    restart_required: list[Annotated[str, Length(max_length=64)]] | None = Field(
+        None,
+        max_length=32,
+        description="Fields that are written and take effect when the guest is stopped and started.",
+        json_schema_extra=ATOMIC,
+    )
     evpn: EvpnView | None = Field(None, description="What EVPN says of its MAC.")
     pinned: bool | None = Field(None, description="Whether its MAC is pinned.")
-    source: str | None = Field(None, max_length=32, description="Where the observation came from.")
-    conditions: list[Condition] | None = Field(
-        None, max_length=24, description="Judgements.", json_schema_extra=keyed("type")
-    )

@@ -1,40 +1,81 @@
-"""VNet: one layer-2 network (VNI) of a zone, with its subnets."""
+"""VNet: one layer-2 network (VNI) of a zone, with its subnets and its firewall."""
 
 from __future__ import annotations
 
+import ipaddress
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, model_validator
+from pydantic import StringConstraints as Length
 
 from pve_evpn.api.base import (
     ATOMIC,
-    AdoptionPolicy,
+    ID_SET_ONCE,
     ApiModel,
     ClusterScopedRef,
-    DeletionPolicy,
-    ManagementPolicy,
+    DnsName,
+    IpAddress,
+    ManagedSpec,
+    Matching,
+    Network,
+    Origin,
+    Rule,
+    ShortId,
     Vni,
+    immutable,
     keyed,
-    rule,
+    only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import Condition
-from pve_evpn.api.zone import ShortId, ZoneNode
+from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.zone import ZoneNode
 
-#: What Proxmox stores faithfully. Other letters are accepted by its API and then dropped on every read.
+#: What Proxmox stores faithfully. It accepts other letters too, but then drops the alias on every read, and it trims.
 Alias = Annotated[
-    str, StringConstraints(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9 ()*+,./:;<=>?@\[\]^_\\-]+$")
+    str,
+    Length(min_length=1, max_length=256),
+    Matching(
+        r"[a-zA-Z0-9 ()*+,./:;<=>?@\[\]\\^_-]*",
+        r"may hold ASCII letters, digits, spaces and ()*+,-./:;<=>?@[\]^_ only (Proxmox would drop others)",
+    ),
+    Rule("self.trim() == self", "must not begin or end with a space (Proxmox would drop it)"),
 ]
-Cidr = Annotated[str, StringConstraints(min_length=4, max_length=49)]
-Ip = Annotated[str, StringConstraints(min_length=2, max_length=45)]
-_IS_IP = rules(rule("isIP(self)", "must be an IP address"))
+LogLevel = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"]
+
+
+def _number(ipv4: str) -> str:
+    """CEL: a dotted IPv4 address as a number. CEL cannot order addresses by itself."""
+    weights = (16777216, 65536, 256, 1)
+    return " + ".join(f"int({ipv4}.split('.')[{i}]) * {weight}" for i, weight in enumerate(weights))
 
 
 class DhcpRange(ApiModel):
     """Addresses handed out; both ends belong to it."""
 
-    start: Ip = Field(description="First address.", json_schema_extra=_IS_IP)
-    end: Ip = Field(description="Last address.", json_schema_extra=_IS_IP)
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!isIP(self.start) || !isIP(self.end) || ip(self.start).family() == ip(self.end).family()",
+                "start and end must both be IPv4 or both IPv6",
+            ),
+            Rule(
+                "!isIP(self.start) || !isIP(self.end) || ip(self.start).family() != 4 || ip(self.end).family() != 4 "
+                f"|| {_number('self.start')} <= {_number('self.end')}",
+                "start must not be above end",
+            ),
+        )
+    )
+
+    start: IpAddress = Field(description="First address.")
+    end: IpAddress = Field(description="Last address.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DhcpRange:
+        first, last = ipaddress.ip_address(self.start), ipaddress.ip_address(self.end)
+        if first.version != last.version or int(first) > int(last):
+            raise ValueError(f"start {first} is above end {last}, or of another family")
+        return self
 
 
 class Subnet(ApiModel):
@@ -42,13 +83,19 @@ class Subnet(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
+            Rule(
                 "!isCIDR(self.cidr) || !has(self.gateway) || !isIP(self.gateway) || "
-                "cidr(self.cidr).containsIP(ip(self.gateway))",
+                "cidr(self.cidr).containsIP(ip(self.gateway)) || "
+                "(cidr(self.cidr).ip().family() == 4 && cidr(self.cidr).prefixLength() == 32)",
                 "gateway must be inside the subnet",
             ),
-            rule("!(has(self.snat) && self.snat) || has(self.gateway)", "snat needs a gateway"),
-            rule(
+            Rule(
+                "!isCIDR(self.cidr) || !has(self.gateway) || cidr(self.cidr).ip().family() != 4 || "
+                "cidr(self.cidr).prefixLength() > 30 || !self.cidr.startsWith(self.gateway + '/')",
+                "gateway must not be the address of the network itself",
+            ),
+            Rule("!(has(self.snat) && self.snat) || has(self.gateway)", "snat needs a gateway"),
+            Rule(
                 "!isCIDR(self.cidr) || !has(self.dhcpRanges) || self.dhcpRanges.all(r, !isIP(r.start) || "
                 "!isIP(r.end) || (cidr(self.cidr).containsIP(ip(r.start)) && cidr(self.cidr).containsIP(ip(r.end))))",
                 "dhcpRanges must be inside the subnet",
@@ -56,102 +103,147 @@ class Subnet(ApiModel):
         )
     )
 
-    cidr: Cidr = Field(
-        description="The network in canonical form, e.g. 10.1.0.0/24. Proxmox: subnet.",
-        json_schema_extra=rules(
-            rule("isCIDR(self)", "must be a network such as 10.1.0.0/24 or 2001:db8::/64"),
-            rule(
-                "!isCIDR(self) || (cidr(self) == cidr(self).masked() && string(cidr(self)) == self)",
-                "must be the network itself in canonical form: no host bits, lower case, shortest IPv6 notation",
-            ),
-            rule("!isCIDR(self) || cidr(self).prefixLength() >= 1", "a prefix length of 0 is not a subnet"),
+    cidr: Annotated[
+        Network,
+        Rule(
+            "!isCIDR(self) || cidr(self).prefixLength() >= (cidr(self).ip().family() == 4 ? 8 : 1)",
+            "the prefix length must be at least 8 (IPv4) or 1 (IPv6): Proxmox refuses larger networks",
         ),
+    ] = Field(description="The network without host bits, e.g. 10.1.0.0/24. Proxmox: subnet.")
+    gateway: IpAddress | None = Field(
+        None, description="Anycast gateway on every node, inside the network. Default: none. Proxmox: gateway."
     )
-    gateway: Ip | None = Field(
+    snat: bool | None = Field(
         None,
-        description="Anycast gateway on every node, inside the network. Proxmox: gateway.",
-        json_schema_extra=_IS_IP,
+        description="Translate source addresses on the exit nodes; needs a gateway. Default: false. Proxmox: snat.",
     )
-    snat: bool | None = Field(None, description="Translate addresses on the exit nodes. Default: false. Proxmox: snat.")
     dhcp_ranges: list[DhcpRange] | None = Field(
         None,
-        max_length=16,
-        description="Ranges for DHCP and IPAM. Proxmox: dhcp-range.",
+        max_length=8,
+        description="Ranges for IPAM and DHCP, which Proxmox serves in Simple zones only. Proxmox: dhcp-range.",
         json_schema_extra=ATOMIC,
     )
-    dhcp_dns_server: Ip | None = Field(
-        None,
-        description="DNS server that DHCP announces. Proxmox: dhcp-dns-server.",
-        json_schema_extra=_IS_IP,
+    dhcp_dns_server: IpAddress | None = Field(
+        None, description="DNS server that DHCP announces. Proxmox: dhcp-dns-server."
     )
-    dns_zone_prefix: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        None, description="Label put before the zone's DNS domain. Proxmox: dnszoneprefix."
+    dns_zone_prefix: DnsName | None = Field(
+        None, description="Put before the zone's DNS domain, adm for host.adm.example.com. Proxmox: dnszoneprefix."
     )
+
+    @model_validator(mode="after")
+    def _ranges_apart(self) -> Subnet:
+        spans = sorted(
+            (int(ipaddress.ip_address(r.start)), int(ipaddress.ip_address(r.end))) for r in self.dhcp_ranges or ()
+        )
+        if any(later[0] <= earlier[1] for earlier, later in pairwise(spans)):
+            raise ValueError("dhcpRanges must not overlap")
+        return self
 
 
 class FirewallRule(ApiModel):
-    """One rule for forwarded traffic; order matters."""
+    """One rule for traffic forwarded by the VNet's bridge; the first that matches decides."""
 
-    action: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        description="ACCEPT, DROP, REJECT or a security group. Proxmox: action."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(only_one_of("action", "securityGroup"), "set exactly one of action and securityGroup"),
+            Rule("!(has(self.sport) || has(self.dport)) || has(self.proto)", "sport and dport need proto"),
+            Rule(
+                "!has(self.icmpType) || (has(self.proto) && self.proto in ['icmp', 'icmpv6', 'ipv6-icmp'])",
+                "icmpType needs proto: icmp, icmpv6 or ipv6-icmp",
+            ),
+        )
     )
-    source: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="Proxmox: source.")
-    dest: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="Proxmox: dest.")
-    proto: Annotated[str, StringConstraints(max_length=32)] | None = Field(None, description="Proxmox: proto.")
-    sport: Annotated[str, StringConstraints(max_length=128)] | None = Field(None, description="Proxmox: sport.")
-    dport: Annotated[str, StringConstraints(max_length=128)] | None = Field(None, description="Proxmox: dport.")
-    comment: Annotated[str, StringConstraints(max_length=256)] | None = Field(None, description="Proxmox: comment.")
+
+    action: Literal["ACCEPT", "DROP", "REJECT"] | None = Field(None, description="What to do. Proxmox: action.")
+    security_group: (
+        Annotated[
+            str,
+            Length(min_length=2, max_length=18),
+            Matching(r"[A-Za-z][A-Za-z0-9_-]+", "must be a security group: letters, digits, - and _, a letter first"),
+        ]
+        | None
+    ) = Field(None, description="Use the rules of this security group. Proxmox: type group, action.")
+    macro: Annotated[str, Length(min_length=1, max_length=128)] | None = Field(
+        None, description="A service Proxmox knows, e.g. SSH. Proxmox: macro."
+    )
+    source: Annotated[str, Length(min_length=1, max_length=512)] | None = Field(
+        None, description="Address, network, range, list, +ipset or alias. Proxmox: source."
+    )
+    dest: Annotated[str, Length(min_length=1, max_length=512)] | None = Field(
+        None, description="Address, network, range, list, +ipset or alias. Proxmox: dest."
+    )
+    proto: Annotated[str, Length(min_length=1, max_length=32)] | None = Field(
+        None, description="IP protocol, by name or number. Proxmox: proto."
+    )
+    sport: Annotated[str, Length(min_length=1, max_length=128)] | None = Field(
+        None, description="Source port, range (80:85) or list; needs proto. Proxmox: sport."
+    )
+    dport: Annotated[str, Length(min_length=1, max_length=128)] | None = Field(
+        None, description="Destination port, range (80:85) or list; needs proto. Proxmox: dport."
+    )
+    icmp_type: Annotated[str, Length(min_length=1, max_length=64)] | None = Field(
+        None, description="ICMP type, with proto icmp or icmpv6. Proxmox: icmp-type."
+    )
+    log: LogLevel | None = Field(None, description="Log level. Default: nolog. Proxmox: log.")
+    comment: Annotated[str, Length(max_length=256)] | None = Field(
+        None, description="Text for people. Proxmox: comment."
+    )
     enabled: bool | None = Field(None, description="Default: true. Proxmox: enable.")
 
 
 class Firewall(ApiModel):
     """The VNet's firewall. It takes effect at once, outside the SDN transaction."""
 
-    enabled: bool | None = Field(None, description="Default: false. Proxmox: enable.")
+    enabled: bool | None = Field(None, description="Whether it is on. Default: false. Proxmox: enable.")
     policy_forward: Literal["ACCEPT", "DROP"] | None = Field(
-        None, description="Default: ACCEPT. Proxmox: policy_forward."
+        None, description="What happens to traffic no rule matches. Default: ACCEPT. Proxmox: policy_forward."
+    )
+    log_level_forward: LogLevel | None = Field(
+        None, description="Log level of that policy. Default: nolog. Proxmox: log_level_forward."
     )
     rules: list[FirewallRule] | None = Field(
-        None, max_length=64, description="Ordered rules.", json_schema_extra=ATOMIC
+        None,
+        max_length=64,
+        description="Rules in order. The list is the whole rule set: rules it does not hold are removed.",
+        json_schema_extra=ATOMIC,
     )
 
 
-class VNetSpec(ApiModel):
+class VNetSpec(ManagedSpec):
     """A VNet of an EVPN zone."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
-                "has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)",
-                "id cannot change",
-            ),
-            rule(
+            ID_SET_ONCE,
+            Rule(
                 "!has(oldSelf.vni) || (has(self.vni) && self.vni == oldSelf.vni)",
-                "vni cannot change once set: make a new VNet",
+                "vni cannot change or go once it is set: make a new VNet instead",
+            ),
+            Rule(
+                "!has(self.subnets) || self.subnets.all(a, !isCIDR(a.cidr) || "
+                "self.subnets.exists_one(b, isCIDR(b.cidr) && cidr(a.cidr).containsCIDR(cidr(b.cidr))))",
+                "subnets must not overlap each other",
             ),
         )
     )
 
-    zone_ref: ClusterScopedRef = Field(
-        description="The EvpnZone. Immutable. Proxmox: zone.",
-        json_schema_extra=rules(rule("self == oldSelf", "zoneRef cannot change")),
+    zone_ref: Annotated[ClusterScopedRef, immutable("zoneRef")] = Field(
+        description="The EvpnZone, which must allow this namespace. Immutable. Proxmox: zone."
     )
     id: ShortId | None = Field(
         None,
-        description="Proxmox name: 2 to 8 letters and digits, a letter first, case kept; also the name of the bridge "
-        "on every node. Immutable. Default: metadata.name where it is a valid id, else a short hash. Proxmox: vnet.",
+        description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept; also the name of the "
+        "bridge on every node. Immutable. Default: metadata.name where that is a valid id, else a short hash of "
+        "namespace and name. Proxmox: vnet.",
     )
     vni: Vni | None = Field(
         None,
-        description="L2 VNI, 1 to 16777215, unique among all zones' and VNets' VNIs. Default: the lowest free one of "
-        "the zone's vniRange, chosen once. Immutable once set. Proxmox: tag.",
+        description="L2 VNI, 1 to 16777215, unique among the VNIs of all zones and VNets. Default: the lowest free "
+        "one of the zone's vniRange, chosen once. Immutable once set. Proxmox: tag.",
     )
     alias: Alias | None = Field(
         None,
-        description="Text for people, ASCII letters, digits, spaces, ()*+,-./:;<=>?@[\\]^_. Proxmox: alias.",
-        json_schema_extra=rules(
-            rule("self.trim() == self", "must not begin or end with a space (Proxmox would drop it)")
-        ),
+        description=r"Text for people: ASCII letters, digits, spaces and ()*+,-./:;<=>?@[\]^_. Proxmox: alias.",
     )
     isolate_ports: bool | None = Field(
         None,
@@ -160,63 +252,51 @@ class VNetSpec(ApiModel):
     subnets: list[Subnet] | None = Field(
         None, max_length=32, description="IP networks of the VNet.", json_schema_extra=keyed("cidr")
     )
-    firewall: Firewall | None = Field(None, description="Firewall of the VNet.")
-    management_policy: ManagementPolicy | None = Field(None, description="ObserveOnly: never write. Default: Full.")
-    deletion_policy: DeletionPolicy | None = Field(
-        None,
-        description="What deleting this object does to Proxmox' one. Default: Delete if created, Orphan if adopted.",
-    )
-    adoption_policy: AdoptionPolicy | None = Field(
-        None, description="Whether an object that is already in Proxmox is taken over. Default: IfIdentical."
+    firewall: Firewall | None = Field(
+        None, description="Firewall of the VNet. Default: whatever it is in Proxmox, untouched."
     )
 
 
 class SubnetStatus(ApiModel):
     """One subnet in Proxmox."""
 
-    id: str = Field(max_length=64, description="Proxmox id, zone-network-length.")
-    origin: Literal["Created", "Adopted"] = Field(description="How it came under our care.")
+    id: Annotated[str, Length(max_length=64)] = Field(description="Id in Proxmox, zone-network-length.")
+    origin: Origin = Field(description="How it came under our care.")
 
 
 class VNetNode(ZoneNode):
     """What one node says of the VNet and its VNI."""
 
     macs: int | None = Field(None, description="MAC addresses known in the VNI; absent if unknown.")
-    arp_nd: int | None = Field(None, description="ARP and ND entries.")
-    remote_vteps: int | None = Field(None, description="VTEPs in the flood list.")
-    missing_vteps: list[Annotated[str, StringConstraints(max_length=64)]] | None = Field(
+    arp_nd: int | None = Field(None, description="ARP and ND entries; absent if unknown.")
+    remote_vteps: int | None = Field(None, description="VTEPs in the flood list; absent if unknown.")
+    missing_vteps: list[Annotated[str, Length(max_length=64)]] | None = Field(
         None,
         max_length=64,
-        description="VTEPs that should be in the flood list and are not.",
+        description="Nodes whose VTEP should be in the flood list and is not.",
         json_schema_extra=ATOMIC,
     )
 
 
 class Routes(ApiModel):
-    """EVPN routes of the VNI, as the node that sees most has them."""
+    """EVPN routes of the VNI, as the node that sees most of them has them."""
 
     type2: int | None = Field(None, description="MAC and MAC/IP routes.")
     type3: int | None = Field(None, description="Inclusive multicast routes, one per VTEP.")
+    type5: int | None = Field(None, description="IP prefix routes of its subnets.")
 
 
-class VNetStatus(ApiModel):
+class VNetStatus(ObservedStatus):
     """What became of the VNet and how the nodes have it."""
 
-    observed_generation: int | None = Field(None, description="metadata.generation this status is about.")
-    last_handled_reconcile_at: str | None = Field(
-        None, max_length=128, description="Echo of annotation pve-evpn.dev/reconcile-requested-at."
-    )
-    id: str | None = Field(None, max_length=8, description="The name in Proxmox, and of the bridge.")
-    origin: Literal["Created", "Adopted"] | None = Field(None, description="How it came under our care.")
-    zone: str | None = Field(None, max_length=8, description="The zone's name in Proxmox.")
+    id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
+    origin: Origin | None = Field(None, description="How it came under our care.")
+    zone: Annotated[str, Length(max_length=8)] | None = Field(None, description="The zone's name in Proxmox.")
     vni: int | None = Field(None, description="The L2 VNI in use.")
+    nics: int | None = Field(None, description="NicAttachments connected to it.")
     subnets: list[SubnetStatus] | None = Field(
         None, max_length=64, description="Subnets in Proxmox.", json_schema_extra=keyed("id")
     )
     nodes: list[VNetNode] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))
     truncated: int | None = Field(None, description="How many more nodes there are.")
     routes: Routes | None = Field(None, description="EVPN routes by type; absent if unknown.")
-    source: str | None = Field(None, max_length=32, description="Where the observation came from.")
-    conditions: list[Condition] | None = Field(
-        None, max_length=24, description="Judgements.", json_schema_extra=keyed("type")
-    )
