@@ -1,0 +1,157 @@
+"""Small makers of desired and observed states, and a model of Proxmox' rules to carry plans out on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pve_evpn.api import kinds
+from pve_evpn.api.kinds import KINDS
+from pve_evpn.domain.decisions import Create, Delete, Plan, Step, Update
+from pve_evpn.domain.observed import NodeInfo, Observed, PveVersion
+from pve_evpn.domain.plan import carried_out, plan
+from pve_evpn.domain.resources import Desired, ObjectKey, Resource
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+NODES = {name: NodeInfo(name, True, f"192.168.16.{i}") for i, name in enumerate(("pve1", "pve2", "pve3", "pve4"), 1)}
+
+
+def resource(kind: str, name: str, spec: Mapping[str, Any], *, age: int = 0, **changes: Any) -> Resource[Any]:
+    """``age`` in seconds; the smaller, the older."""
+    namespace = "default" if KINDS[kind].scope == "Namespaced" else ""
+    made: Resource[Any] = Resource(
+        key=ObjectKey(kind, namespace, name),
+        uid=f"uid-{kind}-{name}",
+        resource_version=1,
+        generation=1,
+        created=EPOCH + timedelta(seconds=age),
+        deleting=False,
+        finalizers=(),
+        annotations={},
+        labels={},
+        spec=KINDS[kind].spec_model.model_validate({k: v for k, v in spec.items() if v is not None}),
+    )
+    return replace(made, **changes)
+
+
+def cluster(**spec: Any) -> Resource[Any]:
+    base = {"endpoints": ["https://pve1:8006"], "credentialsSecretRef": {"name": "c"}}
+    return resource("ProxmoxCluster", "pve", {**base, **spec})
+
+
+def controller(name: str = "evpn1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {"clusterRef": {"name": "pve"}, "asn": 65001, "underlay": {"fabric": "Fabric1"}}
+    return resource("EvpnController", name, {**base, **spec}, age=age)
+
+
+def zone(name: str = "zone1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {
+        "clusterRef": {"name": "pve"},
+        "controllerRef": {"name": "evpn1"},
+        "vrfVni": 100001,
+        "allowedNamespaces": {"from": "All"},
+    }
+    return resource("EvpnZone", name, {**base, **spec}, age=age)
+
+
+def vnet(name: str = "net1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    return resource("VNet", name, {"zoneRef": {"name": "zone1"}, "vni": 5001, **spec}, age=age)
+
+
+def desired(*resources: Resource[Any], **changes: Any) -> Desired:
+    by_kind: dict[str, list[Resource[Any]]] = {kind: [] for kind in KINDS}
+    for item in resources:
+        by_kind[item.key.kind].append(item)
+    made = Desired(
+        cluster=by_kind["ProxmoxCluster"][0] if by_kind["ProxmoxCluster"] else cluster(),
+        controllers=tuple(by_kind["EvpnController"]),
+        zones=tuple(by_kind["EvpnZone"]),
+        vnets=tuple(by_kind["VNet"]),
+        nics=tuple(by_kind["NicAttachment"]),
+        namespaces={"default": {"team": "a"}},
+    )
+    return replace(made, **changes)
+
+
+def sdn(*objects: SdnObject, running: Iterable[SdnObject] | None = None) -> SdnSnapshot:
+    """A configuration without pending edits, unless ``running`` says otherwise."""
+    edited = {obj.ref: obj for obj in objects}
+    live = edited if running is None else {obj.ref: obj for obj in running}
+    return SdnSnapshot(edited, live, fabrics=frozenset({"Fabric1"}))
+
+
+def observed(snapshot: SdnSnapshot | None = None, **changes: Any) -> Observed:
+    made = Observed(version=PveVersion(9, 2), sdn=snapshot or sdn(), nodes=NODES, guests={})
+    return replace(made, **changes)
+
+
+def foreign_zone(name: str = "theirs", vni: int = 9, controller_id: str = "evpn1") -> SdnObject:
+    return SdnObject(SdnRef(SdnKind.ZONE, name), "evpn", {"controller": controller_id, "vrf-vxlan": str(vni)})
+
+
+def foreign_vnet(name: str = "theirnet", vni: int = 99, zone_id: str = "theirs") -> SdnObject:
+    return SdnObject(SdnRef(SdnKind.VNET, name), "vnet", {"zone": zone_id, "tag": str(vni)})
+
+
+class Refusal(Exception):
+    """The model of Proxmox said no."""
+
+
+def carry_out(snapshot: SdnSnapshot, made: Plan) -> SdnSnapshot:
+    """Stage step by step under Proxmox' rules, then apply. Raises Refusal for what Proxmox would not take."""
+    edited = dict(snapshot.edited)
+    for step in made.steps:
+        _check(edited, step)
+        edited = carried_out(edited, [step])
+        obj = edited.get(step.ref)
+        if obj and step.ref.kind is SdnKind.ZONE and "mac" not in obj.props:
+            edited[step.ref] = replace(obj, props={**obj.props, "mac": "BC:24:11:00:00:01"})
+    return replace(snapshot, edited=edited, running=dict(edited)) if made.needs_apply else snapshot
+
+
+def _check(edited: Mapping[SdnRef, SdnObject], step: Step) -> None:
+    if isinstance(step, Create) and step.ref in edited:
+        raise Refusal(f"{step.ref} already defined")
+    if isinstance(step, Update | Delete) and step.ref not in edited:
+        raise Refusal(f"{step.ref} does not exist")
+    if isinstance(step, Delete):
+        if users := SdnSnapshot(edited, {}).children_of(step.ref):
+            raise Refusal(f"{step.ref} is used by {users[0]}")
+        return
+    props = carried_out(edited, [step])[step.ref].props
+    if step.ref.kind is SdnKind.ZONE and SdnRef(SdnKind.CONTROLLER, str(props["controller"])) not in edited:
+        raise Refusal("controller does not exist")
+    if step.ref.kind is SdnKind.VNET:
+        if SdnRef(SdnKind.ZONE, str(props["zone"])) not in edited:
+            raise Refusal("cannot lookup undefined type")
+        for ref, other in edited.items():
+            if ref != step.ref and ref.kind is SdnKind.VNET and other.props.get("tag") == props.get("tag"):
+                raise Refusal("vxlan tag already exists")
+    if step.ref.kind is SdnKind.SUBNET and SdnRef(SdnKind.VNET, step.parent) not in edited:
+        raise Refusal("vnet does not exist")
+
+
+def reported(item: Resource[Any], made: Plan) -> Resource[Any]:
+    """The resource as it is after a report: id, origin and subnets in its status, its finalizer set."""
+    decision = made.decisions[item.key]
+    if decision.refused or decision.waiting or item.deleting:
+        return item
+    subnets = [{"id": r.id, "origin": str(o)} for r, o in decision.origins.items() if r.kind is SdnKind.SUBNET]
+    status = {
+        "id": decision.id,
+        "origin": str(decision.origin),
+        "subnets": subnets,
+        "observedGeneration": item.generation,
+        "conditions": [{"type": "Programmed", "status": "True", "reason": "Programmed"}],
+    }
+    return replace(item, status=status, finalizers=(kinds.FINALIZER,))
+
+
+def after(*resources: Resource[Any], snapshot: SdnSnapshot | None = None) -> tuple[list[Resource[Any]], Observed]:
+    """The world once everything wanted has been applied and reported."""
+    look = observed(snapshot)
+    first = plan(desired(*resources), look)
+    return [reported(r, first) for r in resources], replace(look, sdn=carry_out(look.sdn, first))
