@@ -221,9 +221,7 @@ class SshSource(ApiModel):
         description="Host keys, each line as in a known_hosts file: address, key type, key.",
         json_schema_extra=ATOMIC,
     )
-    known_hosts_secret_ref: KnownHostsSecretKeyRef | None = Field(
-        None, description="A known_hosts file in a Secret; /etc/ssh/ssh_known_hosts of a node has all nodes' keys."
-    )
+    known_hosts_secret_ref: KnownHostsSecretKeyRef | None = Field(None, description="A known_hosts file in a Secret.")
     addresses: dict[str, HostAddress] | None = Field(
         None,
         max_length=256,

@@ -28,6 +28,21 @@ ANNOTATION_VNI = f"{GROUP}/allocated-vni"
 ANNOTATION_PREVIOUS_BRIDGE = f"{GROUP}/previous-bridge"
 ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
 
+#: What each means, and who writes it.
+ANNOTATIONS: dict[str, str] = {
+    ANNOTATION_PAUSED: 'Yours. "true": nothing is written to Proxmox for this object, observation goes on. On a '
+    "ProxmoxCluster it holds for everything of that cluster.",
+    ANNOTATION_RECONCILE: "Yours. Any new value asks for a look now; it is echoed in status.lastHandledReconcileAt.",
+    ANNOTATION_APPROVED_PLAN: "Yours, on a ProxmoxCluster. The hash of status.pendingPlan: approves that plan and no "
+    "other.",
+    ANNOTATION_FORCE_ORPHAN: "Yours, the way out of a stuck deletion. The object's uid: it goes at once, and what it "
+    "stands for stays in Proxmox.",
+    ANNOTATION_ORIGIN: "Ours. Created or Adopted, as in status.origin; backups keep it.",
+    ANNOTATION_VNI: "Ours. The VNI allocated for the object; backups keep it.",
+    ANNOTATION_PREVIOUS_BRIDGE: "Ours. The bridge a NIC was on before it was attached.",
+    ANNOTATION_ATTACHED: "Ours. The VNet a NIC was attached to last.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
