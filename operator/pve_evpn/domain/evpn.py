@@ -311,6 +311,8 @@ class ObservationFailure:
     ``Refused``, ``NotConfigured``, ``Unsupported``, ``Unreadable``."""
     message: str
     source: SourceName | None = None
+    settled: bool = True
+    """``False``: the grace time is still running and nothing was seen before; keep what was last said."""
 
 
 NodeLook: TypeAlias = NodeObservation | ObservationFailure

@@ -1,0 +1,232 @@
+"""Who should have a BGP session with whom, and who has.
+
+Pure: the controller's spec and the nodes' looks in, counts and named problems out. It writes no conditions. A node
+that could not be observed is *unseen*: its sessions are neither up nor down, and others' sessions with it are judged
+by what the others say.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pve_evpn.domain.evpn import (
+    ClusterObservation,
+    NodeLook,
+    NodeObservation,
+    ObservationFailure,
+    PeerState,
+)
+
+#: FRR computes the time of a session's last change from its age anew each time, so it wanders by a second.
+_JITTER = timedelta(seconds=2)
+
+
+class ProblemKind(StrEnum):
+    """What is wrong with a controller's sessions; the words are reasons of condition Operational."""
+
+    SESSION_DOWN = "SessionDown"
+    NODE_MISSING_FROM_PEERS = "NodeMissingFromPeers"
+    OBSERVATION_STALE = "ObservationStale"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The full mesh a controller's configuration asks for."""
+
+    sessions: Mapping[str, Mapping[str, str | None]]
+    """Per node: peer address to the peer's node name, ``None`` where no node of the cluster has that address."""
+    vteps: Mapping[str, str]
+    """Per node: its own address in the overlay."""
+    missing: tuple[str, ...] = ()
+    """Nodes that are to be in the overlay and have no address among the peers: cut off, and nobody complains."""
+    undetermined: tuple[str, ...] = ()
+    """Nodes whose addresses are not known, so that it cannot be said which peer they are."""
+
+    @property
+    def nodes_by_vtep(self) -> dict[str, str]:
+        return {address: node for node, address in self.vteps.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong, with its culprit named."""
+
+    kind: ProblemKind
+    node: str
+    message: str
+    since: datetime | None = None
+    peer_node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSessions:
+    """One node's side of its sessions. `established` is ``None`` if the node is unseen."""
+
+    node: str
+    established: int | None
+    expected: int
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """All sessions of a controller, each counted from both ends: four nodes in full mesh have twelve."""
+
+    established: int
+    expected: int
+    unseen: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    nodes: tuple[NodeSessions, ...]
+
+    @property
+    def complete(self) -> bool:
+        return self.established == self.expected and not self.unseen and not self.problems
+
+
+def same_form(address: str) -> str:
+    """The address as Python writes it, so that ``FD00::01`` equals ``fd00::1``; other texts in lower case."""
+    try:
+        return str(ipaddress.ip_interface(address).ip)
+    except ValueError:
+        return address.lower()
+
+
+def expect_from_list(peers: Collection[str], nodes: Mapping[str, Collection[str] | None]) -> Expected:
+    """A controller with ``peers``: every node has all of them as neighbours, except its own address.
+
+    `nodes`: the nodes the controller is on, with their addresses (with or without prefix length), ``None`` if not
+    known. A node without an address among the peers gets all of them as neighbours; none of those answers it.
+    """
+    listed = [same_form(peer) for peer in peers]
+    own: dict[str, str] = {}
+    missing, undetermined = [], []
+    for node, addresses in nodes.items():
+        if addresses is None:
+            undetermined.append(node)
+            continue
+        here = {same_form(address) for address in addresses}
+        if (found := next((peer for peer in listed if peer in here), None)) is not None:
+            own[node] = found
+        else:
+            missing.append(node)
+    return _mesh(listed, own, [*own, *missing], missing, undetermined)
+
+
+def expect_from_nodes(nodes: Mapping[str, str | None]) -> Expected:
+    """A controller whose peers are its nodes' own addresses: a fabric's, or the cluster's.
+
+    `nodes`: the nodes the controller is on, with that address; ``None`` if the node has none (not in the fabric).
+    """
+    own = {node: same_form(address) for node, address in nodes.items() if address}
+    missing = [node for node, address in nodes.items() if not address]
+    return _mesh(list(own.values()), own, list(own), missing, [])
+
+
+def _mesh(
+    peers: list[str], own: dict[str, str], speakers: list[str], missing: list[str], undetermined: list[str]
+) -> Expected:
+    names = {address: node for node, address in own.items()}
+    sessions = {node: {peer: names.get(peer) for peer in peers if peer != own.get(node)} for node in speakers}
+    return Expected(sessions, own, tuple(sorted(missing)), tuple(sorted(undetermined)))
+
+
+def node_sessions(node: str, expected: Expected, look: NodeLook | None) -> NodeSessions:
+    """One node's sessions against what is expected of it."""
+    wanted = expected.sessions.get(node, {})
+    missing: tuple[Problem, ...] = ()
+    if node in expected.missing:
+        message = f"{node} is in the overlay but not among the peers, so no other node answers it"
+        missing = (Problem(ProblemKind.NODE_MISSING_FROM_PEERS, node, message),)
+    if not isinstance(look, NodeObservation) or look.peers is None:
+        return NodeSessions(node, None, len(wanted), (*missing, _unseen(node, look)))
+    if look.bgp_running is False:
+        message = f"BGP EVPN is not running on {node}"
+        return NodeSessions(node, 0, len(wanted), (*missing, Problem(ProblemKind.SESSION_DOWN, node, message)))
+    states = {same_form(peer.address): peer for peer in look.peers}
+    up = sum(1 for address in wanted if (peer := states.get(address)) and peer.established)
+    if missing:  # nobody has it as a neighbour: its sessions say nothing more
+        return NodeSessions(node, up, len(wanted), missing)
+    down = tuple(
+        _down(node, address, name, states.get(address))
+        for address, name in wanted.items()
+        if not ((peer := states.get(address)) and peer.established)
+    )
+    return NodeSessions(node, up, len(wanted), down)
+
+
+def _unseen(node: str, look: NodeLook | None) -> Problem:
+    why = look.message if isinstance(look, ObservationFailure) else "no source shows its BGP sessions"
+    return Problem(ProblemKind.OBSERVATION_STALE, node, f"{node}: {why}")
+
+
+def _down(node: str, address: str, name: str | None, peer: PeerState | None) -> Problem:
+    who = f"{name} ({address})" if name else f"{address}, which is no node of the cluster"
+    if peer is None:
+        message = f"{node} has no neighbour {who} in l2vpn evpn"
+        return Problem(ProblemKind.SESSION_DOWN, node, message, peer_node=name)
+    why = f": {peer.last_error}" if peer.last_error else ""
+    return Problem(ProblemKind.SESSION_DOWN, node, f"{node} to {who} is {peer.state}{why}", peer.since, name)
+
+
+def controller_sessions(expected: Expected, cluster: ClusterObservation) -> Sessions:
+    """All sessions, with each problem said once: a node nobody reaches is one problem and not one per neighbour."""
+    names = sorted({*expected.sessions, *expected.missing, *expected.undetermined})
+    nodes = [node_sessions(node, expected, cluster.nodes.get(node)) for node in names]
+    lonely = _lonely(expected, cluster)
+    problems: list[Problem] = []
+    for entry in nodes:
+        problems.extend(problem for problem in entry.problems if not _follows(problem, lonely))
+    problems.extend(lonely[node] for node in sorted(lonely))
+    seen = [entry for entry in nodes if entry.established is not None]
+    return Sessions(
+        established=sum(entry.established or 0 for entry in seen),
+        expected=sum(entry.expected for entry in nodes),
+        unseen=tuple(entry.node for entry in nodes if entry.established is None),
+        problems=tuple(problems),
+        nodes=tuple(nodes),
+    )
+
+
+def _lonely(expected: Expected, cluster: ClusterObservation) -> dict[str, Problem]:
+    """Nodes that should have sessions and with which no observed node has one, two observers at least."""
+    found: dict[str, Problem] = {}
+    for node, address in expected.vteps.items():
+        views: list[tuple[str, PeerState | None]] = []
+        for other, look in cluster.observed().items():
+            if other != node and address in expected.sessions.get(other, {}) and look.peers is not None:
+                if look.bgp_running is False:
+                    continue
+                states = {same_form(peer.address): peer for peer in look.peers}
+                views.append((other, states.get(address)))
+        if len(views) < 2 or any(peer is not None and peer.established for _, peer in views):
+            continue
+        look_here = cluster.nodes.get(node)
+        since = min((peer.since for _, peer in views if peer and peer.since), default=None)
+        if isinstance(look_here, NodeObservation) and look_here.bgp_running is False:
+            message = f"BGP EVPN is not running on {node}; none of {_listed(views)} has a session with it"
+        else:
+            message = f"none of {_listed(views)} has a session with {node} ({address})"
+        found[node] = Problem(ProblemKind.SESSION_DOWN, node, message, since)
+    return found
+
+
+def _listed(views: list[tuple[str, PeerState | None]]) -> str:
+    names = sorted(name for name, _ in views)
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def _follows(problem: Problem, lonely: Mapping[str, Problem]) -> bool:
+    """Whether a problem only repeats, from one of its ends, that a node is lonely."""
+    ends = {problem.node, problem.peer_node}
+    return problem.kind is ProblemKind.SESSION_DOWN and not ends.isdisjoint(lonely)
+
+
+def steady_since(before: datetime | None, now: datetime | None) -> datetime | None:
+    """The time a session last changed, kept as it was said before where it only wandered by FRR's rounding."""
+    if before is not None and now is not None and abs(now - before) <= _JITTER:
+        return before
+    return now

@@ -1,0 +1,246 @@
+"""What EVPN makes of one NIC: is its MAC announced, by the right node, and since when.
+
+Pure: observations in, `NicVerdict` out. It is not a memory (the verdict before is handed in, usually from the
+object's status) and writes no conditions. Nothing in a verdict ticks: asked again about an unchanged network, it
+answers with an equal value.
+
+Truth table, first match wins. *Announced* means: some node's BGP table holds a type-2 route for MAC and VNI (where
+that table cannot be seen: zebra's MAC table, or a row of Proxmox's ``mac-vrf``). The *home* is the node the guest runs
+on. *Looked* means: the home's own tables were seen, or its bgpd was seen not running.
+
+====================================================================================  ============
+evidence                                                                              verdict
+====================================================================================  ============
+announced, and zebra says duplicate; or by several nodes with equal mobility          Duplicate
+announced by a node whose zebra has the MAC local without a port                      Zombie
+announced, the guest is stopped                                                       WrongNode
+announced by another node than the home                                               WrongNode
+announced (by the home, or where the guest runs is unknown)                           Advertised
+not announced, not looked, and the home's source failed within its grace time         as before
+not announced, not looked                                                             Unknown
+not announced, looked, was announced before                                           Silent
+not announced, looked, never announced before                                         NeverSeen
+====================================================================================  ============
+
+Of several announcing nodes the one with the highest MAC mobility sequence has it (RFC 7432, 15): the other routes are
+on their way out. bgpd's own ``bestpath`` does not tell, because it chooses per route distinguisher.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure
+
+
+class Word(StrEnum):
+    """The verdicts."""
+
+    ADVERTISED = "Advertised"
+    SILENT = "Silent"
+    NEVER_SEEN = "NeverSeen"
+    WRONG_NODE = "WrongNode"
+    DUPLICATE = "Duplicate"
+    ZOMBIE = "Zombie"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """The NIC in question. `home`: the node its guest runs on, ``None`` if not known. `running`: the guest."""
+
+    mac: str
+    vni: int
+    home: str | None
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NicVerdict:
+    """What EVPN makes of a NIC."""
+
+    word: Word
+    since: datetime | None = None
+    """Since when `word` and `node` have been what they are, as far as was seen."""
+    node: str | None = None
+    """Who announces the MAC; with Silent and Unknown who did last; ``None``: nobody ever did."""
+    ips: tuple[str, ...] = ()
+    mobility: int = 0
+    """MAC mobility sequence; FRR begins anew at 0 once a MAC has been withdrawn."""
+    seen_by: int = 0
+    """Nodes whose tables hold the route, the announcing one included."""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Claim:
+    """What is known of one node's announcement of one MAC."""
+
+    mobility: int = 0
+    ips: set[str] = field(default_factory=set)
+    seen_by: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Evidence:
+    claims: defaultdict[str, _Claim] = field(default_factory=lambda: defaultdict(_Claim))
+    zombies: set[str] = field(default_factory=set)
+    duplicate: bool = False
+
+
+class MacIndex:
+    """Every MAC of one cluster observation, by VNI and MAC. Build it once per poll; it never changes then.
+
+    `vteps`: node by its VTEP address, as far as the configuration tells (what the nodes say of themselves is added).
+    `vnet_vnis`: VNI by VNet id, for rows that name a VNet only (Proxmox's ``mac-vrf``).
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterObservation,
+        vteps: Mapping[str, str] | None = None,
+        vnet_vnis: Mapping[str, int] | None = None,
+    ) -> None:
+        self._looks = cluster.nodes
+        self._vteps = dict(vteps or {})
+        self._vnet_vnis = vnet_vnis or {}
+        self._evidence: defaultdict[tuple[int, str], _Evidence] = defaultdict(_Evidence)
+        for look in cluster.observed().values():
+            self._vteps.update(dict.fromkeys(look.vteps, look.node))
+        for look in cluster.observed().values():
+            self._add_routes(look)
+            self._add_macs(look)
+            self._add_samples(look)
+
+    def evidence(self, vni: int, mac: str) -> _Evidence:
+        return self._evidence.get((vni, mac.lower()), _Evidence())
+
+    def looked(self, home: str | None) -> bool:
+        """Whether an announcement by `home` would have been seen; without one, by any node."""
+        if home is None:
+            return any(isinstance(look, NodeObservation) and _sees_macs(look) for look in self._looks.values())
+        look = self._looks.get(home)
+        return isinstance(look, NodeObservation) and (_sees_macs(look) or look.bgp_running is False)
+
+    def trouble(self, home: str | None) -> str:
+        """Why an announcement by `home` could not be there, in one clause; empty if nothing speaks against it."""
+        look = self._looks.get(home or "")
+        if isinstance(look, ObservationFailure):
+            return f"{home} cannot be observed: {look.message}"
+        if look is None:
+            return f"{home} was not observed" if home else ""
+        return f"bgpd is not running on {home}" if look.bgp_running is False else ""
+
+    def in_grace(self, home: str | None) -> bool:
+        """Whether what cannot be seen now was seen a moment ago."""
+        looks = self._looks.values() if home is None else (self._looks.get(home),)
+        return any(isinstance(look, ObservationFailure) and not look.settled for look in looks)
+
+    def _owner(self, next_hop: str | None) -> str | None:
+        return self._vteps.get(next_hop, next_hop) if next_hop else None
+
+    def _claim(self, vni: int, mac: str, owner: str, observer: str) -> _Claim:
+        claim = self._evidence[vni, mac].claims[owner]
+        claim.seen_by.add(observer)
+        return claim
+
+    def _add_routes(self, look: NodeObservation) -> None:
+        for route in look.routes or ():
+            if route.route_type != 2 or route.mac is None or route.vni is None:
+                continue
+            owner = look.node if route.own else self._owner(route.next_hop)
+            if owner is None:
+                continue
+            claim = self._claim(route.vni, route.mac, owner, look.node)
+            claim.mobility = max(claim.mobility, route.mobility)
+            if route.ip is not None:
+                claim.ips.add(route.ip)
+
+    def _add_macs(self, look: NodeObservation) -> None:
+        for row in look.macs or ():
+            evidence = self._evidence[row.vni, row.mac]
+            evidence.duplicate |= row.duplicate
+            if row.zombie:
+                evidence.zombies.add(look.node)
+            if look.routes is None:
+                owner = look.node if row.type == "local" else self._owner(row.remote_vtep)
+                if owner is not None:
+                    claim = self._claim(row.vni, row.mac, owner, look.node)
+                    sequence = row.local_sequence if row.type == "local" else row.remote_sequence
+                    claim.mobility = max(claim.mobility, sequence)
+
+    def _add_samples(self, look: NodeObservation) -> None:
+        for row in look.mac_ips or ():
+            if (vni := self._vnet_vnis.get(row.vnet)) is not None and (owner := self._owner(row.next_hop)):
+                self._claim(vni, row.mac, owner, look.node).ips.add(row.ip)
+
+
+def judge(nic: Nic, index: MacIndex, before: NicVerdict | None, now: datetime) -> NicVerdict:
+    """The verdict on one NIC; see the module for the rules. `before`: what was said last, ``None`` at first sight."""
+    fresh = _judge(nic, index, before)
+    if fresh is None:
+        return before if before is not None else NicVerdict(Word.UNKNOWN, now, message="not observed yet")
+    unchanged = before is not None and (before.word, before.node) == (fresh.word, fresh.node)
+    since = before.since if before is not None and unchanged and before.since is not None else now
+    return NicVerdict(fresh.word, since, fresh.node, fresh.ips, fresh.mobility, fresh.seen_by, fresh.message)
+
+
+def _judge(nic: Nic, index: MacIndex, before: NicVerdict | None) -> NicVerdict | None:
+    """The verdict without its time; ``None``: what was said before still stands."""
+    evidence = index.evidence(nic.vni, nic.mac)
+    if evidence.claims:
+        return _announced(nic, evidence)
+    last = before.node if before is not None else None
+    trouble = index.trouble(nic.home)
+    if not index.looked(nic.home):
+        if index.in_grace(nic.home):
+            return None
+        return NicVerdict(Word.UNKNOWN, node=last, message=trouble or "no source shows the EVPN routes of any node")
+    if not nic.running:
+        trouble = "the guest is not running"
+    if last is None:
+        return NicVerdict(
+            Word.NEVER_SEEN, message=trouble or "no node has ever announced this MAC: no frame came from it"
+        )
+    return NicVerdict(
+        Word.SILENT,
+        node=last,
+        message=trouble or f"{last} announced this MAC and has withdrawn it: no frame came from it",
+    )
+
+
+def _announced(nic: Nic, evidence: _Evidence) -> NicVerdict:
+    top = max(claim.mobility for claim in evidence.claims.values())
+    owners = sorted(name for name, claim in evidence.claims.items() if claim.mobility == top)
+    owner = nic.home if nic.home in owners else owners[0]
+    claim = evidence.claims[owner]
+    word, message = _word(nic, evidence, owner, owners)
+    return NicVerdict(
+        word,
+        node=owner,
+        ips=tuple(sorted(claim.ips)),
+        mobility=top,
+        seen_by=len(claim.seen_by),
+        message=message,
+    )
+
+
+def _word(nic: Nic, evidence: _Evidence, owner: str, owners: list[str]) -> tuple[Word, str]:
+    if evidence.duplicate or len(owners) > 1:
+        who = f"by {', '.join(owners)} at once" if len(owners) > 1 else "in turn by several nodes"
+        return Word.DUPLICATE, f"this MAC is announced {who}: two guests may have the same one"
+    if owner in evidence.zombies:
+        return Word.ZOMBIE, f"{owner} still announces this MAC though it has no port for it any more"
+    if not nic.running:
+        return Word.WRONG_NODE, f"{owner} announces this MAC though the guest is not running"
+    if nic.home is not None and owner != nic.home:
+        return Word.WRONG_NODE, f"{owner} announces this MAC while the guest runs on {nic.home}"
+    return Word.ADVERTISED, f"announced by {owner}"
+
+
+def _sees_macs(look: NodeObservation) -> bool:
+    return look.routes is not None or look.macs is not None
