@@ -26,6 +26,7 @@ def test_the_seed_topology_costs_one_apply_and_leaves_nothing_behind(stack: Stac
     stack.delete(*seed)
     assert stack.lab.sdn.running == {kind: {} for kind in stack.lab.sdn.running}
     assert stack.lab.sdn.edited == stack.lab.sdn.running
+    assert stack.plane.kubectl("get", "evpnn", "-o", "name") == ""
     assert stack.lab.sdn.lock is None
     assert stack.lab.guests[100].config["net0"] == "virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1"
 

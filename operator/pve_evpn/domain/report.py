@@ -31,6 +31,9 @@ class Health:
     status: Mapping[str, Any] = field(default_factory=dict)
 
 
+NO_BGP_SOURCE = "the Proxmox API shows no BGP sessions; spec.observe.sources of the ProxmoxCluster names others"
+
+
 def unobserved(message: str = "no source can see this") -> Health:
     """No source: unknown, which is not down."""
     return Health(Verdict(ConditionType.OPERATIONAL, None, Reason.SOURCE_UNAVAILABLE, message))
@@ -105,6 +108,18 @@ def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> 
         **health.status,
     }
     return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
+
+
+def node_status(node: Resource[Any], health: Health, now: datetime) -> dict[str, Any]:
+    """The status of an EvpnNode: nothing is specified about it, so it is ready exactly when it is seen working."""
+    verdict = health.verdict
+    conditions = merge(
+        node.status.get("conditions") or (),
+        [Verdict(ConditionType.READY, verdict.status, verdict.reason, verdict.message), verdict],
+        node.generation,
+        now,
+    )
+    return {"observedGeneration": node.generation, **health.status, "conditions": conditions}
 
 
 def pending_status(resource: Resource[Any], now: datetime) -> dict[str, Any]:

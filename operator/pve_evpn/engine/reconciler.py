@@ -28,7 +28,7 @@ from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
-from pve_evpn.engine import cluster_status, gate
+from pve_evpn.engine import cluster_status, gate, nodes
 from pve_evpn.engine.connection import Connection, NoConnection, finding_of
 from pve_evpn.engine.ports import JournalEntry, Ports
 from pve_evpn.engine.store import Store
@@ -184,6 +184,8 @@ class Reconciler:
             desired, observed, planned, self._clock(), held, {k: f for k, (_, f) in self._failures.items()}, health
         )
         await self._report(at, nics, gateway, result)
+        if not desired.cluster.deleting:
+            await nodes.sync(self.cluster, self._store, self._ports.objects, observed, health, self._clock())
         unfinished = held is not None or bool(self._failures) or planned.needs_apply
         return not unfinished and (result is None or result.outcome is not Outcome.PARTIALLY_APPLIED)
 
@@ -414,9 +416,7 @@ class Reconciler:
         """A ProxmoxCluster stays while anything refers to it, being deleted or not: its credentials are needed."""
         desired = self._store.desired(self.cluster)
         if desired and desired.cluster.deleting and not any(True for _ in desired):
-            for node in list(self._store.of_kind("EvpnNode")):
-                if self._store.cluster_of(node) == self.cluster:
-                    await self._ports.objects.delete(node.key)
+            await nodes.remove(self.cluster, self._store, self._ports.objects)
             await self._release(desired.cluster)
 
     async def _unreachable(self, desired: Desired, finding: Finding) -> None:
