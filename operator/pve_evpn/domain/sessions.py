@@ -7,6 +7,7 @@ by what the others say.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class Sessions:
         return self.established == self.expected and not self.unseen and not self.problems
 
 
+@functools.lru_cache(maxsize=4096)
 def same_form(address: str) -> str:
     """The address as Python writes it, so that ``FD00::01`` equals ``fd00::1``; other texts in lower case."""
     try:

@@ -1,0 +1,172 @@
+"""Reading FRR over SSH: one command per node and poll, on a connection that stays.
+
+The key can do nothing on the node but run `pve-evpn-observe` (its forced command), which prints everything in one
+answer. Host keys are pinned: a node whose key is not known is not talked to. Nothing from the user's own SSH
+configuration, agent or key files is used. Neither the key nor the library's own words reach an error message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncssh
+
+from pve_evpn.domain.evpn import NodeLook, SourceName
+from pve_evpn.observe.frr import FrrParseError, observation
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable, look_at_each, now
+
+#: The helper's word for "everything".
+COMMAND = "read"
+#: 10,000 MAC/IP routes are about 5 MB; a node that sends much more is not answering the question.
+MAX_ANSWER = 64 * 1024 * 1024
+_MAX_COMPLAINT = 2048
+_CHUNK = 256 * 1024
+_REFUSED = 126
+
+
+class SshConfigError(ValueError):
+    """The key or the host keys cannot be used. The text says which, and nothing of what is in them."""
+
+
+class SshSource:
+    """Reads FRR on nodes over SSH.
+
+    `private_key`: text of an unencrypted private key. `known_hosts`: text in the format of that file; host patterns
+    are node names or addresses. `addresses`: where a node is not reached by the address the cluster knows. Timeouts
+    are in seconds. Raises `SshConfigError`.
+    """
+
+    def __init__(
+        self,
+        private_key: str,
+        known_hosts: str,
+        *,
+        user: str = "root",
+        port: int = 22,
+        addresses: Mapping[str, str] | None = None,
+        connect_timeout: float = 5,
+        read_timeout: float = 20,
+    ) -> None:
+        try:
+            self._key = asyncssh.import_private_key(private_key)
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
+            raise SshConfigError(
+                "the SSH private key cannot be read: is it a complete key without passphrase?"
+            ) from None
+        try:
+            self._known_hosts = asyncssh.import_known_hosts(known_hosts)
+        except ValueError:
+            raise SshConfigError("the known_hosts text cannot be read") from None
+        self._user = user
+        self._port = port
+        self._addresses = dict(addresses or {})
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._connections: dict[str, asyncssh.SSHClientConnection] = {}
+
+    @property
+    def name(self) -> SourceName:
+        return "ssh"
+
+    async def observe(self, nodes: Sequence[NodeTarget]) -> Mapping[str, NodeLook]:
+        return await look_at_each(nodes, "ssh", self._look)
+
+    async def close(self) -> None:
+        connections, self._connections = list(self._connections.values()), {}
+        for connection in connections:
+            connection.abort()
+        await asyncio.gather(*(connection.wait_closed() for connection in connections), return_exceptions=True)
+
+    async def _look(self, node: NodeTarget) -> NodeLook:
+        address = self._addresses.get(node.name, node.address)
+        if not address:
+            raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
+        answer = await self._answer(NodeTarget(node.name, address))
+        try:
+            return observation(node.name, now(), answer)
+        except FrrParseError as error:
+            raise NodeUnreadable("Unreadable", str(error)) from None
+
+    async def _answer(self, node: NodeTarget) -> str:
+        """The helper's answer. A connection that died since the last poll is replaced once, silently."""
+        kept = self._connections.get(node.name)
+        if kept is not None and not kept.is_closed():
+            try:
+                return await self._run(kept, node)
+            except (OSError, asyncssh.Error):
+                await self._drop(node.name)
+        connection = await self._connect(node)
+        self._connections[node.name] = connection
+        try:
+            return await self._run(connection, node)
+        except (OSError, asyncssh.Error):
+            await self._drop(node.name)
+            raise NodeUnreadable("Unreachable", f"the SSH connection to {node.address} broke") from None
+
+    async def _connect(self, node: NodeTarget) -> asyncssh.SSHClientConnection:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                return await asyncssh.connect(
+                    node.address,
+                    self._port,
+                    username=self._user,
+                    client_keys=[self._key],
+                    known_hosts=self._pinned(node),
+                    preferred_auth="publickey",
+                    agent_path=None,
+                    config=None,
+                    gss_host=None,
+                    compression_algs=["zlib@openssh.com", "none"],
+                    keepalive_interval=15,
+                )
+        except TimeoutError:
+            raise NodeUnreadable("Timeout", f"no SSH connection to {node.address} in time") from None
+        except asyncssh.HostKeyNotVerifiable:
+            raise NodeUnreadable("HostKeyMismatch", f"{node.address} does not have the pinned host key") from None
+        except asyncssh.PermissionDenied:
+            message = f"{node.address} does not accept the SSH key for user {self._user}"
+            raise NodeUnreadable("AuthenticationFailed", message) from None
+        except (OSError, asyncssh.Error):
+            raise NodeUnreadable("Unreachable", f"no SSH connection to {node.address} port {self._port}") from None
+
+    def _pinned(self, node: NodeTarget) -> tuple[Sequence[Any], ...]:
+        """Host keys pinned for the node's name or its address, with or without the port."""
+        found = [self._known_hosts.match(node.name, node.address, port) for port in (None, self._port)]
+        pinned = tuple([*without, *with_port] for without, with_port in zip(*found, strict=True))
+        if not any(pinned):
+            raise NodeUnreadable("HostKeyMismatch", f"no host key is pinned for {node.name} ({node.address})")
+        return pinned
+
+    async def _run(self, connection: asyncssh.SSHClientConnection, node: NodeTarget) -> str:
+        try:
+            async with asyncio.timeout(self._read_timeout):
+                return await self._read(connection, node)
+        except TimeoutError:
+            await self._drop(node.name)
+            raise NodeUnreadable("Timeout", f"{node.address} did not answer in time") from None
+
+    async def _read(self, connection: asyncssh.SSHClientConnection, node: NodeTarget) -> str:
+        parts: list[bytes] = []
+        size = 0
+        async with connection.create_process(COMMAND, encoding=None) as process:
+            while chunk := await process.stdout.read(_CHUNK):
+                size += len(chunk)
+                if size > MAX_ANSWER:
+                    raise NodeUnreadable(
+                        "Unreadable", f"the answer of {node.address} is larger than {MAX_ANSWER} bytes"
+                    )
+                parts.append(chunk)
+            await process.stderr.read(_MAX_COMPLAINT)
+            await process.wait_closed()
+            status = process.exit_status
+        if status == _REFUSED:
+            raise NodeUnreadable("Refused", f"pve-evpn-observe on {node.address} refused; is it of this release?")
+        if status:
+            raise NodeUnreadable("Unreadable", f"pve-evpn-observe on {node.address} ended with status {status}")
+        return b"".join(parts).decode("utf-8", errors="replace")
+
+    async def _drop(self, name: str) -> None:
+        if (connection := self._connections.pop(name, None)) is not None:
+            connection.abort()
