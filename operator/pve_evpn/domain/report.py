@@ -15,7 +15,6 @@ from typing import Any
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready
 from pve_evpn.domain.decisions import Decision, Finding, Plan
-from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind
@@ -63,51 +62,19 @@ def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -
     verdicts = [
         _accepted(decision),
         programmed,
-        health.verdict if programmed.status else _not_yet(health.verdict),
+        health.verdict if programmed.status else not_yet(health.verdict),
         _drifted(decision),
         paused(resource, at.desired),
     ]
     body = {
         "id": decision.id or None,
-        "origin": str(decision.origin) if decision.origin and decision.refused is None else _kept(resource, "origin"),
+        "origin": str(decision.origin) if decision.origin and decision.refused is None else kept(resource, "origin"),
         **_kind_fields(resource, decision, at),
         **health.status,
     }
     return finished(
         resource, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals)
     )
-
-
-def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> dict[str, Any]:
-    """The status of a NicAttachment."""
-    health = at.health.get(nic.key) or unobserved()
-    programmed, heals = _nic_programmed(nic, decision, at)
-    accepted = (
-        from_finding(ConditionType.ACCEPTED, decision.refused)
-        if decision.refused
-        else Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
-    )
-    drift = Verdict(ConditionType.DRIFTED, False, Reason.IN_SYNC)
-    verdicts = [
-        accepted,
-        programmed,
-        health.verdict if programmed.status else _not_yet(health.verdict),
-        drift,
-        paused(nic, at.desired),
-    ]
-    guest = decision.guest
-    body: dict[str, Any] = {
-        "vmid": guest.vmid if guest else _kept(nic, "vmid"),
-        "guestName": (guest.name or None) if guest else _kept(nic, "guestName"),
-        "node": guest.node if guest else _kept(nic, "node"),
-        "device": decision.device or None,
-        "macAddress": (decision.mac or "").lower() or _kept(nic, "macAddress"),
-        "vnet": decision.vnet_id or _kept(nic, "vnet"),
-        "previousBridge": decision.previous_bridge or _kept(nic, "previousBridge"),
-        "origin": str(decision.origin) if decision.origin and not decision.refused else _kept(nic, "origin"),
-        **health.status,
-    }
-    return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
 
 
 def node_status(node: Resource[Any], health: Health, now: datetime) -> dict[str, Any]:
@@ -241,7 +208,7 @@ def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) 
         return _on_nodes(decision, at), True
     if failure := at.failures.get(resource.key):
         return from_finding(type_, failure), failure.heals
-    if not decision.managed and not _is_paused(resource, at.desired):
+    if not decision.managed and not is_paused(resource, at.desired):
         what = "it is not in Proxmox" if decision.missing else "Proxmox has different values"
         return Verdict(type_, False, Reason.FIELDS_DIFFER, f"observed only: {what}"), False
     if at.held:
@@ -268,24 +235,7 @@ def _on_nodes(decision: Decision, at: Circumstances) -> Verdict:
     return Verdict(type_, True, Reason.PROGRAMMED, f"applied{count}")
 
 
-def _nic_programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[Verdict, bool]:
-    type_ = ConditionType.PROGRAMMED
-    for finding in (decision.blocked, decision.refused, decision.waiting):
-        if finding:
-            return from_finding(type_, finding), finding.heals
-    if failure := at.failures.get(nic.key):
-        return from_finding(type_, failure), failure.heals
-    if decision.restart:
-        message = f"{decision.device} is written and takes effect when the guest is stopped and started"
-        return Verdict(type_, False, Reason.RESTART_REQUIRED, message), True
-    if decision.in_sync:
-        return Verdict(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}"), True
-    if not decision.managed and not _is_paused(nic, at.desired):
-        return Verdict(type_, False, Reason.FIELDS_DIFFER, "observed only: the guest's NIC differs"), False
-    return Verdict(type_, False, Reason.PENDING_APPLY, "the NIC has not been written yet"), True
-
-
-def _not_yet(observed: Verdict) -> Verdict:
+def not_yet(observed: Verdict) -> Verdict:
     """What is not programmed cannot be judged in operation."""
     return Verdict(observed.type, None, Reason.PENDING, "not programmed yet")
 
@@ -306,7 +256,8 @@ def paused(resource: Resource[Any], desired: Desired | None) -> Verdict:
     return Verdict(ConditionType.PAUSED, False, Reason.NOT_PAUSED)
 
 
-def _is_paused(resource: Resource[Any], desired: Desired) -> bool:
+def is_paused(resource: Resource[Any], desired: Desired) -> bool:
+    """Whether the object or its cluster asks for a pause."""
     return resource.paused or desired.paused
 
 
@@ -343,18 +294,18 @@ def _node_row(node: NodeInfo, zone: str, vnet: str | None) -> dict[str, Any]:
 def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
     if resource.key.kind == "EvpnZone":
         return {
-            "vrfVni": decision.vni or _kept(resource, "vrfVni"),
+            "vrfVni": decision.vni or kept(resource, "vrfVni"),
             "nodes": node_rows(decision, at.observed),
         }
     if resource.key.kind == "VNet":
-        zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else _kept(resource, "zone")
+        zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else kept(resource, "zone")
         subnets = [
             {"id": ref.id, "origin": str(origin)}
             for ref, origin in sorted(decision.origins.items())
             if ref.kind is SdnKind.SUBNET
         ]
         return {
-            "vni": decision.vni or _kept(resource, "vni"),
+            "vni": decision.vni or kept(resource, "vni"),
             "zone": zone,
             "subnets": subnets,
             "nodes": node_rows(decision, at.observed),
@@ -362,5 +313,6 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
     return {}
 
 
-def _kept(resource: Resource[Any], field_: str) -> Any:
+def kept(resource: Resource[Any], field_: str) -> Any:
+    """What the last report said, where this look cannot tell."""
     return resource.status.get(field_)

@@ -12,24 +12,24 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain import report
+from pve_evpn.domain import nic_report, report
 from pve_evpn.domain.conditions import timestamp
 from pve_evpn.domain.decisions import Decision, Finding, Plan
 from pve_evpn.domain.deletion import leaves_proxmox_alone
-from pve_evpn.domain.nics import NicDecision, NicPlan, plan_nics
+from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine import cluster_status, gate, nodes
 from pve_evpn.engine.connection import Connection, NoConnection, finding_of
+from pve_evpn.engine.nic_writing import NicWriting
 from pve_evpn.engine.ports import JournalEntry, Ports
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transaction import Outcome, Pace, Result, Transaction
@@ -77,6 +77,7 @@ class Reconciler:
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = Connection(cluster, ports.secrets)
+        self._nics = NicWriting(store, self._mark, may_write, self._pace)
         self._wake = asyncio.Event()
         self._stopping = False
         self._failures: dict[ObjectKey, tuple[int, Finding]] = {}
@@ -173,20 +174,19 @@ class Reconciler:
         self._last_contact = time.monotonic()
         metrics.REACHABLE.labels(self.cluster).set(1)
 
-        await self._write_nics(gateway, self._desired(), observed, planned, detach_only=True)
+        await self._nics.write(gateway, self._desired(), observed, planned, detach_only=True)
         held, result = await self._transact(gateway, journal, observed, planned, look)
         if result is not None or planned.needs_apply:
             observed, planned = await look()
         desired = self._desired()
-        nics, observed = await self._write_nics(gateway, desired, observed, planned)
+        nics, observed = await self._nics.write(gateway, desired, observed, planned)
         health = await self._observer.look(gateway, desired, observed, planned, nics)
-        at = Circumstances(
-            desired, observed, planned, self._clock(), held, {k: f for k, (_, f) in self._failures.items()}, health
-        )
+        failures = {key: finding for key, (_, finding) in (self._failures | self._nics.failures).items()}
+        at = Circumstances(desired, observed, planned, self._clock(), held, failures, health)
         await self._report(at, nics, gateway, result)
         if not desired.cluster.deleting:
             await nodes.sync(self.cluster, self._store, self._ports.objects, observed, health, self._clock())
-        unfinished = held is not None or bool(self._failures) or planned.needs_apply
+        unfinished = held is not None or bool(failures) or planned.needs_apply
         return not unfinished and (result is None or result.outcome is not Outcome.PARTIALLY_APPLIED)
 
     def _desired(self) -> Desired:
@@ -311,53 +311,6 @@ class Reconciler:
         if raw:
             self._store.upsert(raw)
 
-    # --- NICs ---------------------------------------------------------------------------------------------------
-
-    async def _write_nics(
-        self, gateway: Gateway, desired: Desired, observed: Observed, planned: Plan, *, detach_only: bool = False
-    ) -> tuple[NicPlan, Observed]:
-        """Write what is due, guest by guest in parallel, and read those guests again."""
-        nics = plan_nics(desired, observed, planned.decisions)
-        writes = [
-            write
-            for write in nics.writes
-            if not detach_only or all((r := self._store.get(key)) and r.deleting for key in write.keys)
-        ]
-        if not writes or not self._may_write():
-            return nics, observed
-        await asyncio.gather(*(self._write_guest(gateway, nics, write) for write in writes))
-        guests = dict(observed.guests or {})
-        read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
-        guests.update({guest.vmid: guest for guest in read})
-        observed = replace(observed, guests=guests)
-        return plan_nics(desired, observed, planned.decisions), observed
-
-    async def _write_guest(self, gateway: Gateway, nics: NicPlan, write: Any) -> None:
-        """One guest: remember what must be remembered, write, follow the task."""
-        for key in write.keys:
-            resource, decision = self._store.get(key), nics.decisions[key]
-            if resource and not resource.deleting:
-                annotations = {
-                    kinds.ANNOTATION_ORIGIN: str(decision.origin),
-                    kinds.ANNOTATION_ATTACHED: decision.vnet_id,
-                }
-                if decision.previous_bridge:
-                    annotations[kinds.ANNOTATION_PREVIOUS_BRIDGE] = decision.previous_bridge
-                await self._mark(resource, annotations)
-        finding = None
-        try:
-            upid = await gateway.write_guest(write.guest, write.changes)
-            while upid and (end := await gateway.task_end(upid)) is None:
-                await asyncio.sleep(self._pace.poll)
-            if upid and end and not end.ok:
-                finding = Finding(Reason.APPLY_FAILED, f"the guest's task ended with {end.text!r}", heals=True)
-        except errors.PveError as problem:
-            finding = finding_of(problem)
-        for key in write.keys:
-            self._failures.pop(key, None)
-            if finding:
-                self._failures[key] = (self._generation(key), finding)
-
     # --- reporting ----------------------------------------------------------------------------------------------
 
     async def _greet(self, desired: Desired) -> None:
@@ -394,7 +347,7 @@ class Reconciler:
         if decision.release and current.deleting:
             await self._release(current)
             return
-        await self._write(current, report.nic_status(current, decision, at))
+        await self._write(current, nic_report.nic_status(current, decision, at))
 
     async def _write(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
         """Write what differs, if anything, and remember the answer."""
