@@ -1,7 +1,8 @@
 """``make demo``: the seed topology, from kubectl apply to what EVPN says, on a real control plane and the lab.
 
 It prints what a user would type and see. Everything it starts ends with it; with ``--keep`` it stays until Ctrl-C and
-the two exports to use it are printed.
+the two exports to use it are printed. With ``--cluster current`` the objects go into the user's own cluster, and the
+demo takes everything it put there away again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pve_lab.cluster import Lab, seed
 from tests.e2e.stack import KINDS, Stack, await_
-from tests.kube.controlplane import ControlPlane, ensure
+from tests.kube.controlplane import ControlPlane, CurrentCluster, Kubectl, ensure
 
 _BEGAN = time.monotonic()
 
@@ -39,46 +41,76 @@ def show(stack: Stack) -> None:
     print()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--keep", action="store_true", help="leave everything running")
-    args = parser.parse_args()
+def cluster_of(name: str, folder: Path) -> Callable[[], ControlPlane | CurrentCluster]:
+    """``embedded``: a control plane of our own, built first if it has to be. ``current``: the user's."""
+    if name == "current":
+        return lambda: CurrentCluster(folder)
     step("control plane programs (built once, then cached)")
     ensure()
+    return lambda: ControlPlane(folder)
+
+
+def tour(stack: Stack) -> int:
+    """Apply the seed, show it, and say what it cost; the number of applies."""
+    documents = stack.seed()
+    stack.apply(*documents)
+    step("kubectl apply -f examples/seed/")
+    for document in documents:
+        stack.await_ready(document)
+        step(f"Ready: {document['kind']} {document['metadata']['name']}")
+    nic = documents[-1]
+    await_("EVPN announces VM 100's NIC", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy"))
+    show(stack)
+    calls, writes = len(stack.lab.journal), len(stack.writes())
+    step(f"Proxmox was asked {calls} times, {writes} of them writes, with {stack.lab.applies} apply")
+    return stack.lab.applies
+
+
+def leave(stack: Stack) -> bool:
+    """Delete the seed; whether Proxmox is as it was before."""
+    stack.delete(*stack.seed())
+    step("kubectl delete -f examples/seed/")
+    left = {kind: list(objects) for kind, objects in stack.lab.sdn.running.items() if objects}
+    step(f"left in Proxmox: {left or 'nothing'}; VM 100 net0: {stack.lab.guests[100].config['net0']}")
+    return not left
+
+
+def wait_for_user(cluster: Kubectl) -> None:
+    print(f"\nexport KUBECONFIG={cluster.kubeconfig}\nexport PATH={cluster.program.parent}:$PATH")
+    print("Ctrl-C ends it.", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    parser.add_argument("--cluster", choices=["embedded", "current"], default="embedded", help="whose Kubernetes")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo gets the same tidy end
     lab = Lab(["pve1", "pve2", "pve3", "pve4"], task_seconds=0.5)
     seed(lab)
     with tempfile.TemporaryDirectory(prefix="pve-evpn-demo-") as name, contextlib.ExitStack() as stop:
         folder = Path(name)
-        plane = stop.enter_context(ControlPlane(folder / "kubernetes"))
+        try:
+            plane = stop.enter_context(cluster_of(args.cluster, folder / "kubernetes")())
+        except RuntimeError as problem:
+            print(f"the demo cannot run: {problem}", file=sys.stderr)
+            return 1
         step(f"Kubernetes API server at {plane.url}")
         stack = Stack(plane, lab, folder)
+        if args.cluster == "current":
+            stop.callback(stack.remove)
         stop.callback(stack.close)
         stack.prepare()
         step(f"Proxmox VE lab at {stack.server.url}: pve1 to pve4, fabric Fabric1, VM 100 on pve4")
         stack.start_operator()
         step("operator running as its service account")
-        documents = stack.seed()
-        stack.apply(*documents)
-        step("kubectl apply -f examples/seed/")
-        for document in documents:
-            stack.await_ready(document)
-            step(f"Ready: {document['kind']} {document['metadata']['name']}")
-        nic = documents[-1]
-        await_("EVPN announces VM 100's NIC", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy"))
-        show(stack)
-        calls, writes = len(lab.journal), len(stack.writes())
-        step(f"Proxmox was asked {calls} times, {writes} of them writes, with {lab.applies} apply")
+        applies = tour(stack)
         if args.keep:
-            print(f"\nexport KUBECONFIG={plane.kubeconfig}\nexport PATH={plane.binaries['kubectl'].parent}:$PATH")
-            print("Ctrl-C ends it.", flush=True)
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
-            return 0
-        stack.delete(*documents)
-        step("kubectl delete -f examples/seed/")
-        left = {kind: list(objects) for kind, objects in lab.sdn.running.items() if objects}
-        step(f"left in Proxmox: {left or 'nothing'}; VM 100 net0: {lab.guests[100].config['net0']}")
-        return 1 if left or lab.applies != 2 else 0
+            wait_for_user(plane)
+        clean = leave(stack)
+        return 0 if clean and applies == 1 else 1
 
 
 if __name__ == "__main__":

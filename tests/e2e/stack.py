@@ -21,12 +21,14 @@ import yaml
 
 from pve_lab.cluster import Lab
 from pve_lab.server import LabServer
-from tests.kube.controlplane import ControlPlane
+from tests.kube.controlplane import Kubectl
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "pve-evpn-system"
 TOKEN = ("root@pam!tok", "secret")
 KINDS = ("pvec", "evpnc", "evpnz", "vnet", "nic", "evpnn")
+_PLACES = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name"
+_NO_FINALIZERS = '{"metadata":{"finalizers":null}}'
 T = TypeVar("T")
 
 
@@ -44,7 +46,7 @@ def await_(what: str, check: Callable[[], T], seconds: float = 60) -> T:
 class Stack:
     """One control plane, one lab, at most one operator."""
 
-    def __init__(self, plane: ControlPlane, lab: Lab, folder: Path) -> None:
+    def __init__(self, plane: Kubectl, lab: Lab, folder: Path) -> None:
         self.plane = plane
         self.lab = lab
         self.folder = folder
@@ -78,6 +80,21 @@ class Stack:
     def close(self) -> None:
         self.stop_operator()
         self.server.__exit__()
+
+    def remove(self) -> None:
+        """Take everything out of Kubernetes again that :meth:`prepare` and the tests put there.
+
+        The lab ends too, so a finalizer of what is left would wait for a Proxmox that no longer exists.
+        """
+        kubectl = self.plane.kubectl
+        for kind in KINDS:
+            rows = kubectl("get", kind, "-A", "--no-headers", "-o", _PLACES, "--ignore-not-found", check=False)
+            for namespace, name in (row.split() for row in rows.splitlines()):
+                where = () if namespace == "<none>" else ("-n", namespace)
+                kubectl("patch", kind, name, *where, "--type=merge", "-p", _NO_FINALIZERS, check=False)
+        kubectl("delete", "-f", str(ROOT / "crds"), "--ignore-not-found", "--timeout=50s")
+        kubectl("delete", "-f", str(ROOT / "charts" / "rbac.yaml"), "--ignore-not-found", "--timeout=50s")
+        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
 
     # --- the operator -------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ Its processes die with the process that started them, however that ends. What it
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import socket
 import ssl
@@ -21,18 +20,18 @@ import yaml
 
 from tests.kube.controlplane.binaries import ensure
 from tests.kube.controlplane.certificates import Authority, signing_key
+from tests.kube.controlplane.kubectl import Kubectl
 
 _START_SECONDS = 90
 _PR_SET_PDEATHSIG = 1
 
 
-class ControlPlane:
+class ControlPlane(Kubectl):
     """``with ControlPlane(folder) as plane: plane.kubectl("get", "ns")``."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         self.binaries = ensure()
-        self.kubeconfig = folder / "admin.kubeconfig"
+        super().__init__(self.binaries["kubectl"], folder / "admin.kubeconfig", folder)
         self.url = ""
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -54,7 +53,7 @@ class ControlPlane:
         signing_key(self.folder / "sa.key")
         client, peer, secure = _free_port(), _free_port(), _free_port()
         self.url = f"https://127.0.0.1:{secure}"
-        self._write_kubeconfig(self.kubeconfig, {"client-certificate": "admin.crt", "client-key": "admin.key"})
+        self._write_kubeconfig()
         self._run(
             "etcd",
             f"--data-dir={self.folder / 'etcd'}",
@@ -104,50 +103,19 @@ class ControlPlane:
                 process.wait()
         self._processes.clear()
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """For child processes that use this cluster; kubectl is on their PATH."""
-        path = f"{self.binaries['kubectl'].parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
-        """Run kubectl as administrator; its output. Raises KubectlError with what it said if it fails."""
-        result = subprocess.run(
-            [str(self.binaries["kubectl"]), *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            timeout=timeout,
-        )
-        if check and result.returncode:
-            raise KubectlError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
-        return result.stdout
-
-    def kubeconfig_for(self, namespace: str, service_account: str) -> Path:
-        """A kubeconfig that is this service account, with a token of a day."""
-        token = self.kubectl("create", "token", service_account, "-n", namespace, "--duration=24h").strip()
-        path = self.folder / f"{namespace}-{service_account}.kubeconfig"
-        self._write_kubeconfig(path, {"token": token})
-        return path
-
-    def _write_kubeconfig(self, path: Path, user: dict[str, str]) -> None:
-        files = {key: str(self.folder / value) if key != "token" else value for key, value in user.items()}
+    def _write_kubeconfig(self) -> None:
+        cluster = {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}
+        user = {"client-certificate": str(self.folder / "admin.crt"), "client-key": str(self.folder / "admin.key")}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")},
-                }
-            ],
-            "users": [{"name": "user", "user": files}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "admin", "user": user}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
             "current-context": "test",
         }
-        path.write_text(yaml.safe_dump(config))
-        path.chmod(0o600)
+        self.kubeconfig.write_text(yaml.safe_dump(config))
+        self.kubeconfig.chmod(0o600)
 
     def _run(self, name: str, *arguments: str) -> None:
         log = (self.folder / f"{name}.log").open("wb")
@@ -180,10 +148,6 @@ class ControlPlane:
         tail = (self.folder / "kube-apiserver.log").read_text()[-3000:]
         self.stop()
         raise RuntimeError(f"the control plane did not start:\n{tail}")
-
-
-class KubectlError(Exception):
-    """kubectl said no; the text is its stderr."""
 
 
 def _free_port() -> int:
