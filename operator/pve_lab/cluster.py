@@ -11,10 +11,14 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pve_lab.sdn import Config, SdnConfig
+
+if TYPE_CHECKING:
+    from pve_lab.dispatch import Answer, Request
 
 AGEING_SECONDS = 300.0
 
@@ -88,6 +92,8 @@ class Lab:
         self.tokens: dict[str, str] = {}
         self.journal: list[tuple[str, str, int]] = []
         self.applies = 0
+        # Faults: a function around every request, `(request, proceed) -> answer`; see pve_lab.dispatch.answer.
+        self.intercept: Callable[[Request, Callable[[], Answer]], Answer] | None = None
         self._counter = 0
 
     def start_task(
@@ -111,6 +117,10 @@ class Lab:
         task = self.start_task(first, "reloadnetworkall", user, self.task_seconds)
         task.log = [f"{node.name}: reloading network config" for node in self.nodes.values()]
         return task.upid
+
+    def rollback(self) -> None:
+        """Throw away what was staged, whoever did it."""
+        self.sdn.rollback()
 
     def reload(self, node: Node, user: str = "root@pam") -> str:
         """One node's reload: host-network edits go live too."""

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+import pve_lab.routes  # noqa: F401  registers the API
 from pve_lab.cluster import Lab
-from pve_lab.errors import ApiError
-from pve_lab.routes import Call, Whole, find
+from pve_lab.dispatch import Answer, Request, answer
 
 _PREFIX = "/api2/json"
 
@@ -62,14 +62,17 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             path = unquote(url.path.removeprefix(_PREFIX)).rstrip("/") or "/"
             length = int(self.headers.get("Content-Length") or 0)
             raw = self.rfile.read(length) if length else b""
-            status, reason, body = self._answer(path, url.query, raw)
+            given = self._answer(path, url.query, raw)
             with lab.mutex:
-                lab.journal.append((self.command, path, status))
-            payload = json.dumps(body).encode() if body is not None else b""
-            self.send_response(status, reason)
+                lab.journal.append((self.command, path, given.status))
+            if given.drop:
+                self.close_connection = True
+                return
+            payload = json.dumps(given.body).encode() if given.body is not None else b""
+            self.send_response(given.status, given.reason)
             self.send_header("Content-Type", "application/json;charset=UTF-8")
             self.send_header("Content-Length", str(len(payload)))
-            if status >= 400:
+            if given.status >= 400:
                 self.send_header("Connection", "close")
                 self.close_connection = True
             self.end_headers()
@@ -77,21 +80,12 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_POST = do_PUT = do_DELETE = _serve
 
-        def _answer(self, path: str, query: str, raw: bytes) -> tuple[int, str, dict[str, Any] | None]:
+        def _answer(self, path: str, query: str, raw: bytes) -> Answer:
             user = self._user()
             if user is None:
-                return 401, "No ticket", None
-            try:
-                params = _parameters(query, raw, self.headers.get("Content-Type") or "")
-                handler, names = find(self.command, path)
-                with lab.mutex:
-                    answer = handler(lab, Call(names, params, user))
-            except ApiError as problem:
-                body: dict[str, Any] = {"data": None, "message": problem.message}
-                if problem.errors:
-                    body["errors"] = problem.errors
-                return problem.status, problem.message.split("\n")[0], body
-            return 200, "OK", answer.body if isinstance(answer, Whole) else {"data": answer}
+                return Answer(401, "No ticket")
+            params = _parameters(query, raw, self.headers.get("Content-Type") or "")
+            return answer(lab, Request(self.command, path, params, user))
 
         def _user(self) -> str | None:
             scheme, _, value = (self.headers.get("Authorization") or "").partition("=")

@@ -1,0 +1,130 @@
+"""From a request to an answer: the registry of routes, and the steps every request takes.
+
+The order is Proxmox' own: find the method (501), check permission (403), check the parameters (400), run. Routes
+register themselves when ``pve_lab.routes`` is imported. HTTP is not known here, so that a test can call
+``answer(lab, Request(...))`` in its own process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pve_lab.cluster import Lab, Node
+from pve_lab.errors import ApiError
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What arrived, with its sender known: ``params`` are body and query together, without those of the path."""
+
+    method: str
+    path: str
+    params: dict[str, Any] = field(default_factory=dict)
+    user: str = "root@pam"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back. ``body`` None is an empty one; ``drop`` closes the connection without an answer."""
+
+    status: int
+    reason: str
+    body: dict[str, Any] | None = None
+    drop: bool = False
+
+
+@dataclass
+class Call:
+    """One request as its handler sees it: path parameters, all parameters, and who asks."""
+
+    path: dict[str, str]
+    params: dict[str, Any]
+    user: str
+
+    def flag(self, name: str) -> bool:
+        return str(self.params.get(name, "0")) == "1"
+
+    @property
+    def view(self) -> str:
+        return "pending" if self.flag("pending") else "running" if self.flag("running") else "plain"
+
+
+@dataclass
+class Whole:
+    """An answer with keys beside ``data``."""
+
+    body: dict[str, Any]
+
+
+Handler = Callable[[Lab, Call], Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of the API."""
+
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+
+
+_ROUTES: dict[tuple[str, int], list[Route]] = {}
+
+
+def route(method: str, path: str) -> Callable[[Handler], Handler]:
+    """Register a handler; ``{name}`` in the path becomes a path parameter."""
+    pattern = re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path))
+
+    def register(handler: Handler) -> Handler:
+        _ROUTES.setdefault((method, path.count("/")), []).append(Route(method, pattern, handler))
+        return handler
+
+    return register
+
+
+def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """The route of a request, or the 501 Proxmox gives for what it does not have."""
+    for candidate in _ROUTES.get((method, path.count("/")), ()):
+        if match := candidate.pattern.fullmatch(path):
+            return candidate, match.groupdict()
+    raise ApiError(501, f"Method '{method} {path}' not implemented")
+
+
+def answer(lab: Lab, request: Request) -> Answer:
+    """Take one request all the way; ``lab.intercept`` may do anything around it."""
+    if lab.intercept is not None:
+        return lab.intercept(request, lambda: _answer(lab, request))
+    return _answer(lab, request)
+
+
+def _answer(lab: Lab, request: Request) -> Answer:
+    try:
+        found, names = find(request.method, request.path)
+        with lab.mutex:
+            data = found.handler(lab, Call(names, request.params, request.user))
+    except ApiError as problem:
+        return failure(problem)
+    return Answer(200, "OK", data.body if isinstance(data, Whole) else {"data": data})
+
+
+def failure(problem: ApiError) -> Answer:
+    """Proxmox' envelope of an error."""
+    body: dict[str, Any] = {"data": None, "message": problem.message}
+    if problem.errors:
+        body["errors"] = problem.errors
+    return Answer(problem.status, problem.message.split("\n")[0], body)
+
+
+def node_of(lab: Lab, call: Call) -> Node:
+    """The node named in the path, if it can be reached."""
+    node = lab.nodes.get(call.path["node"])
+    if node is None:
+        raise ApiError(500, f"hostname lookup '{call.path['node']}' failed")
+    if not node.online:
+        raise ApiError(595, "No route to host")
+    return node
