@@ -113,8 +113,13 @@ def was_reported(resource: Resource[Any]) -> bool:
     )
 
 
-def unreachable_status(resource: Resource[Any], desired: Desired, finding: Finding, now: datetime) -> dict[str, Any]:
-    """Nothing can be known: what depends on Proxmox is Unknown, what was accepted stays accepted."""
+def unreachable_status(
+    resource: Resource[Any], desired: Desired, finding: Finding, now: datetime, health: Health | None = None
+) -> dict[str, Any]:
+    """Nothing can be known: what depends on Proxmox is Unknown, what was accepted stays accepted.
+
+    `health` is what the nodes themselves still show, where a source does not need Proxmox.
+    """
     before = {c["type"]: c for c in resource.status.get("conditions") or ()}
     accepted = before.get("Accepted", {})
     known = accepted.get("status") == "True" and resource.status.get("observedGeneration") == resource.generation
@@ -123,11 +128,11 @@ def unreachable_status(resource: Resource[Any], desired: Desired, finding: Findi
         if known
         else from_finding(ConditionType.ACCEPTED, finding, None),
         from_finding(ConditionType.PROGRAMMED, finding, None),
-        from_finding(ConditionType.OPERATIONAL, finding, None),
+        health.verdict if health else from_finding(ConditionType.OPERATIONAL, finding, None),
         from_finding(ConditionType.DRIFTED, finding, None),
         paused(resource, desired),
     ]
-    return finished(resource, verdicts, {}, now, heals=True)
+    return finished(resource, verdicts, health.status if health else {}, now, heals=True)
 
 
 def stray_status(resource: Resource[Any], finding: Finding, now: datetime) -> dict[str, Any]:

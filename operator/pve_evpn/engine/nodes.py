@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from pve_evpn.domain import report
-from pve_evpn.domain.observed import Observed
-from pve_evpn.domain.report import Health
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.report import NO_BGP_SOURCE, Health, changed_fields, node_status, unobserved
+from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.engine.ports import Objects
 from pve_evpn.engine.store import Store
 
@@ -19,16 +18,9 @@ def node_key(cluster: str, node: str) -> ObjectKey:
     return ObjectKey("EvpnNode", "", f"{cluster}-{node}".lower())
 
 
-async def sync(
-    cluster: str,
-    store: Store,
-    objects: Objects,
-    observed: Observed,
-    health: Mapping[ObjectKey, Health],
-    now: datetime,
-) -> None:
-    """Make the objects those of the cluster's present members, each with what was observed of it."""
-    wanted = {node_key(cluster, name): name for name in observed.nodes}
+async def sync(cluster: str, store: Store, objects: Objects, members: Iterable[str]) -> None:
+    """Make the objects those of the cluster's present members."""
+    wanted = {node_key(cluster, name): name for name in members}
     there = {node.key for node in store.of_kind("EvpnNode") if store.cluster_of(node) == cluster}
     for key in sorted(wanted.keys() - there):
         spec = {"clusterRef": {"name": cluster}, "node": wanted[key]}
@@ -36,7 +28,14 @@ async def sync(
             store.upsert(raw)
     for key in sorted(there - wanted.keys()):
         await objects.delete(key)
-    await asyncio.gather(*(_report(store, objects, key, health, now) for key in sorted(wanted)))
+
+
+async def report(
+    cluster: str, store: Store, objects: Objects, health: Mapping[ObjectKey, Health], now: datetime
+) -> None:
+    """Write what was observed of each node."""
+    there = [node for node in store.of_kind("EvpnNode") if store.cluster_of(node) == cluster]
+    await asyncio.gather(*(_report(store, objects, node, health, now) for node in there))
 
 
 async def remove(cluster: str, store: Store, objects: Objects) -> None:
@@ -47,13 +46,10 @@ async def remove(cluster: str, store: Store, objects: Objects) -> None:
 
 
 async def _report(
-    store: Store, objects: Objects, key: ObjectKey, health: Mapping[ObjectKey, Health], now: datetime
+    store: Store, objects: Objects, node: Resource[Any], health: Mapping[ObjectKey, Health], now: datetime
 ) -> None:
-    node = store.get(key)
-    if node is None:
-        return
-    status = report.node_status(node, health.get(key) or report.unobserved(report.NO_BGP_SOURCE), now)
-    if patch := report.changed_fields(node.status, status):
-        raw = await objects.patch_status(key, patch)
+    status = node_status(node, health.get(node.key) or unobserved(NO_BGP_SOURCE), now)
+    if patch := changed_fields(node.status, status):
+        raw = await objects.patch_status(node.key, patch)
         if raw:
             store.upsert(raw)

@@ -18,19 +18,19 @@ from typing import Any, Protocol
 from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain import nic_report, report
+from pve_evpn.domain import report
 from pve_evpn.domain.conditions import timestamp
-from pve_evpn.domain.decisions import Decision, Finding, Plan
-from pve_evpn.domain.deletion import leaves_proxmox_alone
-from pve_evpn.domain.nics import NicDecision, NicPlan
+from pve_evpn.domain.decisions import Finding, Plan
+from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
-from pve_evpn.engine import cluster_status, gate, nodes
+from pve_evpn.engine import gate
 from pve_evpn.engine.connection import Connection, NoConnection, finding_of
 from pve_evpn.engine.nic_writing import NicWriting
 from pve_evpn.engine.ports import JournalEntry, Ports
+from pve_evpn.engine.reporting import Reporting
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transaction import Outcome, Pace, Result, Transaction
 from pve_evpn.pve import errors
@@ -77,6 +77,7 @@ class Reconciler:
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = Connection(cluster, ports.secrets)
+        self._reporting = Reporting(cluster, store, ports.objects, clock)
         self._nics = NicWriting(store, self._mark, may_write, self._pace)
         self._wake = asyncio.Event()
         self._stopping = False
@@ -133,12 +134,12 @@ class Reconciler:
             self._attempts = 0 if settled else self._attempts + 1
             return self._interval(desired) if settled else self._backoff(cap=self._interval(desired))
         except NoConnection as problem:
-            await self._unreachable(desired, problem.finding)
+            await self._lost(desired, problem.finding)
         except errors.AuthenticationFailed as problem:
             self._connection.try_other_token()
-            await self._unreachable(desired, finding_of(problem))
+            await self._lost(desired, finding_of(problem))
         except errors.PveError as problem:
-            await self._unreachable(desired, finding_of(problem))
+            await self._lost(desired, finding_of(problem))
         except Exception:
             log.exception("%s: a pass failed; trying again", self.cluster)
         finally:
@@ -160,7 +161,7 @@ class Reconciler:
         """Look, act, report. False where something is still to be done that no event will announce."""
         if desired.cluster.spec is None:
             finding = Finding(Reason.INVALID_SPEC, desired.cluster.invalid or "unreadable")
-            await self._unreachable(desired, finding)
+            await self._lost(desired, finding)
             return True
         await self._greet(desired)
         gateway = await self._connection.gateway(desired.cluster.spec)
@@ -183,9 +184,7 @@ class Reconciler:
         health = await self._observer.look(gateway, desired, observed, planned, nics)
         failures = {key: finding for key, (_, finding) in (self._failures | self._nics.failures).items()}
         at = Circumstances(desired, observed, planned, self._clock(), held, failures, health)
-        await self._report(at, nics, gateway, result)
-        if not desired.cluster.deleting:
-            await nodes.sync(self.cluster, self._store, self._ports.objects, observed, health, self._clock())
+        await self._reporting.found(at, nics, gateway.active_endpoint, result, self._locked_since)
         unfinished = held is not None or bool(failures) or planned.needs_apply
         return not unfinished and (result is None or result.outcome is not Outcome.PARTIALLY_APPLIED)
 
@@ -318,85 +317,15 @@ class Reconciler:
         if not desired.cluster.deleting:
             await self._mark(desired.cluster, {})
         new = [r for r in (desired.cluster, *desired) if not r.status.get("conditions")]
-        await asyncio.gather(*(self._write(r, report.pending_status(r, self._clock())) for r in new))
+        await asyncio.gather(*(self._reporting.write(r, report.pending_status(r, self._clock())) for r in new))
 
-    async def _report(self, at: Circumstances, nics: NicPlan, gateway: Gateway, result: Result | None) -> None:
-        """Statuses, parents first; then the finalizers that may go."""
-        cluster = self._store.get(at.desired.cluster.key)
-        if cluster:
-            status = cluster_status.reachable(cluster, at, gateway.active_endpoint, result, self._locked_since)
-            await self._write(cluster, status)
-        for group in (at.desired.controllers, at.desired.zones, at.desired.vnets):
-            await asyncio.gather(*(self._report_one(r, at.plan.decisions.get(r.key), at) for r in group))
-        await asyncio.gather(*(self._report_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
-        await self._release_cluster()
-
-    async def _report_one(self, resource: Resource[Any], decision: Decision | None, at: Circumstances) -> None:
-        current = self._store.get(resource.key)
-        if decision is None or current is None or current.generation != resource.generation:
-            return  # a newer spec is on its way; its own pass will report
-        if decision.release and current.deleting:
-            await self._release(current)
-            return
-        await self._write(current, report.sdn_status(current, decision, at))
-
-    async def _report_nic(self, nic: Resource[Any], decision: NicDecision | None, at: Circumstances) -> None:
-        current = self._store.get(nic.key)
-        if decision is None or current is None or current.generation != nic.generation:
-            return
-        if decision.release and current.deleting:
-            await self._release(current)
-            return
-        await self._write(current, nic_report.nic_status(current, decision, at))
-
-    async def _write(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
-        """Write what differs, if anything, and remember the answer."""
-        if patch := report.changed_fields(resource.status, status):
-            raw = await self._ports.objects.patch_status(resource.key, patch)
-            if raw:
-                self._store.upsert(raw)
-
-    async def _release(self, resource: Resource[Any]) -> None:
-        """Take our finalizer away; Kubernetes then removes the object."""
-        if not resource.has_finalizer:
-            return
-        finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
-        raw = await self._ports.objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
-        if raw:
-            self._store.upsert(raw)
-
-    async def _release_cluster(self) -> None:
-        """A ProxmoxCluster stays while anything refers to it, being deleted or not: its credentials are needed."""
-        desired = self._store.desired(self.cluster)
-        if desired and desired.cluster.deleting and not any(True for _ in desired):
-            await nodes.remove(self.cluster, self._store, self._ports.objects)
-            await self._release(desired.cluster)
-
-    async def _unreachable(self, desired: Desired, finding: Finding) -> None:
-        """Report that nothing can be known or done, and let go of what needs nothing from Proxmox."""
+    async def _lost(self, desired: Desired, finding: Finding) -> None:
+        """Nothing can be known or done at present. What was known a moment ago is still said for the grace time."""
         metrics.REACHABLE.labels(self.cluster).set(0)
-        cluster = self._store.get(desired.cluster.key)
-        if cluster is None:
-            return
-        now = self._clock()
-        await self._write(cluster, cluster_status.unreachable(cluster, finding, now))
-        grace = (
-            desired.cluster.spec.observe.grace_seconds
-            if desired.cluster.spec and desired.cluster.spec.observe
-            else None
-        )
-        lost = self._last_contact is None or time.monotonic() - self._last_contact >= (
-            GRACE if grace is None else grace
-        )
-        for resource in desired:
-            current = self._store.get(resource.key)
-            if current is None:
-                continue
-            if current.deleting and _needs_nothing(current):
-                await self._release(current)
-            elif lost or current.deleting or not report.was_reported(current):
-                await self._write(current, report.unreachable_status(current, desired, finding, now))
-        await self._release_cluster()
+        observe = desired.cluster.spec.observe if desired.cluster.spec else None
+        grace = GRACE if observe is None or observe.grace_seconds is None else observe.grace_seconds
+        past_grace = self._last_contact is None or time.monotonic() - self._last_contact >= grace
+        await self._reporting.lost(desired, finding, {}, past_grace=past_grace)
 
     async def _event(self, resource: Resource[Any], kind: str, reason: str, message: str) -> None:
         await self._ports.events.post(resource.key, resource.uid, kind, reason, message)
@@ -404,10 +333,3 @@ class Reconciler:
 
 def _observe_only(cluster: Resource[Any]) -> bool:
     return getattr(cluster.spec, "management_policy", None) == "ObserveOnly"
-
-
-def _needs_nothing(resource: Resource[Any]) -> bool:
-    if resource.key.kind == "NicAttachment":
-        policy = getattr(resource.spec, "deletion_policy", None)
-        return resource.force_orphan or resource.origin is None or policy == "Orphan"
-    return leaves_proxmox_alone(resource)
