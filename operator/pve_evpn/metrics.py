@@ -1,7 +1,8 @@
 """The operator's Prometheus metrics: what exists, with which labels. Where they are counted is next to the deed.
 
-Never labelled by Kubernetes object name where the number of objects is the user's (NICs), gauges never end in
-``_total``, and label sets of things that are gone are removed (see :func:`forget_cluster`).
+What a status says already is not counted again but read from the stored objects when somebody asks
+(``engine.status_metrics``). Never labelled by Kubernetes object name where the number of objects is the user's (NICs),
+gauges never end in ``_total``, and label sets of things that are gone are removed (see :func:`forget_cluster`).
 """
 
 from __future__ import annotations
@@ -42,21 +43,8 @@ PLANNED = Counter(
     ["cluster", "kind", "verb"],
     registry=REGISTRY,
 )
-PENDING = Gauge(
-    "pve_evpn_pending_objects",
-    "Edits that wait for an apply, by whose they are.",
-    ["cluster", "owner"],
-    registry=REGISTRY,
-)
-LOCK_HELD = Gauge(
-    "pve_evpn_sdn_lock_held_seconds",
-    "How long somebody else has been holding the SDN lock.",
-    ["cluster"],
-    registry=REGISTRY,
-)
 DRIFT = Counter("pve_evpn_drift_detected", "Out-of-band differences found.", ["cluster", "kind"], registry=REGISTRY)
 REACHABLE = Gauge("pve_evpn_cluster_reachable", "1 while Proxmox answers.", ["cluster"], registry=REGISTRY)
-OBJECTS = Gauge("pve_evpn_objects", "Objects by kind and Ready status.", ["kind", "ready"], registry=REGISTRY)
 K8S_REQUESTS = Counter("pve_evpn_k8s_requests", "Writes to Kubernetes by outcome.", ["verb", "code"], registry=REGISTRY)
 WATCH_EVENTS = Counter("pve_evpn_watch_events", "Watch events by kind and type.", ["kind", "type"], registry=REGISTRY)
 RECONCILES = Counter("pve_evpn_reconciles", "Passes by result.", ["cluster", "result"], registry=REGISTRY)
@@ -68,7 +56,62 @@ LAST_OBSERVATION = Gauge(
     registry=REGISTRY,
 )
 
-_PER_CLUSTER = (PENDING, LOCK_HELD, REACHABLE, LAST_OBSERVATION)
+
+# --- BGP and the VNIs, as observed; named by Proxmox' words, absent where no source sees them
+SESSION_UP = Gauge(
+    "pve_evpn_bgp_session_up",
+    "1 while a BGP session (address family l2vpn evpn) is established, else 0.",
+    ["cluster", "node", "peer", "vrf"],
+    registry=REGISTRY,
+)
+SESSION_SINCE = Gauge(
+    "pve_evpn_bgp_session_established_timestamp_seconds",
+    "Since when an established session has been so.",
+    ["cluster", "node", "peer", "vrf"],
+    registry=REGISTRY,
+)
+PREFIXES = Gauge(
+    "pve_evpn_bgp_prefixes",
+    "Prefixes of a session; direction is received or sent.",
+    ["cluster", "node", "peer", "vrf", "direction"],
+    registry=REGISTRY,
+)
+VNI_MACS = Gauge(
+    "pve_evpn_vni_macs",
+    "MAC addresses a node knows in a VNI (L3: router MACs).",
+    ["cluster", "node", "vni", "type"],
+    registry=REGISTRY,
+)
+VNI_ARP_ND = Gauge(
+    "pve_evpn_vni_arp_nd",
+    "ARP and ND entries a node knows in a VNI (L3: next hops).",
+    ["cluster", "node", "vni", "type"],
+    registry=REGISTRY,
+)
+VNI_REMOTE_VTEPS = Gauge(
+    "pve_evpn_vni_remote_vteps",
+    "VTEPs in a node's flood list of a VNI.",
+    ["cluster", "node", "vni", "type"],
+    registry=REGISTRY,
+)
+VNI_MISSING_VTEPS = Gauge(
+    "pve_evpn_vni_missing_vteps",
+    "VTEPs that should be in a node's flood list of a VNI and are not.",
+    ["cluster", "node", "vni"],
+    registry=REGISTRY,
+)
+
+_PER_CLUSTER = (
+    REACHABLE,
+    LAST_OBSERVATION,
+    SESSION_UP,
+    SESSION_SINCE,
+    PREFIXES,
+    VNI_MACS,
+    VNI_ARP_ND,
+    VNI_REMOTE_VTEPS,
+    VNI_MISSING_VTEPS,
+)
 
 
 def forget_cluster(cluster: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pve_evpn import metrics
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready, timestamp
 from pve_evpn.domain.decisions import Finding, Plan
@@ -59,8 +58,6 @@ def reachable(
         _programmed(at, result),
         paused(cluster, None),
     ]
-    metrics.PENDING.labels(cluster.key.name, "self").set(len(plan.own_pending))
-    metrics.PENDING.labels(cluster.key.name, "foreign").set(len(plan.foreign))
     body = {
         "version": release,
         "clusterName": observed.cluster_name or None,

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import signal
 
+from pve_evpn import metrics
 from pve_evpn.engine.observing import ApiObserver
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
+from pve_evpn.engine.status_metrics import StatusMetrics
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.kube import http, source
@@ -34,6 +36,7 @@ async def run(settings: Settings) -> None:
             KubeEvents(api, settings.namespace, settings.instance),
         )
         store = Store()
+        metrics.REGISTRY.register(StatusMetrics(store))
         supervisor = Supervisor(store, ports, lambda name: Reconciler(name, store, ports, ApiObserver()))
         runner = await http.serve(settings.http_host, settings.http_port, lambda: store.complete)
         tasks: list[asyncio.Task[None]] = []

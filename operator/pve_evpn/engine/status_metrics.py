@@ -1,0 +1,126 @@
+"""Metrics that say what the statuses say, read from the stored objects at the moment somebody scrapes.
+
+So they cannot disagree with what ``kubectl get`` shows, vanish with their object, and need no counting anywhere else.
+Objects are counted, not named: only clusters and Proxmox' own nodes and VNets become labels. A value that is not
+known is absent, except for counts, which begin at zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from pve_evpn.domain.resources import Resource
+from pve_evpn.engine.store import WATCHED, Store
+
+_WORDS = ("True", "False", "Unknown")
+#: Name without the prefix: what it says, and its labels.
+_FAMILIES = {
+    "objects": ("Objects by what their condition Ready says.", ("cluster", "kind", "ready")),
+    "objects_stalled": ("Objects that wait for the user: condition Stalled.", ("cluster", "kind")),
+    "objects_drifted": ("Objects somebody else changed in Proxmox: condition Drifted.", ("cluster", "kind")),
+    "nics": ("NicAttachments by what EVPN says of their MAC.", ("cluster", "vnet", "verdict", "pinned")),
+    "node_online": ("1 while the Proxmox cluster sees the node.", ("cluster", "node")),
+    "node_programmed": ("1 if the node's last reload of the configuration succeeded.", ("cluster", "node")),
+    "pending_objects": (
+        "What the next apply would publish, by whose it is; host-network: nodes with staged network edits.",
+        ("cluster", "owner"),
+    ),
+    "sdn_lock_held_seconds": ("How long somebody else's SDN lock has been in the way.", ("cluster",)),
+    "pending_plan_age_seconds": ("How long a plan has been waiting for approval or a window.", ("cluster",)),
+    "last_transaction_timestamp_seconds": ("When the last transaction ended.", ("cluster", "outcome")),
+    "token_expiry_timestamp_seconds": ("When the API token expires; absent if never or unknown.", ("cluster",)),
+}
+
+
+class StatusMetrics(Collector):
+    """A collector for the registry. Must be scraped in the store's event loop."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store = store
+        self._clock = clock
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without samples; nobody has to look at the store to register them."""
+        return _families().values()
+
+    def collect(self) -> Iterable[Metric]:
+        families = _families()
+        self._count(families)
+        now = self._clock()
+        for cluster in self._store.of_kind("ProxmoxCluster"):
+            if _condition(cluster, "Reachable") == "True":  # else its status tells of the past
+                for name, labels, value in _cluster_samples(cluster, now):
+                    families[name].add_metric([cluster.key.name, *labels], value)
+        return families.values()
+
+    def _count(self, families: Mapping[str, GaugeMetricFamily]) -> None:
+        ready: Counter[tuple[str, str, str]] = Counter()
+        stalled: Counter[tuple[str, str]] = Counter()
+        drifted: Counter[tuple[str, str]] = Counter()
+        nics: Counter[tuple[str, str, str, str]] = Counter()
+        for cluster in self._store.of_kind("ProxmoxCluster"):
+            for kind in WATCHED:
+                ready.update(dict.fromkeys(((cluster.key.name, kind, word) for word in _WORDS), 0))
+                stalled[cluster.key.name, kind] = drifted[cluster.key.name, kind] = 0
+        for resource in self._store:
+            owner = self._store.cluster_of(resource) or ""
+            ready[owner, resource.key.kind, _condition(resource, "Ready")] += 1
+            stalled[owner, resource.key.kind] += _condition(resource, "Stalled") == "True"
+            drifted[owner, resource.key.kind] += _condition(resource, "Drifted") == "True"
+            if resource.key.kind == "NicAttachment":
+                verdict = (resource.status.get("evpn") or {}).get("verdict") or "Unknown"
+                pinned = str(bool(resource.status.get("pinned"))).lower()
+                nics[owner, resource.status.get("vnet") or "", verdict, pinned] += 1
+        counted: dict[str, Counter[Any]] = {
+            "objects": ready, "objects_stalled": stalled, "objects_drifted": drifted, "nics": nics,
+        }  # fmt: skip
+        for name, counts in counted.items():
+            for labels, count in counts.items():
+                families[name].add_metric(list(labels), count)
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    return {
+        name: GaugeMetricFamily(f"pve_evpn_{name}", text, labels=labels) for name, (text, labels) in _FAMILIES.items()
+    }
+
+
+def _cluster_samples(cluster: Resource[Any], now: datetime) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Family, labels after ``cluster``, and value."""
+    status = cluster.status
+    for row in status.get("nodes") or ():
+        yield "node_online", (row["name"],), bool(row.get("online"))
+        if "programmed" in row:
+            yield "node_programmed", (row["name"],), bool(row["programmed"])
+    pending = status.get("pending") or {}
+    yield "pending_objects", ("self",), pending.get("own") or 0
+    yield "pending_objects", ("foreign",), len(pending.get("foreign") or ()) + (pending.get("truncated") or 0)
+    yield "pending_objects", ("host-network",), len(pending.get("hostNetwork") or ())
+    yield "sdn_lock_held_seconds", (), _age(now, (status.get("lock") or {}).get("since"))
+    yield "pending_plan_age_seconds", (), _age(now, (status.get("pendingPlan") or {}).get("since"))
+    last = status.get("lastTransaction") or {}
+    if ended := last.get("finishedAt"):
+        yield "last_transaction_timestamp_seconds", (last["outcome"],), _moment(ended).timestamp()
+    if expires := status.get("tokenExpiresAt"):
+        yield "token_expiry_timestamp_seconds", (), _moment(expires).timestamp()
+
+
+def _condition(resource: Resource[Any], type_: str) -> str:
+    """Its status; Unknown where nothing was said, which for Stalled and Drifted is as good as False."""
+    found = (c["status"] for c in resource.status.get("conditions") or () if c["type"] == type_)
+    return next(found, "Unknown")
+
+
+def _age(now: datetime, since: str | None) -> float:
+    return max(0.0, (now - _moment(since)).total_seconds()) if since else 0.0
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

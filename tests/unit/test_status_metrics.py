@@ -1,0 +1,105 @@
+"""What a scrape says is what the statuses say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from pve_evpn.engine.status_metrics import StatusMetrics
+from pve_evpn.engine.store import Store
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+KIND_PREFIX = "pve_evpn_"
+
+
+def scraped(*objects: dict[str, Any]) -> CollectorRegistry:
+    store = Store()
+    for number, raw in enumerate(objects, 1):
+        meta = {
+            "uid": str(number),
+            "resourceVersion": str(number),
+            "creationTimestamp": "2026-11-25T00:00:00Z",
+            **raw["metadata"],
+        }
+        store.upsert({**raw, "metadata": meta})
+    registry = CollectorRegistry()
+    registry.register(StatusMetrics(store, lambda: NOW))
+    return registry
+
+
+def conditions(**words: str) -> list[dict[str, str]]:
+    return [{"type": type_, "status": word} for type_, word in words.items()]
+
+
+def cluster(**status: Any) -> dict[str, Any]:
+    spec = {"endpoints": ["https://pve1:8006"], "credentialsSecretRef": {"name": "s"}}
+    return {"kind": "ProxmoxCluster", "metadata": {"name": "pve"}, "spec": spec, "status": status}
+
+
+def nic(name: str, **status: Any) -> dict[str, Any]:
+    spec = {"clusterRef": {"name": "pve"}, "guest": {"vmid": 100}, "device": "net0", "vnetRef": {"name": "v"}}
+    return {"kind": "NicAttachment", "metadata": {"name": name, "namespace": "n"}, "spec": spec, "status": status}
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(KIND_PREFIX + name, labels)
+
+
+def test_a_cluster_has_zeros_from_the_start() -> None:
+    registry = scraped(cluster())
+    assert value(registry, "objects", cluster="pve", kind="VNet", ready="False") == 0
+    assert value(registry, "objects_stalled", cluster="pve", kind="VNet") == 0
+    assert value(registry, "objects", cluster="pve", kind="ProxmoxCluster", ready="Unknown") == 1
+
+
+def test_objects_are_counted_by_what_ready_says_and_whether_they_wait_for_the_user() -> None:
+    registry = scraped(
+        cluster(conditions=conditions(Ready="True", Reachable="True")),
+        nic("a", conditions=conditions(Ready="False", Stalled="True", Drifted="False")),
+        nic("b", conditions=conditions(Ready="True", Drifted="True")),
+    )
+    assert value(registry, "objects", cluster="pve", kind="NicAttachment", ready="False") == 1
+    assert value(registry, "objects", cluster="pve", kind="NicAttachment", ready="True") == 1
+    assert value(registry, "objects_stalled", cluster="pve", kind="NicAttachment") == 1
+    assert value(registry, "objects_drifted", cluster="pve", kind="NicAttachment") == 1
+
+
+def test_nics_are_counted_by_vnet_verdict_and_pin() -> None:
+    silent = {"vnet": "EVPN1", "evpn": {"verdict": "Silent"}}
+    registry = scraped(cluster(), nic("a", **silent), nic("b", **silent), nic("c", **silent, pinned=True), nic("d"))
+    assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="Silent", pinned="false") == 2
+    assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="Silent", pinned="true") == 1
+    assert value(registry, "nics", cluster="pve", vnet="", verdict="Unknown", pinned="false") == 1
+
+
+def test_what_a_reachable_cluster_says_of_itself() -> None:
+    registry = scraped(
+        cluster(
+            conditions=conditions(Reachable="True"),
+            nodes=[{"name": "pve1", "online": True, "programmed": False}, {"name": "pve2", "online": False}],
+            pending={"own": 2, "foreign": ["a", "b"], "truncated": 3, "hostNetwork": ["pve1"]},
+            lock={"holder": "Other", "since": "2026-11-25T11:50:00Z"},
+            lastTransaction={"outcome": "Applied", "finishedAt": "2026-11-25T11:00:00Z"},
+            tokenExpiresAt="2026-11-26T12:00:00Z",
+        )
+    )
+    assert value(registry, "node_online", cluster="pve", node="pve1") == 1
+    assert value(registry, "node_online", cluster="pve", node="pve2") == 0
+    assert value(registry, "node_programmed", cluster="pve", node="pve1") == 0
+    assert value(registry, "node_programmed", cluster="pve", node="pve2") is None
+    assert value(registry, "pending_objects", cluster="pve", owner="self") == 2
+    assert value(registry, "pending_objects", cluster="pve", owner="foreign") == 5
+    assert value(registry, "pending_objects", cluster="pve", owner="host-network") == 1
+    assert value(registry, "sdn_lock_held_seconds", cluster="pve") == 600
+    hour_ago = NOW.timestamp() - 3600
+    assert value(registry, "last_transaction_timestamp_seconds", cluster="pve", outcome="Applied") == hour_ago
+    assert value(registry, "token_expiry_timestamp_seconds", cluster="pve") == NOW.timestamp() + 86400
+
+
+def test_a_cluster_that_cannot_be_reached_reports_no_past() -> None:
+    lock = {"holder": "Other", "since": "2026-11-25T11:50:00Z"}
+    registry = scraped(cluster(conditions=conditions(Reachable="False"), lock=lock, nodes=[{"name": "pve1"}]))
+    assert value(registry, "sdn_lock_held_seconds", cluster="pve") is None
+    assert value(registry, "node_online", cluster="pve", node="pve1") is None
