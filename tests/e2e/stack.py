@@ -130,9 +130,13 @@ class Stack:
         except OSError:
             return ""
 
+    def exposition(self) -> str:
+        """Everything the operator tells Prometheus."""
+        return self._http_get("/metrics")
+
     def metric(self, name: str) -> float:
         """The sum of one metric over its labels."""
-        lines = self._http_get("/metrics").splitlines()
+        lines = self.exposition().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
 
     def stop_operator(self, number: int = signal.SIGTERM) -> None:
