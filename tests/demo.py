@@ -67,8 +67,9 @@ def tour(stack: Stack) -> int:
 
 
 def leave(stack: Stack) -> bool:
-    """Delete the seed; whether Proxmox is as it was before."""
-    stack.delete(*stack.seed())
+    """Delete the seed, and what the user may have added; whether Proxmox is as it was before."""
+    stack.delete(*stack.seed(), wait=False)
+    stack.delete_all()
     step("kubectl delete -f examples/seed/")
     left = {kind: list(objects) for kind, objects in stack.lab.sdn.running.items() if objects}
     step(f"left in Proxmox: {left or 'nothing'}; VM 100 net0: {stack.lab.guests[100].config['net0']}")

@@ -167,6 +167,13 @@ class Stack:
             stdin=yaml.safe_dump_all(documents),
         )  # fmt: skip
 
+    def delete_all(self) -> None:
+        """Every object of every kind, and wait until they are gone."""
+        for kind in KINDS[:-1][::-1]:
+            self.plane.kubectl("delete", kind, "--all", "-A", "--wait=false")
+        for kind in KINDS:
+            self.plane.kubectl("wait", "--for=delete", kind, "--all", "-A", "--timeout=50s")
+
     def get(self, document: dict[str, Any]) -> dict[str, Any]:
         """The object as it is now; empty if there is none."""
         meta = document["metadata"]

@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn import metrics
+from pve_evpn import __version__, metrics
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
 from pve_evpn.domain.resources import ObjectKey
 
@@ -35,6 +35,7 @@ async def api_client() -> AsyncIterator[client.ApiClient]:
         await config.load_kube_config(client_configuration=configuration, persist_config=False)
     configuration.connection_pool_maxsize = WRITERS
     api = client.ApiClient(configuration)
+    api.user_agent = f"pve-evpn-operator/{__version__}"  # names us in audit logs and managedFields
     try:
         yield api
     finally:
