@@ -43,6 +43,12 @@ PLANNED = Counter(
     ["cluster", "kind", "verb"],
     registry=REGISTRY,
 )
+NIC_CHANGES = Counter(
+    "pve_evpn_nic_changes",
+    "What happened to NICs: attached, updated, moved, detached, pinned, unpinned, healed.",
+    ["cluster", "change"],
+    registry=REGISTRY,
+)
 DRIFT = Counter("pve_evpn_drift_detected", "Out-of-band differences found.", ["cluster", "kind"], registry=REGISTRY)
 REACHABLE = Gauge("pve_evpn_cluster_reachable", "1 while Proxmox answers.", ["cluster"], registry=REGISTRY)
 K8S_REQUESTS = Counter("pve_evpn_k8s_requests", "Writes to Kubernetes by outcome.", ["verb", "code"], registry=REGISTRY)

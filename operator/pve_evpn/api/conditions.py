@@ -75,8 +75,17 @@ class Reason(StrEnum):
         "Accepted: False",
         "Before Proxmox VE 9.2 a cluster has one EVPN controller, and there is another.",
     )
-    NIC_CONFLICT = "NicConflict", "Accepted: False", "An older NicAttachment has the same NIC, or the same MAC address."
-    MTU_TOO_BIG = "MtuTooBig", "Accepted: False", "The MTU does not fit into the underlay's (VXLAN takes 50 bytes)."
+    NIC_CONFLICT = (
+        "NicConflict",
+        "Accepted: False",
+        "An older NicAttachment has the same NIC, another NIC of the VNet the same MAC address, or the NIC has a VLAN "
+        "tag, which no EVPN VNet carries.",
+    )
+    MTU_TOO_BIG = (
+        "MtuTooBig",
+        "Accepted: False",
+        "The MTU does not fit into the underlay's (VXLAN takes 50 bytes), or a NIC's not into its zone's.",
+    )
     FOREIGN_OBJECT = "ForeignObject", "Accepted: False", "Proxmox has an object of that name which is not ours."
     VERSION_UNSUPPORTED = (
         "VersionUnsupported",
@@ -122,6 +131,11 @@ class Reason(StrEnum):
     OUTCOME_UNKNOWN = "OutcomeUnknown", "Programmed: False", "The connection broke during a write; reading again first."
     DELETION_BLOCKED = "DeletionBlocked", "Programmed: False", "It cannot be deleted yet; the message says why."
     GUEST_LOCKED = "GuestLocked", "Programmed: False", "Proxmox has locked the guest (backup, migration, ...)."
+    NODE_NOT_IN_ZONE = (
+        "NodeNotInZone",
+        "Programmed: False",
+        "The guest is on a node that the VNet's zone is not on; it heals when either moves.",
+    )
     RESTART_REQUIRED = "RestartRequired", "Programmed: False", "Written, but effective only after a stop and start."
 
     # --- the connection: Reachable, Authenticated, VersionSupported, Quorate of ProxmoxCluster

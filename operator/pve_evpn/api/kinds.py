@@ -25,8 +25,8 @@ ANNOTATION_APPROVED_PLAN = f"{GROUP}/approved-plan"
 # Written ahead of the first write to Proxmox, so that a crash or a restored backup cannot make us forget.
 ANNOTATION_ORIGIN = f"{GROUP}/origin"
 ANNOTATION_VNI = f"{GROUP}/allocated-vni"
-ANNOTATION_PREVIOUS_BRIDGE = f"{GROUP}/previous-bridge"
 ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
+ANNOTATION_ATTACHED_GUEST = f"{GROUP}/attached-guest"
 
 #: What each means, and who writes it.
 ANNOTATIONS: dict[str, str] = {
@@ -39,8 +39,8 @@ ANNOTATIONS: dict[str, str] = {
     "stands for stays in Proxmox.",
     ANNOTATION_ORIGIN: "Ours. Created or Adopted, as in status.origin; backups keep it.",
     ANNOTATION_VNI: "Ours. The VNI allocated for the object; backups keep it.",
-    ANNOTATION_PREVIOUS_BRIDGE: "Ours. The bridge a NIC was on before it was attached.",
-    ANNOTATION_ATTACHED: "Ours. The VNet a NIC was attached to last.",
+    ANNOTATION_ATTACHED: "Ours. The VNet a NIC was attached to last; backups keep it.",
+    ANNOTATION_ATTACHED_GUEST: "Ours. The number of the guest it was attached to last; backups keep it.",
 }
 
 

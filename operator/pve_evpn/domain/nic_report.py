@@ -1,4 +1,8 @@
-"""The status of a NicAttachment, from the decision about it and what was observed. Pure, like ``domain.report``."""
+"""The status of a NicAttachment, from the decision about it and what was observed. Pure, like ``domain.report``.
+
+Some of it is memory as well as report (the guest, the VNet and bridge it came from, how it came under our care): what
+a look cannot tell stays as it was.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +10,110 @@ from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding
+from pve_evpn.domain.guests import attached_to, label
 from pve_evpn.domain.nics import NicDecision
-from pve_evpn.domain.report import Circumstances, finished, is_paused, kept, not_yet, paused, unobserved
+from pve_evpn.domain.report import Circumstances, Health, finished, is_paused, kept, not_yet, paused, unobserved
 from pve_evpn.domain.resources import Resource
 
 
 def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> dict[str, Any]:
     """The status of a NicAttachment."""
-    health = at.health.get(nic.key) or unobserved()
     programmed, heals = _programmed(nic, decision, at)
+    health = at.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
+    health = health or unobserved()
     accepted = (
         from_finding(ConditionType.ACCEPTED, decision.refused)
         if decision.refused
         else Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
     )
-    drift = Verdict(ConditionType.DRIFTED, False, Reason.IN_SYNC)
     verdicts = [
         accepted,
         programmed,
         health.verdict if programmed.status else not_yet(health.verdict),
-        drift,
+        _drifted(decision),
         paused(nic, at.desired),
     ]
-    guest = decision.guest
-    body: dict[str, Any] = {
+    body = {**_place(nic, decision), **_memory(nic, decision), **health.status}
+    return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
+
+
+#: Of a guest that is not there, or not for this object to see, nothing is shown that was seen once.
+_UNSEEN = Health(
+    Verdict(ConditionType.OPERATIONAL, None, Reason.PENDING), {"evpn": None, "source": None, "observedAt": None}
+)
+
+
+def _memory(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
+    """What must not be forgotten between passes, and must not be mistaken for another guest's."""
+    if decision.attached and not decision.refused:
+        return {"origin": str(decision.origin), "previousBridge": decision.previous_bridge or None}
+    return dict.fromkeys(_MEMORY) if _elsewhere(nic, decision) else {}
+
+
+_MEMORY = ("origin", "previousBridge")
+
+
+def _elsewhere(nic: Resource[Any], decision: NicDecision) -> bool:
+    """Whether the spec means another guest now than the one that was attached."""
+    return decision.guest is not None and attached_to(nic) not in (None, decision.guest.vmid)
+
+
+def ahead_of_write(decision: NicDecision) -> dict[str, Any]:
+    """The part of the status that is written before Proxmox is."""
+    assert decision.guest is not None
+    return {
+        "vmid": decision.guest.vmid,
+        "vnet": decision.vnet_id,
+        "origin": str(decision.origin),
+        "previousBridge": decision.previous_bridge or None,
+    }
+
+
+def _place(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
+    guest, known = decision.guest, not _elsewhere(nic, decision)
+    return {
         "vmid": guest.vmid if guest else kept(nic, "vmid"),
         "guestName": (guest.name or None) if guest else kept(nic, "guestName"),
-        "node": guest.node if guest else kept(nic, "node"),
+        "node": guest.node if guest else (None if decision.refused else kept(nic, "node")),
         "device": decision.device or None,
-        "macAddress": (decision.mac or "").lower() or kept(nic, "macAddress"),
-        "vnet": decision.vnet_id or kept(nic, "vnet"),
-        "previousBridge": decision.previous_bridge or kept(nic, "previousBridge"),
-        "origin": str(decision.origin) if decision.origin and not decision.refused else kept(nic, "origin"),
-        **health.status,
+        "macAddress": (decision.mac or "").lower() or (kept(nic, "macAddress") if known else None),
+        "vnet": decision.vnet_id if decision.in_sync else (kept(nic, "vnet") if known else None),
+        "restartRequired": list(decision.restart) or None,
     }
-    return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
 
 
 def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[Verdict, bool]:
     type_ = ConditionType.PROGRAMMED
-    for finding in (decision.blocked, decision.refused, decision.waiting):
+    for finding in (decision.blocked, decision.refused, decision.misplaced, decision.waiting):
         if finding:
             return from_finding(type_, finding), finding.heals
-    if failure := at.failures.get(nic.key):
-        return from_finding(type_, failure), failure.heals
+    failure = at.failures.get(nic.key)
     if decision.restart:
-        message = f"{decision.device} is written and takes effect when the guest is stopped and started"
+        message = _restart_message(decision, failure.message if failure else "")
         return Verdict(type_, False, Reason.RESTART_REQUIRED, message), True
     if decision.in_sync:
-        return Verdict(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}"), True
+        notes = "".join(f"; {warning}" for warning in decision.warnings)
+        return Verdict(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True
+    if failure:
+        return from_finding(type_, failure), failure.heals
     if not decision.managed and not is_paused(nic, at.desired):
         return Verdict(type_, False, Reason.FIELDS_DIFFER, "observed only: the guest's NIC differs"), False
+    if decision.drift:
+        reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+        return Verdict(type_, False, reason, "; ".join(decision.drift)), True
     return Verdict(type_, False, Reason.PENDING_APPLY, "the NIC has not been written yet"), True
+
+
+def _restart_message(decision: NicDecision, failure: str) -> str:
+    assert decision.guest is not None
+    what = "the NIC" if decision.restart == ("device",) else ", ".join(decision.restart)
+    said = f" (Proxmox: {failure})" if failure else ""
+    guest = label(decision.guest)
+    return f"{what} of {decision.device} is written and takes effect when {guest} is stopped and started{said}"
+
+
+def _drifted(decision: NicDecision) -> Verdict:
+    if not decision.drift:
+        return Verdict(ConditionType.DRIFTED, False, Reason.IN_SYNC)
+    reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+    return Verdict(ConditionType.DRIFTED, True, reason, "; ".join(decision.drift))

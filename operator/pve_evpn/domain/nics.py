@@ -3,10 +3,28 @@
 NICs are not part of the SDN transaction: a guest's configuration takes effect at once, knows no lock token and has
 its own digest. So they are planned apart, after the VNets they need have been verified, with the result that one
 guest is written once however many of its NICs change. Pure, like ``domain.plan``.
+
+How a NicAttachment is judged, first answer wins:
+
+==========================================  ====================================================
+being deleted, and the guest stays as it is  release
+its spec cannot be read                      refused InvalidSpec
+no such guest for this namespace             refused RefNotFound, RefNotPermitted if it had been
+an older one has the same NIC                refused NicConflict
+no such VNet in its namespace                refused RefNotFound
+the NIC cannot be on that VNet               refused InvalidSpec, MtuTooBig, NicConflict
+the VNet is not up on the guest's node       waiting
+the guest is locked                          waiting GuestLocked
+otherwise                                    written, if it differs
+==========================================  ====================================================
+
+What was done before is remembered in the object's *status*: a tenant can write the annotations of its own objects,
+so that the bridge a NIC goes back to must not come from there.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,11 +32,14 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.domain import netn
 from pve_evpn.domain.decisions import Decision, Finding
+from pve_evpn.domain.guests import GuestDirectory, attached_to, label
 from pve_evpn.domain.netn import NetN, new_lxc, new_qemu
-from pve_evpn.domain.observed import GuestInfo, Observed
+from pve_evpn.domain.observed import GuestInfo, GuestKind, Observed, PveVersion
+from pve_evpn.domain.plan import was_programmed
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource, oldest_first
-from pve_evpn.domain.selectors import matches
+from pve_evpn.domain.sdn import Props, SdnKind, SdnRef
 
 #: Our field names to Proxmox' keys inside a netN string, by kind of guest.
 _COMMON = {
@@ -30,6 +51,15 @@ _COMMON = {
 }
 _QEMU = {**_COMMON, "model": "model", "queues": "queues"}
 _LXC = {**_COMMON, "name": "name", "ip": "ip", "gw": "gw", "ip6": "ip6", "gw6": "gw6"}
+#: Proxmox' keys to the names our API has for them, where they differ.
+_API_NAME = {"bridge": "vnetRef", "mac": "macAddress", "link_down": "linkDown", "rate": "rateLimitMBps"}
+
+#: Proxmox' own choice for EVPN zones that set none.
+DEFAULT_MTU = 1450
+#: From here a VM's NIC without an MTU has the bridge's; before it has 1500, and 1 asks for the bridge's.
+MTU_FOLLOWS_BRIDGE = PveVersion(9, 2)
+_FOLLOW_BRIDGE = 1
+_LXC_LEAST_MTU, _QEMU_MOST_MTU = 64, 65520
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +68,43 @@ class GuestWrite:
 
     guest: GuestInfo
     changes: Mapping[str, str | None]
-    keys: tuple[ObjectKey, ...]
+    keys: Mapping[str, ObjectKey]
+
+    def without(self, devices: frozenset[str]) -> GuestWrite:
+        """The same write, leaving some devices alone."""
+        changes = {device: text for device, text in self.changes.items() if device not in devices}
+        return GuestWrite(self.guest, changes, {device: self.keys[device] for device in changes})
 
 
 @dataclass(frozen=True, slots=True)
 class NicDecision:
     """What is to be done for one NicAttachment; fields as in :class:`domain.decisions.Decision`.
 
-    ``config`` is the NIC as it is now, ``restart`` says that the written value waits for a restart of the guest.
+    ``config`` is the NIC as it is now. ``attached``: it is, or was once written, as ``origin`` says. ``restart``
+    names the fields that are written and wait for a restart of the guest. ``misplaced``: connected, but where its
+    VNet cannot be. ``warnings`` are true whatever the conditions say.
     """
 
     key: ObjectKey
     guest: GuestInfo | None = None
     device: str = ""
     vnet_id: str = ""
+    zone_id: str = ""
     config: NetN | None = None
     origin: Origin | None = None
+    attached: bool = False
     previous_bridge: str = ""
     refused: Finding | None = None
     waiting: Finding | None = None
     blocked: Finding | None = None
+    misplaced: Finding | None = None
     release: bool = False
     in_sync: bool = False
     managed: bool = True
-    restart: bool = False
+    missing: bool = False
+    restart: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def mac(self) -> str | None:
@@ -78,119 +120,168 @@ class NicPlan:
 def plan_nics(desired: Desired, observed: Observed, decisions: Mapping[ObjectKey, Decision]) -> NicPlan:
     """Plan every NicAttachment of a cluster. ``decisions`` are those of the SDN plan for the same state."""
     planner = _NicPlanner(desired, observed, decisions)
-    judged = {nic.key: planner.decide(nic) for nic in oldest_first(desired.nics)}
+    judged = {nic.key: planner.decide(nic) for nic in planner.nics}
     return NicPlan(judged, planner.writes(judged))
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What is known of earlier writes for this guest; nothing of it holds for another guest of the same name."""
+
+    origin: Origin | None
+    previous_bridge: str
+    vnets: frozenset[str]
+    macs: frozenset[str]
+
+    @classmethod
+    def of(cls, nic: Resource[NicAttachmentSpec], guest: GuestInfo) -> _Memory:
+        if attached_to(nic) != guest.vmid:
+            return cls(None, "", frozenset(), frozenset())
+        vnets = (nic.status.get("vnet"), nic.annotations.get(kinds.ANNOTATION_ATTACHED))
+        macs = (nic.status.get("macAddress"), nic.spec.mac_address if nic.spec else None)
+        return cls(
+            nic.origin,
+            str(nic.status.get("previousBridge") or ""),
+            frozenset(str(vnet) for vnet in vnets if vnet),
+            frozenset(str(mac).lower() for mac in macs if mac),
+        )
+
+
 class _NicPlanner:
+    """One run of :func:`plan_nics`. Guests are found first, so that who has which NIC is known to all."""
+
     def __init__(self, desired: Desired, observed: Observed, decisions: Mapping[ObjectKey, Decision]) -> None:
         self.desired = desired
         self.observed = observed
         self.decisions = decisions
-        self.taken: dict[tuple[int, str], ObjectKey] = {}
+        self.directory = GuestDirectory(desired, observed)
+        self.nics = oldest_first(desired.nics)
+        self.rank = {nic.key: position for position, nic in enumerate(self.nics)}
+        self.found = {nic.key: self._find(nic) for nic in self.nics}
+        self.owners: dict[tuple[int, str], ObjectKey] = {}
+        for nic in self.nics:
+            guest, _ = self.found[nic.key]
+            if guest and nic.spec:
+                self.owners.setdefault((guest.vmid, nic.spec.device), nic.key)
+        self.on_bridge = _macs_by_bridge(observed)
+        self.macs: dict[tuple[str, str], ObjectKey] = {}
         self.wanted: dict[ObjectKey, str | None] = {}
 
+    def _find(self, nic: Resource[NicAttachmentSpec]) -> tuple[GuestInfo | None, Finding | None]:
+        if nic.spec is None or self.observed.guests is None:
+            return None, None
+        if nic.deleting and (guest := self.directory.attached(nic)):
+            return guest, None
+        return self.directory.find(nic, nic.spec)
+
     def decide(self, nic: Resource[NicAttachmentSpec]) -> NicDecision:
-        if nic.spec is None:
-            return NicDecision(nic.key, refused=Finding(Reason.INVALID_SPEC, nic.invalid or "unreadable"))
-        base = NicDecision(nic.key, device=nic.spec.device, origin=nic.origin)
+        base = NicDecision(nic.key, origin=nic.origin, managed=self._managed(nic))
         if nic.deleting and self._leaves_guest_alone(nic):
             return replace(base, release=True)
+        if nic.spec is None:
+            return replace(base, refused=Finding(Reason.INVALID_SPEC, nic.invalid or "unreadable"))
+        base = replace(base, device=nic.spec.device)
         if self.observed.guests is None:
             return replace(base, waiting=Finding(Reason.PENDING, "the guests could not be read yet", heals=True))
-        guest, finding = self._find(nic, nic.spec)
-        if guest is None or finding:
+        guest, finding = self.found[nic.key]
+        if guest is None:
             # Nothing of a guest that is gone, or no longer ours to touch, holds back a deletion.
-            return replace(base, guest=guest, release=nic.deleting, refused=finding)
-        base = replace(base, guest=guest, managed=self._managed(nic))
+            return replace(base, release=nic.deleting, refused=finding)
+        memory = _Memory.of(nic, guest)
+        base = replace(base, guest=guest, origin=memory.origin, attached=memory.origin is not None)
         if guest.nics is None:
             message = f"the configuration of {label(guest)} could not be read"
             return replace(base, waiting=Finding(Reason.PENDING, message, heals=True))
         text = guest.nics.get(nic.spec.device)
         base = replace(base, config=NetN.parse(guest.kind, text) if text is not None else None)
-        return self._detach(nic, base) if nic.deleting else self._attach(nic, nic.spec, base)
+        if nic.deleting:
+            return self._detach(nic, base, guest, memory)
+        return self._attach(nic, nic.spec, base, guest, memory)
 
-    # --- who may use what ---------------------------------------------------------------------------------------
+    def _observe_only(self, nic: Resource[NicAttachmentSpec]) -> bool:
+        specs = (nic.spec, self.desired.cluster.spec)
+        return any(getattr(spec, "management_policy", None) == "ObserveOnly" for spec in specs)
 
-    def _find(self, nic: Resource[Any], spec: NicAttachmentSpec) -> tuple[GuestInfo | None, Finding | None]:
-        """The guest, or why not. A guest one may not use looks like one that is not there."""
-        asked = f"vmid {spec.guest.vmid}" if spec.guest.vmid is not None else f"name {spec.guest.name!r}"
-        found = [
-            guest
-            for guest in (self.observed.guests or {}).values()
-            if (guest.vmid == spec.guest.vmid if spec.guest.vmid is not None else guest.name == spec.guest.name)
-            and (spec.type is None or guest.kind == spec.type)
-            and self._permitted(nic.key.namespace, guest)
-        ]
-        if not found:
-            return None, Finding(
-                Reason.REF_NOT_FOUND,
-                f"guest: there is no guest with {asked} that this object may use",
-                heals=True,
-            )
-        if len(found) > 1:
-            listed = ", ".join(str(guest.vmid) for guest in found)
-            message = f"guest: several guests have {asked} ({listed}); use vmid"
-            return None, Finding(Reason.REF_NOT_FOUND, message, heals=True)
-        if found[0].template:
-            return None, Finding(Reason.INVALID_SPEC, f"guest: {label(found[0])} is a template", heals=True)
-        return found[0], None
+    def _managed(self, nic: Resource[NicAttachmentSpec]) -> bool:
+        return not (self._observe_only(nic) or nic.paused or self.desired.paused)
 
-    def _permitted(self, namespace: str, guest: GuestInfo) -> bool:
-        labels = self.desired.namespaces.get(namespace, {})
-        spec = self.desired.cluster.spec
-        for grant in (spec.guest_access or ()) if spec else ():
-            if not matches(grant.namespaces, labels):
-                continue
-            pools, tags = grant.guests.pools or (), grant.guests.tags or ()
-            ranges = grant.guests.vmids or ()
-            if (
-                guest.pool in pools
-                or guest.tags & set(tags)
-                or any(span.from_ <= guest.vmid <= span.to for span in ranges)
-            ):
-                return True
-        return False
-
-    def _managed(self, nic: Resource[Any]) -> bool:
-        observe_only = getattr(nic.spec, "management_policy", "Full") == "ObserveOnly"
-        return not (observe_only or nic.paused or self.desired.paused)
+    def _leaves_guest_alone(self, nic: Resource[NicAttachmentSpec]) -> bool:
+        policy = getattr(nic.spec, "deletion_policy", None)
+        return nic.force_orphan or self._observe_only(nic) or policy == "Orphan" or nic.origin is None
 
     # --- attaching ----------------------------------------------------------------------------------------------
 
-    def _attach(self, nic: Resource[Any], spec: NicAttachmentSpec, base: NicDecision) -> NicDecision:
-        guest = base.guest
-        assert guest is not None
-        holder = self.taken.setdefault((guest.vmid, spec.device), nic.key)
+    def _attach(
+        self,
+        nic: Resource[NicAttachmentSpec],
+        spec: NicAttachmentSpec,
+        base: NicDecision,
+        guest: GuestInfo,
+        memory: _Memory,
+    ) -> NicDecision:
+        holder = self.owners[guest.vmid, spec.device]
         if holder != nic.key:
-            message = f"device: {spec.device} of {label(guest)} already belongs to {holder}"
-            return replace(base, refused=Finding(Reason.NIC_CONFLICT, message))
+            message = f"device: {spec.device} of {label(guest)} already belongs to {_other(holder, nic.key)}"
+            return replace(base, refused=Finding(Reason.NIC_CONFLICT, message, heals=True))
         vnet = self.decisions.get(ObjectKey("VNet", nic.key.namespace, spec.vnet_ref.name))
         if vnet is None or not vnet.id:
             message = f"vnetRef: there is no VNet {spec.vnet_ref.name!r} in namespace {nic.key.namespace}"
             return replace(base, refused=Finding(Reason.REF_NOT_FOUND, message, heals=True))
-        origin = base.origin or (Origin.ADOPTED if base.config else Origin.CREATED)
-        base = replace(base, vnet_id=vnet.id, origin=origin, previous_bridge=_previous_bridge(nic, base, vnet.id))
-        want = self._text(spec, base)
-        have = base.config.render() if base.config else None
-        base = replace(base, in_sync=want == have, restart=spec.device in guest.pending)
-        if not base.in_sync:
-            if waiting := self._not_ready(guest, vnet):
-                return replace(base, waiting=waiting)
-            if guest.lock:
-                message = f"{label(guest)} is locked ({guest.lock}); its NIC is written when the lock is gone"
-                return replace(base, waiting=Finding(Reason.GUEST_LOCKED, message, heals=True))
-            if base.managed:
-                self.wanted[nic.key] = want
+        base = self._origin(base, vnet.id, memory)
+        want = self._text(spec, base, guest)
+        zone_id, zone = self._zone(vnet)
+        finding = _wrong_kind(spec, guest) or _vlan(spec, want) or _mtu(spec, want, zone_id, zone)
+        if finding := finding or self._same_mac(nic, base, guest, want):
+            return replace(base, refused=finding)
+        base = replace(base, zone_id=zone_id, warnings=self._warnings(spec, want, base))
+        return self._judge(nic, base, guest, vnet, want)
+
+    def _origin(self, base: NicDecision, vnet_id: str, memory: _Memory) -> NicDecision:
+        origin = memory.origin or (Origin.ADOPTED if base.config else Origin.CREATED)
+        previous = memory.previous_bridge
+        if not previous and origin is Origin.ADOPTED and base.config:
+            bridge = base.config.get("bridge") or ""
+            previous = bridge if bridge != vnet_id else ""
+        return replace(base, vnet_id=vnet_id, origin=origin, previous_bridge=previous)
+
+    def _judge(
+        self, nic: Resource[NicAttachmentSpec], base: NicDecision, guest: GuestInfo, vnet: Decision, want: NetN
+    ) -> NicDecision:
+        """In sync or not, and whether it can be written now. Texts that only read differently are in sync."""
+        differing = base.config.differing(want) if base.config else None
+        if differing == ():
+            outside = self._outside(base.zone_id, guest)
+            return replace(base, in_sync=True, attached=True, misplaced=outside, restart=_not_live(guest, base))
+        if was_programmed(nic) and attached_to(nic) == guest.vmid and nic.status.get("vnet") == vnet.id:
+            base = replace(base, missing=base.config is None, drift=_drift(base, want, differing))
+        if waiting := self._not_ready(guest, vnet, base.zone_id):
+            return replace(base, waiting=waiting)
+        if guest.lock:
+            message = f"{label(guest)} is locked ({guest.lock}); its NIC is written when the lock is gone"
+            return replace(base, waiting=Finding(Reason.GUEST_LOCKED, message, heals=True))
+        report_only = getattr(self.desired.cluster.spec, "drift", "Correct") == "Report"
+        if base.managed and not (base.drift and report_only):
+            self.wanted[nic.key] = want.render()
         return base
 
-    def _not_ready(self, guest: GuestInfo, vnet: Decision) -> Finding | None:
+    def _zone(self, vnet: Decision) -> tuple[str, Props]:
+        """The zone of a VNet as it is running now; before it is, nothing is known of it."""
+        ref = SdnRef(SdnKind.VNET, vnet.id)
+        running = self.observed.sdn.running
+        zone_id = str(vnet.wanted[0].props["zone"]) if vnet.wanted else ""
+        if not zone_id and ref in running:
+            zone_id = str(running[ref].props.get("zone") or "")
+        zone = running.get(SdnRef(SdnKind.ZONE, zone_id))
+        return zone_id, zone.props if zone else {}
+
+    def _not_ready(self, guest: GuestInfo, vnet: Decision, zone: str) -> Finding | None:
         """A NIC on a bridge that is not there fails at the guest's next start, so the VNet comes first."""
         if not vnet.in_sync:
             why = vnet.refused.message if vnet.refused else "it is not programmed yet"
             message = f"waits for {vnet.key}: {why}"
             return Finding(Reason.WAITING_FOR_DEPENDENCIES, message, heals=True)
-        zone = str(vnet.wanted[0].props["zone"])
+        if outside := self._outside(zone, guest):
+            return outside
         node = self.observed.nodes.get(guest.node)
         if node is None or node.zones is None:
             message = f"node {guest.node} cannot be asked whether VNet {vnet.id} is there"
@@ -201,55 +292,93 @@ class _NicPlanner:
             return Finding(Reason.WAITING_FOR_DEPENDENCIES, message, heals=True)
         return None
 
-    def _text(self, spec: NicAttachmentSpec, base: NicDecision) -> str:
+    def _outside(self, zone: str, guest: GuestInfo) -> Finding | None:
+        running = self.observed.sdn.running.get(SdnRef(SdnKind.ZONE, zone))
+        nodes = running.props.get("nodes") if running else None
+        if not nodes or guest.node in nodes:
+            return None
+        message = f"{label(guest)} is on node {guest.node}, where zone {zone} is not (nodes: {', '.join(nodes)})"
+        return Finding(Reason.NODE_NOT_IN_ZONE, message, heals=True)
+
+    def _same_mac(
+        self, nic: Resource[NicAttachmentSpec], base: NicDecision, guest: GuestInfo, want: NetN
+    ) -> Finding | None:
+        """Two NICs with one MAC in one VNet make the MAC flap between their nodes."""
+        mac = (want.get("mac") or "").lower()
+        if not mac:
+            return None
+        holder = self.macs.setdefault((base.vnet_id, mac), nic.key)
+        if holder != nic.key:
+            message = f"macAddress: {mac} is already used in VNet {base.vnet_id} by {_other(holder, nic.key)}"
+            return Finding(Reason.NIC_CONFLICT, message, heals=True)
+        mine = (guest.vmid, base.device)
+        here = base.config is not None and base.config.get("bridge") == base.vnet_id
+        for other, device in self.on_bridge.get((base.vnet_id, mac), ()):
+            owner = self.owners.get((other.vmid, device))
+            if (other.vmid, device) == mine or (here and owner and self.rank[owner] > self.rank[nic.key]):
+                continue
+            known = self.directory.permits(nic.key.namespace, other)
+            who = f"{device} of {label(other)}" if known else "a guest this namespace may not use"
+            message = f"macAddress: {mac} is already used in VNet {base.vnet_id} by {who}"
+            return Finding(Reason.NIC_CONFLICT, message, heals=True)
+        return None
+
+    def _text(self, spec: NicAttachmentSpec, base: NicDecision, guest: GuestInfo) -> NetN:
         """The netN string with the fields the spec sets, everything else as it is."""
-        guest = base.guest
-        assert guest is not None
-        config = base.config
-        if config is None:
-            mac = spec.mac_address.upper() if spec.mac_address else None
-            config = (
-                new_qemu(spec.model or "virtio", mac)
-                if guest.kind == "qemu"
-                else new_lxc(spec.name or spec.device.replace("net", "eth"), mac)
-            )
-        fields: dict[str, str | None] = {}
-        if spec.mac_address and (config.get("mac") or "").upper() != spec.mac_address.upper():
+        config = base.config or self._new(spec, guest)
+        fields: dict[str, str | None] = {"bridge": base.vnet_id}
+        if spec.mac_address:
             fields["mac"] = spec.mac_address.upper()
-        for name, key in (_QEMU if guest.kind == "qemu" else _LXC).items():
+        for name, key in (_QEMU if guest.kind == GuestKind.QEMU else _LXC).items():
             value = getattr(spec, name, None)
-            if value is not None and not _same(config.get(key), value):
+            if value is not None:
                 fields[key] = _text_of(value)
         if spec.trunks:
             fields["trunks"] = ";".join(str(vid) for vid in spec.trunks)
-        if config.get("bridge") != base.vnet_id:
-            fields["bridge"] = base.vnet_id
-        return config.with_fields(fields).render()
+        return config.with_fields(
+            {key: text for key, text in fields.items() if not netn.same(key, config.get(key), text)}
+        )
+
+    def _new(self, spec: NicAttachmentSpec, guest: GuestInfo) -> NetN:
+        """A NIC that is not there yet: what Proxmox needs beside the spec."""
+        if guest.kind == GuestKind.QEMU:
+            config = new_qemu(spec.model or "virtio", None)
+            older = self.observed.version < MTU_FOLLOWS_BRIDGE
+            return config.with_fields({"mtu": str(_FOLLOW_BRIDGE)}) if older and _is_virtio(config) else config
+        used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()}
+        names = (f"eth{number}" for number in (int(spec.device.removeprefix("net")), *range(len(used) + 1)))
+        return new_lxc(spec.name or next(name for name in names if name not in used), None)
+
+    def _warnings(self, spec: NicAttachmentSpec, want: NetN, base: NicDecision) -> tuple[str, ...]:
+        found = []
+        if want.kind == GuestKind.QEMU and spec.mtu is not None and not _is_virtio(want):
+            found.append(f"mtu has no effect on a {want.get('model')}: set it inside the guest")
+        if base.config and _is_virtio(want) and not want.get("mtu") and self.observed.version < MTU_FOLLOWS_BRIDGE:
+            found.append(f"on Proxmox VE {self.observed.version} its MTU may be 1500, more than the VNet's: set mtu: 1")
+        return tuple(found)
 
     # --- detaching ----------------------------------------------------------------------------------------------
 
-    def _leaves_guest_alone(self, nic: Resource[Any]) -> bool:
-        policy = getattr(nic.spec, "deletion_policy", None) or "Detach"
-        observe_only = getattr(nic.spec, "management_policy", "Full") == "ObserveOnly"
-        return nic.force_orphan or observe_only or policy == "Orphan" or nic.origin is None
-
-    def _detach(self, nic: Resource[Any], base: NicDecision) -> NicDecision:
-        guest, config = base.guest, base.config
-        assert guest is not None
-        vnet_id = str(nic.status.get("vnet") or nic.annotations.get(kinds.ANNOTATION_ATTACHED) or "")
-        policy = getattr(nic.spec, "deletion_policy", None) or "Detach"
-        if config is None or config.get("bridge") != vnet_id:
+    def _detach(
+        self, nic: Resource[NicAttachmentSpec], base: NicDecision, guest: GuestInfo, memory: _Memory
+    ) -> NicDecision:
+        """Undo what was done, if the NIC still is the one it was done to."""
+        config = base.config
+        if self.owners[guest.vmid, base.device] != nic.key:
             return replace(base, release=True)
-        previous = _previous_bridge(nic, base, vnet_id)
+        if config is None or config.get("bridge") not in memory.vnets or not _is_known(config, memory):
+            if waiting := _still_live(guest, base.device, memory):
+                return replace(base, blocked=waiting)
+            return replace(base, release=True)
+        base = replace(base, vnet_id=config.get("bridge") or "")
+        policy = getattr(nic.spec, "deletion_policy", None) or "Detach"
         if policy == "LinkDown":
-            want: str | None = config.with_fields({"link_down": "1"}).render()
-            if config.get("link_down") == "1":
-                return replace(base, release=True)
-        elif nic.origin is Origin.CREATED:
+            want: NetN | None = config.with_fields({"link_down": "1"})
+        elif memory.origin is Origin.CREATED:
             want = None
-        elif previous:
-            want = config.with_fields({"bridge": previous}).render()
         else:
+            want = config.with_fields({"bridge": memory.previous_bridge}) if memory.previous_bridge else config
+        if want == config:
             return replace(base, release=True)
         if nic.paused or self.desired.paused:
             message = "paused: remove the annotation, or set deletionPolicy: Orphan to leave the NIC as it is"
@@ -257,46 +386,127 @@ class _NicPlanner:
         if guest.lock:
             message = f"{label(guest)} is locked ({guest.lock}); its NIC is detached when the lock is gone"
             return replace(base, blocked=Finding(Reason.GUEST_LOCKED, message, heals=True))
-        self.wanted[nic.key] = want
+        self.wanted[nic.key] = want.render() if want else None
         return base
 
     # --- writes -------------------------------------------------------------------------------------------------
 
     def writes(self, judged: Mapping[ObjectKey, NicDecision]) -> tuple[GuestWrite, ...]:
         """One write per guest."""
-        by_guest: dict[int, dict[str, str | None]] = {}
-        keys: dict[int, list[ObjectKey]] = {}
+        changes: defaultdict[int, dict[str, str | None]] = defaultdict(dict)
+        keys: defaultdict[int, dict[str, ObjectKey]] = defaultdict(dict)
         guests: dict[int, GuestInfo] = {}
         for key, want in self.wanted.items():
             decision = judged[key]
             assert decision.guest is not None
-            guests[decision.guest.vmid] = decision.guest
-            by_guest.setdefault(decision.guest.vmid, {})[decision.device] = want
-            keys.setdefault(decision.guest.vmid, []).append(key)
-        return tuple(GuestWrite(guests[vmid], by_guest[vmid], tuple(keys[vmid])) for vmid in sorted(by_guest))
+            vmid = decision.guest.vmid
+            guests[vmid] = decision.guest
+            changes[vmid][decision.device] = want
+            keys[vmid][decision.device] = key
+        return tuple(GuestWrite(guests[vmid], changes[vmid], keys[vmid]) for vmid in sorted(guests))
 
 
-def label(guest: GuestInfo) -> str:
-    """``VM 100 (web)``."""
-    name = f" ({guest.name})" if guest.name else ""
-    return f"{'VM' if guest.kind == 'qemu' else 'container'} {guest.vmid}{name}"
+# --- what a NIC cannot be -----------------------------------------------------------------------------------------
 
 
-def _previous_bridge(nic: Resource[Any], base: NicDecision, vnet_id: str) -> str:
-    """Where the NIC was before us; remembered ahead of the first write, so that a crash does not lose it."""
-    known = nic.annotations.get(kinds.ANNOTATION_PREVIOUS_BRIDGE) or nic.status.get("previousBridge")
-    if known:
-        return str(known)
-    bridge = base.config.get("bridge") if base.config else None
-    return bridge if bridge and bridge != vnet_id else ""
+def _wrong_kind(spec: NicAttachmentSpec, guest: GuestInfo) -> Finding | None:
+    """Fields of the other kind of guest; the API can refuse them only where ``type`` is set."""
+    mine, other = (_QEMU, _LXC) if guest.kind == GuestKind.QEMU else (_LXC, _QEMU)
+    for name in other:
+        if name not in mine and getattr(spec, name, None) is not None:
+            return Finding(Reason.INVALID_SPEC, f"{name}: {label(guest)} cannot have it")
+    least, most = (1, _QEMU_MOST_MTU) if guest.kind == GuestKind.QEMU else (_LXC_LEAST_MTU, 65535)
+    if spec.mtu is not None and not least <= spec.mtu <= most:
+        return Finding(Reason.INVALID_SPEC, f"mtu: {label(guest)} can have {least} to {most}")
+    return None
 
 
-def _same(have: str | None, want: Any) -> bool:
-    if isinstance(want, bool):
-        return (have == "1") == want
-    if isinstance(want, float):
-        return have is not None and float(have) == want
-    return have == str(want)
+def _vlan(spec: NicAttachmentSpec, want: NetN) -> Finding | None:
+    """Proxmox refuses VLANs on EVPN VNets when the NIC is plugged, which is too late."""
+    where = next((key for key in ("tag", "trunks") if want.get(key)), None)
+    if where is None:
+        return None
+    if getattr(spec, where):
+        return Finding(Reason.INVALID_SPEC, f"{where}: an EVPN VNet carries no VLAN tags")
+    message = f"the NIC has {where}={want.get(where)}, and an EVPN VNet carries no VLAN tags: remove it in Proxmox"
+    return Finding(Reason.NIC_CONFLICT, message, heals=True)
+
+
+def _mtu(spec: NicAttachmentSpec, want: NetN, zone_id: str, zone: Props) -> Finding | None:
+    """A VM whose MTU is above its bridge's does not start, and a container loses what is too long."""
+    text = want.get("mtu")
+    if not zone or not text or not text.isdecimal() or (want.kind == GuestKind.QEMU and not _is_virtio(want)):
+        return None
+    most = int(str(zone.get("mtu") or DEFAULT_MTU))
+    if int(text) <= most:
+        return None
+    why = "" if "mtu" in zone else ", Proxmox' default, because the zone sets none"
+    whose = "mtu:" if spec.mtu is not None else "the NIC's MTU"
+    return Finding(Reason.MTU_TOO_BIG, f"{whose} {text} is more than zone {zone_id} carries ({most}{why})", heals=True)
+
+
+def _is_virtio(config: NetN) -> bool:
+    return config.kind == GuestKind.QEMU and config.get("model") == "virtio"
+
+
+# --- what a NIC is ------------------------------------------------------------------------------------------------
+
+
+def _macs_by_bridge(observed: Observed) -> Mapping[tuple[str, str], list[tuple[GuestInfo, str]]]:
+    """Every NIC of every guest that could run, by bridge and MAC."""
+    found: defaultdict[tuple[str, str], list[tuple[GuestInfo, str]]] = defaultdict(list)
+    for guest in (observed.guests or {}).values():
+        if guest.template:
+            continue
+        for device, text in (guest.nics or {}).items():
+            config = NetN.parse(guest.kind, text)
+            if (bridge := config.get("bridge")) and (mac := config.get("mac")):
+                found[bridge, mac.lower()].append((guest, device))
+    return found
+
+
+def _not_live(guest: GuestInfo, decision: NicDecision) -> tuple[str, ...]:
+    """The fields whose written value waits for a restart; ``device`` where the whole NIC does."""
+    if decision.device not in guest.pending or decision.config is None:
+        return ()
+    live = guest.pending[decision.device]
+    if live is None:
+        return ("device",)
+    return tuple(api_name(key) for key in NetN.parse(guest.kind, live).differing(decision.config))
+
+
+def _still_live(guest: GuestInfo, device: str, memory: _Memory) -> Finding | None:
+    """A removed NIC stays plugged in, and in the VNet, where the guest could not let it go."""
+    live = guest.pending.get(device)
+    if live is None or NetN.parse(guest.kind, live).get("bridge") not in memory.vnets:
+        return None
+    message = f"{device} is detached when {label(guest)} is stopped and started; deletionPolicy: Orphan does not wait"
+    return Finding(Reason.RESTART_REQUIRED, message, heals=True)
+
+
+def _is_known(config: NetN, memory: _Memory) -> bool:
+    """Whether it is the NIC we wrote, and not one somebody put in its place."""
+    mac = (config.get("mac") or "").lower()
+    return not memory.macs or not mac or mac in memory.macs
+
+
+def _drift(base: NicDecision, want: NetN, differing: tuple[str, ...] | None) -> tuple[str, ...]:
+    if base.config is None or differing is None:
+        return (f"{base.device} is missing",)
+    have = base.config
+    return tuple(
+        f"{api_name(key)} is {have.get(key) or 'not set'}, specified {want.get(key) or 'not set'}" for key in differing
+    )
+
+
+def api_name(key: str) -> str:
+    """What our API calls a field of the netN string."""
+    return _API_NAME.get(key, key)
+
+
+def _other(holder: ObjectKey, asking: ObjectKey) -> str:
+    """Another object by name, unless it is in a namespace that is none of the asker's business."""
+    return str(holder) if holder.namespace == asking.namespace else "a NicAttachment of another namespace"
 
 
 def _text_of(value: Any) -> str | None:

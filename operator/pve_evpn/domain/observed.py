@@ -74,7 +74,8 @@ class GuestInfo:
     """One VM or container: where it is and how its NICs are configured.
 
     ``nics`` maps ``net0``... to the configured string with pending values applied; None until its configuration was
-    read. ``pending`` names the keys whose value takes effect only after a restart. ``digest`` guards the next write.
+    read. ``pending`` has the NICs whose configured value takes effect only after a restart, with the value that is
+    live until then (None: not plugged in). ``digest`` guards the next write.
     """
 
     vmid: int
@@ -88,7 +89,7 @@ class GuestInfo:
     lock: str = ""
     digest: str = ""
     nics: Mapping[str, str] | None = None
-    pending: frozenset[str] = frozenset()
+    pending: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

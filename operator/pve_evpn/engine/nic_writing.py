@@ -1,41 +1,88 @@
 """Carries out the plan for guests' NICs: remember, write, follow the task, read again.
 
-Guests are independent of each other and of the SDN transaction, so they are written side by side; one guest is
-written once per pass. What is written, and why something is not, is decided in ``domain.nics``.
+Guests are independent of each other and of the SDN transaction, so they are written side by side, a few per node;
+one guest is written once per pass. What is written, and why something is not, is decided in ``domain.nics``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
+from pve_evpn.domain import nic_report
 from pve_evpn.domain.decisions import Finding, Plan
-from pve_evpn.domain.nics import GuestWrite, NicPlan, plan_nics
-from pve_evpn.domain.observed import Observed
+from pve_evpn.domain.guests import attached_to, label
+from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, api_name, plan_nics
+from pve_evpn.domain.observed import GuestInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine.connection import finding_of
+from pve_evpn.engine.ports import Events
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transaction import Pace
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
+#: Guests written at the same time, on one node and in all. A write to a running VM plugs its NIC, which is work.
+PER_NODE, IN_ALL = 4, 32
+_BAD_PARAMETER = 400
+
 #: Adds our finalizer and annotations to an object.
 Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[None]]
+#: Writes part of an object's status.
+Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
+#: Takes pins away before their NICs change.
+Unpin = Callable[[Iterable[ObjectKey]], Awaitable[None]]
+
+
+async def _nothing_pinned(_keys: Iterable[ObjectKey]) -> None:
+    """Where pinning is not enabled there is nothing to take away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the last write of an object came to. ``digest``: the guest's, where trying again would change nothing."""
+
+    generation: int
+    finding: Finding
+    digest: str = ""
 
 
 class NicWriting:
-    """The NICs of one cluster. ``failures`` holds, per object and generation, what its last write came to."""
+    """The NICs of one cluster. ``failures`` holds what the last write of each object came to, if it failed."""
 
-    def __init__(self, store: Store, mark: Mark, may_write: Callable[[], bool], pace: Pace) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        store: Store,
+        events: Events,
+        mark: Mark,
+        remember: Remember,
+        may_write: Callable[[], bool],
+        pace: Pace,
+        unpin: Unpin = _nothing_pinned,
+    ) -> None:
+        self._cluster = cluster
         self._store = store
+        self._events = events
         self._mark = mark
+        self._remember = remember
         self._may_write = may_write
         self._pace = pace
-        self.failures: dict[ObjectKey, tuple[int, Finding]] = {}
+        self._unpin = unpin
+        self._in_all = asyncio.Semaphore(IN_ALL)
+        self._per_node: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PER_NODE))
+        self.failures: dict[ObjectKey, Failure] = {}
+
+    @property
+    def findings(self) -> dict[ObjectKey, Finding]:
+        return {key: failure.finding for key, failure in self.failures.items()}
 
     async def write(
         self, gateway: Gateway, desired: Desired, observed: Observed, planned: Plan, *, detach_only: bool = False
@@ -43,56 +90,170 @@ class NicWriting:
         """Write what is due, guest by guest in parallel, and read those guests again."""
         self._forget_old(desired)
         nics = plan_nics(desired, observed, planned.decisions)
-        writes = [
-            write
-            for write in nics.writes
-            if not detach_only or all((r := self._store.get(key)) and r.deleting for key in write.keys)
-        ]
-        if not writes or not self._may_write():
+        if not self._may_write():
+            return nics, observed
+        if not detach_only:
+            await self._settle(nics)
+        writes = [write for write in self._due(nics) if not detach_only or self._only_detaches(write)]
+        if not writes:
             return nics, observed
         await asyncio.gather(*(self._write_guest(gateway, nics, write) for write in writes))
         guests = dict(observed.guests or {})
         read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
         guests.update({guest.vmid: guest for guest in read})
         observed = replace(observed, guests=guests)
-        return plan_nics(desired, observed, planned.decisions), observed
+        # What was remembered just now is part of what the objects say: without it, a NIC we made looks like another's.
+        desired = self._store.desired(self._cluster) or desired
+        after = plan_nics(desired, observed, planned.decisions)
+        await self._tell(nics, after, writes)
+        return after, observed
 
     def _forget_old(self, desired: Desired) -> None:
         """A failure is about one generation of one object."""
         generations = {nic.key: nic.generation for nic in desired.nics}
         self.failures = {
-            key: (generation, finding)
-            for key, (generation, finding) in self.failures.items()
-            if generations.get(key) == generation
+            key: failure for key, failure in self.failures.items() if generations.get(key) == failure.generation
         }
 
+    def _due(self, nics: NicPlan) -> list[GuestWrite]:
+        """The plan's writes without the values Proxmox has refused of a guest that has not changed since."""
+        due = []
+        for write in nics.writes:
+            refused = frozenset(
+                device
+                for device, key in write.keys.items()
+                if (failure := self.failures.get(key)) and failure.digest and failure.digest == write.guest.digest
+            )
+            if (rest := write.without(refused)).changes:
+                due.append(rest)
+        return due
+
+    def _only_detaches(self, write: GuestWrite) -> bool:
+        return all((nic := self._store.get(key)) and nic.deleting for key in write.keys.values())
+
+    # --- one guest ----------------------------------------------------------------------------------------------
+
     async def _write_guest(self, gateway: Gateway, nics: NicPlan, write: GuestWrite) -> None:
-        """One guest: remember what must be remembered, write, follow the task."""
-        await self._remember(nics, write)
-        finding = None
+        async with self._in_all, self._per_node[write.guest.node]:
+            for key in write.keys.values():
+                await self._remember_first(key, nics.decisions[key])
+            await self._unpin(write.keys.values())
+            finding, culprits = await self._attempt(gateway, write)
+            if finding and culprits:
+                self._note(write, culprits, finding, write.guest.digest)
+                write = write.without(culprits)
+                finding, _ = await self._attempt(gateway, write) if write.changes else (None, culprits)
+            self._note(write, frozenset(write.changes), finding)
+
+    async def _remember_first(self, key: ObjectKey, decision: NicDecision) -> None:
+        """How it came under our care, and the way back, ahead of the write: a crash must not make us forget."""
+        resource = self._store.get(key)
+        if resource is None or resource.deleting or decision.guest is None:
+            return
+        await self._mark(resource, _annotations(decision))
+        if resource := self._store.get(key):
+            await self._remember(resource, nic_report.ahead_of_write(decision))
+
+    async def _attempt(self, gateway: Gateway, write: GuestWrite) -> tuple[Finding | None, frozenset[str]]:
+        """One write: what went wrong, and the devices Proxmox blames for it, in which case nothing was written."""
         try:
             upid = await gateway.write_guest(write.guest, write.changes)
-            while upid and (end := await gateway.task_end(upid)) is None:
-                await asyncio.sleep(self._pace.poll)
-            if upid and end and not end.ok:
-                finding = Finding(Reason.APPLY_FAILED, f"the guest's task ended with {end.text!r}", heals=True)
+            return (await self._follow(gateway, upid) if upid else None), frozenset()
+        except errors.Refused as problem:
+            blamed = problem.errors.keys() & write.changes.keys() if problem.status == _BAD_PARAMETER else set()
+            return _finding(problem, write.guest), frozenset(blamed)
         except errors.PveError as problem:
-            finding = finding_of(problem)
-        for key in write.keys:
+            return finding_of(problem), frozenset()
+
+    async def _follow(self, gateway: Gateway, upid: str) -> Finding | None:
+        """The task tells of hotplug failures; the value then waits for a restart, as the next look shows."""
+        deadline = time.monotonic() + self._pace.timeout
+        while time.monotonic() < deadline:
+            if end := await gateway.task_end(upid):
+                return None if end.ok else Finding(Reason.APPLY_FAILED, end.text, heals=True)
+            await asyncio.sleep(self._pace.poll)
+        return Finding(Reason.APPLY_FAILED, "the guest's task does not end; looking again later", heals=True)
+
+    def _note(self, write: GuestWrite, devices: frozenset[str], finding: Finding | None, digest: str = "") -> None:
+        for device in devices:
+            key = write.keys[device]
             self.failures.pop(key, None)
             resource = self._store.get(key)
             if finding and resource:
-                self.failures[key] = (resource.generation, finding)
+                self.failures[key] = Failure(resource.generation, finding, digest)
 
-    async def _remember(self, nics: NicPlan, write: GuestWrite) -> None:
-        """Origin, VNet and previous bridge, ahead of the write: a crash must not make us forget how to go back."""
-        for key in write.keys:
-            resource, decision = self._store.get(key), nics.decisions[key]
-            if resource and not resource.deleting:
-                annotations = {
-                    kinds.ANNOTATION_ORIGIN: str(decision.origin),
-                    kinds.ANNOTATION_ATTACHED: decision.vnet_id,
-                }
-                if decision.previous_bridge:
-                    annotations[kinds.ANNOTATION_PREVIOUS_BRIDGE] = decision.previous_bridge
-                await self._mark(resource, annotations)
+    # --- what follows -------------------------------------------------------------------------------------------
+
+    async def _settle(self, nics: NicPlan) -> None:
+        """Objects whose NIC needs no write have a finalizer too; guests that moved are told of."""
+        waiting = []
+        for key, decision in nics.decisions.items():
+            resource = self._store.get(key)
+            if resource is None or resource.deleting or decision.guest is None or decision.refused:
+                continue
+            if decision.in_sync and decision.managed:
+                waiting.append(self._mark(resource, _annotations(decision)))
+            before, now = resource.status.get("node"), decision.guest.node
+            if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
+                waiting.append(self._event(resource, "Moved", f"{label(decision.guest)} moved from {before} to {now}"))
+        await asyncio.gather(*waiting)
+
+    async def _tell(self, before: NicPlan, after: NicPlan, writes: list[GuestWrite]) -> None:
+        """An Event for each NIC that was written and now is as it should be."""
+        events = []
+        for key in (key for write in writes for key in write.keys.values()):
+            resource, decision = self._store.get(key), after.decisions[key]
+            if resource is None or key in self.failures:
+                continue
+            old = before.decisions[key]
+            if resource.deleting and decision.release:
+                events.append(self._event(resource, *_detached(old)))
+            elif decision.in_sync:
+                events.append(self._event(resource, *_attached(old, decision)))
+        await asyncio.gather(*events)
+
+    async def _event(self, resource: Resource[Any], reason: str, message: str) -> None:
+        metrics.NIC_CHANGES.labels(self._cluster, reason.lower()).inc()
+        await self._events.post(resource.key, resource.uid, "Normal", reason, message)
+
+
+def _annotations(decision: NicDecision) -> dict[str, str]:
+    assert decision.guest is not None
+    return {
+        kinds.ANNOTATION_ORIGIN: str(decision.origin),
+        kinds.ANNOTATION_ATTACHED: decision.vnet_id,
+        kinds.ANNOTATION_ATTACHED_GUEST: str(decision.guest.vmid),
+    }
+
+
+def _attached(old: NicDecision, now: NicDecision) -> tuple[str, str]:
+    assert now.guest is not None
+    assert now.config is not None
+    nic = f"{now.device} of {label(now.guest)} on {now.guest.node}"
+    if old.config is None:
+        return "Attached", f"added {nic} to {now.vnet_id}"
+    bridge = old.config.get("bridge")
+    if bridge != now.vnet_id:
+        return "Attached", f"connected {nic} to {now.vnet_id} (was on {bridge or 'no bridge'})"
+    changed = ", ".join(api_name(field) for field in old.config.differing(now.config))
+    return "Updated", f"changed {changed} of {nic}"
+
+
+def _detached(old: NicDecision) -> tuple[str, str]:
+    assert old.guest is not None
+    return "Detached", f"detached {old.device} of {label(old.guest)} from {old.vnet_id}"
+
+
+def _finding(problem: errors.Refused, guest: GuestInfo) -> Finding:
+    """What Proxmox' refusal means for one guest; most of it passes."""
+    match problem:
+        case errors.TryAgain():
+            message = f"{label(guest)}: {problem}; written when the lock is gone"
+            return Finding(Reason.GUEST_LOCKED, message, heals=True)
+        case errors.DigestMismatch():
+            message = f"{label(guest)} was changed by somebody else meanwhile; reading it again"
+            return Finding(Reason.PENDING_APPLY, message, heals=True)
+        case errors.NotFound():
+            message = f"{label(guest)} is no longer on {guest.node}; looking for it again"
+            return Finding(Reason.PENDING_APPLY, message, heals=True)
+    return Finding(Reason.APPLY_FAILED, f"Proxmox refused: {problem}", heals=problem.status != _BAD_PARAMETER)

@@ -78,7 +78,7 @@ class Reconciler:
         self._clock = clock
         self._connection = Connection(cluster, ports.secrets)
         self._reporting = Reporting(cluster, store, ports.objects, clock)
-        self._nics = NicWriting(store, self._mark, may_write, self._pace)
+        self._nics = NicWriting(cluster, store, ports.events, self._mark, self._reporting.write, may_write, self._pace)
         self._wake = asyncio.Event()
         self._stopping = False
         self._failures: dict[ObjectKey, tuple[int, Finding]] = {}
@@ -182,10 +182,10 @@ class Reconciler:
         desired = self._desired()
         nics, observed = await self._nics.write(gateway, desired, observed, planned)
         health = await self._observer.look(gateway, desired, observed, planned, nics)
-        failures = {key: finding for key, (_, finding) in (self._failures | self._nics.failures).items()}
+        failures = {key: finding for key, (_, finding) in self._failures.items()} | self._nics.findings
         at = Circumstances(desired, observed, planned, self._clock(), held, failures, health)
         await self._reporting.found(at, nics, gateway.active_endpoint, result, self._locked_since)
-        unfinished = held is not None or bool(failures) or planned.needs_apply
+        unfinished = held is not None or any(f.heals for f in failures.values()) or planned.needs_apply
         return not unfinished and (result is None or result.outcome is not Outcome.PARTIALLY_APPLIED)
 
     def _desired(self) -> Desired:

@@ -251,13 +251,12 @@ class Gateway:
             config, pending = await asyncio.gather(self.get(f"{base}/config"), self.get(f"{base}/pending"))
         except (errors.Unreachable, errors.Refused):
             return guest
-        waiting = frozenset(str(row["key"]) for row in pending or () if "pending" in row or row.get("delete"))
         return replace(
             guest,
             digest=str(config.get("digest") or ""),
             lock=str(config.get("lock") or guest.lock),
             nics={key: str(value) for key, value in config.items() if _NET_KEY.fullmatch(key)},
-            pending=waiting,
+            pending=parse.not_live(row for row in pending or () if _NET_KEY.fullmatch(str(row["key"]))),
         )
 
     # --- writing the SDN configuration --------------------------------------------------------------------------

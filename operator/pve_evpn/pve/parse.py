@@ -78,6 +78,15 @@ def guest(item: Item) -> GuestInfo:
     )
 
 
+def not_live(rows: Iterable[Item]) -> dict[str, str | None]:
+    """From a guest's ``pending`` list: the live values (None: nothing) of keys that are to be something else."""
+    return {
+        str(row["key"]): str(row["value"]) if "value" in row else None
+        for row in rows
+        if "pending" in row or row.get("delete")
+    }
+
+
 def nodes(status: Iterable[Item]) -> tuple[dict[str, NodeInfo], bool, str]:
     """Members, whether the cluster is quorate, and its name, from ``/cluster/status``.
 
