@@ -26,6 +26,9 @@ Schema = dict[str, Any]
 #: ``default``: the API server would write it into stored objects, and into entries of lists, where GitOps tools then
 #: see a difference for ever. The models apply defaults; the descriptions promise them.
 _DROPPED = frozenset({"default", "title", "examples"})
+#: What a status says before anybody has written one. Tools that read ``observedGeneration`` (Flux, Argo CD) would
+#: otherwise take an object that nobody has looked at yet for a finished one. In Git it is not: tools compare specs.
+NOT_LOOKED_AT: Schema = {"observedGeneration": -1}
 _IMPOSSIBLE = frozenset({"allOf", "oneOf", "prefixItems", "uniqueItems", "discriminator", "patternProperties"})
 
 
@@ -106,7 +109,7 @@ def crd(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(kind.spec_model),
-            "status": structural(kind.status_model),
+            "status": {**structural(kind.status_model), "default": NOT_LOOKED_AT},
         },
     }
     if kind.rules:

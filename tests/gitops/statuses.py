@@ -1,0 +1,250 @@
+"""Every status our objects pass through, made by the code that writes them: what GitOps tools are asked to judge."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pve_evpn.api import kinds
+from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.domain import nic_report, report
+from pve_evpn.domain.conditions import Verdict
+from pve_evpn.domain.decisions import Create, Decision, Finding, Plan
+from pve_evpn.domain.nics import NicDecision
+from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.render import Wanted
+from pve_evpn.domain.report import Circumstances, Health
+from pve_evpn.domain.resources import Resource
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnRef
+from pve_evpn.engine import cluster_status
+from pve_evpn.engine.transaction import Outcome, Result
+from tests.unit import plan_world as world
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+#: What a tool should make of an object, in Flux' words.
+CURRENT, IN_PROGRESS, FAILED, TERMINATING = "Current", "InProgress", "Failed", "Terminating"
+
+HEALS = Finding(Reason.REF_NOT_FOUND, "waits for something", heals=True)
+FINAL = Finding(Reason.VNI_CONFLICT, "VNI 5001 belongs to default/net1")
+PAUSE = {kinds.ANNOTATION_PAUSED: "true"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One object in one situation, and what tools should say of it."""
+
+    name: str
+    resource: Resource[Any]
+    status: Mapping[str, Any]
+    expected: str
+
+    def manifest(self) -> dict[str, Any]:
+        """The object as the API server hands it out."""
+        item = self.resource
+        metadata: dict[str, Any] = {"name": item.key.name, "generation": item.generation, "uid": item.uid}
+        metadata["annotations"] = dict(item.annotations)
+        if item.key.namespace:
+            metadata["namespace"] = item.key.namespace
+        if item.deleting:
+            metadata |= {"deletionTimestamp": "2026-11-25T00:00:00Z", "finalizers": [kinds.FINALIZER]}
+        return {
+            "apiVersion": f"{kinds.GROUP}/{kinds.VERSION}",
+            "kind": item.key.kind,
+            "metadata": metadata,
+            "spec": {},
+            "status": {k: v for k, v in self.status.items() if v is not None},
+        }
+
+    def conditions(self) -> dict[str, dict[str, Any]]:
+        return {condition["type"]: condition for condition in self.status.get("conditions") or ()}
+
+
+# --- what nodes and observation may say ---------------------------------------------------------------------------
+
+AVAILABLE = {name: replace(node, zones={"zone1": "available"}) for name, node in world.NODES.items()}
+ONE_IN_ERROR = {**AVAILABLE, "pve2": replace(AVAILABLE["pve2"], zones={"zone1": "error"})}
+ALL_OFFLINE = {name: NodeInfo(name, online=False) for name in world.NODES}
+NODES = {"nodes well": AVAILABLE, "a node in error": ONE_IN_ERROR, "nodes offline": ALL_OFFLINE}
+
+OPERATIONAL = {
+    "unseen": None,
+    "seen working": Health(Verdict(ConditionType.OPERATIONAL, True, Reason.OPERATIONAL)),
+    "session down": Health(Verdict(ConditionType.OPERATIONAL, False, Reason.SESSION_DOWN, "pve2 - pve1: Active")),
+    "source failed": Health(Verdict(ConditionType.OPERATIONAL, None, Reason.OBSERVATION_STALE, "not seen for 60 s")),
+}
+
+
+def _sdn_objects() -> Iterator[tuple[Resource[Any], Wanted]]:
+    for item, kind, id_ in (
+        (world.controller(), SdnKind.CONTROLLER, "evpn1"),
+        (world.zone(), SdnKind.ZONE, "zone1"),
+        (world.vnet(), SdnKind.VNET, "net1"),
+    ):
+        yield item, Wanted(SdnRef(kind, id_), "evpn", {"zone": "zone1"})
+
+
+# --- the enumerations ---------------------------------------------------------------------------------------------
+
+
+def sdn() -> Iterator[Case]:
+    """Controllers, zones and VNets: every combination of what can be decided, seen and said about one object."""
+    findings = {"": None, "heals": HEALS, "final": FINAL}
+    switches = list(itertools.product((True, False), repeat=4))  # in sync, managed, drifted, paused
+    for (item, wanted), nodes, (seen, health) in itertools.product(_sdn_objects(), NODES, OPERATIONAL.items()):
+        made = world.desired(item)
+        for refused, blocked, held, failed, waits in itertools.product(findings, findings, findings, findings, "-w"):
+            if sum(map(bool, (refused, blocked, held, failed))) + (waits == "w") > 2:
+                continue  # a third cause is never looked at
+            for in_sync, managed, drifted, paused in switches:
+                decision = Decision(
+                    key=item.key,
+                    id=wanted.ref.id,
+                    wanted=(wanted,),
+                    refused=findings[refused],
+                    blocked=findings[blocked],
+                    waiting=HEALS if waits == "w" else None,
+                    in_sync=in_sync,
+                    managed=managed,
+                    drift=("vni: 5001 instead of 5002",) if drifted else (),
+                )
+                subject = replace(item, annotations=PAUSE if paused else {})
+                at = Circumstances(
+                    made,
+                    Observed(world.observed().version, world.sdn(), NODES[nodes]),
+                    Plan(decisions={item.key: decision}),
+                    NOW,
+                    findings[held],
+                    {item.key: found} if (found := findings[failed]) else {},
+                    {item.key: health} if health else {},
+                )
+                cause = _first_cause(decision, failed, held, paused)
+                if cause is None:
+                    on_nodes = nodes == "nodes well" or item.key.kind == "EvpnController"
+                    expected = CURRENT if on_nodes and seen != "session down" else IN_PROGRESS
+                else:
+                    expected = FAILED if cause == "final" else IN_PROGRESS
+                name = f"{item.key.kind}: {decision} {failed=} {held=} {paused=} {nodes}, {seen}"
+                yield Case(name, subject, report.sdn_status(subject, decision, at), expected)
+
+
+def _first_cause(decision: Decision, failed: str, held: str, paused: bool) -> str | None:
+    """What keeps an object from being programmed, if anything: whether it heals, or only the user can help."""
+    for finding in (decision.blocked, decision.refused):
+        if finding:
+            return "heals" if finding.heals and (not decision.refused or decision.refused.heals) else "final"
+    if decision.waiting:
+        return "heals"
+    if decision.in_sync:
+        return None
+    if failed:
+        return failed
+    if not decision.managed and not paused:
+        return "final"
+    return held or "heals"
+
+
+def nics() -> Iterator[Case]:
+    """NicAttachments, likewise."""
+    spec = {"clusterRef": {"name": "pve"}, "guest": {"vmid": 100}, "device": "net0", "vnetRef": {"name": "net1"}}
+    item = world.resource("NicAttachment", "nic", spec)
+    made = world.desired(item)
+    causes: dict[str, tuple[dict[str, Any], Finding | None, str | None]] = {
+        "refused": ({"refused": FINAL}, None, FAILED),
+        "refused for now": ({"refused": HEALS}, None, IN_PROGRESS),
+        "deletion blocked": ({"blocked": HEALS}, None, IN_PROGRESS),
+        "waits for its VNet": ({"waiting": HEALS}, None, IN_PROGRESS),
+        "the write failed": ({}, replace(HEALS, reason=Reason.APPLY_FAILED), IN_PROGRESS),
+        "the write failed for good": ({}, replace(FINAL, reason=Reason.APPLY_FAILED), FAILED),
+        "waits for a restart": ({"restart": True}, None, IN_PROGRESS),
+        "not written yet": ({}, None, IN_PROGRESS),
+        "observed only, differs": ({"managed": False}, None, FAILED),
+        "connected": ({"in_sync": True, "vnet_id": "net1"}, None, None),
+    }
+    for (name, (changes, failure, expected)), (seen, health) in itertools.product(causes.items(), OPERATIONAL.items()):
+        decision = NicDecision(item.key, device="net0", **changes)
+        failures = {item.key: failure} if failure else {}
+        at = Circumstances(made, world.observed(), Plan(), NOW, None, failures, {item.key: health} if health else {})
+        fallback = IN_PROGRESS if seen == "session down" else CURRENT
+        status = nic_report.nic_status(item, decision, at)
+        yield Case(f"NicAttachment: {name}, {seen}", item, status, expected or fallback)
+
+
+def clusters() -> Iterator[Case]:
+    """ProxmoxClusters: reached, held, half applied, and not reached for every reason there is."""
+    item = world.cluster()
+    made = world.desired(item)
+    create = Create(SdnRef(SdnKind.VNET, "net1"), "vnet", {})
+    foreign = PendingChange(SdnRef(SdnKind.VNET, "theirs"), PendingState.NEW)
+
+    def reached(at: Circumstances, result: Result | None = None) -> Mapping[str, Any]:
+        return cluster_status.reachable(item, at, "https://pve1:8006", result, None)
+
+    at_rest = Circumstances(made, world.observed(), Plan(), NOW)
+    yield Case("at rest", item, reached(at_rest), CURRENT)
+    yield Case("work to do", item, reached(replace(at_rest, plan=Plan((create,)))), IN_PROGRESS)
+    yield Case("foreign edits, nothing to do", item, reached(replace(at_rest, plan=Plan(foreign=(foreign,)))), CURRENT)
+    yield Case("no quorum", item, reached(replace(at_rest, observed=world.observed(quorate=False))), IN_PROGRESS)
+    for reason in (
+        Reason.SDN_LOCKED,
+        Reason.FOREIGN_PENDING_CHANGES,
+        Reason.NODE_NETWORK_PENDING,
+        Reason.AWAITING_APPROVAL,
+        Reason.OUTSIDE_WINDOW,
+        Reason.STAGING_FAILED,
+        Reason.APPLY_FAILED,
+    ):
+        held = Finding(reason, "somebody has to wait", heals=True)
+        yield Case(f"held: {reason}", item, reached(replace(at_rest, held=held)), IN_PROGRESS)
+    partial = Result(Outcome.PARTIALLY_APPLIED, "pve2: reload failed", Plan((create,)))
+    yield Case("half applied", item, reached(at_rest, partial), IN_PROGRESS)
+    for reason in (
+        Reason.CLUSTER_UNREACHABLE,
+        Reason.TLS_REJECTED,
+        Reason.CREDENTIALS_MISSING,
+        Reason.AUTHENTICATION_FAILED,
+        Reason.PRIVILEGES_MISSING,
+        Reason.NO_QUORUM,
+        Reason.OUTCOME_UNKNOWN,
+        Reason.APPLY_FAILED,
+    ):
+        lost = cluster_status.unreachable(item, Finding(reason, "no", heals=True), NOW)
+        yield Case(f"not reached: {reason}", item, lost, IN_PROGRESS)
+    for reason in (Reason.INVALID_SPEC, Reason.VERSION_UNSUPPORTED):
+        lost = cluster_status.unreachable(item, Finding(reason, "never like this"), NOW)
+        yield Case(f"not reached: {reason}", item, lost, FAILED)
+
+
+def nodes() -> Iterator[Case]:
+    """EvpnNodes: seen working, seen broken, not seen."""
+    item = world.resource("EvpnNode", "pve-pve1", {"clusterRef": {"name": "pve"}, "node": "pve1"})
+    expected = {"seen working": CURRENT}
+    for seen, health in OPERATIONAL.items():
+        status = report.node_status(item, health or report.unobserved(), NOW)
+        yield Case(f"EvpnNode: {seen}", item, status, expected.get(seen, IN_PROGRESS))
+
+
+def on_the_way() -> Iterator[Case]:
+    """What is written at first sight, while nothing can be known, and for objects that belong nowhere."""
+    for item in (world.cluster(), world.controller(), world.zone(), world.vnet()):
+        kind = item.key.kind
+        yield Case(f"{kind}: first sight", item, report.pending_status(item, NOW), IN_PROGRESS)
+        if kind == "ProxmoxCluster":
+            continue
+        made = world.desired(item)
+        lost = report.unreachable_status(item, made, replace(HEALS, reason=Reason.CLUSTER_UNREACHABLE), NOW)
+        yield Case(f"{kind}: Proxmox lost", item, lost, IN_PROGRESS)
+        yield Case(f"{kind}: no such cluster", item, report.stray_status(item, HEALS, NOW), IN_PROGRESS)
+        yield Case(f"{kind}: unreadable", item, report.stray_status(item, FINAL, NOW), FAILED)
+
+
+def every() -> list[Case]:
+    """All of them; those with equal conditions are judged once."""
+    cases = [*on_the_way(), *clusters(), *nodes(), *nics()]
+    seen: dict[Any, Case] = {}
+    for case in sdn():
+        judged = tuple((type_, c["status"], c["reason"]) for type_, c in sorted(case.conditions().items()))
+        seen.setdefault((case.resource.key.kind, judged, case.expected), case)
+    return [*cases, *seen.values()]
