@@ -1,68 +1,24 @@
 """The lab's state: nodes, tasks, guests, the SDN configuration, and what the fabric has learned.
 
-One lock guards it all; every request runs alone, as quick as it is. Tasks end after a settable time, so that clients
-have something to follow.
+One lock guards it all; every request runs alone, as quick as it is. What takes time is in the agenda and happens when
+it is due.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
+from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
+from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
+from pve_lab.network import HostNetwork
 from pve_lab.sdn import Config, SdnConfig
-
-if TYPE_CHECKING:
-    from pve_lab.dispatch import Answer, Request
+from pve_lab.tasks import Action, Agenda, Task, Tasks
 
 AGEING_SECONDS = 300.0
-
-
-@dataclass
-class Task:
-    """One task; it is running until ``ends`` (Unix seconds)."""
-
-    upid: str
-    node: str
-    type: str
-    user: str
-    starts: int
-    ends: float
-    exitstatus: str = "OK"
-    log: list[str] = field(default_factory=list)
-    id: str = ""
-
-    def row(self, now: float) -> dict[str, Any]:
-        done = now >= self.ends
-        row = {
-            "upid": self.upid, "node": self.node, "pid": 1, "pstart": 1, "starttime": self.starts, "type": self.type,
-            "id": self.id, "user": self.user, "status": "stopped" if done else "running",
-        }  # fmt: skip
-        return {**row, "exitstatus": self.exitstatus} if done else row
-
-
-@dataclass
-class Guest:
-    """One VM or container."""
-
-    vmid: int
-    kind: str
-    node: str
-    name: str
-    config: dict[str, str] = field(default_factory=dict)
-    running: bool = True
-    speaks: bool = True
-    last_spoke: float = 0.0
-    ip: str = ""
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha1(json.dumps(self.config, sort_keys=True).encode()).hexdigest()  # noqa: S324
 
 
 @dataclass
@@ -74,62 +30,207 @@ class Node:
     online: bool = True
     applied: Config | None = None
     applied_version: int = 0
-    network_changes: str = ""
-    fail_reload: str = ""
+    network: HostNetwork = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network = HostNetwork(self.address)
 
 
 class Lab:
-    """Everything there is."""
+    """Everything there is.
 
-    def __init__(self, nodes: list[str], *, version: str = "9.2.3", task_seconds: float = 0.3, seed: int = 0) -> None:
+    ``task_seconds`` is how long an apply takes in all, and every other task; ``clock`` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        nodes: list[str],
+        *,
+        version: str = "9.2.3",
+        task_seconds: float = 0.3,
+        seed: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.version = version
         self.mutex = threading.RLock()
+        self.now = clock
+        self.sleep: Callable[[float], None] = time.sleep
         self.sdn = SdnConfig(seed)
         self.nodes = {name: Node(name, f"192.168.16.{i}") for i, name in enumerate(nodes, 1)}
         self.guests: dict[int, Guest] = {}
-        self.tasks: dict[str, Task] = {}
+        self.tasks = Tasks()
+        self.agenda = Agenda()
+        self.faults = Faults(self, seed)
         self.task_seconds = task_seconds
+        self.quorum_lost = False
+        self.mac = Mac(seed)
         self.tokens: dict[str, str] = {}
         self.journal: list[tuple[str, str, int]] = []
         self.applies = 0
-        # Faults: a function around every request, `(request, proceed) -> answer`; see pve_lab.dispatch.answer.
-        self.intercept: Callable[[Request, Callable[[], Answer]], Answer] | None = None
-        self._counter = 0
 
-    def start_task(
-        self, node: str, type_: str, user: str, seconds: float, exitstatus: str = "OK", id_: str = ""
-    ) -> Task:
-        now = time.time()
-        self._counter += 1
-        upid = f"UPID:{node}:{self._counter:08X}:{self._counter:08X}:{int(now):08X}:{type_}:{id_}:{user}:"
-        task = Task(upid, node, type_, user, int(now), now + seconds, exitstatus, id=id_)
-        self.tasks[upid] = task
-        return task
+    @property
+    def quorate(self) -> bool:
+        return not self.quorum_lost and sum(node.online for node in self.nodes.values()) * 2 > len(self.nodes)
 
-    def apply(self, user: str) -> str:
-        """Commit at once, then reload node after node; the cluster's task ends well whatever they do."""
-        self.applies += 1
-        self.sdn.commit()
-        reached = [node for node in self.nodes.values() if node.online]
-        for node in reached:
-            self.reload(node)
-        first = next(iter(self.nodes))
-        task = self.start_task(first, "reloadnetworkall", user, self.task_seconds)
-        task.log = [f"{node.name}: reloading network config" for node in self.nodes.values()]
+    def settle(self) -> None:
+        """Let happen what is due by now."""
+        with self.mutex:
+            self.agenda.run(self.now())
+
+    # --- tasks --------------------------------------------------------------------------------------------------
+
+    def run_task(self, task: Task, work: Callable[[], str] = lambda: "", seconds: float | None = None) -> str:
+        """End the task after its time, having done ``work``, which says what went wrong; the task's UPID."""
+
+        def finish(when: float) -> None:
+            self.end_task(task, when, work())
+
+        self.agenda.at(self.now() + (self.task_seconds if seconds is None else seconds), finish)
+        self.settle()
         return task.upid
+
+    def end_task(self, task: Task, when: float, error: str = "") -> None:
+        for fault in self.faults.for_task(task.type):
+            if isinstance(fault, TaskWarns):
+                task.warn(fault.text)
+            elif isinstance(fault, TaskFails):
+                error = error or fault.error
+        task.end(when, error)
+
+    # --- applying -----------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Publish what is staged, whoever did it."""
+        self.sdn.commit()
 
     def rollback(self) -> None:
         """Throw away what was staged, whoever did it."""
         self.sdn.rollback()
 
-    def reload(self, node: Node, user: str = "root@pam") -> str:
-        """One node's reload: host-network edits go live too."""
-        if node.fail_reload:
-            return self.start_task(node.name, "srvreload", user, self.task_seconds, node.fail_reload, "networking").upid
-        node.network_changes = ""
-        node.applied = copy.deepcopy(self.sdn.running)
-        node.applied_version = self.sdn.version
-        return self.start_task(node.name, "srvreload", user, self.task_seconds, id_="networking").upid
+    def apply(self, user: str) -> str:
+        """Commit at once, then reload node after node; the cluster's task ends well whatever they do."""
+        self.applies += 1
+        self.commit()
+        first = next(iter(self.nodes))
+        task = self.tasks.start(first, "reloadnetworkall", user, self.now())
+        self._reload_next(task, list(self.nodes.values()), self.now())
+        self.settle()
+        return task.upid
+
+    def _reload_next(self, task: Task, waiting: list[Node], when: float) -> None:
+        """One node after the other: a node that hangs keeps those after it waiting."""
+        if not waiting or not task.running:
+            self.end_task(task, when)
+            return
+        node, *rest = waiting
+        task.log.append(f"{node.name}: reloading network config")
+        if node.online:
+            self._reload(node, "root@pam", when, lambda then: self._reload_next(task, rest, then))
+            return
+        command = f"pvesh set /nodes/{node.name}/network --regenerate-frr 1"
+        task.log.append(f"command '{command}' failed: exit code 255")
+        self._reload_next(task, rest, when)
+
+    def reload(self, node: Node, user: str) -> str:
+        """Reload one node alone; the task's UPID."""
+        task = self._reload(node, user, self.now(), lambda _: None)
+        self.settle()
+        return task.upid
+
+    def _reload(self, node: Node, user: str, when: float, then: Action) -> Task:
+        """Host-network edits come into force, then the SDN configuration as it is published now."""
+        task = self.tasks.start(node.name, "srvreload", user, when, "networking")
+        node.network.commit()
+        config, version = copy.deepcopy(self.sdn.running), self.sdn.version
+        seconds, error, holds = self.task_seconds / len(self.nodes), "", None
+        for fault in self.faults.for_reload(node.name):
+            if isinstance(fault, ReloadSlow):
+                seconds = fault.seconds
+            elif isinstance(fault, ReloadFails):
+                error = fault.error
+            elif isinstance(fault, ReloadWarns):
+                task.warn(fault.text)
+            elif isinstance(fault, ReloadHangs):
+                holds = fault
+
+        def finish(due: float) -> None:
+            if not error:
+                self.load(node, config, version)
+            self.end_task(task, due, error)
+            then(due)
+
+        if holds:
+            holds.hold(lambda: self.agenda.at(self.now(), finish))
+        else:
+            self.agenda.at(when + seconds, finish)
+        return task
+
+    def load(self, node: Node, config: Config, version: int) -> None:
+        """A node has this configuration from now on."""
+        node.applied, node.applied_version = config, version
+
+    def reboot(self, node: Node, seconds: float) -> None:
+        """A node goes down and comes back; at boot it commits what is staged, asks no lock, and reloads only itself.
+
+        With nothing staged it keeps what it had loaded before, even if that is old.
+        """
+        node.online = False
+
+        def boot(_: float) -> None:
+            node.online = True
+            node.network.commit()
+            if self.sdn.has_pending():
+                self.commit()
+                self.load(node, copy.deepcopy(self.sdn.running), self.sdn.version)
+
+        self.agenda.at(self.now() + seconds, boot)
+        self.settle()
+
+    # --- guests -------------------------------------------------------------------------------------------------
+
+    def write_guest(self, guest: Guest, change: Change, user: str) -> str:
+        """A VM's write in the background: pending at once, live (or not) when the task ends."""
+        task = self.tasks.start(guest.node, "qmconfig", user, self.now(), str(guest.vmid))
+        task.log += stage(guest, change)
+        return self.run_task(task, lambda: task_error(hotplug(guest, change.keys, self.plug)))
+
+    def migrate(self, guest: Guest, target: str, user: str) -> str:
+        """The guest is locked until it is there."""
+        guest.config["lock"] = "migrate"
+        type_ = "qmigrate" if guest.kind == "qemu" else "vzmigrate"
+        task = self.tasks.start(guest.node, type_, user, self.now(), str(guest.vmid))
+
+        def arrive() -> str:
+            guest.config.pop("lock", None)
+            if not self.nodes[target].online:
+                return "migration aborted"
+            problems = [text for nic in guest.nics().values() if (text := self._missing(target, nic.bridge))]
+            if guest.running and problems:
+                return problems[0].strip()
+            self.move(guest, target)
+            return ""
+
+        return self.run_task(task, arrive)
+
+    def move(self, guest: Guest, target: str) -> None:
+        """The guest is on another node from now on."""
+        guest.node = target
+
+    def plug(self, guest: Guest, bridge: str) -> str:
+        """Why a NIC of the guest cannot be plugged into a bridge of its node; empty if it can."""
+        return self.faults.for_plug(guest.vmid) or self._missing(guest.node, bridge)
+
+    def _missing(self, name: str, bridge: str) -> str:
+        node = self.nodes[name]
+        if not bridge or bridge in node.network.bridges():
+            return ""
+        if vnet := self.sdn.running["vnets"].get(bridge):
+            only = self.sdn.running["zones"].get(vnet["zone"], {}).get("nodes")
+            if only and name not in str(only).split(","):
+                return f"vnet {bridge} is not allowed on this node\n"
+        if node.applied is not None and bridge in node.applied["vnets"]:
+            return ""
+        return f"bridge '{bridge}' does not exist\n"
 
     # --- what the nodes say -------------------------------------------------------------------------------------
 
@@ -145,7 +246,7 @@ class Lab:
 
     def mac_vrf(self, vnet: str) -> list[dict[str, str]]:
         """MAC/IP routes of a VNet as any node sees them: guests that spoke within the ageing time."""
-        now = time.time()
+        now = self.now()
         rows = []
         for guest in sorted(self.guests.values(), key=lambda g: g.vmid):
             if guest.running and guest.speaks:
@@ -154,11 +255,9 @@ class Lab:
             loaded = node.applied is not None and vnet in node.applied["vnets"]
             if not loaded or now - guest.last_spoke > AGEING_SECONDS or not guest.ip:
                 continue
-            for key, text in guest.config.items():
-                parts = dict(part.partition("=")[::2] for part in text.split(","))
-                if key.startswith("net") and parts.get("bridge") == vnet:
-                    mac = parts.get("hwaddr") or next(value for value in parts.values() if value.count(":") == 5)
-                    rows.append({"mac": mac.lower(), "ip": guest.ip, "nexthop": node.address})
+            for nic in guest.nics().values():
+                if nic.bridge == vnet and nic.get("link_down") != "1":
+                    rows.append({"mac": nic.mac.lower(), "ip": guest.ip, "nexthop": node.address})
         return rows
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pve_lab.cluster import Lab, Node
 from pve_lab.errors import ApiError
+
+if TYPE_CHECKING:
+    from pve_lab.cluster import Lab, Node
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -61,7 +63,7 @@ class Whole:
     body: dict[str, Any]
 
 
-Handler = Callable[[Lab, Call], Any]
+Handler = Callable[["Lab", Call], Any]
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,12 @@ def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
 
 
 def answer(lab: Lab, request: Request) -> Answer:
-    """Take one request all the way; ``lab.intercept`` may do anything around it."""
-    if lab.intercept is not None:
-        return lab.intercept(request, lambda: _answer(lab, request))
-    return _answer(lab, request)
+    """Take one request all the way; the lab's faults may do anything around it."""
+    return lab.faults.intercept(request, lambda: answer_plainly(lab, request))
 
 
-def _answer(lab: Lab, request: Request) -> Answer:
+def answer_plainly(lab: Lab, request: Request) -> Answer:
+    """The answer as it is without faults."""
     try:
         found, names = find(request.method, request.path)
         with lab.mutex:
@@ -113,7 +114,9 @@ def _answer(lab: Lab, request: Request) -> Answer:
 
 
 def failure(problem: ApiError) -> Answer:
-    """Proxmox' envelope of an error."""
+    """Proxmox' envelope of an error; what pveproxy says about another daemon or node has no body."""
+    if problem.status in (595, 596):
+        return Answer(problem.status, problem.message)
     body: dict[str, Any] = {"data": None, "message": problem.message}
     if problem.errors:
         body["errors"] = problem.errors

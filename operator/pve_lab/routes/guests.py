@@ -1,70 +1,163 @@
-"""VMs and containers: configuration, and writes to it."""
+"""VMs and containers: configuration, what of it waits, writes to it, and migration."""
 
 from __future__ import annotations
 
-import random
-import re
 from typing import Any
 
-from pve_lab.cluster import Guest, Lab
+from pve_lab.cluster import Lab
 from pve_lab.dispatch import Call, node_of, route
-from pve_lab.errors import ApiError, refused
+from pve_lab.errors import bad_parameters, refused
+from pve_lab.guests import Change, Guest, check_writable, read_change, write
 
-_GUEST = "/nodes/{node}/{kind}/{vmid}"
-_MODEL = re.compile(r"^(model=)?(virtio|e1000e?|rtl8139|vmxnet3)(?=,|$)")
+_KINDS = ("qemu", "lxc")
 
 
-def _guest(lab: Lab, call: Call) -> Guest:
-    guest = lab.guests.get(int(call.path["vmid"]))
+def _guest(lab: Lab, call: Call, kind: str) -> Guest:
+    """The guest of the path, on the node of the path: after a migration the old path leads nowhere."""
     node_of(lab, call)
-    if guest is None or guest.node != call.path["node"] or guest.kind != call.path["kind"]:
-        folder = "qemu-server" if call.path["kind"] == "qemu" else "lxc"
-        path = f"nodes/{call.path['node']}/{folder}/{call.path['vmid']}.conf"
-        raise refused(f"Configuration file '{path}' does not exist\n")
+    vmid = call.path["vmid"]
+    guest = lab.guests.get(int(vmid)) if vmid.isdigit() else None
+    if guest is None or guest.node != call.path["node"] or guest.kind != kind:
+        folder = "qemu-server" if kind == "qemu" else "lxc"
+        raise refused(f"Configuration file 'nodes/{call.path['node']}/{folder}/{vmid}.conf' does not exist\n")
     return guest
 
 
-@route("GET", _GUEST + "/config")
-def guest_config(lab: Lab, call: Call) -> Any:
-    guest = _guest(lab, call)
-    return {**guest.config, "name": guest.name, "digest": guest.digest}
+def _change(lab: Lab, call: Call, kind: str) -> tuple[Guest, Change]:
+    """A write that may be carried out: parameters, digest and lock are checked, in this order."""
+    skiplock = call.flag("skiplock")
+    if skiplock and call.user != "root@pam":
+        raise bad_parameters(skiplock="Only root may use this option.")
+    guest = _guest(lab, call, kind)
+    change = read_change(kind, call.params, lab.mac)
+    check_writable(guest, str(call.params.get("digest") or ""), skiplock=skiplock)
+    return guest, change
 
 
-@route("GET", _GUEST + "/pending")
-def guest_pending(lab: Lab, call: Call) -> Any:
-    return [{"key": key, "value": value} for key, value in sorted(_guest(lab, call).config.items())]
+def _both(kind: str) -> None:
+    """What VMs and containers have in common."""
+    base = "/nodes/{node}/" + kind
+
+    @route("GET", base)
+    def listing(lab: Lab, call: Call) -> Any:
+        node = node_of(lab, call)
+        return [_state(guest) for guest in lab.guests.values() if guest.kind == kind and guest.node == node.name]
+
+    @route("GET", base + "/{vmid}/config")
+    def config(lab: Lab, call: Call) -> Any:
+        return _guest(lab, call, kind).shown(current=call.flag("current"))
+
+    @route("GET", base + "/{vmid}/pending")
+    def pending(lab: Lab, call: Call) -> Any:
+        return _guest(lab, call, kind).pending_rows()
+
+    @route("GET", base + "/{vmid}/status/current")
+    def current(lab: Lab, call: Call) -> Any:
+        return {**_state(_guest(lab, call, kind)), "ha": {"managed": 0}}
+
+    @route("PUT", base + "/{vmid}/config")
+    def put(lab: Lab, call: Call) -> Any:
+        guest, change = _change(lab, call, kind)
+        write(guest, change, lab.plug)
 
 
-def _write(lab: Lab, call: Call) -> Guest:
-    guest = _guest(lab, call)
-    if lock := guest.config.get("lock"):
-        raise refused(f"{'VM' if guest.kind == 'qemu' else 'CT'} is locked ({lock})\n")
-    if call.params.get("digest") not in (None, "", guest.digest):
-        raise refused("checksum mismatch (file change by other user?)\n")
-    for key in [key for key in str(call.params.get("delete", "")).split(",") if key]:
-        guest.config.pop(key, None)
-    for key, value in call.params.items():
-        if re.fullmatch(r"net\d+", key):
-            guest.config[key] = _with_mac(guest.kind, value)
-    return guest
+for _kind in _KINDS:
+    _both(_kind)
 
 
-def _with_mac(kind: str, text: str) -> str:
-    """Proxmox invents a MAC on every write that has none."""
-    mac = ":".join(["BC", "24", "11", *(f"{random.getrandbits(8):02X}" for _ in range(3))])
-    if kind == "qemu":
-        return _MODEL.sub(rf"\2={mac}", text)
-    return text if "hwaddr=" in text else f"{text},hwaddr={mac}"
+@route("POST", "/nodes/{node}/qemu/{vmid}/config")
+def post_config(lab: Lab, call: Call) -> Any:
+    """In a task; no UPID when it ends within ``background_delay``."""
+    guest, change = _change(lab, call, "qemu")
+    delay = float(call.params.get("background_delay") or 0)
+    if delay and lab.task_seconds <= delay:
+        write(guest, change, lab.plug)
+        return None
+    return lab.write_guest(guest, change, call.user)
 
 
-@route("POST", _GUEST + "/config")
-def write_config_task(lab: Lab, call: Call) -> Any:
-    guest = _write(lab, call)
-    if guest.kind != "qemu":
-        raise ApiError(501, "Method 'POST' not implemented")
-    return lab.start_task(guest.node, "qmconfig", call.user, lab.task_seconds, id_=str(guest.vmid)).upid
+@route("GET", "/nodes/{node}/qemu/{vmid}/migrate")
+def may_migrate(lab: Lab, call: Call) -> Any:
+    guest = _guest(lab, call, "qemu")
+    answer = {
+        "running": int(guest.running), "local_disks": [], "local_resources": [], "mapped-resources": [],
+        "mapped-resource-info": {}, "has-dbus-vmstate": 1, "dependent-ha-resources": [],
+    }  # fmt: skip
+    if guest.running:
+        return answer
+    return {**answer, "allowed_nodes": [n.name for n in lab.nodes.values() if n.online and n.name != guest.node]}
 
 
-@route("PUT", _GUEST + "/config")
-def write_config(lab: Lab, call: Call) -> Any:
-    _write(lab, call)
+@route("POST", "/nodes/{node}/qemu/{vmid}/migrate")
+def migrate(lab: Lab, call: Call) -> Any:
+    guest = _guest(lab, call, "qemu")
+    target = str(call.params.get("target", ""))
+    if target == guest.node:
+        raise bad_parameters(target="target is local node.")
+    if target not in lab.nodes:
+        raise refused(f"no such cluster node '{target}'\n")
+    if not lab.nodes[target].online:
+        raise refused(f"node '{target}' is not online\n")
+    check_writable(guest, "")
+    if guest.running and not call.flag("online"):
+        raise refused("can't migrate running VM without --online\n")
+    return lab.migrate(guest, target, call.user)
+
+
+@route("POST", "/nodes/{node}/qemu/{vmid}/status/reboot")
+def reboot(lab: Lab, call: Call) -> Any:
+    """A reboot through Proxmox takes over what waited; one inside of the guest does not."""
+    guest = _guest(lab, call, "qemu")
+    if not guest.running:
+        raise refused("VM is not running\n")
+    task = lab.tasks.start(guest.node, "qmreboot", call.user, lab.now(), str(guest.vmid))
+
+    def again() -> str:
+        guest.stop()
+        guest.start()
+        return ""
+
+    return lab.run_task(task, again)
+
+
+@route("GET", "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces")
+def agent_interfaces(lab: Lab, call: Call) -> Any:
+    guest = _guest(lab, call, "qemu")
+    if not guest.running:
+        raise refused(f"VM {guest.vmid} is not running\n")
+    if not guest.config.get("agent", "0").startswith(("1", "enabled=1")):
+        raise refused("No QEMU guest agent configured\n")
+    rows = []
+    for number, nic in enumerate(guest.nics().values()):
+        addresses = (
+            [{"ip-address": guest.ip, "ip-address-type": "ipv4", "prefix": 24}] if guest.ip and not number else []
+        )
+        rows.append({"name": f"eth{number}", "hardware-address": nic.mac.lower(), "ip-addresses": addresses})
+    return {"result": rows}
+
+
+@route("GET", "/nodes/{node}/lxc/{vmid}/interfaces")
+def container_interfaces(lab: Lab, call: Call) -> Any:
+    guest = _guest(lab, call, "lxc")
+    if not guest.running:
+        return None
+    rows = []
+    for number, nic in enumerate(guest.nics().values()):
+        row: dict[str, Any] = {
+            "name": nic.get("name"), "hwaddr": nic.mac.lower(), "hardware-address": nic.mac.lower(), "ip-addresses": [],
+        }  # fmt: skip
+        if guest.ip and not number:
+            row["inet"] = f"{guest.ip}/24"
+            row["ip-addresses"] = [{"ip-address": guest.ip, "ip-address-type": "inet", "prefix": 24}]
+        rows.append(row)
+    return rows
+
+
+def _state(guest: Guest) -> dict[str, Any]:
+    """What the lists say of a guest; the numbers of a machine that is not there are left out."""
+    row: dict[str, Any] = {
+        "vmid": guest.vmid, "name": guest.name, "status": "running" if guest.running else "stopped",
+        "tags": guest.config.get("tags", ""), "lock": guest.lock,
+    }  # fmt: skip
+    row = {key: value for key, value in row.items() if value != ""}
+    return {**row, "template": 1} if guest.template else row

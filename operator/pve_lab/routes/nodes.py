@@ -6,19 +6,56 @@ from typing import Any
 
 from pve_lab.cluster import Lab
 from pve_lab.dispatch import Call, Whole, node_of, route
+from pve_lab.routes.cluster import REPOSITORY
+
+_NETWORK = "/nodes/{node}/network"
 
 
-@route("GET", "/nodes/{node}/network")
+@route("GET", _NETWORK)
 def network(lab: Lab, call: Call) -> Any:
-    node = node_of(lab, call)
-    bridge = {"iface": "vmbr0", "type": "bridge", "method": "static", "cidr": f"{node.address}/24", "active": 1}
-    body: dict[str, Any] = {"data": [bridge]}
-    return Whole({**body, "changes": node.network_changes} if node.network_changes else body)
+    """Edits that wait are told of beside the data."""
+    own = node_of(lab, call).network
+    body: dict[str, Any] = {"data": own.rows(str(call.params.get("type", "")))}
+    return Whole({**body, "changes": own.changes} if own.changes else body)
 
 
-@route("PUT", "/nodes/{node}/network")
+@route("POST", _NETWORK)
+def create_interface(lab: Lab, call: Call) -> Any:
+    props = {key: value for key, value in call.params.items() if key != "iface"}
+    node_of(lab, call).network.create(str(call.params["iface"]), props)
+
+
+@route("PUT", _NETWORK)
 def reload(lab: Lab, call: Call) -> Any:
     return lab.reload(node_of(lab, call), call.user)
+
+
+@route("DELETE", _NETWORK)
+def revert(lab: Lab, call: Call) -> Any:
+    node_of(lab, call).network.revert()
+
+
+@route("GET", _NETWORK + "/{iface}")
+def interface(lab: Lab, call: Call) -> Any:
+    return node_of(lab, call).network.one(call.path["iface"])
+
+
+@route("PUT", _NETWORK + "/{iface}")
+def update_interface(lab: Lab, call: Call) -> Any:
+    params = dict(call.params)
+    delete = [key for key in str(params.pop("delete", "")).split(",") if key]
+    node_of(lab, call).network.update(call.path["iface"], params, delete)
+
+
+@route("DELETE", _NETWORK + "/{iface}")
+def delete_interface(lab: Lab, call: Call) -> Any:
+    node_of(lab, call).network.delete(call.path["iface"])
+
+
+@route("GET", "/nodes/{node}/version")
+def version(lab: Lab, call: Call) -> Any:
+    node_of(lab, call)
+    return {"version": lab.version, "release": lab.version.rsplit(".", 1)[0], "repoid": REPOSITORY}
 
 
 @route("GET", "/nodes/{node}/sdn/zones")
