@@ -63,3 +63,8 @@ control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
 .PHONY: test
 test: lint control-plane ## Everything that is checked: lint, unit, CRDs, end to end on the real control plane
 	$(VENV)/bin/pytest
+
+.PHONY: e2e-frr
+e2e-frr: $(READY) ## Everything on real FRR in network namespaces (needs root; installs Debian's frr if missing)
+	@if $(PY) -m pve_lab.dataplane.frr.install; then $(VENV)/bin/pytest tests/frr; \
+	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi

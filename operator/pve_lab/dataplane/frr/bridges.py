@@ -1,0 +1,128 @@
+"""VNets on a node: what ``ifreload`` makes of the generated interfaces file, with Proxmox' names and settings.
+
+A bridge called like the VNet with a VXLAN interface as a port: nothing is learned from the fabric, ARP is answered
+from what EVPN knows where the zone says so. Ports of guests belong to `nics`; here they only survive.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pve_lab.dataplane.frr.namespaces import NodeSpace, inside, run
+from pve_lab.dataplane.running import Network
+
+
+class Bridges:
+    """The EVPN bridges of one node."""
+
+    def __init__(self, space: NodeSpace, ageing_seconds: float, *, vrf: bool) -> None:
+        self._space = space
+        self._ageing = ageing_seconds
+        self._vrf = vrf
+        self._made: dict[str, Network] = {}
+        self._vrfs: dict[str, tuple[int, str]] = {}
+
+    @property
+    def made(self) -> Mapping[str, Network]:
+        return self._made
+
+    def reload(self, wanted: Mapping[str, Network]) -> list[str]:
+        """Make what there is equal to what is wanted; what was done, for the task's log."""
+        log = []
+        for name in sorted(self._made.keys() - wanted.keys()):
+            self._remove(name)
+            log.append(f"removed {name}")
+        if self._vrf:
+            self._reload_vrfs(wanted)
+        for name, network in wanted.items():
+            if self._made.get(name) == network:
+                continue
+            self._build(network, changed=name in self._made)
+            log.append(f"{'changed' if name in self._made else 'created'} {name}")
+            self._made[name] = network
+        return log
+
+    def set_ageing(self, seconds: float) -> None:
+        """How long a MAC is remembered that does not speak, from now on and on all bridges."""
+        self._ageing = seconds
+        for name in self._made:
+            self._space.ip("link", "set", "dev", name, "type", "bridge", "ageing_time", _centiseconds(seconds))
+
+    def remove_all(self) -> None:
+        self.reload({})
+
+    def links(self) -> list[dict[str, Any]]:
+        return list(json.loads(self._space.ip("-j", "-d", "link", "show")))
+
+    def _build(self, network: Network, *, changed: bool) -> None:
+        """The bridge stays when something about it changes, so that guests keep their ports."""
+        name, vxlan = network.name, f"vxlan_{network.name}"
+        commands = []
+        if changed:
+            commands.append(f"link del dev {vxlan}")
+        else:
+            commands.append(f"link add name {name} type bridge stp_state 0 forward_delay 0")
+        if network.mac:
+            commands.append(f"link set dev {name} address {network.mac}")
+        commands += [
+            f"link set dev {name} type bridge ageing_time {_centiseconds(self._ageing)}",
+            f"link add name {vxlan} type vxlan id {network.vni} local {network.local} dstport {network.port}",
+            f"link set dev {vxlan} type vxlan nolearning",
+            f"link set dev {vxlan} mtu {network.mtu} master {name}",
+        ]
+        if self._vrf and network.vrf:
+            commands.append(f"link set dev {name} master {network.vrf}")
+        commands += [f"link set dev {name} mtu {network.mtu}", f"link set dev {vxlan} up", f"link set dev {name} up"]
+        commands.append(f"addr flush dev {name} scope global")
+        commands += [f"addr add {gateway} dev {name}" for gateway in network.gateways]
+        inside(self._space.netns, lambda: _bridge_sysctls(network))
+        self._batch(commands)
+        suppress = "on" if network.suppress else "off"
+        self._space.bridge("link", "set", "dev", vxlan, "learning", "off", "neigh_suppress", suppress)
+
+    def _remove(self, name: str) -> None:
+        self._batch([f"link del dev vxlan_{name}", f"link del dev {name}"])
+        del self._made[name]
+
+    def _reload_vrfs(self, wanted: Mapping[str, Network]) -> None:
+        """A VRF per zone, with the bridge and VXLAN interface that carry its L3 VNI."""
+        vrfs = {n.vrf: (n.vrf_vni, n.local) for n in wanted.values() if n.vrf and n.vrf_vni}
+        for vrf in self._vrfs.keys() - vrfs.keys():
+            zone = vrf.removeprefix("vrf_")
+            self._batch([f"link del dev {part}_{zone}" for part in ("vrfvx", "vrfbr", "vrf")])
+            del self._vrfs[vrf]
+        for vrf, (vni, local) in vrfs.items():
+            if vrf in self._vrfs:
+                continue
+            zone = vrf.removeprefix("vrf_")
+            self._batch([
+                f"link add name {vrf} type vrf table {1000 + len(self._vrfs) + 1}",
+                f"link set dev {vrf} up",
+                f"link add name vrfvx_{zone} type vxlan id {vni} local {local} dstport 4789 nolearning",
+                f"link add name vrfbr_{zone} type bridge stp_state 0 forward_delay 0",
+                f"link set dev vrfvx_{zone} mtu 1450 master vrfbr_{zone} up",
+                f"link set dev vrfbr_{zone} master {vrf} up",
+            ])  # fmt: skip
+            self._space.bridge("link", "set", "dev", f"vrfvx_{zone}", "learning", "off", "neigh_suppress", "on")
+            self._vrfs[vrf] = (vni, local)
+
+    def _batch(self, commands: list[str]) -> None:
+        run("ip", "-n", self._space.netns, "-batch", "-", stdin="\n".join(commands) + "\n")
+
+
+def _bridge_sysctls(network: Network) -> None:
+    """Defaults for the bridge about to be made.
+
+    ARP of guests teaches the node their addresses. IPv6 is off unless the VNet has an IPv6 gateway: what the node
+    itself says on its ports must not be taken for a guest.
+    """
+    Path("/proc/sys/net/ipv4/conf/default/arp_accept").write_text("1")
+    six = any(":" in gateway for gateway in network.gateways)
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("0" if six else "1")
+
+
+def _centiseconds(seconds: float) -> str:
+    return str(int(seconds * 100))

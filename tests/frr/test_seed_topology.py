@@ -1,0 +1,118 @@
+"""The lab's own promises on real FRR: what the seed topology looks like in vtysh, and what guests do to it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pve_lab.dataplane.frr.guests import Nic
+from pve_lab.dataplane.frr.lab import FrrDataplane
+from tests.frr.world import NODES, VM1, VNET, VNI, await_, seed
+
+
+@pytest.fixture
+def vm1(frr_lab: FrrDataplane) -> Iterator[Nic]:
+    """VM 100 on pve4 behind a firewall bridge, silent so far."""
+    nic = Nic(100, 0, VNET, VM1, firewall=True, ip="10.50.1.11")
+    frr_lab.plug("pve4", nic)
+    yield nic
+    frr_lab.unplug(100)
+    await_("VM1's route is gone", lambda: frr_lab.look("pve1").mac_route(VM1) is None)
+
+
+def test_twelve_sessions_and_type_3_routes_on_all_nodes(frr_lab: FrrDataplane) -> None:
+    looks = [frr_lab.look(name) for name in NODES]
+    assert sum(len(look.established()) for look in looks) == 12
+    assert all(look.vteps() == set(NODES.values()) for look in looks)
+
+
+def test_a_guest_is_announced_when_it_speaks_and_forgotten_when_it_is_silent(frr_lab: FrrDataplane, vm1: Nic) -> None:
+    look = frr_lab.look("pve1")
+    assert look.mac_route(VM1) is None
+    frr_lab.speak(100)
+    route = await_("pve1 sees VM1", lambda: look.mac_route(VM1))
+    assert (route.nexthop, route.moves) == (NODES["pve4"], 0)
+    await_("VM1's MAC has aged", lambda: look.mac_route(VM1) is None)
+
+
+def test_a_migration_is_counted(frr_lab: FrrDataplane, vm1: Nic) -> None:
+    look = frr_lab.look("pve1")
+    frr_lab.speak(100)
+    await_("pve1 sees VM1", lambda: look.mac_route(VM1))
+    frr_lab.move(100, "pve3")
+    await_("VM1 is on pve3", lambda: (r := look.mac_route(VM1)) and (r.nexthop, r.moves) == (NODES["pve3"], 1))
+
+
+def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: FrrDataplane, vm1: Nic) -> None:
+    frr_lab.plug("pve2", Nic(200, 0, VNET, "bc:24:11:22:22:22", ip="10.50.1.22", container=True))
+    try:
+        assert frr_lab.guests.reaches(100, 200)
+        assert frr_lab.guests.reaches(200, 100)
+    finally:
+        frr_lab.unplug(200)
+
+
+def test_a_dead_bgpd_costs_its_sessions_and_comes_back(frr_lab: FrrDataplane) -> None:
+    look = frr_lab.look("pve1")
+    frr_lab.nodes["pve2"].kill_daemon("bgpd")
+    await_("pve1 misses pve2", lambda: look.established() == {NODES["pve3"], NODES["pve4"]})
+    assert frr_lab.look("pve2").sessions() == {}
+    frr_lab.nodes["pve2"].start_daemon("bgpd")
+    await_("pve2 is back", lambda: len(look.established()) == 3)
+    await_("pve1 floods to pve2", lambda: NODES["pve2"] in look.flood_list(VNI))
+
+
+def test_a_node_cut_off_from_the_underlay_is_noticed_by_the_others(frr_lab: FrrDataplane) -> None:
+    look = frr_lab.look("pve1")
+    frr_lab.cut("pve2")
+    await_("pve1 misses pve2", lambda: NODES["pve2"] not in look.established())
+    frr_lab.mend("pve2")
+    await_("pve2 is back", lambda: len(look.established()) == 3)
+
+
+def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: FrrDataplane) -> None:
+    frr_lab.apply(seed(**{"bridge-disable-mac-learning": 1}))
+    frr_lab.plug("pve4", Nic(101, 0, VNET, "bc:24:11:00:01:01", firewall=True))
+    try:
+        await_("pve1 sees VM 101", lambda: frr_lab.look("pve1").mac_route("bc:24:11:00:01:01"))
+    finally:
+        frr_lab.unplug(101)
+        frr_lab.apply(seed())
+
+
+def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: FrrDataplane, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    known.write_text(frr_lab.ssh.known_hosts)
+    options = ["-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+
+    def ssh(node: str, command: str) -> subprocess.CompletedProcess[str]:
+        where = ["-p", str(frr_lab.ssh.port), f"{frr_lab.ssh.user}@{frr_lab.ssh.addresses[node]}"]
+        key = ["-i", str(frr_lab.ssh.key.path), "-F", "none"]
+        return subprocess.run(["ssh", *key, *options, *where, command], capture_output=True, text=True, check=False)
+
+    for node in NODES:
+        answer = ssh(node, "read").stdout
+        assert f"({node})" in answer.split("\n", 4)[3]
+        assert answer.endswith("pve-evpn-observe end\n")
+    assert ssh("pve1", "cat /etc/passwd").returncode == 126
+
+
+def test_a_reload_that_fails_says_so_and_changes_nothing(frr_lab: FrrDataplane) -> None:
+    frr_lab.nodes["pve3"].fail_reload = "pve3: no space left on device"
+    before = frr_lab.vtysh("pve3", "show running-config")
+    with pytest.raises(RuntimeError, match="no space left"):
+        frr_lab.apply(seed(mtu=1400), ["pve3"])
+    frr_lab.nodes["pve3"].fail_reload = ""
+    assert frr_lab.vtysh("pve3", "show running-config") == before
+
+
+def test_nothing_is_left_of_a_lab_that_ended() -> None:
+    with FrrDataplane({"pve1": "192.168.16.1"}) as lab:
+        prefix, folder, pid = lab.prefix, lab.folder.path, lab.nodes["pve1"].space.pid
+    names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    assert prefix not in names
+    assert not folder.exists()
+    assert not Path(f"/proc/{pid}").exists()

@@ -1,0 +1,50 @@
+"""The seed topology for tests on real FRR, without the lab's API in front of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pve_lab.dataplane.frr.lab import FrrDataplane
+from pve_lab.dataplane.frr.look import Look
+from pve_lab.dataplane.running import Running
+
+NODES = {f"pve{n}": f"192.168.16.{n}" for n in range(1, 5)}
+VNI = 5001
+VNET = "EVPN1"
+VM1 = "bc:24:11:11:11:11"
+#: Short enough to wait for, long enough that a busy machine does not age what has just spoken.
+AGEING = 4
+T = TypeVar("T")
+
+
+def seed(**zone: Any) -> Running:
+    """What the examples in ``examples/seed`` become in Proxmox; `zone` changes properties of the zone."""
+    return Running(
+        controllers={"evpn1": {"type": "evpn", "asn": 65001, "fabric": "Fabric1"}},
+        zones={"EZone1": {"type": "evpn", "controller": "evpn1", "vrf-vxlan": 100001, **zone}},
+        vnets={VNET: {"type": "vnet", "zone": "EZone1", "tag": VNI}},
+        fabrics={"Fabric1": {"id": "Fabric1", "protocol": "ospf", "area": "0"}},
+        fabric_nodes=tuple({"fabric_id": "Fabric1", "node_id": name, "ip": ip} for name, ip in NODES.items()),
+    )
+
+
+def await_(what: str, check: Callable[[], T], seconds: float = 30) -> T:
+    """Ask until the answer is true. Raises AssertionError that names what did not happen."""
+    deadline, last = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        last = check()
+        if last:
+            return last
+        time.sleep(0.1)
+    raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
+
+
+def await_full_mesh(lab: FrrDataplane) -> None:
+    """All sessions up, and every node floods the VNI to every other."""
+    for name, address in NODES.items():
+        others = set(NODES.values()) - {address}
+        look: Look = lab.look(name)
+        await_(f"{name} has its sessions", lambda look=look, others=others: look.established() == others)
+        await_(f"{name} floods to all", lambda look=look, others=others: look.flood_list(VNI) == others)
