@@ -144,6 +144,7 @@ def reported(item: Resource[Any], made: Plan) -> Resource[Any]:
         "id": decision.id,
         "origin": str(decision.origin),
         "subnets": subnets,
+        "programmedHash": decision.fingerprint,
         "observedGeneration": item.generation,
         "conditions": [{"type": "Programmed", "status": "True", "reason": "Programmed"}],
     }

@@ -166,6 +166,9 @@ class EvpnControllerStatus(ObservedStatus):
 
     id: Annotated[str, Length(max_length=64)] | None = Field(None, description="The name in Proxmox.")
     origin: Origin | None = Field(None, description="How it came under our care.")
+    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
+    )
     sessions: Sessions | None = Field(None, description="BGP sessions, established of expected; absent if unknown.")
     sessions_summary: Annotated[str, Length(max_length=16)] | None = Field(
         None, description="The same as text, e.g. 12/12."

@@ -291,6 +291,9 @@ class VNetStatus(ObservedStatus):
 
     id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
     origin: Origin | None = Field(None, description="How it came under our care.")
+    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
+    )
     zone: Annotated[str, Length(max_length=8)] | None = Field(None, description="The zone's name in Proxmox.")
     vni: int | None = Field(None, description="The L2 VNI in use.")
     nics: int | None = Field(None, description="NicAttachments connected to it.")

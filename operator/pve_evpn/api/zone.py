@@ -231,6 +231,9 @@ class EvpnZoneStatus(ObservedStatus):
 
     id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox.")
     origin: Origin | None = Field(None, description="How it came under our care.")
+    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
+    )
     vrf_vni: int | None = Field(None, description="The L3 VNI in use.")
     vnets: int | None = Field(None, description="VNets in it that were accepted.")
     nodes: list[ZoneNode] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.render import Wanted
 from pve_evpn.domain.resources import ObjectKey, Origin
-from pve_evpn.domain.sdn import PendingChange, PropertyDiff, Props, SdnRef
+from pve_evpn.domain.sdn import PendingChange, PendingState, PropertyDiff, Props, SdnRef, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Create:
     parent: str = ""
 
     def __str__(self) -> str:
-        return f"create {self.ref}"
+        return f"create {self.ref}" + (f" in vnet {self.parent}" if self.parent else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Update:
     parent: str = ""
 
     def __str__(self) -> str:
-        return f"update {self.ref} ({', '.join(d.key for d in self.diff)})"
+        changes = ", ".join(f"{d.key} {show(d.have)} -> {show(d.want)}" for d in self.diff)
+        return f"update {self.ref}: {changes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Decision:
     ``release``: its finalizer may go.
     ``in_sync``: both copies of Proxmox' configuration hold what the spec wants (or, deleting, hold nothing of it).
     ``drift``: differences somebody else made since it was last programmed.
+    ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
     """
 
     key: ObjectKey
@@ -92,6 +94,7 @@ class Decision:
     managed: bool = True
     drift: tuple[str, ...] = ()
     missing: bool = False
+    fingerprint: str = ""
 
     @property
     def ref(self) -> SdnRef | None:
@@ -103,8 +106,8 @@ class Decision:
 class Plan:
     """One transaction's worth of intent.
 
-    ``steps`` are in an order Proxmox accepts. ``own_pending`` would be published by us and was staged by us (or is
-    superseded by our steps); ``foreign`` would be published too but is not ours.
+    ``steps`` are in an order Proxmox accepts. ``own_pending`` is what an apply would publish of ours once they are
+    staged; ``foreign`` would be published too but is not ours.
     """
 
     steps: tuple[Step, ...] = ()
@@ -119,4 +122,36 @@ class Plan:
 
     @property
     def is_destructive(self) -> bool:
-        return any(isinstance(step, Delete) for step in self.steps)
+        """Whether carrying it out deletes something, in this run or in one that was interrupted."""
+        return self.deletions_staged or any(isinstance(step, Delete) for step in self.steps)
+
+    def parted(self) -> tuple[Plan, Plan]:
+        """What deletes nothing, and what deletes. Nothing created or changed ever needs a deletion to come first:
+        names and VNIs are free only once Proxmox no longer has their holder."""
+        gone = {step.ref for step in self.steps if isinstance(step, Delete)}
+        harmless = replace(
+            self,
+            steps=tuple(step for step in self.steps if step.ref not in gone),
+            own_pending=tuple(change for change in self.own_pending if change.ref not in gone),
+        )
+        destructive = replace(
+            self,
+            steps=tuple(step for step in self.steps if step.ref in gone),
+            own_pending=tuple(change for change in self.own_pending if change.ref in gone),
+        )
+        return harmless, destructive
+
+    @property
+    def deletions_staged(self) -> bool:
+        """Whether an interrupted run staged deletions: an apply of anything would publish them."""
+        gone = {step.ref for step in self.steps if isinstance(step, Delete)}
+        return any(c.state is PendingState.DELETED and c.ref not in gone for c in self.own_pending)
+
+    def keys_of(self, refs: Iterable[SdnRef]) -> tuple[ObjectKey, ...]:
+        """The Kubernetes objects that these Proxmox objects belong to."""
+        asked = frozenset(refs)
+        return tuple(
+            key
+            for key, decision in self.decisions.items()
+            if asked & (decision.origins.keys() | {want.ref for want in decision.wanted})
+        )

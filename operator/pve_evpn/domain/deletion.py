@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.decisions import Decision, Delete, Finding, Step
 from pve_evpn.domain.ids import proxmox_id
-from pve_evpn.domain.observed import Observed
-from pve_evpn.domain.ownership import known_refs
+from pve_evpn.domain.observed import GuestInfo, Observed
+from pve_evpn.domain.ownership import claimed_refs, known_refs
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
 
@@ -34,15 +35,17 @@ class Deletions:
 
 def leaves_proxmox_alone(resource: Resource[Any]) -> bool:
     """Whether the object can go without a word to Proxmox: never created, orphaned, observed only, or forced."""
-    spec = resource.spec
-    if resource.force_orphan or getattr(spec, "management_policy", "Full") == "ObserveOnly":
+    if _left_on_purpose(resource):
         return True
     if resource.origin is None and not known_refs(resource):
         return True
-    policy = getattr(spec, "deletion_policy", None)
-    if policy is None:
-        policy = "Delete" if resource.origin is Origin.CREATED else "Orphan"
-    return bool(policy == "Orphan")
+    return getattr(resource.spec, "deletion_policy", None) is None and resource.origin is Origin.ADOPTED
+
+
+def _left_on_purpose(resource: Resource[Any]) -> bool:
+    """Whether somebody asked for it, by annotation or policy."""
+    policies = (getattr(resource.spec, "management_policy", None), getattr(resource.spec, "deletion_policy", None))
+    return resource.force_orphan or policies[0] == "ObserveOnly" or policies[1] == "Orphan"
 
 
 def decide_deletion(
@@ -50,8 +53,12 @@ def decide_deletion(
     observed: Observed,
     decisions: Mapping[ObjectKey, Decision],
     journal: frozenset[SdnRef] = frozenset(),
+    failures: Mapping[ObjectKey, Finding] = MappingProxyType({}),
 ) -> Deletions:
-    """Decide for every controller, zone and VNet that is being deleted; children before parents."""
+    """Decide for every controller, zone and VNet that is being deleted; children before parents.
+
+    ``failures``: what Proxmox refused not long ago; its turn has not come again.
+    """
     decided: dict[ObjectKey, Decision] = {}
     steps: list[Step] = []
     going: set[SdnRef] = set()
@@ -59,7 +66,7 @@ def decide_deletion(
         for resource in desired:
             if not resource.deleting or _SDN_KINDS.get(resource.key.kind) is not kind:
                 continue
-            decision, own_steps = _decide(resource, kind, desired, observed, going, journal)
+            decision, own_steps = _decide(resource, kind, desired, observed, going, journal, failures)
             decided[resource.key] = decision
             steps += own_steps
             going |= {step.ref for step in own_steps}
@@ -73,12 +80,17 @@ def _decide(
     observed: Observed,
     going: set[SdnRef],
     journal: frozenset[SdnRef],
+    failures: Mapping[ObjectKey, Finding],
 ) -> tuple[Decision, list[Step]]:
     ref = SdnRef(kind, proxmox_id(resource))
-    mine = {**{r: Origin.CREATED for r in journal if r == ref}, **known_refs(resource)}
-    origins = mine or ({ref: resource.origin} if resource.origin else {})
+    origins = claimed_refs(resource, observed.sdn, journal)
     decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins)
-    if leaves_proxmox_alone(resource) and not (journal & {ref}):
+    if finding := failures.get(resource.key):
+        return replace(decision, blocked=finding), []
+    # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
+    unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
+    observe_only = getattr(desired.cluster.spec, "management_policy", None) == "ObserveOnly"
+    if observe_only or (leaves_proxmox_alone(resource) and not unrecorded):
         return replace(decision, release=True), []
     sdn = observed.sdn
     refs = [r for r in origins if origins[r] is Origin.CREATED or r == ref]
@@ -103,8 +115,14 @@ def _hindrance(
     children = [child for child in observed.sdn.children_of(ref) if child not in going]
     if children:
         return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", heals=True)
+    if ref.kind is SdnKind.VNET and observed.guests is None:
+        return Finding(Reason.PENDING, "waits until the guests have been read", heals=True)
     if ref.kind is SdnKind.VNET and (users := guests_on(observed, ref.id)):
-        return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(users)}", heals=True)
+        message = f"{ref} is still used by {_some(users)}; connect them to another bridge first"
+        return Finding(Reason.DELETION_BLOCKED, message, heals=True)
+    if ref.kind is SdnKind.VNET and (unread := guests_unread(observed)):
+        message = f"cannot tell whether {_some(unread)} still uses {ref}: its configuration could not be read"
+        return Finding(Reason.DELETION_BLOCKED, message, heals=True)
     return None
 
 
@@ -112,13 +130,22 @@ def guests_on(observed: Observed, bridge: str) -> list[str]:
     """The NICs connected to ``bridge``, in words: ``VM 100 (web) net0 on pve4``."""
     users = []
     for guest in sorted((observed.guests or {}).values(), key=lambda g: g.vmid):
-        label = "VM" if guest.kind == "qemu" else "container"
         for device, config in sorted((guest.nics or {}).items()):
             match = _BRIDGE.search(config)
             if match and match.group(1) == bridge:
-                name = f" ({guest.name})" if guest.name else ""
-                users.append(f"{label} {guest.vmid}{name} {device} on {guest.node}")
+                users.append(f"{_label(guest)} {device} on {guest.node}")
     return users
+
+
+def guests_unread(observed: Observed) -> list[str]:
+    """Guests whose NICs are not known; their node may be offline, but they come back with it."""
+    unread = [g for g in (observed.guests or {}).values() if g.nics is None and not g.template]
+    return [f"{_label(guest)} on {guest.node}" for guest in sorted(unread, key=lambda g: g.vmid)]
+
+
+def _label(guest: GuestInfo) -> str:
+    word = "VM" if guest.kind == "qemu" else "container"
+    return f"{word} {guest.vmid}" + (f" ({guest.name})" if guest.name else "")
 
 
 def _some(items: Any, most: int = 5) -> str:

@@ -37,7 +37,6 @@ from pve_evpn.domain.decisions import Decision, Finding
 from pve_evpn.domain.guests import GuestDirectory, attached_to, label
 from pve_evpn.domain.netn import NetN, new_lxc, new_qemu
 from pve_evpn.domain.observed import GuestInfo, GuestKind, Observed, PveVersion
-from pve_evpn.domain.plan import was_programmed
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource, oldest_first
 from pve_evpn.domain.sdn import Props, SdnKind, SdnRef
 
@@ -513,3 +512,17 @@ def _text_of(value: Any) -> str | None:
     if isinstance(value, bool):
         return "1" if value else None
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def was_programmed(nic: Resource[Any]) -> bool:
+    """Whether the present generation had been programmed at the last report."""
+    if nic.status.get("observedGeneration") != nic.generation:
+        return False
+    return any(
+        condition.get("type") == "Programmed"
+        and (
+            condition.get("status") == "True"
+            or condition.get("reason") in (Reason.FIELDS_DIFFER, Reason.MISSING_EXTERNALLY)
+        )
+        for condition in nic.status.get("conditions") or ()
+    )

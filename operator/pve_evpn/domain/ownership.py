@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.decisions import Finding
-from pve_evpn.domain.render import Wanted
+from pve_evpn.domain.ids import proxmox_id
+from pve_evpn.domain.render import Wanted, subnet_cidr
 from pve_evpn.domain.resources import Origin, Resource
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot, compare
 
@@ -33,6 +35,49 @@ def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
     for row in resource.status.get("subnets") or ():
         refs[SdnRef(SdnKind.SUBNET, str(row["id"]))] = Origin(row["origin"])
     return refs
+
+
+def claimed_refs(resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef]) -> dict[SdnRef, Origin]:
+    """:func:`known_refs`, and what is ours though no status says so (yet, or after a restored backup).
+
+    That is what an interrupted transaction was creating, and for an object that the annotation announces as created
+    by us, itself and the subnets that its spec lists.
+    """
+    known = known_refs(resource)
+    kind = _OWN_KIND.get(resource.key.kind)
+    if kind is None:
+        return known
+    own = SdnRef(kind, proxmox_id(resource))
+    found: dict[SdnRef, Origin] = {}
+    announced = None if resource.origin_confirmed else resource.origin
+    there = sdn.edited.get(own) or sdn.running.get(own)
+    if announced is Origin.CREATED and there is not None and not _is_what_we_announced(resource, there):
+        announced = None
+    if announced or own in journal:
+        found[own] = announced or Origin.CREATED
+    specified = {subnet.cidr for subnet in getattr(resource.spec, "subnets", None) or ()}
+    for ref, obj in {**sdn.running, **sdn.edited}.items():
+        if ref.kind is not SdnKind.SUBNET or kind is not SdnKind.VNET or obj.parent != own.id:
+            continue
+        if ref in journal or (announced is Origin.CREATED and subnet_cidr(ref) in specified):
+            found[ref] = Origin.CREATED
+    return {**found, **known}
+
+
+def _is_what_we_announced(resource: Resource[Any], there: SdnObject) -> bool:
+    """Whether an object has the number that cannot change over its life.
+
+    The announcement is written before the object, so it may have stayed although the object was never created; a
+    stranger's object of the same name must not be deleted for it.
+    """
+    spec, allocated = resource.spec, resource.annotations.get(kinds.ANNOTATION_VNI)
+    number = {
+        SdnKind.CONTROLLER: ("asn", getattr(spec, "asn", None)),
+        SdnKind.ZONE: ("vrf-vxlan", getattr(spec, "vrf_vni", None) or allocated),
+        SdnKind.VNET: ("tag", getattr(spec, "vni", None) or allocated),
+    }
+    key, ours = number[there.ref.kind]
+    return there.type in ("evpn", "vnet") and str(there.props.get(key)) == str(ours)
 
 
 class Ownership:
@@ -77,7 +122,11 @@ class Ownership:
         return Origin.ADOPTED, Finding(Reason.FOREIGN_OBJECT, message)
 
     def _adopted_origin(self, want: Wanted) -> Origin:
-        """An identical object announced as ours by the annotation was created by us before the status was lost."""
-        announced = self._resource.origin
-        own = _OWN_KIND.get(self._resource.key.kind)
-        return announced if announced and want.ref.kind is own else Origin.ADOPTED
+        """An identical object announced as ours by the annotation was created by us before the status was lost.
+
+        A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
+        """
+        announced, own = self._resource.origin, _OWN_KIND.get(self._resource.key.kind)
+        if announced and (want.ref.kind is own or not self._resource.origin_confirmed):
+            return announced
+        return Origin.ADOPTED

@@ -23,8 +23,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+from pve_evpn.api import kinds
 from pve_evpn.api.base import ApiModel
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.controller import EvpnControllerSpec
@@ -35,7 +37,7 @@ from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Plan, S
 from pve_evpn.domain.deletion import decide_deletion
 from pve_evpn.domain.ids import proxmox_id
 from pve_evpn.domain.observed import MULTIPLE_CONTROLLERS, Observed
-from pve_evpn.domain.ownership import Ownership, known_refs
+from pve_evpn.domain.ownership import Ownership, claimed_refs, known_refs
 from pve_evpn.domain.render import Wanted
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource, oldest_first
 from pve_evpn.domain.sdn import (
@@ -55,19 +57,37 @@ from pve_evpn.domain.selectors import matches
 SpecT = TypeVar("SpecT", bound=ApiModel)
 
 
-def plan(desired: Desired, observed: Observed, *, journal: frozenset[SdnRef] = frozenset()) -> Plan:
+def plan(
+    desired: Desired,
+    observed: Observed,
+    *,
+    journal: frozenset[SdnRef] = frozenset(),
+    failures: Mapping[ObjectKey, Finding] = MappingProxyType({}),
+    recovering: bool = False,
+) -> Plan:
     """Decide everything for one cluster.
 
     ``journal`` names the objects that an interrupted transaction of ours was creating: if they are there now, we
-    made them, even though no status says so yet.
+    made them, even though no status says so yet. ``failures`` names objects whose steps are left out for now because
+    Proxmox refused them, or because what they did had to be taken back; what needs them waits with them.
+    ``recovering``: a transaction of ours was interrupted, so a difference is more likely our own half of it than drift.
     """
-    return _Planner(desired, observed, journal).run()
+    return _Planner(desired, observed, journal, failures, recovering).run()
 
 
 class _Planner:
     """One run of :func:`plan`. Claims grow while objects are judged oldest first; nothing else is mutable."""
 
-    def __init__(self, desired: Desired, observed: Observed, journal: frozenset[SdnRef]) -> None:
+    def __init__(
+        self,
+        desired: Desired,
+        observed: Observed,
+        journal: frozenset[SdnRef],
+        failures: Mapping[ObjectKey, Finding],
+        recovering: bool,
+    ) -> None:
+        self.failures = failures
+        self.recovering = recovering
         self.desired = desired
         self.observed = observed
         self.sdn = observed.sdn
@@ -82,12 +102,12 @@ class _Planner:
     def run(self) -> Plan:
         # What is being deleted keeps its name and its VNI until Proxmox no longer has it.
         for resource in self.deleting:
-            for ref in known_refs(resource):
+            for ref in claimed_refs(resource, self.sdn, self.journal):
                 self.claimed.setdefault(ref, resource.key)
         self._each(self.desired.controllers, self._controller)
         self._each(self.desired.zones, self._zone)
         self._each(self.desired.vnets, self._vnet)
-        deletions = decide_deletion(self.desired, self.observed, self.decisions, self.journal)
+        deletions = decide_deletion(self.desired, self.observed, self.decisions, self.journal, self.failures)
         self.decisions.update(deletions.decisions)
         steps = in_order([*self._changes(), *deletions.steps])
         own, foreign = self._pending_after(steps)
@@ -225,6 +245,8 @@ class _Planner:
         """The object's VNI: as written, as allocated before, or the lowest free one of the range."""
         if explicit is None:
             explicit = resource.status.get("vni" if where == "vni" else "vrfVni")
+        if explicit is None and (announced := resource.annotations.get(kinds.ANNOTATION_VNI, "")).isdecimal():
+            explicit = int(announced)
         if explicit is not None:
             if holder := self.vnis.holder(explicit, besides=ref):
                 message = f"{where}: VNI {explicit} is already used by {holder}"
@@ -303,7 +325,8 @@ class _Planner:
             self.claimed[want.ref] = resource.key
         if vni is not None:
             self.vnis.claim(vni, wanted[0].ref, resource.key)
-        observe_only = getattr(resource.spec, "management_policy", "Full") == "ObserveOnly"
+        policies = [getattr(spec, "management_policy", None) for spec in (resource.spec, self.desired.cluster.spec)]
+        observe_only = "ObserveOnly" in policies
         decision = Decision(
             resource.key,
             id=id_,
@@ -313,8 +336,12 @@ class _Planner:
             origins=origins,
             managed=not (observe_only or resource.paused or self.desired.paused),
             missing=wanted[0].ref not in self.sdn.edited,
+            fingerprint=render.fingerprint(wanted),
         )
-        return replace(decision, in_sync=self._in_sync(decision, resource), drift=self._drift(decision, resource))
+        decision = replace(decision, in_sync=self._in_sync(decision, resource))
+        if not decision.in_sync and (failure := self.failures.get(resource.key)):
+            decision = replace(decision, waiting=failure)
+        return replace(decision, drift=self._drift(decision, resource))
 
     def _absent(self, decision: Decision, want: Wanted) -> frozenset[str]:
         """What must not be set: what the spec says no to, and on our own objects whatever it does not say."""
@@ -329,7 +356,7 @@ class _Planner:
         kept = {want.ref for want in decision.wanted}
         return tuple(
             ref
-            for ref, origin in sorted(known_refs(resource).items())
+            for ref, origin in sorted(claimed_refs(resource, self.sdn, self.journal).items())
             if ref.kind is SdnKind.SUBNET and ref not in kept and origin is Origin.CREATED
         )
 
@@ -344,7 +371,7 @@ class _Planner:
 
     def _drift(self, decision: Decision, resource: Resource[Any]) -> tuple[str, ...]:
         """Differences on an object whose present spec had been programmed: somebody else made them."""
-        if not was_programmed(resource):
+        if self.recovering or resource.status.get("programmedHash") != decision.fingerprint:
             return ()
         found = []
         for want in decision.wanted:
@@ -371,7 +398,7 @@ class _Planner:
             for want in decision.wanted:
                 have = self.sdn.edited.get(want.ref)
                 if have is None:
-                    steps.append(Create(want.ref, want.type, want.props, want.parent))
+                    steps.append(self._creation(decision, want))
                 elif diff := compare(have.props, want.props, must_be_absent=self._absent(decision, want)):
                     steps.append(Update(want.ref, diff, have.props, want.parent))
             for ref in self._surplus(decision, by_key[decision.key]):
@@ -379,37 +406,77 @@ class _Planner:
                     steps.append(Delete(ref, have.type, have.props, have.parent))
         return steps
 
+    def _creation(self, decision: Decision, want: Wanted) -> Create:
+        """Whole, but for an object that still runs: there, what nobody asked to change is written as it runs.
+
+        So an anycast MAC that Proxmox chose survives somebody's staged deletion.
+        """
+        live = self.sdn.running.get(want.ref)
+        if live is None or live.type != want.type:
+            return Create(want.ref, want.type, want.props, want.parent)
+        absent = self._absent(decision, want)
+        kept = {key: value for key, value in live.props.items() if key not in absent}
+        return Create(want.ref, want.type, {**kept, **want.props}, want.parent)
+
     def _pending_after(self, steps: Iterable[Step]) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
-        """What an apply would publish once the steps are staged, split into ours and everybody else's."""
+        """What an apply would publish once the steps are staged, split into ours and everybody else's.
+
+        Ours is an edit that brings about what we want, not any edit of an object of ours: somebody's staged change
+        of our VNet that we are told to only report must not go live by our hand.
+        """
+        steps = tuple(steps)
         edited = carried_out(self.sdn.edited, steps)
-        ours: dict[SdnRef, Callable[[str], bool]] = {}
-        for decision in self.decisions.values():
-            if not decision.managed:
-                continue
-            for want in decision.wanted:
-                settled = want.props.keys() | self._absent(decision, want)
-                ours[want.ref] = settled.__contains__
-            for ref, origin in decision.origins.items():
-                if origin is Origin.CREATED:
-                    ours.setdefault(ref, lambda _key: True)
-        for step in steps:
-            if isinstance(step, Delete):
-                ours[step.ref] = lambda _key: True
+        removing = {step.ref for step in steps if isinstance(step, Delete)} | self._removed_on_purpose()
+        wanted = {
+            want.ref: (decision, want)
+            for decision in self.decisions.values()
+            if decision.managed
+            for want in decision.wanted
+        }
         own, foreign = [], list(self.sdn.other_pending)
         for change in pending_changes(edited, self.sdn.running):
-            is_ours = ours.get(change.ref)
-            if is_ours is None:
-                foreign.append(change)
-                continue
-            if change.state is not PendingState.CHANGED:
+            if change.ref in removing and change.state is PendingState.DELETED:
                 own.append(change)
-                continue
-            alien = tuple(key for key in change.keys if not is_ours(key))
-            if alien:
-                foreign.append(PendingChange(change.ref, change.state, alien))
-            if len(alien) < len(change.keys):
-                own.append(PendingChange(change.ref, change.state, tuple(k for k in change.keys if k not in alien)))
+            elif change.ref in wanted and change.ref in edited:
+                decision, want = wanted[change.ref]
+                ours, others = self._split(change, edited[change.ref], decision, want)
+                own += ours
+                foreign += others
+            elif change.ref in self.journal and change.state is PendingState.NEW:
+                own.append(change)
+            else:
+                foreign.append(change)
+        # On our own objects another spelling of the same values is nobody's edit to protect.
+        foreign += [change for change in self.sdn.reworded if change.ref not in wanted]
         return tuple(own), tuple(foreign)
+
+    def _removed_on_purpose(self) -> set[SdnRef]:
+        """What is ours and to be gone: objects being deleted, and subnets their VNet no longer has."""
+        by_key = {resource.key: resource for resource in self.desired}
+        refs: set[SdnRef] = set()
+        for key, decision in self.decisions.items():
+            if by_key[key].deleting:
+                refs |= {ref for ref, origin in decision.origins.items() if origin is Origin.CREATED}
+                refs |= {_own_ref(by_key[key])} & decision.origins.keys()
+            elif decision.managed and decision.wanted:
+                refs |= set(self._surplus(decision, by_key[key]))
+        return refs
+
+    def _split(
+        self, change: PendingChange, edited: SdnObject, decision: Decision, want: Wanted
+    ) -> tuple[list[PendingChange], list[PendingChange]]:
+        """One edit of an object that we want to exist: which part of it is as we want it, and which is not."""
+        absent = self._absent(decision, want)
+        wrong = {diff.key for diff in compare(edited.props, want.props, must_be_absent=absent)}
+        if change.state is not PendingState.CHANGED:
+            return ([], [change]) if wrong else ([change], [])
+        settled = (want.props.keys() | absent) - wrong
+        mine = tuple(key for key in change.keys if key in settled)
+        alien = tuple(key for key in change.keys if key not in settled)
+        return (
+            [PendingChange(change.ref, change.state, mine)] if mine or not alien else [],
+            [PendingChange(change.ref, change.state, alien)] if alien else [],
+        )
 
 
 # --- pieces without state ---------------------------------------------------------------------------------------
@@ -471,20 +538,6 @@ def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
         return (0, -level, step.ref.id)
 
     return tuple(sorted(steps, key=key))
-
-
-def was_programmed(resource: Resource[Any]) -> bool:
-    """Whether the present generation had been programmed at the last report."""
-    if resource.status.get("observedGeneration") != resource.generation:
-        return False
-    return any(
-        condition.get("type") == "Programmed"
-        and (
-            condition.get("status") == "True"
-            or condition.get("reason") in (Reason.FIELDS_DIFFER, Reason.MISSING_EXTERNALLY)
-        )
-        for condition in resource.status.get("conditions") or ()
-    )
 
 
 def _own_ref(resource: Resource[Any]) -> SdnRef:

@@ -6,8 +6,10 @@ matter. Names on the left are Proxmox' (see the official API schema), names on t
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +89,12 @@ def _wanted(ref: SdnRef, type_: str, values: Mapping[str, Any], parent: str = ""
     said = {key: value for key, value in values.items() if value is not None}
     props = {key: form for key, value in said.items() if (form := canonical(key, value)) is not None}
     return Wanted(ref, type_, props, frozenset(said.keys() - props.keys()), parent)
+
+
+def fingerprint(wanted: Iterable[Wanted]) -> str:
+    """A short digest of what is wanted, kept in the status: it tells an edited spec from an edited Proxmox."""
+    parts = [[str(w.ref), w.type, w.parent, sorted(w.props.items()), sorted(w.off)] for w in wanted]
+    return hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()[:12]
 
 
 def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> Wanted:

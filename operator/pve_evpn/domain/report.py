@@ -44,6 +44,7 @@ class Circumstances:
 
     ``held``: why nothing is being written at all (unreachable, locked, foreign edits, a window), or None.
     ``failures``: per object, what Proxmox said when it refused the object's step.
+    ``waiting``: the plan, or the part of it, that waits for a person or for its time.
     """
 
     desired: Desired
@@ -53,6 +54,7 @@ class Circumstances:
     held: Finding | None = None
     failures: Mapping[ObjectKey, Finding] = field(default_factory=dict)
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
+    waiting: Plan | None = None
 
 
 def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
@@ -69,12 +71,21 @@ def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -
     body = {
         "id": decision.id or None,
         "origin": str(decision.origin) if decision.origin and decision.refused is None else kept(resource, "origin"),
+        "programmedHash": decision.fingerprint
+        if decision.in_sync and decision.wanted
+        else kept(resource, "programmedHash"),
         **_kind_fields(resource, decision, at),
         **health.status,
     }
     return finished(
         resource, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals)
     )
+
+
+def is_drifted(resource: Resource[Any]) -> bool:
+    """Whether the last report said so."""
+    conditions = resource.status.get("conditions") or ()
+    return any(c["type"] == ConditionType.DRIFTED and c["status"] == "True" for c in conditions)
 
 
 def node_status(node: Resource[Any], health: Health, now: datetime) -> dict[str, Any]:
@@ -208,7 +219,7 @@ def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) 
     if decision.refused:
         return from_finding(type_, decision.refused), decision.refused.heals
     if decision.waiting:
-        return from_finding(type_, decision.waiting), True
+        return from_finding(type_, decision.waiting), decision.waiting.heals
     if decision.in_sync:
         return _on_nodes(decision, at), True
     if failure := at.failures.get(resource.key):

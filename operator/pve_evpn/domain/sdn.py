@@ -186,19 +186,21 @@ class SdnSnapshot:
     """Both copies of the SDN configuration, read once.
 
     ``other_pending`` holds edits of collections the operator never writes (fabrics, route maps, prefix lists).
+    ``reworded`` are edits by Proxmox' word whose values mean what the running ones mean (another order in a list).
     ``complete`` says that every collection could be read; nothing may be deleted on the word of an incomplete one.
     """
 
     edited: Mapping[SdnRef, SdnObject]
     running: Mapping[SdnRef, SdnObject]
     other_pending: tuple[PendingChange, ...] = ()
+    reworded: tuple[PendingChange, ...] = ()
     fabrics: frozenset[str] | None = None
     complete: bool = True
 
     @cached_property
     def pending(self) -> tuple[PendingChange, ...]:
         """Every difference between the two copies, in a stable order."""
-        return (*pending_changes(self.edited, self.running), *self.other_pending)
+        return (*pending_changes(self.edited, self.running), *self.other_pending, *self.reworded)
 
     def children_of(self, ref: SdnRef) -> tuple[SdnRef, ...]:
         """The edited objects that refer to ``ref``; Proxmox refuses to delete it before them."""

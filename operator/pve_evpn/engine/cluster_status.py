@@ -8,11 +8,12 @@ from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready, timestamp
-from pve_evpn.domain.decisions import Finding, Plan
+from pve_evpn.domain.decisions import Finding
 from pve_evpn.domain.report import Circumstances, paused
 from pve_evpn.domain.resources import Resource
-from pve_evpn.engine.gate import plan_hash
-from pve_evpn.engine.transaction import NodeResult, Outcome, Result
+from pve_evpn.engine.gate import plan_hash, summary
+from pve_evpn.engine.reloads import NodeResult
+from pve_evpn.engine.transaction import Outcome, Result
 
 _LIST = 32
 _NODES = 64
@@ -38,9 +39,14 @@ _ORDER = (
 
 
 def reachable(
-    cluster: Resource[Any], at: Circumstances, endpoint: str, result: Result | None, locked_since: datetime | None
+    cluster: Resource[Any],
+    at: Circumstances,
+    endpoint: str,
+    result: Result | None,
+    reloads: Mapping[str, NodeResult],
+    locked_since: datetime | None,
 ) -> dict[str, Any]:
-    """After a pass that could talk to Proxmox."""
+    """After a pass that could talk to Proxmox. ``reloads`` are those of this pass, by node."""
     observed, plan = at.observed, at.plan
     online = sum(node.online for node in observed.nodes.values())
     release = observed.release
@@ -49,13 +55,14 @@ def reachable(
         if observed.quorate
         else Verdict(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
     )
+    nodes = _nodes(cluster, at, reloads)
     verdicts = [
         Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
         Verdict(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
         Verdict(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
         Verdict(ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, f"Proxmox VE {release}"),
         quorum,
-        _programmed(at, result),
+        _programmed(at, nodes),
         paused(cluster, None),
     ]
     body = {
@@ -64,7 +71,7 @@ def reachable(
         "activeEndpoint": endpoint,
         "quorate": observed.quorate,
         "nodesOnline": f"{online}/{len(observed.nodes)}",
-        "nodes": _nodes(cluster, at, result),
+        "nodes": nodes,
         "pending": {
             "own": len(plan.own_pending) or None,
             "foreign": [str(change) for change in plan.foreign[:_LIST]] or None,
@@ -126,30 +133,34 @@ def _finished(
     }
 
 
-def _programmed(at: Circumstances, result: Result | None) -> Verdict:
+def _programmed(at: Circumstances, nodes: Iterable[Mapping[str, Any]]) -> Verdict:
     type_ = ConditionType.PROGRAMMED
     if at.held:
         return from_finding(type_, at.held)
-    if result is not None and result.outcome is Outcome.PARTIALLY_APPLIED:
-        return Verdict(type_, False, Reason.PARTIALLY_APPLIED, result.message)
-    if at.plan.needs_apply and not at.failures:
+    for finding in at.failures.values():
+        if finding.reason is Reason.REVERTED:
+            return from_finding(type_, finding)
+    if behind := [row for row in nodes if row.get("programmed") is False]:
+        listed = "; ".join(f"{row['name']}: {row.get('message', 'behind')}" for row in behind)
+        return Verdict(type_, False, Reason.PARTIALLY_APPLIED, listed)
+    if at.plan.needs_apply:
         return Verdict(type_, False, Reason.PENDING_APPLY, "changes wait to be applied")
     return Verdict(type_, True, Reason.PROGRAMMED)
 
 
-def _nodes(cluster: Resource[Any], at: Circumstances, result: Result | None) -> list[dict[str, Any]]:
+def _nodes(cluster: Resource[Any], at: Circumstances, reloads: Mapping[str, NodeResult]) -> list[dict[str, Any]]:
     """Members; how their last reload ended is remembered from the status until a newer one is known."""
     before = {row["name"]: row for row in cluster.status.get("nodes") or ()}
-    reloads = result.nodes if result else {}
     rows = []
     for name, node in sorted(at.observed.nodes.items())[:_NODES]:
         row: dict[str, Any] = {"name": name, "online": node.online}
         if node.address:
             row["address"] = node.address
         if reload := reloads.get(name):
-            row["programmed"] = reload.ok
+            if reload.known:
+                row["programmed"] = reload.ok
             if reload.message:
-                row["message"] = reload.message
+                row["message"] = reload.message[:1024]
         else:
             row |= {key: before[name][key] for key in ("programmed", "message") if key in before.get(name, {})}
         rows.append(row)
@@ -157,23 +168,18 @@ def _nodes(cluster: Resource[Any], at: Circumstances, result: Result | None) -> 
 
 
 def _pending_plan(cluster: Resource[Any], at: Circumstances) -> dict[str, Any] | None:
-    if at.held is None or at.held.reason not in (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW):
+    if at.waiting is None:
         return None
-    hash_ = plan_hash(at.plan)
+    hash_, steps = plan_hash(at.waiting), summary(at.waiting)
     before = cluster.status.get("pendingPlan") or {}
     since = before["since"] if before.get("hash") == hash_ else timestamp(at.now)
     return {
         "hash": hash_,
-        "summary": summary(at.plan),
-        "truncated": max(0, len(at.plan.steps) - 2 * _LIST) or None,
-        "destructive": at.plan.is_destructive,
+        "summary": [step[:256] for step in steps[: 2 * _LIST]],
+        "truncated": max(0, len(steps) - 2 * _LIST) or None,
+        "destructive": at.waiting.is_destructive,
         "since": since,
     }
-
-
-def summary(plan: Plan) -> list[str]:
-    """The steps for a person who has to approve them."""
-    return [str(step) for step in plan.steps[: 2 * _LIST]]
 
 
 def _transaction(result: Result | None) -> dict[str, Any]:
@@ -182,6 +188,7 @@ def _transaction(result: Result | None) -> dict[str, Any]:
         return {}
     return {
         "lastTransaction": {
+            "id": result.id,
             "outcome": str(result.outcome),
             "message": "; ".join([result.message, *result.left]).strip("; ")[:1024] or None,
             "changes": len(result.plan.steps),

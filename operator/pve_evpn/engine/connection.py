@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
@@ -17,6 +17,9 @@ from pve_evpn.engine.ports import Secrets
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.session import Credentials, Trust
+
+#: Makes the gateway of a cluster from its name, endpoints, credentials and trust.
+GatewayMaker = Callable[[str, Iterable[str], Credentials, Trust], Gateway]
 
 
 class NoConnection(Exception):
@@ -30,8 +33,9 @@ class NoConnection(Exception):
 class Connection:
     """Hands out the gateway of one cluster."""
 
-    def __init__(self, cluster: str, secrets: Secrets) -> None:
+    def __init__(self, cluster: str, secrets: Secrets, make: GatewayMaker = Gateway) -> None:
         self._cluster = cluster
+        self._make = make
         self._secrets = secrets
         self._gateway: Gateway | None = None
         self._made_from = ""
@@ -52,7 +56,7 @@ class Connection:
             self.close()
             try:
                 credentials = Credentials.from_secret(data, self._token_key)
-                self._gateway = Gateway(self._cluster, spec.endpoints, credentials, trust)
+                self._gateway = self._make(self._cluster, spec.endpoints, credentials, trust)
             except ValueError as problem:
                 message = f"Secret {name!r}: {problem}"
                 raise NoConnection(Finding(Reason.CREDENTIALS_MISSING, message, heals=True)) from None

@@ -1,4 +1,4 @@
-"""Whether a plan may be carried out now: a checklist, the first objection counts.
+"""Whether a plan may be carried out now, or which part of it: a checklist, the first objection counts.
 
 Asked twice for each transaction, before the lock and again under it, because what it objects to (other people's
 edits) may appear in between. Pure.
@@ -7,87 +7,192 @@ edits) may appear in between. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from datetime import datetime, timedelta
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
 from pve_evpn.api import kinds
-from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec
+from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec, Window
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.decisions import Finding, Plan
-from pve_evpn.domain.observed import Observed
+from pve_evpn.domain.decisions import Create, Delete, Finding, Plan, Step, Update
+from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.resources import Resource
 
-Check = Callable[[Resource[ProxmoxClusterSpec], Observed, Plan, datetime], Finding | None]
+Cluster = Resource[ProxmoxClusterSpec]
+Check = Callable[[Cluster, Observed, Plan], Finding | None]
+
+_IFACE = re.compile(r"^[+-]\s*(?:auto|iface|allow-\S+)\s+(\S+)", re.MULTILINE)
 
 
-def objection(cluster: Resource[ProxmoxClusterSpec], observed: Observed, plan: Plan, now: datetime) -> Finding | None:
-    """Why the plan must wait, or None."""
-    for check in _CHECKS:
-        if finding := check(cluster, observed, plan, now):
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """What may be carried out now, and why the rest (or all) of it waits.
+
+    ``waiting`` is the part that waits for a person or for its time; None where something else stands in the way.
+    """
+
+    plan: Plan
+    finding: Finding | None = None
+    waiting: Plan | None = None
+
+
+def judge(cluster: Cluster, observed: Observed, plan: Plan, now: datetime) -> Leave:
+    """What of ``plan`` may be carried out at ``now``."""
+    if finding := in_the_way(cluster, observed, plan):
+        return Leave(_nothing(plan), finding)
+    return _with_consent(cluster, plan, now)
+
+
+def in_the_way(cluster: Cluster, observed: Observed, plan: Plan) -> Finding | None:
+    """What makes an apply unsafe at present, whoever approved it."""
+    for check in (_quorum, _foreign, _host_network):
+        if finding := check(cluster, observed, plan):
             return finding
     return None
 
 
-def _policy(cluster: Resource[ProxmoxClusterSpec]) -> ApplyPolicy:
+def _policy(cluster: Cluster) -> ApplyPolicy:
     return (cluster.spec.apply if cluster.spec else None) or ApplyPolicy()
 
 
-def _quorum(_cluster: Any, observed: Observed, _plan: Plan, _now: datetime) -> Finding | None:
+def includes_foreign(cluster: Cluster) -> bool:
+    """Whether the user wants other people's edits applied with ours."""
+    return _policy(cluster).foreign_pending == "Include"
+
+
+def _quorum(_cluster: Any, observed: Observed, _plan: Plan) -> Finding | None:
     if observed.quorate:
         return None
     return Finding(Reason.NO_QUORUM, "the Proxmox cluster has no quorum, so it cannot be changed", heals=True)
 
 
-def _foreign(cluster: Resource[ProxmoxClusterSpec], _observed: Observed, plan: Plan, _now: datetime) -> Finding | None:
-    if not plan.foreign or _policy(cluster).foreign_pending == "Include":
+def _foreign(cluster: Cluster, _observed: Observed, plan: Plan) -> Finding | None:
+    if not plan.foreign or includes_foreign(cluster):
         return None
-    message = f"an apply would also publish what others have staged: {_some(map(str, plan.foreign))}"
+    message = (
+        f"an apply would also publish what others have staged: {_some(map(str, plan.foreign))}. Apply or revert that "
+        "in Proxmox (Datacenter > SDN), or set spec.apply.foreignPending: Include"
+    )
     return Finding(Reason.FOREIGN_PENDING_CHANGES, message, heals=True)
 
 
-def _host_network(
-    cluster: Resource[ProxmoxClusterSpec], observed: Observed, _p: Plan, _now: datetime
-) -> Finding | None:
+def _host_network(cluster: Cluster, observed: Observed, _plan: Plan) -> Finding | None:
     """An apply makes every node take over its staged interfaces file, SDN or not."""
-    nodes = [node.name for node in observed.nodes.values() if node.network_pending]
-    if not nodes or _policy(cluster).foreign_pending == "Include":
+    if includes_foreign(cluster):
         return None
-    message = f"an apply would also activate staged host-network edits on {_some(sorted(nodes))}"
-    return Finding(Reason.NODE_NETWORK_PENDING, message, heals=True)
-
-
-def _approval(cluster: Resource[ProxmoxClusterSpec], _observed: Observed, plan: Plan, now: datetime) -> Finding | None:
-    policy = _policy(cluster)
-    approved = cluster.annotations.get(kinds.ANNOTATION_APPROVED_PLAN) == plan_hash(plan)
-    destructive = plan.is_destructive and policy.destructive == "Manual"
-    if (policy.policy == "Manual" or destructive) and not approved:
-        message = f"waits for approval: annotate {kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)}"
-        return Finding(Reason.AWAITING_APPROVAL, message, heals=True)
-    if policy.policy == "Window" and not approved and not any(_open(w, now) for w in policy.windows or ()):
-        return Finding(Reason.OUTSIDE_WINDOW, "waits for the next maintenance window", heals=True)
+    online = sorted((node for node in observed.nodes.values() if node.online), key=lambda node: node.name)
+    if staged := [node for node in online if node.network_pending]:
+        message = (
+            f"an apply would also activate host-network edits staged on {_some(map(_edited, staged))}. Apply or "
+            "revert them on the node (System > Network), or set spec.apply.foreignPending: Include"
+        )
+        return Finding(Reason.NODE_NETWORK_PENDING, message, heals=True)
+    if silent := [node.name for node in online if node.network_pending is None]:
+        message = f"cannot tell whether host-network edits are staged on {_some(silent)}: it does not answer"
+        return Finding(Reason.NODE_NETWORK_PENDING, message, heals=True)
     return None
 
 
-_CHECKS: tuple[Check, ...] = (_quorum, _foreign, _host_network, _approval)
+def _edited(node: NodeInfo) -> str:
+    """A node with the interfaces that its staged edits touch."""
+    names = dict.fromkeys(_IFACE.findall(node.network_pending or ""))
+    return f"{node.name} ({', '.join(list(names)[:4])})" if names else node.name
 
 
-def _open(window: Any, now: datetime) -> bool:
+# --- consent ----------------------------------------------------------------------------------------------------
+
+
+def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> Leave:
+    """What needs nobody's consent, or has it. A deletion can be made to wait while the rest goes ahead."""
+    policy = _policy(cluster)
+    if not plan.needs_apply or _approved(cluster, plan):
+        return Leave(plan)
+    if policy.policy == "Manual":
+        return Leave(_nothing(plan), _awaiting(cluster, plan), plan)
+    if policy.policy == "Window" and not any(_open(window, now) for window in policy.windows or ()):
+        return Leave(_nothing(plan), _outside(policy.windows or (), now), plan)
+    if policy.destructive == "Manual" and plan.is_destructive:
+        harmless, destructive = plan.parted()
+        if plan.deletions_staged:
+            return Leave(_nothing(plan), _awaiting(cluster, plan), plan)
+        if not _approved(cluster, destructive):
+            return Leave(harmless, _awaiting(cluster, destructive), destructive)
+    return Leave(plan)
+
+
+def _nothing(plan: Plan) -> Plan:
+    return replace(plan, steps=(), own_pending=())
+
+
+def _approved(cluster: Cluster, plan: Plan) -> bool:
+    return cluster.annotations.get(kinds.ANNOTATION_APPROVED_PLAN) == plan_hash(plan)
+
+
+def _awaiting(cluster: Cluster, plan: Plan) -> Finding:
+    count = max(len(plan.steps), len(plan.own_pending))
+    what = f"{count} change{'s' if count != 1 else ''}" if count > 1 else next(iter(summary(plan)), "the plan")
+    message = (
+        f"{what}: waits for approval. status.pendingPlan of the ProxmoxCluster shows it; approve with: kubectl "
+        f"annotate proxmoxcluster {cluster.key.name} {kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
+    )
+    return Finding(Reason.AWAITING_APPROVAL, message, heals=True)
+
+
+def _outside(windows: Iterable[Window], now: datetime) -> Finding:
+    opening, zone = min((_next(window, now), window.time_zone) for window in windows)
+    local = opening.astimezone(ZoneInfo(zone))
+    message = f"waits for the next maintenance window, which opens at {local:%Y-%m-%d %H:%M} {zone}"
+    return Finding(Reason.OUTSIDE_WINDOW, message, heals=True)
+
+
+def _open(window: Window, now: datetime) -> bool:
+    """Whether it opened less than its duration ago. Elapsed time is counted in UTC: a clock change adds no hour."""
     local = now.astimezone(ZoneInfo(window.time_zone))
     opened: datetime = croniter(window.schedule, local + timedelta(seconds=1)).get_prev(datetime)
-    return local < opened + timedelta(minutes=window.duration_minutes)
+    return now.astimezone(UTC) < opened.astimezone(UTC) + timedelta(minutes=window.duration_minutes)
+
+
+def _next(window: Window, now: datetime) -> datetime:
+    opening: datetime = croniter(window.schedule, now.astimezone(ZoneInfo(window.time_zone))).get_next(datetime)
+    return opening.astimezone(UTC)
+
+
+# --- the plan as a person approves it ---------------------------------------------------------------------------
 
 
 def plan_hash(plan: Plan) -> str:
-    """What an approval refers to: exactly these steps and nothing else."""
-    text = "\n".join(repr(step) for step in plan.steps) + "\n" + "\n".join(map(str, plan.own_pending))
+    """What an approval refers to: exactly these steps and nothing else.
+
+    What else an object holds is not part of it, so that an edit elsewhere does not void an approval.
+    """
+    text = json.dumps([[_digestible(step) for step in plan.steps], [str(change) for change in plan.own_pending]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _some(items: Any, most: int = 5) -> str:
+def _digestible(step: Step) -> list[Any]:
+    match step:
+        case Create(ref, type_, props, parent):
+            return ["create", str(ref), type_, parent, sorted(props.items())]
+        case Update(ref, diff, _, parent):
+            return ["update", str(ref), parent, [[d.key, d.have, d.want] for d in diff]]
+        case Delete(ref, _, _, parent):
+            return ["delete", str(ref), parent]
+
+
+def summary(plan: Plan) -> list[str]:
+    """The steps for a person, and what an interrupted run staged already."""
+    refs = {step.ref for step in plan.steps}
+    staged = [f"apply what is staged already: {change}" for change in plan.own_pending if change.ref not in refs]
+    return [*map(str, plan.steps), *staged]
+
+
+def _some(items: Iterable[str], most: int = 5) -> str:
     listed = list(items)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + rest

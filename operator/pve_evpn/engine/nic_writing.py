@@ -24,8 +24,8 @@ from pve_evpn.domain.observed import GuestInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine.connection import finding_of
 from pve_evpn.engine.ports import Events
+from pve_evpn.engine.reloads import Pace
 from pve_evpn.engine.store import Store
-from pve_evpn.engine.transaction import Pace
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -34,7 +34,7 @@ PER_NODE, IN_ALL = 4, 32
 _BAD_PARAMETER = 400
 
 #: Adds our finalizer and annotations to an object.
-Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[None]]
+Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[object]]
 #: Writes part of an object's status.
 Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
 #: Takes pins away before their NICs change.

@@ -19,14 +19,21 @@ RawObject = Mapping[str, Any]
 class JournalEntry:
     """What must outlive a crash of a transaction.
 
-    ``token`` is the SDN lock we hold ("" between transactions), ``creating`` the objects that were about to be
-    created, ``upid`` the running apply and ``started`` its time in Unix seconds.
+    ``token`` is the SDN lock we hold ("" between transactions), ``asked`` when we asked for one whose token we do
+    not have (yet), ``creating`` the objects that were about to be created, ``dirty`` whether edits of ours may be
+    staged, ``started`` when an apply was sent whose end was not seen. Times are Unix seconds.
     """
 
     token: str = field(default="", repr=False)
+    asked: int = 0
     creating: frozenset[SdnRef] = frozenset()
-    upid: str = ""
+    dirty: bool = False
     started: int = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a transaction did not come to its end, so that there may be something to put in order."""
+        return bool(self.token or self.asked or self.dirty or self.started)
 
 
 class Objects(Protocol):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -19,20 +19,20 @@ from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain import report
-from pve_evpn.domain.conditions import timestamp
 from pve_evpn.domain.decisions import Finding, Plan
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
-from pve_evpn.engine import gate
-from pve_evpn.engine.connection import Connection, NoConnection, finding_of
+from pve_evpn.engine.catching_up import CatchingUp
+from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, finding_of
 from pve_evpn.engine.nic_writing import NicWriting
-from pve_evpn.engine.ports import JournalEntry, Ports
+from pve_evpn.engine.ports import Ports
+from pve_evpn.engine.reloads import NodeResult, Pace
 from pve_evpn.engine.reporting import Reporting
 from pve_evpn.engine.store import Store
-from pve_evpn.engine.transaction import Outcome, Pace, Result, Transaction
+from pve_evpn.engine.transacting import Look, Transacting
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -68,6 +68,7 @@ class Reconciler:
         may_write: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        gateways: GatewayMaker = Gateway,
     ) -> None:
         self.cluster = cluster
         self._store = store
@@ -76,15 +77,15 @@ class Reconciler:
         self._may_write = may_write
         self._pace = pace or Pace()
         self._clock = clock
-        self._connection = Connection(cluster, ports.secrets)
+        self._connection = Connection(cluster, ports.secrets, gateways)
         self._reporting = Reporting(cluster, store, ports.objects, clock)
+        self._transacting = Transacting(cluster, store, ports, self._mark, may_write, self._pace, clock)
+        self._catching_up = CatchingUp(self._pace, clock)
         self._nics = NicWriting(cluster, store, ports.events, self._mark, self._reporting.write, may_write, self._pace)
         self._wake = asyncio.Event()
         self._stopping = False
-        self._failures: dict[ObjectKey, tuple[int, Finding]] = {}
         self._attempts = 0
         self._last_contact: float | None = None
-        self._locked_since: datetime | None = None
         self.busy = False
 
     def wake(self) -> None:
@@ -106,7 +107,7 @@ class Reconciler:
                     return
                 self.busy = True
                 with metrics.RECONCILE_SECONDS.labels(self.cluster).time():
-                    pause = await self._guarded_pass()
+                    pause = await self.run_once()
                 self.busy = False
         finally:
             self._connection.close()
@@ -123,8 +124,8 @@ class Reconciler:
             self._wake.clear()
             await asyncio.sleep(QUIET)
 
-    async def _guarded_pass(self) -> float:
-        """One pass; the seconds until the next one if nothing happens."""
+    async def run_once(self) -> float:
+        """One pass, whatever becomes of it; the seconds until the next one if nothing happens."""
         desired = self._store.desired(self.cluster)
         assert desired is not None
         result = "error"
@@ -169,24 +170,32 @@ class Reconciler:
         if PveVersion.parse(release) < OLDEST_SUPPORTED:
             message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
             raise NoConnection(Finding(Reason.VERSION_UNSUPPORTED, message))
-        journal = await self._ports.journal.load(self.cluster)
-        look = self._looker(gateway, release, journal)
+        await self._transacting.load()
+        look = self._looker(gateway, release)
         observed, planned = await look()
         self._last_contact = time.monotonic()
         metrics.REACHABLE.labels(self.cluster).set(1)
+        await self._tell_drift(desired, planned)
 
-        await self._nics.write(gateway, self._desired(), observed, planned, detach_only=True)
-        held, result = await self._transact(gateway, journal, observed, planned, look)
-        if result is not None or planned.needs_apply:
+        _, detached = await self._nics.write(gateway, self._desired(), observed, planned, detach_only=True)
+        if detached is not observed:
+            observed, planned = detached, self._plan(detached)
+        carried = await self._transacting.carry_out(gateway, self._desired(), observed, planned, look)
+        caught = {} if carried.result else await self._catch_up(gateway, observed, planned)
+        if carried.result is not None or caught or planned.needs_apply:
             observed, planned = await look()
         desired = self._desired()
         nics, observed = await self._nics.write(gateway, desired, observed, planned)
         health = await self._observer.look(gateway, desired, observed, planned, nics)
-        failures = {key: finding for key, (_, finding) in self._failures.items()} | self._nics.findings
-        at = Circumstances(desired, observed, planned, self._clock(), held, failures, health)
-        await self._reporting.found(at, nics, gateway.active_endpoint, result, self._locked_since)
-        unfinished = held is not None or any(f.heals for f in failures.values()) or planned.needs_apply
-        return not unfinished and (result is None or result.outcome is not Outcome.PARTIALLY_APPLIED)
+        failures = {**self._transacting.failures.active(desired), **self._nics.findings}
+        at = Circumstances(desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting)
+        reloads = {**(carried.result.nodes if carried.result else {}), **caught}
+        await self._reporting.found(
+            at, nics, gateway.active_endpoint, carried.result, reloads, self._transacting.locked_since
+        )
+        await self._transacting.remembered()
+        held = carried.held is not None or self._transacting.journal.interrupted
+        return not (held or any(f.heals for f in failures.values()) or planned.needs_apply)
 
     def _desired(self) -> Desired:
         """The newest state; a cluster deleted in mid-pass keeps its last one."""
@@ -195,120 +204,58 @@ class Reconciler:
             raise NoConnection(Finding(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
         return desired
 
-    def _looker(
-        self, gateway: Gateway, release: str, journal: JournalEntry
-    ) -> Callable[[], Awaitable[tuple[Observed, Plan]]]:
+    def _looker(self, gateway: Gateway, release: str) -> Look:
         async def look() -> tuple[Observed, Plan]:
             desired = self._desired()
             guests = bool(desired.nics) or any(vnet.deleting for vnet in desired.vnets)
             observed = await gateway.observe(release, guests=guests)
-            desired = self._desired()
-            planned = plan(desired, observed, journal=journal.creating)
-            return observed, self._without_failed(planned, desired)
+            return observed, self._plan(observed)
 
         return look
 
-    def _without_failed(self, planned: Plan, desired: Desired) -> Plan:
-        """Leave out the steps of objects Proxmox refused, until their spec changes or their time has come again."""
-        generations = {resource.key: resource.generation for resource in desired}
-        self._failures = {
-            key: (generation, finding)
-            for key, (generation, finding) in self._failures.items()
-            if generations.get(key) == generation
-        }
-        refs = {
-            want.ref for key in self._failures if (decision := planned.decisions.get(key)) for want in decision.wanted
-        }
-        if not refs:
-            return planned
-        steps = tuple(step for step in planned.steps if step.ref not in refs)
-        pending = tuple(change for change in planned.own_pending if change.ref not in refs)
-        return Plan(steps, planned.decisions, pending, planned.foreign)
-
-    # --- the transaction ----------------------------------------------------------------------------------------
-
-    async def _transact(
-        self,
-        gateway: Gateway,
-        journal: JournalEntry,
-        observed: Observed,
-        planned: Plan,
-        look: Callable[[], Awaitable[tuple[Observed, Plan]]],
-    ) -> tuple[Finding | None, Result | None]:
-        """Carry out the plan if it has work and nothing objects; why not, and what came of it."""
-        cluster = self._desired().cluster
-        if not planned.needs_apply and not journal.token:
-            self._locked_since = None
-            return None, None
-        if not self._may_write() or cluster.paused or _observe_only(cluster):
-            return None, None
-        if planned.needs_apply and (finding := gate.objection(cluster, observed, planned, self._clock())):
-            return finding, None
-        await self._claim(planned)
-        transaction = Transaction(
-            gateway,
-            self._ports.journal,
-            replan=look,
-            gate=lambda seen, again: gate.objection(self._desired().cluster, seen, again, self._clock()),
-            allow_foreign=bool(cluster.spec and cluster.spec.apply and cluster.spec.apply.foreign_pending == "Include"),
-            may_write=self._may_write,
-            pace=self._pace,
+    def _plan(self, observed: Observed) -> Plan:
+        desired, journal = self._desired(), self._transacting.journal
+        return plan(
+            desired,
+            observed,
+            journal=journal.creating,
+            failures=self._transacting.failures.active(desired),
+            recovering=journal.interrupted,
         )
-        result = await transaction.run(journal, bool(planned.own_pending))
-        return await self._judge(result), result
 
-    async def _judge(self, result: Result) -> Finding | None:
-        """What a result means for those who wait for it."""
+    async def _catch_up(self, gateway: Gateway, observed: Observed, planned: Plan) -> dict[str, NodeResult]:
+        """Reload the nodes that missed something, one after the other."""
         cluster = self._desired().cluster
-        if result.outcome is Outcome.LOCKED:
-            self._locked_since = self._locked_since or self._clock()
-            message = f"{result.message}, since {timestamp(self._locked_since)}"
-            return Finding(Reason.SDN_LOCKED, message, heals=True)
-        self._locked_since = None
-        match result.outcome:
-            case Outcome.REFUSED:
-                return result.objection
-            case Outcome.STAGING_FAILED:
-                finding = Finding(Reason.STAGING_FAILED, f"Proxmox refused: {result.message}", heals=True)
-                for key, decision in result.plan.decisions.items():
-                    if any(want.ref == result.culprit for want in decision.wanted):
-                        self._failures[key] = (self._generation(key), finding)
-                await self._event(cluster, "Warning", "StagingFailed", result.message)
-                self._wake.set()  # the others' steps are due without the culprit's
-                return finding
-            case Outcome.APPLY_FAILED:
-                await self._event(cluster, "Warning", "ApplyFailed", result.message)
-                return Finding(Reason.APPLY_FAILED, result.message, heals=True)
-            case Outcome.PARTIALLY_APPLIED:
-                await self._event(cluster, "Warning", "PartiallyApplied", result.message)
-            case Outcome.APPLIED:
-                steps = len(result.plan.steps)
-                await self._event(cluster, "Normal", "Applied", f"{steps} changes applied on every node")
-        return None
+        if not self._may_write() or self._transacting.may_not_write(cluster) or not observed.quorate:
+            return {}
+        results = {}
+        for node in self._catching_up.due(cluster, observed, planned):
+            results[node.name] = result = await self._catching_up.reload(gateway, cluster, node)
+            if result.ok:
+                await self._event(cluster, "Normal", "NodeCaughtUp", f"{node.name} has loaded what it had missed")
+        return results
 
-    def _generation(self, key: ObjectKey) -> int:
-        resource = self._store.get(key)
-        return resource.generation if resource else 0
+    async def _tell_drift(self, desired: Desired, planned: Plan) -> None:
+        """Say once that somebody changed what is ours; corrected at once, it would show in no status."""
+        corrected = getattr(desired.cluster.spec, "drift", None) != "Report"
+        for resource in desired:
+            decision = planned.decisions.get(resource.key)
+            if decision is None or not decision.drift or report.is_drifted(resource):
+                continue
+            metrics.DRIFT.labels(self.cluster, resource.key.kind).inc()
+            what = "the specified values are written back" if corrected and decision.managed else "only reported"
+            await self._event(resource, "Warning", "Drifted", f"{'; '.join(decision.drift)}: {what}")
 
-    async def _claim(self, planned: Plan) -> None:
-        """Finalizers and origins, before Proxmox knows of anything: a crash must not make us forget."""
-        writes = []
-        for decision in planned.decisions.values():
-            resource = self._store.get(decision.key)
-            if resource and decision.managed and not resource.deleting and decision.wanted and not decision.refused:
-                annotations = {kinds.ANNOTATION_ORIGIN: str(decision.origin)} if decision.origin else {}
-                writes.append(self._mark(resource, annotations))
-        await asyncio.gather(*writes)
-
-    async def _mark(self, resource: Resource[Any], annotations: Mapping[str, str]) -> None:
-        """Add our finalizer and annotations where they are not there yet."""
+    async def _mark(self, resource: Resource[Any], annotations: Mapping[str, str]) -> bool:
+        """Add our finalizer and annotations where they are not there yet; false if somebody wrote it meanwhile."""
         missing = {key: value for key, value in annotations.items() if resource.annotations.get(key) != value}
         if resource.has_finalizer and not missing:
-            return
+            return True
         finalizers = resource.finalizers if resource.has_finalizer else (*resource.finalizers, kinds.FINALIZER)
         raw = await self._ports.objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
         if raw:
             self._store.upsert(raw)
+        return raw is not None
 
     # --- reporting ----------------------------------------------------------------------------------------------
 
@@ -329,7 +276,3 @@ class Reconciler:
 
     async def _event(self, resource: Resource[Any], kind: str, reason: str, message: str) -> None:
         await self._ports.events.post(resource.key, resource.uid, kind, reason, message)
-
-
-def _observe_only(cluster: Resource[Any]) -> bool:
-    return getattr(cluster.spec, "management_policy", None) == "ObserveOnly"

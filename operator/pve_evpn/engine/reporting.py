@@ -22,6 +22,7 @@ from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine import cluster_status, nodes
 from pve_evpn.engine.ports import Objects
+from pve_evpn.engine.reloads import NodeResult
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transaction import Result
 
@@ -40,13 +41,20 @@ class Reporting:
         self._again: Callable[[HealthByKey], Awaitable[None]] | None = None
 
     async def found(
-        self, at: Circumstances, nics: NicPlan, endpoint: str, result: Result | None, locked_since: datetime | None
+        self,
+        at: Circumstances,
+        nics: NicPlan,
+        endpoint: str,
+        result: Result | None,
+        reloads: Mapping[str, NodeResult],
+        locked_since: datetime | None,
     ) -> None:
         """A pass could talk to Proxmox: statuses, parents first; then the finalizers that may go."""
         async with self._turn:
             cluster = self._store.get(at.desired.cluster.key)
             if cluster:
-                await self.write(cluster, cluster_status.reachable(cluster, at, endpoint, result, locked_since))
+                status = cluster_status.reachable(cluster, at, endpoint, result, reloads, locked_since)
+                await self.write(cluster, status)
             await self._tell(at, nics)
             await self._release_cluster()
             if not at.desired.cluster.deleting:

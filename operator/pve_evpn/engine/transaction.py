@@ -1,25 +1,40 @@
 """One transaction: the only writer to Proxmox' SDN configuration.
 
-lock -> look again -> stage -> apply -> follow every node -> unlock. Before it begins, whatever must outlive a crash
-is in the journal; after it ends, nothing of ours is pending and the lock is free, or the result says which is not so
-and why. It carries out a plan; it makes none (``replan`` is given to it) and writes no status.
+lock -> look again -> stage -> apply -> follow every node -> (verify) -> unlock. Before it begins, whatever must
+outlive a crash is in the journal; after it ends, nothing of ours is pending and the lock is free, or the result says
+which is not so and why. It carries out a plan; it makes none (``replan`` is given to it), judges none (``gate``) and
+writes no status.
+
+Where a connection breaks in the middle, the lock is kept and the journal with it: the next run takes a new lock
+first, which makes Proxmox refuse whatever may still be on its way with the old token.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from pve_evpn import metrics
-from pve_evpn.domain.decisions import Create, Delete, Finding, Plan, Step, Update
+from pve_evpn.domain.conditions import timestamp
+from pve_evpn.domain.decisions import Create, Finding, Plan, Step
 from pve_evpn.domain.observed import NodeInfo, Observed
-from pve_evpn.domain.sdn import PropertyDiff, SdnRef
+from pve_evpn.domain.sdn import SdnRef
+from pve_evpn.domain.undo import inverse, steps_towards, withdrawal
+from pve_evpn.domain.verification import complaints
+from pve_evpn.engine.gate import Leave
 from pve_evpn.engine.ports import Journal, JournalEntry
+from pve_evpn.engine.reloads import NodeResult, Pace, Reloads
 from pve_evpn.pve import errors
-from pve_evpn.pve.gateway import Gateway, TaskEnd
+from pve_evpn.pve.gateway import Gateway
+
+#: Where it is unknown what was executed, or nothing more can be executed: everything stays as it is, lock included.
+_BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed)
 
 
 class Outcome(StrEnum):
@@ -27,26 +42,22 @@ class Outcome(StrEnum):
 
     APPLIED = "Applied"
     PARTIALLY_APPLIED = "PartiallyApplied"
+    CORRECTED = "Corrected"
     NOTHING_TO_DO = "NothingToDo"
     LOCKED = "Locked"
     REFUSED = "Refused"
     STAGING_FAILED = "StagingFailed"
     APPLY_FAILED = "ApplyFailed"
-
-
-@dataclass(frozen=True, slots=True)
-class NodeResult:
-    """What became of one node's reload. ``known`` is false where the node could not be asked."""
-
-    name: str
-    ok: bool
-    message: str = ""
-    known: bool = True
+    REVERTED = "Reverted"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome, with what a report needs. ``culprit`` is the object Proxmox refused, ``left`` what undo left."""
+    """The outcome, with what a report needs.
+
+    ``culprit`` is the object Proxmox refused, ``left`` what undoing left, ``plan`` what was carried out.
+    ``unreleased`` says that the lock could not be given back; the journal still has it.
+    """
 
     outcome: Outcome
     message: str = ""
@@ -57,25 +68,23 @@ class Result:
     left: tuple[str, ...] = ()
     started: float = 0.0
     finished: float = 0.0
+    id: str = ""
+    unreleased: bool = False
 
 
 #: Looks at Proxmox again and plans from it.
 Replan = Callable[[], Awaitable[tuple[Observed, Plan]]]
-#: Why the plan must not be carried out now, or None.
-Gate = Callable[[Observed, Plan], Finding | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between looks at a task, and how long to follow it at most."""
-
-    poll: float = 0.5
-    poll_max: float = 2.0
-    timeout: float = 300.0
+#: What of a plan may be carried out now. Before it gives leave it makes sure that the objects are marked as ours.
+Gate = Callable[[Observed, Plan], Awaitable[Leave]]
+#: Whether an apply would publish what is not ours: asked again before going back.
+Objection = Callable[[Observed, Plan], Finding | None]
 
 
 class Transaction:
-    """Carries out one plan on one cluster. Make a new one each time."""
+    """Carries out one plan on one cluster. Make a new one each time.
+
+    ``entry`` is what the journal holds, ``leave`` what the gate said under the lock.
+    """
 
     def __init__(
         self,
@@ -84,93 +93,131 @@ class Transaction:
         *,
         replan: Replan,
         gate: Gate,
-        allow_foreign: bool,
+        stranger: Objection = lambda _observed, _plan: None,
+        revert: bool = False,
         may_write: Callable[[], bool] = lambda: True,
-        pace: Pace = Pace(),
+        pace: Pace | None = None,
     ) -> None:
         self._gateway = gateway
         self._journal = journal
         self._replan = replan
         self._gate = gate
-        self._allow_foreign = allow_foreign
+        self._stranger = stranger
+        self._revert = revert
         self._may_write = may_write
-        self._pace = pace
-        self._entry = JournalEntry()
+        self._pace = pace or Pace()
+        self._reloads = Reloads(gateway, self._pace)
+        self.entry = JournalEntry()
         self._began = time.time()
+        self._touched = False
+        self.leave = Leave(Plan())
+        self.id = secrets.token_hex(4)
 
-    async def run(self, entry: JournalEntry, own_pending: bool) -> Result:
-        """Run it. ``entry`` is what the journal holds from before; ``own_pending`` allows a lock over our own edits.
+    async def run(self, entry: JournalEntry, planned: Plan, *, over_pending: bool) -> Result:
+        """Run it. ``entry`` is what the journal holds, ``planned`` what the first look said.
 
-        Raises :class:`errors.PveError` only while nothing was staged or applied in this run, apart from
-        OutcomeUnknown: then Proxmox must be read again, and the journal holds what is needed for it.
+        ``over_pending``: edits are pending already, so Proxmox is asked for the lock in spite of them; the look
+        under the lock decides whose they are. Raises :class:`errors.PveError` where the connection broke: then
+        Proxmox must be read again, and the journal holds what is needed for it.
         """
-        self._entry = entry
-        if refused := await self._take_lock(own_pending):
+        self.entry = entry
+        self._touched = entry.interrupted
+        creating = frozenset(step.ref for step in planned.steps if isinstance(step, Create))
+        if refused := await self._take_lock(creating, over_pending):
             return refused
         try:
-            result = await self._locked()
-        except BaseException:
-            # Nothing is known to be staged, or it is unknown whether it was: the lock is given back if that is
-            # still possible, and the next pass reads what is pending.
-            await self._release(quiet=True)
+            result = await self._locked(entry)
+        except _BROKEN_OFF:
+            if not self._touched:
+                await self._release()
             raise
-        await self._release(quiet=False)
+        except BaseException:
+            await self._release()
+            raise
+        if not await self._release(clean=not result.left):
+            return replace(result, unreleased=True)
         return result
+
+    async def give_back(self, entry: JournalEntry) -> None:
+        """Give back a lock that an interrupted transaction left, and do nothing else."""
+        self.entry = entry
+        await self._release(clean=False)
 
     # --- the lock -----------------------------------------------------------------------------------------------
 
-    async def _take_lock(self, own_pending: bool) -> Result | None:
-        """Hold the lock, with its token in the journal; else the result that says who prevents it.
+    async def _take_lock(self, creating: frozenset[SdnRef], over_pending: bool) -> Result | None:
+        """Hold the lock, with its token in the journal; else the result that says what prevents it.
 
         A token left by a crash proves nothing about the present (Proxmox accepts any token while nobody holds the
-        lock), so it is used for the one thing it is good for: giving the old lock back. Then a new one is taken.
+        lock), and a write of the process that died may still be on its way with it. So the old lock is given back
+        and a new one is taken: from then on the old token is refused.
+
+        That we are about to ask is written down first: Proxmox does not say who holds a lock, so after a crash
+        between the lock and its record nobody else could know whose it is.
         """
-        if self._entry.token:
-            try:
-                await self._gateway.unlock(self._entry.token)
-            except errors.LockHeld:
-                self._entry = replace(self._entry, token="")
-                await self._journal.save(self._gateway.cluster, self._entry)
+        asked_before = self.entry.asked
+        asked = asked_before or int(time.time())
+        await self._save(replace(self.entry, asked=asked, creating=self.entry.creating | creating))
+        if self.entry.token:
+            with contextlib.suppress(errors.LockHeld):  # somebody removed it by force and took it
+                await self._gateway.unlock(self.entry.token)
         try:
-            token = await self._gateway.lock(allow_pending=own_pending or self._allow_foreign)
+            token = await self._gateway.lock(allow_pending=over_pending)
         except errors.LockHeld:
-            message = "somebody else holds the SDN lock (Proxmox does not say who)"
-            return self._end(Outcome.LOCKED, message)
+            await self._save(replace(self.entry, token="", asked=asked_before, creating=self.entry.creating))
+            return self._end(Outcome.LOCKED, _held_message(asked_before))
         except errors.PendingChanges:
-            return self._end(Outcome.LOCKED, "somebody staged SDN changes just now")
-        self._entry = replace(self._entry, token=token)
+            await self._save(replace(self.entry, token="", asked=0))
+            return self._end(Outcome.LOCKED, "somebody staged SDN changes at this moment; looking again")
         try:
-            await self._journal.save(self._gateway.cluster, self._entry)
-        except BaseException:
+            await self._save(replace(self.entry, token=token, asked=0))
+        except Exception:
             await self._gateway.unlock(token)
             raise
         return None
 
-    async def _release(self, *, quiet: bool) -> None:
+    async def _release(self, *, clean: bool = False) -> bool:
+        """Give the lock back; False if that failed, and the journal keeps its token for the next run.
+
+        ``clean``: nothing of ours is pending, so nothing has to be remembered of what was being created.
+        """
         try:
-            await self._gateway.unlock(self._entry.token)
+            if self.entry.token:
+                await self._gateway.unlock(self.entry.token)
         except errors.LockHeld:
             pass  # released by force meanwhile, and taken by somebody else
         except errors.PveError:
-            if not quiet:
-                raise
-            return
-        await self._journal.save(self._gateway.cluster, replace(self._entry, token="", upid=""))
+            return False
+        await self._save(replace(self.entry, token="", started=0, dirty=self.entry.dirty and not clean))
+        return True
+
+    async def _save(self, entry: JournalEntry) -> None:
+        if entry != self.entry:
+            await self._journal.save(self._gateway.cluster, entry)
+            self.entry = entry
 
     # --- under the lock -----------------------------------------------------------------------------------------
 
-    async def _locked(self) -> Result:
+    async def _locked(self, before: JournalEntry) -> Result:
         observed, plan = await self._replan()
-        if finding := self._gate(observed, plan):
-            return replace(self._end(Outcome.REFUSED, finding.message, plan), objection=finding)
-        if not plan.needs_apply:
+        leave = self.leave = await self._gate(observed, plan)
+        if leave.plan.needs_apply:
+            return await self._carry_out(observed, leave.plan)
+        if before.started and not plan.own_pending:
+            return await self._resume(observed, before.started)
+        if leave.finding is None:
             return self._end(Outcome.NOTHING_TO_DO, plan=plan)
+        left = await self._withdraw(observed, plan) if before.interrupted else ()
+        return self._end(Outcome.REFUSED, leave.finding.message, plan, objection=leave.finding, left=left)
+
+    async def _carry_out(self, observed: Observed, plan: Plan) -> Result:
         creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
-        if creating - self._entry.creating:
-            self._entry = replace(self._entry, creating=self._entry.creating | creating)
-            await self._journal.save(self._gateway.cluster, self._entry)
+        await self._save(replace(self.entry, creating=self.entry.creating | creating, dirty=True))
         if failed := await self._stage(plan):
             return failed
+        if not plan.own_pending:
+            # The steps took back what others had staged on our objects: what runs is as it should be.
+            return self._end(Outcome.CORRECTED, plan=plan)
         return await self._apply(observed, plan)
 
     async def _stage(self, plan: Plan) -> Result | None:
@@ -179,96 +226,118 @@ class Transaction:
             if not self._may_write():
                 left = await self._undo(staged)
                 return self._end(Outcome.STAGING_FAILED, "leadership was lost", plan, left=left)
+            self._touched = True
             try:
-                await self._gateway.stage(step, self._entry.token)
-            except errors.OutcomeUnknown:
+                await self._gateway.stage(step, self.entry.token)
+            except _BROKEN_OFF:
                 raise
+            except errors.LockHeld:
+                return self._lock_lost(plan, staged)
             except errors.PveError as problem:
                 left = await self._undo(staged)
-                message = f"{step}: {problem}"
-                return self._end(Outcome.STAGING_FAILED, message, plan, culprit=step.ref, left=left)
+                # What somebody changed at this moment, or what passes by itself, is no fault of the object's.
+                blame = None if isinstance(problem, errors.DigestMismatch | errors.TryAgain) else step.ref
+                return self._end(Outcome.STAGING_FAILED, f"{step}: {problem}", plan, culprit=blame, left=left)
             staged.append(step)
         return None
 
     async def _undo(self, staged: Iterable[Step]) -> tuple[str, ...]:
         """Take back what was staged, newest first; what could not be taken back."""
+        return await self._stage_all(inverse(step) for step in reversed(list(staged)))
+
+    async def _withdraw(self, observed: Observed, plan: Plan) -> tuple[str, ...]:
+        """Take back what an interrupted run staged and what must not go live now."""
+        return await self._stage_all(withdrawal(observed.sdn, plan.own_pending))
+
+    async def _stage_all(self, steps: Iterable[Step]) -> tuple[str, ...]:
+        """Stage what can be staged; what could not be, in words. A broken connection still breaks off."""
         left = []
-        for step in reversed(list(staged)):
+        for step in steps:
             try:
-                await self._gateway.stage(inverse(step), self._entry.token)
+                await self._gateway.stage(step, self.entry.token)
+            except _BROKEN_OFF:
+                raise
             except errors.PveError as problem:
                 left.append(f"{step}: {problem}")
         return tuple(left)
+
+    def _lock_lost(self, plan: Plan, staged: Iterable[Step]) -> Result:
+        """Somebody removed our lock by force and took it: from here on everything is theirs to finish or undo."""
+        self.entry = replace(self.entry, token="")
+        message = "somebody removed our SDN lock by force and took it in the middle of a transaction"
+        return self._end(Outcome.LOCKED, message, plan, left=tuple(map(str, staged)))
 
     async def _apply(self, observed: Observed, plan: Plan) -> Result:
         if not self._may_write():
             left = await self._undo(plan.steps)
             return self._end(Outcome.STAGING_FAILED, "leadership was lost", plan, left=left)
-        # Proxmox' clock decides which reload tasks are ours; ours may differ, so allow it to be ahead a little.
-        since = int(time.time()) - 60
-        known = await self._known_reloads(observed.nodes.values(), since)
-        upid = await self._gateway.apply(self._entry.token)
-        self._entry = replace(self._entry, upid=upid, started=since)
-        await self._journal.save(self._gateway.cluster, self._entry)
-        end = await self._follow(upid)
-        nodes = await self._nodes(observed.nodes.values(), since, known)
-        self._entry = replace(self._entry, creating=frozenset())
+        self._touched = True
+        known = await self._reloads.listed(observed.nodes.values())
+        await self._save(replace(self.entry, started=int(time.time())))
+        try:
+            upid = await self._gateway.apply(self.entry.token)
+        except _BROKEN_OFF:
+            raise
+        except errors.LockHeld:
+            return self._lock_lost(plan, plan.steps)
+        except errors.PveError as problem:
+            left = await self._undo(plan.steps)
+            return self._end(Outcome.APPLY_FAILED, f"Proxmox refused the apply: {problem}", plan, left=left)
+        end = await self._reloads.follow(upid)
+        nodes = await self._reloads.of_nodes(observed.nodes.values(), self.entry.started, known)
         metrics.APPLY_SECONDS.labels(self._gateway.cluster).observe(time.time() - self._began)
         if end is None or not end.ok:
             why = "did not end in time" if end is None else f"ended with {end.text!r}"
-            return self._end(Outcome.APPLY_FAILED, f"the apply task {why}", plan, nodes=nodes)
-        if bad := [node for node in nodes.values() if not node.ok]:
-            listed = "; ".join(f"{node.name}: {node.message}" for node in bad)
-            return self._end(Outcome.PARTIALLY_APPLIED, listed, plan, nodes=nodes)
-        return self._end(Outcome.APPLIED, plan=plan, nodes=nodes)
+            result = self._end(Outcome.APPLY_FAILED, f"the apply task {why}", plan, nodes=nodes)
+        else:
+            result = self._applied(plan, nodes)
+        return await self._verified(result, observed) if self._revert else result
 
-    # --- following ----------------------------------------------------------------------------------------------
+    async def _resume(self, observed: Observed, started: int) -> Result:
+        """An apply was sent by a run that did not see its end: it has been executed, so look at the nodes."""
+        nodes = await self._reloads.of_nodes(observed.nodes.values(), started, frozenset())
+        return self._applied(Plan(), nodes)
 
-    async def _follow(self, upid: str) -> TaskEnd | None:
-        """Wait for a task; None if it outlasts our patience. A read that fails is asked again."""
-        deadline, pause = time.monotonic() + self._pace.timeout, self._pace.poll
-        while time.monotonic() < deadline:
-            try:
-                if end := await self._gateway.task_end(upid):
-                    return end
-            except errors.Unreachable:
-                pass
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, self._pace.poll_max)
-        return None
+    def _applied(self, plan: Plan, nodes: Mapping[str, NodeResult]) -> Result:
+        told = [f"{node.name}: {node.message}" for node in sorted(nodes.values(), key=lambda n: n.name) if node.message]
+        outcome = Outcome.APPLIED if all(node.ok for node in nodes.values()) else Outcome.PARTIALLY_APPLIED
+        return self._end(outcome, "; ".join(told), plan, nodes=nodes)
 
-    async def _known_reloads(self, nodes: Iterable[NodeInfo], since: int) -> frozenset[str]:
-        """Reloads that are in the lists already and therefore not ours."""
-        online = [node for node in nodes if node.online]
-        lists = await asyncio.gather(*(self._reloads(node.name, since) for node in online))
-        return frozenset(upid for upids in lists for upid in upids or ())
+    # --- going back ---------------------------------------------------------------------------------------------
 
-    async def _reloads(self, node: str, since: int) -> list[str] | None:
+    async def _verified(self, result: Result, before: Observed) -> Result:
+        """The result, or that of going back if the nodes are worse off than before and stay so."""
+        baseline = complaints(before)
+        deadline = time.monotonic() + self._pace.settle
+        while True:
+            after, plan = await self._replan()
+            worse = {*(complaints(after) - baseline), *_failed(result.nodes.values())}
+            if not worse:
+                return result
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(self._pace.poll_max)
+        told = "; ".join(sorted(worse))
+        if finding := self._stranger(after, plan):
+            return replace(result, message=f"{told}; not reverted: {finding.message}")
+        refs = {step.ref for step in result.plan.steps} | {change.ref for change in result.plan.own_pending}
+        steps = steps_towards(after.sdn.edited, {ref: before.sdn.running.get(ref) for ref in refs})
+        if left := await self._stage_all(steps):
+            return replace(result, message=f"{told}; not reverted", left=left)
+        known = await self._reloads.listed(after.nodes.values())
+        started = int(time.time())
         try:
-            return await self._gateway.reload_tasks(node, since)
-        except (errors.Unreachable, errors.Refused, errors.Forbidden):
-            return None
-
-    async def _nodes(self, nodes: Iterable[NodeInfo], since: int, known: frozenset[str]) -> dict[str, NodeResult]:
-        """Each node's own reload: the cluster's task says OK whatever became of them."""
-        results = await asyncio.gather(*(self._node(node, since, known) for node in nodes))
-        return {result.name: result for result in results}
-
-    async def _node(self, node: NodeInfo, since: int, known: frozenset[str]) -> NodeResult:
-        if not node.online:
-            return NodeResult(node.name, ok=False, message="offline, it will be reloaded when it returns")
-        upids = await self._reloads(node.name, since)
-        if upids is None:
-            return NodeResult(node.name, ok=False, message="its tasks could not be read", known=False)
-        mine = [upid for upid in upids if upid not in known]
-        if not mine:
-            return NodeResult(node.name, ok=False, message="it started no reload")
-        end = await self._follow(mine[0])
-        if end is None:
-            return NodeResult(node.name, ok=False, message="its reload did not end in time")
-        if not end.ok:
-            return NodeResult(node.name, ok=False, message=f"its reload failed: {end.text}")
-        return NodeResult(node.name, ok=True, message=end.text if end.warned else "")
+            upid = await self._gateway.apply(self.entry.token)
+        except _BROKEN_OFF:
+            raise
+        except errors.PveError as problem:
+            return replace(result, message=f"{told}; not reverted: {problem}", left=tuple(map(str, steps)))
+        await self._reloads.follow(upid)
+        nodes = await self._reloads.of_nodes(after.nodes.values(), started, known)
+        message = f"the apply left things worse ({told}), so the previous values were put back and applied"
+        if still := _failed(nodes.values()):
+            message += f"; still: {'; '.join(sorted(still))}"
+        return replace(result, outcome=Outcome.REVERTED, message=message, nodes=nodes, finished=time.time())
 
     def _end(
         self,
@@ -277,6 +346,7 @@ class Transaction:
         plan: Plan | None = None,
         nodes: Mapping[str, NodeResult] | None = None,
         culprit: SdnRef | None = None,
+        objection: Finding | None = None,
         left: tuple[str, ...] = (),
     ) -> Result:
         metrics.APPLIES.labels(self._gateway.cluster, outcome).inc()
@@ -286,22 +356,25 @@ class Transaction:
             plan or Plan(),
             nodes or {},
             culprit,
-            left=left,
+            objection,
+            left,
             started=self._began,
             finished=time.time(),
+            id=self.id,
         )
 
 
-def inverse(step: Step) -> Step:
-    """The step that takes a staged one back."""
-    match step:
-        case Create(ref, type_, props, parent):
-            return Delete(ref, type_, props, parent)
-        case Delete(ref, type_, before, parent):
-            return Create(ref, type_, before, parent)
-        case Update(ref, diff, before, parent):
-            now = {**before, **{d.key: d.want for d in diff if d.want is not None}}
-            for change in diff:
-                if change.want is None:
-                    now.pop(change.key, None)
-            return Update(ref, tuple(PropertyDiff(d.key, d.want, d.have) for d in diff), now, parent)
+def _failed(nodes: Iterable[NodeResult]) -> set[str]:
+    """Nodes whose reload is known to have failed. One that was offline is no worse off than before."""
+    return {f"{node.name}: {node.message}" for node in nodes if not node.ok and node.known and not node.offline}
+
+
+def _held_message(asked: int) -> str:
+    message = "Proxmox' SDN lock is held, and Proxmox does not say by whom"
+    if asked:
+        moment = timestamp(datetime.fromtimestamp(asked, UTC))
+        message += f". This operator was interrupted at {moment} while it took the lock, so it may be its own"
+    return message
+
+
+__all__ = ["NodeInfo", "NodeResult", "Outcome", "Pace", "Result", "Transaction"]

@@ -109,14 +109,21 @@ class SecretJournal:
         text = base64.b64decode((secret.data or {}).get("entry", "")).decode() or "{}"
         entry = json.loads(text)
         creating = frozenset(SdnRef(SdnKind(kind), id_) for kind, id_ in entry.get("creating", []))
-        return JournalEntry(entry.get("token", ""), creating, entry.get("upid", ""), entry.get("started", 0))
+        return JournalEntry(
+            token=entry.get("token", ""),
+            asked=entry.get("asked", 0),
+            creating=creating,
+            dirty=entry.get("dirty", False),
+            started=entry.get("started", 0),
+        )
 
     async def save(self, cluster: str, entry: JournalEntry) -> None:
         text = json.dumps(
             {
                 "token": entry.token,
+                "asked": entry.asked,
                 "creating": sorted([str(ref.kind), ref.id] for ref in entry.creating),
-                "upid": entry.upid,
+                "dirty": entry.dirty,
                 "started": entry.started,
             }
         )

@@ -21,6 +21,8 @@ from pve_evpn.domain.decisions import Create, Delete, Step, Update
 from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed, PveVersion
 from pve_evpn.domain.sdn import (
     Canonical,
+    PendingChange,
+    PendingState,
     Props,
     SdnKind,
     SdnObject,
@@ -109,6 +111,10 @@ class Gateway:
             index = (first + offset) % len(self._endpoints)
             try:
                 answer = self._ask(index, method, path, params)
+            except errors.OutcomeUnknown:
+                # This endpoint reads well and writes badly (its pvedaemon may be gone): ask another one next time.
+                self._preferred = (index + 1) % len(self._endpoints)
+                raise
             except errors.Unreachable as failure:
                 problem = errors.Unreachable(f"{self._endpoints[index]}: {failure}")
                 if isinstance(failure, errors.TlsRejected):
@@ -172,14 +178,15 @@ class Gateway:
         lists = await asyncio.gather(*(self.get(_COLLECTION[kind], pending=1) for kind in kinds))
         edited: dict[SdnRef, SdnObject] = {}
         running: dict[SdnRef, SdnObject] = {}
+        reworded: list[PendingChange] = []
         for kind, items in zip(kinds, lists, strict=True):
-            _sort_in(kind, items, "", edited, running)
+            reworded += _sort_in(kind, items, "", edited, running)
         vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
         subnets = await asyncio.gather(*(self._subnets(vnet) for vnet in vnets))
         for vnet, items in zip(vnets, subnets, strict=True):
-            _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
+            reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
         others, fabrics = await self._others(version)
-        return SdnSnapshot(edited, running, tuple(others), fabrics)
+        return SdnSnapshot(edited, running, tuple(others), tuple(reworded), fabrics)
 
     async def _subnets(self, vnet: str) -> Any:
         try:
@@ -360,13 +367,18 @@ def _sort_in(
     parent: str,
     edited: dict[SdnRef, SdnObject],
     running: dict[SdnRef, SdnObject],
-) -> None:
+) -> list[PendingChange]:
+    """Fill both copies; the edits among them that only change the spelling of values."""
+    reworded = []
     for item in items:
         new, old = parse.both_copies(kind, item, parent)
         if new:
             edited[new.ref] = new
         if old:
             running[old.ref] = old
+        if new and old and item.get("state") and (new.type, new.props) == (old.type, old.props):
+            reworded.append(PendingChange(new.ref, PendingState.CHANGED, tuple(sorted(item.get("pending") or ()))))
+    return reworded
 
 
 def _path(ref: SdnRef, parent: str) -> str:

@@ -1,0 +1,247 @@
+"""From a plan to a transaction and back to what it means for the objects: leave, claim, run, judge.
+
+One per cluster. It keeps what has to be remembered between transactions: since when the lock is somebody else's, and
+which objects failed. What a transaction does is in ``engine.transaction``, what it may do in ``engine.gate``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pve_evpn.api import kinds
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import timestamp
+from pve_evpn.domain.decisions import Create, Decision, Finding, Plan
+from pve_evpn.domain.observed import Observed
+from pve_evpn.domain.resources import Desired, ObjectKey, Resource
+from pve_evpn.engine import gate
+from pve_evpn.engine.failures import Failures
+from pve_evpn.engine.gate import Leave
+from pve_evpn.engine.ports import JournalEntry, Ports
+from pve_evpn.engine.store import Store
+from pve_evpn.engine.transaction import Outcome, Pace, Result, Transaction
+from pve_evpn.pve.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+Look = Callable[[], Awaitable[tuple[Observed, Plan]]]
+#: Adds our finalizer and annotations to an object; false if somebody else wrote it at the same moment.
+Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[bool]]
+
+_BUSY = Finding(Reason.PENDING_APPLY, "objects were changed at this moment; planning again", heals=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What came of a plan: why it (or a part of it) waits, the transaction's result if there was one."""
+
+    held: Finding | None = None
+    result: Result | None = None
+    waiting: Plan | None = None
+
+
+class Transacting:
+    """The transactions of one cluster. ``journal`` is what the durable journal holds at present."""
+
+    def __init__(
+        self,
+        cluster: str,
+        store: Store,
+        ports: Ports,
+        mark: Mark,
+        may_write: Callable[[], bool],
+        pace: Pace,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._ports = ports
+        self._mark = mark
+        self._may_write = may_write
+        self._pace = pace
+        self._clock = clock
+        self.failures = Failures(clock)
+        self.journal = JournalEntry()
+        self.locked_since: datetime | None = None
+
+    async def load(self) -> None:
+        """Read the journal; every pass begins with it."""
+        self.journal = await self._ports.journal.load(self._cluster)
+
+    async def carry_out(
+        self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, look: Look
+    ) -> Carried:
+        """Carry out the plan if it has work and nothing objects; also put in order what was interrupted."""
+        cluster = desired.cluster
+        if not self._may_write():
+            return Carried()
+        if self.may_not_write(cluster):
+            if self.journal.token:
+                await self._transaction(gateway, look).give_back(self.journal)
+                await self.load()
+            return Carried()
+        await self._claim(plan, there_already=True)
+        leave = gate.judge(cluster, observed, plan, self._clock())
+        if not leave.plan.needs_apply and not self.journal.interrupted:
+            self.locked_since = None
+            return Carried(leave.finding, None, leave.waiting)
+        transaction = self._transaction(gateway, look)
+        over_pending = bool(observed.sdn.pending) or gate.includes_foreign(cluster)
+        try:
+            result = await transaction.run(self.journal, leave.plan, over_pending=over_pending)
+        finally:
+            self.journal = transaction.entry
+        held = await self._judge(cluster, result)
+        self.failures.succeeded(key for key, decision in plan.decisions.items() if decision.in_sync)
+        return Carried(held or transaction.leave.finding, result, transaction.leave.waiting or leave.waiting)
+
+    @staticmethod
+    def may_not_write(cluster: Resource[Any]) -> bool:
+        """Whether the user asks that nothing is written to this cluster."""
+        return cluster.paused or getattr(cluster.spec, "management_policy", None) == "ObserveOnly"
+
+    async def remembered(self) -> None:
+        """The statuses now say what is ours: the journal need not, unless something is still staged."""
+        if self.journal.creating and not self.journal.interrupted:
+            self.journal = replace(self.journal, creating=frozenset())
+            await self._ports.journal.save(self._cluster, self.journal)
+
+    # --- before -------------------------------------------------------------------------------------------------
+
+    def _transaction(self, gateway: Gateway, look: Look) -> Transaction:
+        cluster = self._newest()
+        policy = cluster.spec.apply if cluster and cluster.spec else None
+        return Transaction(
+            gateway,
+            self._ports.journal,
+            replan=look,
+            gate=self._leave,
+            stranger=lambda observed, plan: gate.in_the_way(self._newest(), observed, plan),
+            revert=bool(policy and policy.on_failure == "Revert"),
+            may_write=self._may_write,
+            pace=self._pace
+            if policy is None or policy.task_timeout_seconds is None
+            else replace(self._pace, timeout=policy.task_timeout_seconds),
+        )
+
+    async def _leave(self, observed: Observed, plan: Plan) -> Leave:
+        """The gate under the lock; what it lets through is marked as ours before Proxmox hears of it."""
+        leave = gate.judge(self._newest(), observed, plan, self._clock())
+        if leave.plan.needs_apply and not await self._claim(leave.plan, there_already=False):
+            return Leave(replace(plan, steps=(), own_pending=()), _BUSY)
+        return leave
+
+    def _newest(self) -> Resource[Any]:
+        resource = self._store.get(ObjectKey("ProxmoxCluster", "", self._cluster))
+        if resource is None:
+            raise LookupError(f"ProxmoxCluster {self._cluster} is gone")
+        return resource
+
+    async def _claim(self, plan: Plan, *, there_already: bool) -> bool:
+        """Finalizers, origins and allocated numbers, before Proxmox knows of anything: a crash must not make us forget.
+
+        What is to be created is announced under the lock only, when it is certain that nobody else made it first.
+        """
+        creating = {step.ref for step in plan.steps if isinstance(step, Create)}
+        marked = []
+        for decision in plan.decisions.values():
+            resource = self._store.get(decision.key)
+            if resource is None or not _is_claimable(resource, decision):
+                continue
+            if there_already == bool(creating & {want.ref for want in decision.wanted[:1]}):
+                continue
+            marked.append(self._mark(resource, _announcement(resource, decision)))
+        return all(await asyncio.gather(*marked))
+
+    # --- after --------------------------------------------------------------------------------------------------
+
+    async def _judge(self, cluster: Resource[Any], result: Result) -> Finding | None:
+        """What a result means for those who wait for it."""
+        log.info("%s: transaction %s: %s %s", self._cluster, result.id, result.outcome, result.message)
+        if result.outcome is Outcome.LOCKED:
+            return await self._locked(cluster, result)
+        self.locked_since = None
+        match result.outcome:
+            case Outcome.REFUSED:
+                return result.objection
+            case Outcome.STAGING_FAILED:
+                return await self._staging_failed(cluster, result)
+            case Outcome.APPLY_FAILED:
+                await self._event(cluster, "Warning", "ApplyFailed", result)
+                return Finding(Reason.APPLY_FAILED, _with_rest(result), heals=True)
+            case Outcome.REVERTED:
+                await self._reverted(cluster, result)
+            case Outcome.PARTIALLY_APPLIED:
+                await self._event(cluster, "Warning", "PartiallyApplied", result)
+            case Outcome.CORRECTED:
+                message = "edits that others had staged on our objects were taken back; nothing had to be applied"
+                await self._event(cluster, "Normal", "Corrected", replace(result, message=message))
+            case Outcome.APPLIED:
+                count = len(result.plan.steps)
+                told = f"{count} change{'s' if count != 1 else ''} applied on every node"
+                message = f"{told}; {result.message}" if result.message else told
+                await self._event(cluster, "Normal", "Applied", replace(result, message=message))
+        return None
+
+    async def _locked(self, cluster: Resource[Any], result: Result) -> Finding:
+        """Held by somebody else: since when is kept in the status, so that a restart does not reset it."""
+        if self.locked_since is None:
+            known = (cluster.status.get("lock") or {}).get("since")
+            self.locked_since = datetime.fromisoformat(known) if known else self._clock()
+        if result.left:
+            await self._event(cluster, "Warning", "SdnLockTaken", result)
+        message = f"{_with_rest(result)}. Seen held since {timestamp(self.locked_since.astimezone(UTC))}"
+        return Finding(Reason.SDN_LOCKED, message, heals=True)
+
+    async def _staging_failed(self, cluster: Resource[Any], result: Result) -> Finding | None:
+        """The culprit is left out for a while; the others' steps are due without it."""
+        await self._event(cluster, "Warning", "StagingFailed", result)
+        finding = Finding(Reason.STAGING_FAILED, f"Proxmox refused: {_with_rest(result)}", heals=True)
+        if result.culprit is None:
+            return finding
+        await self._record(result, {result.culprit}, finding)
+        return Finding(
+            Reason.PENDING_APPLY, "another object's change was refused; applying again without it", heals=True
+        )
+
+    async def _reverted(self, cluster: Resource[Any], result: Result) -> None:
+        await self._event(cluster, "Warning", "Reverted", result)
+        message = (
+            f"{result.message}. It is tried again when the spec changes, or when the annotation "
+            f"{kinds.ANNOTATION_RECONCILE} gets a new value"
+        )
+        refs = {step.ref for step in result.plan.steps} | {change.ref for change in result.plan.own_pending}
+        await self._record(result, refs, Finding(Reason.REVERTED, message))
+
+    async def _record(self, result: Result, refs: set[Any], finding: Finding) -> None:
+        for key in result.plan.keys_of(refs):
+            if resource := self._store.get(key):
+                self.failures.record(resource, finding)
+
+    async def _event(self, cluster: Resource[Any], kind: str, reason: str, result: Result) -> None:
+        message = f"{_with_rest(result)} (transaction {result.id})"
+        await self._ports.events.post(cluster.key, cluster.uid, kind, reason, message)
+
+
+def _announcement(resource: Resource[Any], decision: Decision) -> dict[str, str]:
+    annotations = {kinds.ANNOTATION_ORIGIN: str(decision.origin)} if decision.origin else {}
+    given = getattr(resource.spec, "vni", None) or getattr(resource.spec, "vrf_vni", None)
+    if decision.vni is not None and given is None:
+        annotations[kinds.ANNOTATION_VNI] = str(decision.vni)
+    return annotations
+
+
+def _is_claimable(resource: Resource[Any], decision: Decision) -> bool:
+    settled = decision.refused is None and decision.waiting is None
+    return bool(decision.managed and not resource.deleting and decision.wanted and settled)
+
+
+def _with_rest(result: Result) -> str:
+    if not result.left:
+        return result.message
+    return f"{result.message}; this could not be taken back: {'; '.join(result.left)}"

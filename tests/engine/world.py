@@ -1,0 +1,211 @@
+"""The whole engine in one process and without waiting: a lab, a fake Kubernetes, and a reconciler between them.
+
+The reconciler, the transaction, the plan and the gateway are the real ones; what is left out is HTTP and time. Calls
+go straight into the lab's dispatch, tasks end at once, and the clock is moved by the test. ``interrupt`` may raise
+in any call to Proxmox or to Kubernetes, before or after it took effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pve_lab.routes  # noqa: F401  (registers the API)
+from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.engine.reconciler import Reconciler
+from pve_evpn.engine.reloads import Pace
+from pve_evpn.engine.store import Store
+from pve_evpn.pve import errors
+from pve_evpn.pve.gateway import Gateway
+from pve_lab.cluster import Guest, Lab, seed
+from pve_lab.dispatch import Request, answer
+from tests.engine.fake_kube import FakeKube
+
+CLUSTER = ObjectKey("ProxmoxCluster", "", "pve")
+CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
+ZONE = ObjectKey("EvpnZone", "", "zone1")
+INSTANT = Pace(poll=0, poll_max=0, timeout=5, settle=0)
+
+
+class Killed(BaseException):
+    """The operator's process is gone. Not an Exception: nothing in it may tidy up after this."""
+
+
+def document(kind: str, name: str, spec: Mapping[str, Any], **annotations: str) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "metadata": {"name": name, "annotations": {f"pve-evpn.dev/{k}": v for k, v in annotations.items()}},
+        "spec": {key: value for key, value in spec.items() if value is not None},
+    }
+
+
+def cluster(**spec: Any) -> dict[str, Any]:
+    base = {"endpoints": ["https://pve1:8006"], "credentialsSecretRef": {"name": "c"}}
+    return document("ProxmoxCluster", "pve", {**base, **spec})
+
+
+def controller(name: str = "evpn1", **spec: Any) -> dict[str, Any]:
+    base = {"clusterRef": {"name": "pve"}, "asn": 65001, "underlay": {"fabric": "Fabric1"}}
+    return document("EvpnController", name, {**base, **spec})
+
+
+def zone(name: str = "zone1", **spec: Any) -> dict[str, Any]:
+    base = {
+        "clusterRef": {"name": "pve"},
+        "controllerRef": {"name": "evpn1"},
+        "vrfVni": 100001,
+        "allowedNamespaces": {"from": "All"},
+    }
+    return document("EvpnZone", name, {**base, **spec})
+
+
+def vnet(name: str, vni: int | None = None, *cidrs: str, **spec: Any) -> dict[str, Any]:
+    subnets = [{"cidr": cidr} for cidr in cidrs] or None
+    return document("VNet", name, {"zoneRef": {"name": "zone1"}, "vni": vni, "subnets": subnets, **spec})
+
+
+def key(document: Mapping[str, Any]) -> ObjectKey:
+    namespace = "default" if document["kind"] in ("VNet", "NicAttachment") else ""
+    return ObjectKey(document["kind"], namespace, document["metadata"]["name"])
+
+
+class Seen:
+    """An observer that sees nothing, which is what the engine must be able to live with."""
+
+    async def look(self, *_: Any) -> dict[ObjectKey, Any]:
+        return {}
+
+
+class DirectGateway(Gateway):
+    """The real gateway; where it would open a connection, it calls the lab."""
+
+    world: World
+
+    async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return self._call(method, path, params)
+
+    def _session(self, index: int) -> Any:
+        return _DirectSession(self.world, self._endpoints[index])
+
+
+class _DirectSession:
+    def __init__(self, world: World, endpoint: str) -> None:
+        self._world = world
+        self._endpoint = endpoint
+
+    def call(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """One request as the session would make it: values as texts, errors by meaning."""
+        world, write = self._world, method != "GET"
+        sent = {k: [str(v) for v in value] if isinstance(value, list) else str(value) for k, value in params.items()}
+        request = Request(method, path, sent, user="root@pam!tok")
+        world.interrupt("before", method, path)
+        given = answer(world.lab, request)
+        world.lab.journal.append((method, path, given.status))
+        world.interrupt("after", method, path)
+        if given.drop:
+            raise (errors.OutcomeUnknown if write else errors.Unreachable)("the connection was cut")
+        if given.status >= 400:
+            body = given.body or {}
+            raise errors.from_answer(given.status, str(body.get("message", "")), body.get("errors"), write=write)
+        return json.loads(json.dumps(given.body))
+
+
+class World:
+    """One lab, one Kubernetes, at most one living operator."""
+
+    def __init__(self, nodes: int = 3, **lab: Any) -> None:
+        self.lab = Lab([f"pve{n}" for n in range(1, nodes + 1)], task_seconds=0, **lab)
+        seed(self.lab)
+        self.kube = FakeKube()
+        self.kube.secrets["c"] = {"tokenId": "root@pam!tok", "token": "secret"}
+        self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+        self.interrupt: Callable[[str, str, str], None] = lambda _when, _method, _path: None
+        self.may_write = True
+        self.operator: Reconciler | None = None
+        self.store: Store | None = None
+        logging.getLogger("pve_evpn").setLevel(logging.ERROR)
+
+    # --- the operator -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A new process: nothing remembered but what Kubernetes and Proxmox hold."""
+        gateway = type("Gateway", (DirectGateway,), {"world": self})
+        self.store = self.kube.fresh_store()
+        self.operator = Reconciler(
+            "pve",
+            self.store,
+            self.kube.ports,
+            Seen(),
+            may_write=lambda: self.may_write,
+            pace=INSTANT,
+            clock=lambda: self.now,
+            gateways=gateway,
+        )
+        self.store.changed = lambda _key: self.operator.wake() if self.operator else None
+
+    def die(self) -> None:
+        """``kill -9``: whatever it remembered is gone."""
+        self.operator, self.kube.store = None, None
+
+    async def one_pass(self) -> float:
+        """One pass; a dead operator stays dead."""
+        assert self.operator is not None
+        self.operator._wake.clear()
+        return await self.operator.run_once()
+
+    async def settle(self, most: int = 30) -> int:
+        """Passes until nothing is left to do: the last one woke nobody and says so. Time passes in between.
+
+        Returns how many passes it took. Raises AssertionError where it never comes to rest.
+        """
+        if self.operator is None:
+            self.start()
+        assert self.operator is not None
+        for count in range(1, most + 1):
+            if CLUSTER not in self.kube.objects:
+                return count
+            pause = await self.one_pass()
+            at_rest = not self.operator._wake.is_set() and self.operator._attempts == 0
+            if at_rest:
+                return count
+            self.now += timedelta(seconds=pause)
+        raise AssertionError(f"not at rest after {most} passes: {self.complaints()}")
+
+    async def run_until_killed(self) -> bool:
+        """Settle, or be killed on the way; whether it was."""
+        with contextlib.suppress(Killed):
+            await self.settle()
+            return False
+        self.die()
+        return True
+
+    # --- what a test asks ---------------------------------------------------------------------------------------
+
+    def apply(self, *documents: Mapping[str, Any]) -> list[ObjectKey]:
+        return [self.kube.apply(doc) for doc in documents]
+
+    def ready(self, key: ObjectKey) -> dict[str, Any]:
+        return self.kube.condition(key, "Ready")
+
+    def complaints(self) -> list[str]:
+        """Every object that is not Ready, and why."""
+        found = []
+        for key in self.kube.objects:
+            if key.kind != "EvpnNode" and (ready := self.ready(key)).get("status") != "True":
+                found.append(f"{key}: {ready.get('reason')}: {ready.get('message')}")
+        return found
+
+    def writes(self) -> list[tuple[str, str]]:
+        """What was written to Proxmox so far and not refused."""
+        return [(method, path) for method, path, status in self.lab.journal if method != "GET" and status < 400]
+
+    def add_guest(self, vmid: int, bridge: str, node: str = "pve1") -> None:
+        self.lab.guests[vmid] = Guest(
+            vmid, "qemu", node, f"vm{vmid}", {"net0": f"virtio=BC:24:11:00:00:01,bridge={bridge}"}
+        )
