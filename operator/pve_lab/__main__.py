@@ -19,12 +19,14 @@ def main() -> int:
     parser.add_argument("--plain-http", action="store_true", help="no TLS")
     parser.add_argument("--empty", action="store_true", help="no fabric and no guests")
     parser.add_argument("--token", default="root@pam!tok=secret", help="user@realm!name=secret")
-    parser.add_argument("--pve-version", default="9.2.3")
+    parser.add_argument("--pve-version", default="9.1", help="8.4, 9.0, 9.1 (the one that was measured) or 9.2")
+    parser.add_argument("--refusal-seconds", type=float, default=3, help="what a wrong token waits for its 401")
     parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
     args = parser.parse_args()
     lab = Lab(args.nodes.split(","), version=args.pve_version)
     name, _, secret = args.token.partition("=")
     lab.tokens[name] = secret
+    lab.refusal_seconds = args.refusal_seconds
     if not args.empty:
         seed(lab)
     server = LabServer(lab, args.port, plain_http=args.plain_http)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pve_lab.access import Access
 from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
@@ -55,7 +56,8 @@ class Lab:
         self.mutex = threading.RLock()
         self.now = clock
         self.sleep: Callable[[float], None] = time.sleep
-        self.sdn = SdnConfig(seed)
+        self.access = Access()
+        self.sdn = SdnConfig(seed, version, nodes[0])
         self.nodes = {name: Node(name, f"192.168.16.{i}") for i, name in enumerate(nodes, 1)}
         self.guests: dict[int, Guest] = {}
         self.tasks = Tasks()
@@ -64,7 +66,10 @@ class Lab:
         self.task_seconds = task_seconds
         self.quorum_lost = False
         self.mac = Mac(seed)
-        self.tokens: dict[str, str] = {}
+        # How long a wrong token waits for its 401; the real one waits 3 seconds.
+        self.refusal_seconds = 0.0
+        # Token -> secret.
+        self.tokens = self.access.secrets
         self.journal: list[tuple[str, str, int]] = []
         self.applies = 0
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pve_lab.errors import ApiError
+from pve_lab.errors import ApiError, wrong_parameters
+from pve_lab.schema import Schema, Version, check, normalised, text_of
 
 if TYPE_CHECKING:
     from pve_lab.cluster import Lab, Node
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
+_PARAMETER = re.compile(r"\{([\w-]+)\}")
+_CONFLICT = "duplicate parameter (already defined in URI) with conflicting values!"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Answer:
 
     status: int
     reason: str
-    body: dict[str, Any] | None = None
+    body: Any = None
     drop: bool = False
 
 
@@ -49,7 +51,12 @@ class Call:
     user: str
 
     def flag(self, name: str) -> bool:
-        return str(self.params.get(name, "0")) == "1"
+        return text_of(self.params.get(name, "0")) == "1"
+
+    def text(self, name: str) -> str | None:
+        """A parameter as text, None if it was not given."""
+        value = self.params.get(name)
+        return None if value is None else text_of(value)
 
     @property
     def view(self) -> str:
@@ -67,33 +74,55 @@ Handler = Callable[["Lab", Call], Any]
 
 
 @dataclass(frozen=True)
+class Needs:
+    """Privileges on a path that may name parameters; all of them, or any one."""
+
+    path: str
+    privileges: tuple[str, ...]
+    any_of: bool = False
+
+    def demand(self, lab: Lab, who: str, params: dict[str, Any]) -> None:
+        path = _PARAMETER.sub(lambda match: text_of(params.get(match.group(1)) or ""), self.path)
+        if self.any_of:
+            lab.access.demand_any(who, path, self.privileges)
+        else:
+            lab.access.demand(who, path, *self.privileges)
+
+
+@dataclass(frozen=True)
 class Route:
-    """One method of the API."""
+    """One method of the API. Without ``parameters`` nothing is checked, without ``needs`` everybody may."""
 
     method: str
     pattern: re.Pattern[str]
     handler: Handler
+    parameters: Schema | None = None
+    needs: Needs | None = None
+    since: Version = (0, 0)
 
 
 _ROUTES: dict[tuple[str, int], list[Route]] = {}
 
 
-def route(method: str, path: str) -> Callable[[Handler], Handler]:
-    """Register a handler; ``{name}`` in the path becomes a path parameter."""
-    pattern = re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path))
+def route(
+    method: str, path: str, *, parameters: Schema | None = None, needs: Needs | None = None, since: Version = (0, 0)
+) -> Callable[[Handler], Handler]:
+    """Register a handler; ``{name}`` in the path becomes a path parameter, which ``parameters`` has to name too."""
+    pattern = re.compile(_PARAMETER.sub(lambda match: f"(?P<{match.group(1).replace('-', '__')}>[^/]+)", path))
 
     def register(handler: Handler) -> Handler:
-        _ROUTES.setdefault((method, path.count("/")), []).append(Route(method, pattern, handler))
+        made = Route(method, pattern, handler, parameters, needs, since)
+        _ROUTES.setdefault((method, path.count("/")), []).append(made)
         return handler
 
     return register
 
 
-def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
+def find(method: str, path: str, version: Version = (99, 0)) -> tuple[Route, dict[str, str]]:
     """The route of a request, or the 501 Proxmox gives for what it does not have."""
     for candidate in _ROUTES.get((method, path.count("/")), ()):
-        if match := candidate.pattern.fullmatch(path):
-            return candidate, match.groupdict()
+        if candidate.since <= version and (match := candidate.pattern.fullmatch(path)):
+            return candidate, {name.replace("__", "-"): value for name, value in match.groupdict().items()}
     raise ApiError(501, f"Method '{method} {path}' not implemented")
 
 
@@ -105,12 +134,28 @@ def answer(lab: Lab, request: Request) -> Answer:
 def answer_plainly(lab: Lab, request: Request) -> Answer:
     """The answer as it is without faults."""
     try:
-        found, names = find(request.method, request.path)
+        found, names = find(request.method, request.path, lab.sdn.pve)
         with lab.mutex:
-            data = found.handler(lab, Call(names, request.params, request.user))
+            call = _call(lab, found, names, request)
+            data = found.handler(lab, call)
     except ApiError as problem:
         return failure(problem)
     return Answer(200, "OK", data.body if isinstance(data, Whole) else {"data": data})
+
+
+def _call(lab: Lab, found: Route, names: dict[str, str], request: Request) -> Call:
+    """Permission first, then all parameters at once."""
+    params = dict(request.params)
+    for name in names.keys() & params.keys():
+        if text_of(params.pop(name)) != names[name]:
+            raise wrong_parameters({name: _CONFLICT})
+    if found.needs is not None:
+        found.needs.demand(lab, request.user, {**params, **names})
+    if found.parameters is not None:
+        params = normalised(params, found.parameters)
+        if errors := check({**params, **names}, found.parameters, lab.sdn.pve):
+            raise wrong_parameters(errors)
+    return Call(names, params, request.user)
 
 
 def failure(problem: ApiError) -> Answer:

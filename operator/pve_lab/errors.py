@@ -20,5 +20,23 @@ def refused(message: str) -> ApiError:
 
 def bad_parameters(**errors: str) -> ApiError:
     """What Proxmox' schema validation answers."""
-    names = {name.replace("_", "-"): text for name, text in errors.items()}
-    return ApiError(400, "Parameter verification failed.", names)
+    return wrong_parameters({name.replace("_", "-"): text for name, text in errors.items()})
+
+
+def wrong_parameters(errors: dict[str, str]) -> ApiError:
+    """The same for names that are no identifiers."""
+    return ApiError(400, "Parameter verification failed.\n", errors)
+
+
+def wrapped(prefix: str, problem: ApiError) -> ApiError:
+    """What becomes of an error inside the configuration lock: a 500 with a prefix, even of a wrong parameter."""
+    text = problem.message
+    if problem.errors:
+        lines = "".join(f"{name}: {reason}\n" for name, reason in problem.errors.items())
+        text = f"{problem.status} {text}{lines}"
+    return ApiError(500, f"{prefix}: {text}")
+
+
+def died(text: str, module: str, line: int) -> str:
+    """A message of Perl's ``die`` without a newline: it names the place."""
+    return f"{text} at /usr/share/perl5/PVE/{module} line {line}.\n"

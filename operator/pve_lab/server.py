@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 import json
+import re
 import ssl
 import tempfile
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,8 +24,11 @@ from cryptography.x509.oid import NameOID
 import pve_lab.routes  # noqa: F401  registers the API
 from pve_lab.cluster import Lab
 from pve_lab.dispatch import Answer, Request, answer
+from pve_lab.errors import ApiError
 
 _PREFIX = "/api2/json"
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_COMPRESSED_FROM = 1024
 
 
 class LabServer:
@@ -59,10 +65,8 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             url = urlsplit(self.path)
-            path = unquote(url.path.removeprefix(_PREFIX)).rstrip("/") or "/"
-            length = int(self.headers.get("Content-Length") or 0)
-            raw = self.rfile.read(length) if length else b""
-            given = self._answer(path, url.query, raw)
+            path = _path(url.path)
+            given = self._answer(path, url.query)
             with lab.mutex:
                 lab.journal.append((self.command, path, given.status))
             if given.drop:
@@ -70,7 +74,11 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
                 return
             payload = json.dumps(given.body).encode() if given.body is not None else b""
             self.send_response(given.status, given.reason)
-            self.send_header("Content-Type", "application/json;charset=UTF-8")
+            if payload:
+                self.send_header("Content-Type", "application/json;charset=UTF-8")
+            if len(payload) > _COMPRESSED_FROM and "gzip" in (self.headers.get("Accept-Encoding") or ""):
+                payload = gzip.compress(payload, 1)
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(payload)))
             if given.status >= 400:
                 self.send_header("Connection", "close")
@@ -78,21 +86,40 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _serve
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve
 
-        def _answer(self, path: str, query: str, raw: bytes) -> Answer:
+        def _answer(self, path: str, query: str) -> Answer:
+            """What the envelope refuses has no body; what the API refuses has one."""
+            if self.command not in _METHODS:
+                return Answer(501, f"method '{self.command}' not available")
             user = self._user()
-            if user is None:
-                return Answer(401, "No ticket")
-            params = _parameters(query, raw, self.headers.get("Content-Type") or "")
+            if isinstance(user, Answer):
+                return user
+            try:
+                params = self._parameters(query)
+            except ApiError as problem:
+                return Answer(problem.status, problem.message)
             return answer(lab, Request(self.command, path, params, user))
 
-        def _user(self) -> str | None:
+        def _user(self) -> str | Answer:
+            """Who asks; a wrong guess costs time."""
             scheme, _, value = (self.headers.get("Authorization") or "").partition("=")
             name, _, secret = value.partition("=")
-            if scheme != "PVEAPIToken" or lab.tokens.get(name) != secret:
-                return None
-            return name
+            if scheme == "PVEAPIToken" and lab.access.knows(name, secret, time.time()):
+                return name
+            time.sleep(lab.refusal_seconds)
+            return Answer(401, "Authentication failed!" if scheme == "PVEAPIToken" else "No ticket")
+
+        def _parameters(self, query: str) -> dict[str, Any]:
+            """Form or JSON body; the query overrides it. Repeated names become lists."""
+            if "chunked" in (self.headers.get("Transfer-Encoding") or ""):
+                raise ApiError(501, "chunked transfer encoding not supported")
+            length = int(self.headers.get("Content-Length") or 0)
+            if length and self.command in ("GET", "DELETE"):
+                raise ApiError(501, f"Unexpected content for method '{self.command}'")
+            raw = self.rfile.read(length) if length else b""
+            kind = (self.headers.get("Content-Type") or "").split(";")[0].strip()
+            return _body(raw, kind) | _flat(parse_qs(query, keep_blank_values=True))
 
         def log_message(self, *_: object) -> None:
             pass
@@ -100,14 +127,26 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _parameters(query: str, raw: bytes, content_type: str) -> dict[str, Any]:
-    """Form or JSON body; the query overrides it. Repeated names become lists."""
-    params: dict[str, Any] = {}
-    if raw and "json" in content_type:
-        params |= json.loads(raw)
-    elif raw:
-        params |= _flat(parse_qs(raw.decode(), keep_blank_values=True))
-    return params | _flat(parse_qs(query, keep_blank_values=True))
+def _path(raw: str) -> str:
+    """Below ``/api2/json``; repeated and trailing slashes do not count."""
+    path = re.sub("/+", "/", unquote(raw.removeprefix(_PREFIX)))
+    return path.rstrip("/") or "/"
+
+
+def _body(raw: bytes, kind: str) -> dict[str, Any]:
+    if kind == "application/json":
+        try:
+            values = json.loads(raw)
+        except ValueError:
+            raise ApiError(500, "malformed JSON string, neither tag, array, object, number, string or atom") from None
+        if not isinstance(values, dict):
+            raise ApiError(500, "Not a HASH reference")
+        return values
+    if not raw:
+        return {}
+    if kind not in ("", "application/x-www-form-urlencoded"):
+        raise ApiError(506, f"upload 'Content-Type '{kind}' not implemented")
+    return _flat(parse_qs(raw.decode(errors="replace"), keep_blank_values=True))
 
 
 def _flat(values: dict[str, list[str]]) -> dict[str, Any]:

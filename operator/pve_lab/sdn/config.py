@@ -1,216 +1,236 @@
-"""The SDN configuration: objects in two copies, the lock, and the rules between objects.
+"""The SDN configuration: objects in two copies, the lock, and what a write goes through.
 
-Modelled on measured behaviour of the real code: what is checked and what is not (exit nodes outside of the nodes,
-an L3 VNI equal to an L2 one: accepted), the texts of refusals, and that everything semantic is a 500.
+Writes change the edited copy; an apply makes it the running one. Everything a handler refuses inside the lock becomes
+a 500 with a prefix, whatever it was. Modelled on measured behaviour of the real code, oddities included.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import ipaddress
-import json
 import random
-import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from pve_lab.errors import bad_parameters, refused
+from pve_lab.errors import ApiError, died, refused, wrapped
+from pve_lab.schema import Version, parse_version, split_list
+from pve_lab.sdn import controllers, pending, section, subnets, vnets, zones
+from pve_lab.sdn.ipam import Entry, Ipam
+from pve_lab.sdn.parameters import V92
+from pve_lab.sdn.section import Props
 
-Props = dict[str, Any]
 Config = dict[str, dict[str, Props]]
 
 KINDS = ("controllers", "zones", "vnets", "subnets")
-ID_KEY = {"controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet"}
-_SINGULAR = {"controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet"}
-_ID = {
-    "controllers": (re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*[a-zA-Z0-9]"), 64),
-    "zones": (re.compile(r"[a-zA-Z][a-zA-Z0-9]*[a-zA-Z0-9]"), 8),
-    "vnets": (re.compile(r"[a-zA-Z][a-zA-Z0-9]*[a-zA-Z0-9]"), 8),
-}
-PARAMETERS: dict[str, dict[str, str]] = {
-    "controllers": {
-        "asn": "integer", "peers": "string", "fabric": "string", "nodes": "list", "bgp-mode": "string",
-        "ebgp-multihop": "integer", "peer-group-name": "string", "route-map-in": "string", "route-map-out": "string",
-        "node": "string", "ebgp": "boolean", "loopback": "string",
-    },
-    "zones": {
-        "controller": "string", "secondary-controllers": "array", "vrf-vxlan": "integer", "nodes": "list",
-        "exitnodes": "list", "exitnodes-primary": "string", "exitnodes-local-routing": "boolean",
-        "advertise-subnets": "boolean", "disable-arp-nd-suppression": "boolean", "rt-import": "string",
-        "mac": "string", "mtu": "integer", "vxlan-port": "integer", "bridge-disable-mac-learning": "boolean",
-        "ipam": "string", "dns": "string", "reversedns": "string", "dnszone": "string", "bridge": "string",
-        "tag": "integer", "peers": "string", "fabric": "string",
-    },
-    "vnets": {
-        "zone": "string", "tag": "integer", "alias": "string", "isolate-ports": "boolean", "vlanaware": "boolean",
-    },
-    "subnets": {
-        "gateway": "string", "snat": "boolean", "dhcp-range": "array", "dhcp-dns-server": "string",
-        "dnszoneprefix": "string",
-    },
+ID_KEY = {
+    "controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet", "ipams": "ipam", "dns": "dns",
 }  # fmt: skip
-_REQUIRED = {
-    ("controllers", "evpn"): ("asn",),
-    ("zones", "evpn"): ("controller", "vrf-vxlan"),
-    ("vnets", "vnet"): ("zone",),
-}
+_NO_TOKEN = died("invalid lock token provided!", "Network/SDN.pm", 291)
+_MODIFIED = "detected modified configuration - file changed by other user? Try again.\n"
 
 
 class SdnConfig:
     """Both copies and everything that writes to the edited one."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, version: str = "9.2.3", local_node: str = "pve1") -> None:
+        self.pve: Version = parse_version(version)
+        self.local_node = local_node
         self.edited: Config = {kind: {} for kind in KINDS}
         self.running: Config = {kind: {} for kind in KINDS}
+        self.services: Config = {"ipams": {"pve": {"type": "pve"}}, "dns": {}}
+        self.ipam = Ipam()
         self.version = 0
         self.lock: str | None = None
         self.fabrics: dict[str, Props] = {}
         self.fabric_nodes: list[Props] = []
-        self.multiple_controllers = True
+        self.multiple_controllers = self.pve >= V92
         self._random = random.Random(seed)
 
     # --- the lock -----------------------------------------------------------------------------------------------
 
     def take_lock(self, allow_pending: bool) -> str:
-        prefix = "could not acquire lock for SDN config"
-        if self.lock is not None:
-            raise refused(f"{prefix}: invalid lock token provided! at /usr/share/perl5/PVE/Network/SDN.pm line 391.\n")
-        if not allow_pending and self.has_pending():
-            raise refused(
-                f"{prefix}: configuration has pending changes at /usr/share/perl5/PVE/API2/Network/SDN.pm line 158.\n"
-            )
+        """There is no owner, no expiry and no way to ask who has it."""
+        with self.locked("could not acquire lock for SDN config", None):
+            if not allow_pending and self.has_pending():
+                raise refused(died("configuration has pending changes", "API2/Network/SDN.pm", 150))
+        # A UUID of version 7, as the real one.
         stamp = f"{int(time.time() * 1000):012x}"
-        tail = f"{self._random.getrandbits(76):019x}"
-        self.lock = f"{stamp[:8]}-{stamp[8:]}-7{tail[:3]}-b{tail[3:6]}-{tail[6:18]}"
+        tail = f"{self._random.getrandbits(72):018x}"
+        self.lock = f"{stamp[:8]}-{stamp[8:]}-7{tail[:3]}-b{tail[3:6]}-{tail[6:]}"
         return self.lock
 
     def release_lock(self, token: str | None, force: bool) -> None:
-        if self.lock is not None and not force and token != self.lock:
-            raise refused("could not release lock: invalid lock token provided! at SDN.pm line 415.\n")
+        if not force:
+            self.check_lock(token, "could not release lock")
         self.lock = None
 
     def check_lock(self, token: str | None, prefix: str) -> None:
-        """While nobody holds the lock any token passes; that is Proxmox' behaviour, not an oversight."""
-        if self.lock is not None and token != self.lock:
-            raise refused(f"{prefix}: invalid lock token provided! at /usr/share/perl5/PVE/Network/SDN.pm line 391.\n")
+        with self.locked(prefix, token):
+            pass
+
+    @contextmanager
+    def locked(self, prefix: str, token: str | None) -> Iterator[None]:
+        """Inside of it every refusal gets the prefix. While nobody holds the lock any token passes."""
+        try:
+            if self.lock is not None and token != self.lock:
+                raise refused(_NO_TOKEN)
+            yield
+        except ApiError as problem:
+            raise wrapped(prefix, problem) from None
 
     # --- reading ------------------------------------------------------------------------------------------------
 
     def digest(self, kind: str) -> str:
         """Of the whole file: the same for every object of a kind."""
-        return hashlib.sha1(json.dumps(self.edited[kind], sort_keys=True).encode()).hexdigest()  # noqa: S324
+        if kind == "ipams":
+            # The built-in one is in no file.
+            return section.digest({id_: p for id_, p in self.services["ipams"].items() if id_ != "pve"})
+        return section.digest(self._plain(kind))
 
     def item(self, kind: str, id_: str, view: str) -> Props:
         if view == "pending":
-            return self._pending_item(kind, id_)
-        source = self.running if view == "running" else self.edited
-        if id_ not in source[kind]:
-            word = {"vnets": "sdn vnet", "subnets": "sdn subnet"}.get(kind, "sdn")
-            raise refused(f"{word} '{id_}' does not exist\n")
-        return {**self._shown(kind, id_, source[kind][id_]), "digest": self.digest(kind) if view == "plain" else None}
+            old, new = self.running[kind].get(id_), self.edited[kind].get(id_)
+            if old is not None or new is not None:
+                return self._shown(kind, id_, pending.merged(old, new), None)
+            raise absent(kind, id_)
+        found = self.running[kind] if view == "running" else self._plain(kind)
+        if id_ not in found:
+            raise absent(kind, id_)
+        return self._shown(kind, id_, found[id_], self.digest(kind) if view == "plain" else None)
 
     def listing(self, kind: str, view: str, vnet: str | None = None) -> list[Props]:
+        """Sorted by id as bytes; subnets of one VNet, which has to be in the edited copy."""
         if vnet is not None and vnet not in self.edited["vnets"]:
-            raise refused(f"sdn vnet '{vnet}' does not exist\n")
-        ids = set(self.edited[kind]) | set(self.running[kind])
-        if view != "pending":
-            ids = set((self.running if view == "running" else self.edited)[kind])
-        rows = [self.item(kind, id_, view) for id_ in sorted(ids)]
-        return [row for row in rows if vnet is None or row.get("vnet") == vnet]
-
-    def _shown(self, kind: str, id_: str, props: Props) -> Props:
-        shown = {ID_KEY[kind]: id_, **props}
-        if kind == "subnets":
-            zone, network, mask = id_.split("-", 2)
-            shown |= {"id": id_, "zone": zone, "network": network, "mask": mask, "cidr": f"{network}/{mask}"}
-            shown["dhcp-range"] = [dict(part.split("=") for part in r.split(",")) for r in props.get("dhcp-range", [])]
-        return shown
-
-    def _pending_item(self, kind: str, id_: str) -> Props:
-        new, old = self.edited[kind].get(id_), self.running[kind].get(id_)
-        if new is None and old is None:
-            raise refused(f"sdn '{id_}' does not exist\n")
-        if new is None:
-            return {**self._shown(kind, id_, old or {}), "digest": None, "pending": {}, "state": "deleted"}
-        if old is None:
-            top: Props = {
-                key: new[key] for key in ("type", "vnet") if key in new and (key == "type" or kind == "subnets")
-            }
-            rest = {key: value for key, value in new.items() if key not in top}
-            shown = self._shown(kind, id_, top)
-            return {**shown, "digest": None, "pending": rest, "state": "new"}
-        changes = {key: new.get(key, "deleted") for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
-        shown = {**self._shown(kind, id_, old), "digest": None}
-        return {**shown, "pending": changes, "state": "changed"} if changes else shown
+            raise absent("vnets", vnet)
+        if view == "pending":
+            old, new = self.running[kind], self.edited[kind]
+            found = {id_: pending.merged(old.get(id_), new.get(id_)) for id_ in old.keys() | new.keys()}
+        else:
+            found = self.running[kind] if view == "running" else self._plain(kind)
+        digest = self.digest(kind) if view == "plain" else None
+        return [
+            self._shown(kind, id_, props, digest)
+            for id_, props in sorted(found.items())
+            if vnet is None or props.get("vnet") == vnet
+        ]
 
     def has_pending(self) -> bool:
-        return self.edited != self.running
+        """Of the four kinds; Proxmox does not look at fabrics here."""
+        return any(pending.differ(self.running[kind], self.edited[kind]) for kind in KINDS)
+
+    def subnets_of(self, vnet: str) -> list[str]:
+        return [id_ for id_, props in self.edited["subnets"].items() if props.get("vnet") == vnet]
+
+    def zone_of_subnet(self, id_: str) -> str:
+        return id_.partition("-")[0]
+
+    def zone_of_vnet(self, vnet: str) -> str:
+        """By the edited copy, which is what access checks ask."""
+        if vnet not in self.edited["vnets"]:
+            raise absent("vnets", vnet)
+        zone: str = self.edited["vnets"][vnet]["zone"]
+        return zone
+
+    def ipam_type(self, zone: Props) -> str:
+        ipam = self.services["ipams"].get(zone.get("ipam") or "")
+        return str(ipam["type"]) if ipam else ""
+
+    def _plain(self, kind: str) -> dict[str, Props]:
+        return self.services[kind] if kind in self.services else self.edited[kind]
+
+    def _shown(self, kind: str, id_: str, props: Props, digest: str | None) -> Props:
+        shown: Props = {ID_KEY[kind]: id_, **props, "digest": digest}
+        if kind == "subnets":
+            shown |= subnets.derived(id_)
+            shown["dhcp-range"] = subnets.ranges(props.get("dhcp-range", []))
+        return shown
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def create(self, kind: str, id_: str, type_: str, params: Props, token: str | None) -> None:
-        props = {"type": type_, **self._read(kind, params)}
-        if kind == "subnets":
-            props["vnet"] = params["vnet"]
-            zone = self.edited["vnets"][props["vnet"]]["zone"]
-            network = ipaddress.ip_interface(id_)
-            id_ = f"{zone}-{str(network).replace('/', '-')}"
-        else:
-            self._check_id(kind, id_)
-        word = _SINGULAR[kind]
-        for required in _REQUIRED.get((kind, type_), ()):
-            if required not in props:
-                raise refused(f"missing value for required option '{required}'\n")
-        prefix = f"create sdn {word} object failed"
-        self.check_lock(token, prefix)
-        if id_ in self.edited[kind]:
-            raise refused(f"{prefix}: sdn {word} object ID '{id_}' already defined\n")
-        self._check(kind, id_, props, prefix)
-        self._fill(kind, props)
-        self.edited[kind][id_] = props
+    def create(self, kind: str, id_: str, type_: str, params: Props, token: str | None = None) -> None:
+        """``id_`` of a subnet is its CIDR, and ``params`` name its VNet."""
+        word = _WORD[kind]
+        early = kind not in ("vnets", "subnets")
+        new: Props = {}
+        # What a type does not take is found before the lock for most kinds, and inside of it for the rest.
+        if early:
+            new = section.accepted(kind, type_, params, self.pve, create=True)
+        with self.locked(f"create sdn {word} object failed", token):
+            zone = self._zone_of(params.get("vnet"))
+            if kind == "subnets":
+                id_ = subnets.subnet_id(zone["zone"], id_)
+            if not early:
+                new = section.accepted(kind, type_, params, self.pve, create=True)
+            if id_ in self._plain(kind):
+                raise refused(f"sdn {word} object ID '{id_}' already defined\n")
+            props = {"type": type_, **new}
+            self._check(kind, id_, props, new, None, zone)
+            self._plain(kind)[id_] = section.as_read(kind, props)
 
-    def update(self, kind: str, id_: str, params: Props, token: str | None, digest: str | None, delete: str) -> None:
-        word = _SINGULAR[kind]
-        prefix = f"update sdn {word} object failed"
-        changes = self._read(kind, params)
-        self.check_lock(token, prefix)
-        if digest and digest != self.digest(kind):
-            raise refused(f"{prefix}: detected modified configuration - file changed by other user? Try again.\n")
-        if id_ not in self.edited[kind]:
-            raise refused(f"{prefix}: sdn '{id_}' does not exist\n")
-        props = copy.deepcopy(self.edited[kind][id_])
-        required = _REQUIRED.get((kind, props["type"]), ())
-        for key in [key for key in re.split(r"[,; ]+", delete) if key]:
-            if key in changes:
-                raise refused(f"{prefix}: cannot set and delete property '{key}' at the same time!\n")
-            if key in required:
-                raise refused(f"{prefix}: unable to delete required option '{key}'\n")
-            if key not in PARAMETERS[kind]:
-                raise refused(f"{prefix}: no such option '{key}'\n")
-            props.pop(key, None)
-        props |= changes
-        self._check(kind, id_, props, prefix)
-        self._fill(kind, props)
-        self.edited[kind][id_] = props
+    def update(
+        self, kind: str, id_: str, params: Props, token: str | None = None, digest: str | None = None, delete: str = ""
+    ) -> None:
+        with self.locked(f"update sdn {_WORD[kind]} object failed", token):
+            if kind == "subnets" and id_ not in self.edited[kind]:
+                raise absent(kind, id_)
+            if digest and digest != self.digest(kind):
+                raise refused(_MODIFIED)
+            old = self._plain(kind).get(id_)
+            if old is None:
+                raise absent(kind, id_)
+            new = section.accepted(kind, old["type"], params, self.pve, create=False)
+            props = copy.deepcopy(old)
+            section.remove(kind, old["type"], props, new, split_list(delete), self.pve)
+            props |= new
+            self._check(kind, id_, props, new, old, self._zone_of(params.get("vnet")))
+            self._plain(kind)[id_] = section.as_read(kind, props)
 
-    def delete(self, kind: str, id_: str, token: str | None) -> None:
-        word = _SINGULAR[kind]
-        prefix = f"delete sdn {word} object failed"
-        self.check_lock(token, prefix)
-        if id_ not in self.edited[kind]:
-            raise refused(f"{prefix}: sdn '{id_}' does not exist\n")
-        if kind == "controllers":
-            for zone, props in self.edited["zones"].items():
-                if id_ in (props.get("controller"), *props.get("secondary-controllers", ())):
-                    raise refused(f"{prefix}: controller {id_} is used by {zone} at EvpnPlugin.pm line 520.\n")
-        if kind == "zones":
-            for vnet, props in self.edited["vnets"].items():
-                if props.get("zone") == id_:
-                    raise refused(f"{prefix}: zone {id_} is used by vnet {vnet} at Plugin.pm line 60.\n")
-        if kind == "vnets" and any(s.get("vnet") == id_ for s in self.edited["subnets"].values()):
-            raise refused(f"{prefix}: vnet: Can't delete vnet if subnets exists\n")
-        del self.edited[kind][id_]
+    def delete(self, kind: str, id_: str, token: str | None = None, vnet: str | None = None) -> None:
+        """A subnet that is not there can be deleted, unless an address book misses it; ``vnet`` is who was asked."""
+        with self.locked(f"delete sdn {_WORD[kind]} object failed", token):
+            there = self._plain(kind)
+            if kind == "subnets":
+                asked = vnet or there.get(id_, {}).get("vnet")
+                subnets.unregister(self, self._zone_of(asked), id_, id_ in there)
+                there.pop(id_, None)
+                return
+            if id_ not in there:
+                raise absent(kind, id_)
+            if kind == "controllers":
+                controllers.check_delete(self, id_)
+            elif kind == "zones":
+                zones.check_delete(self, id_)
+            elif kind == "vnets":
+                vnets.check_delete(self, id_)
+            elif kind in self.services:
+                self._check_service_delete(kind, id_)
+            del there[id_]
+
+    # --- addresses ----------------------------------------------------------------------------------------------
+
+    def add_address(self, vnet: str, ip: str, mac: str) -> None:
+        if place := self._place_of(vnet, ip):
+            self.ipam.add(*place, ip, Entry(mac=mac))
+
+    def change_address(self, vnet: str, ip: str, mac: str, vmid: str) -> None:
+        if place := self._place_of(vnet, ip):
+            self.ipam.update(*place, ip, Entry(mac=mac, vmid=vmid))
+
+    def delete_address(self, vnet: str, ip: str) -> None:
+        if place := self._place_of(vnet, ip):
+            self.ipam.delete(*place, ip)
+
+    def _place_of(self, vnet: str, ip: str) -> tuple[str, str] | None:
+        """Zone and CIDR an address of a VNet is kept under; by what runs. None without an address book."""
+        for id_, props in sorted(self.running["subnets"].items()):
+            shown = subnets.derived(id_)
+            if props.get("vnet") == vnet and subnets.inside(ip, shown["cidr"]):
+                zone = self.running["zones"].get(shown["zone"], {})
+                return (shown["zone"], shown["cidr"]) if self.ipam_type(zone) == "pve" else None
+        raise refused(died(f"can't find any subnet for ip {ip}", "Network/SDN/Subnets.pm", 87))
+
+    # --- publishing ---------------------------------------------------------------------------------------------
 
     def commit(self) -> None:
         """What an apply publishes: everything, whoever staged it."""
@@ -220,88 +240,42 @@ class SdnConfig:
     def rollback(self) -> None:
         self.edited = copy.deepcopy(self.running)
 
-    # --- rules --------------------------------------------------------------------------------------------------
+    def new_mac(self) -> str:
+        tail = [f"{self._random.getrandbits(8):02X}" for _ in range(3)]
+        return ":".join(["BC", "24", "11", *tail])
 
-    def _check_id(self, kind: str, id_: str) -> None:
-        pattern, longest = _ID[kind]
-        if not pattern.fullmatch(id_):
-            raise bad_parameters(**{ID_KEY[kind]: "value does not match the regex pattern"})
-        if len(id_) > longest:
-            raise bad_parameters(**{ID_KEY[kind]: f"value may only be {longest} characters long"})
+    def _check(self, kind: str, id_: str, props: Props, new: Props, old: Props | None, zone: Props) -> None:
+        if kind == "controllers":
+            controllers.check(self, id_, props)
+        elif kind == "zones":
+            if old is not None:
+                zones.check_ipam_change(self, id_, old, props)
+            zones.check(self, id_, props, new)
+        elif kind == "vnets":
+            if old is not None:
+                vnets.check_move(self, id_, old, props)
+            vnets.check(self, id_, props, create=old is None)
+        elif kind == "subnets":
+            subnets.check(self, zone, id_, props, old)
 
-    def _read(self, kind: str, params: Props) -> Props:
-        """Typed values of the known parameters; unknown ones are a 400, all at once."""
-        errors, props = {}, {}
-        known = PARAMETERS[kind]
-        for key, value in params.items():
-            if key in ("lock-token", "digest", "delete", "type", ID_KEY[kind], "vnet"):
-                continue
-            if key not in known:
-                errors[key] = "property is not defined in schema and the schema does not allow additional properties"
-                continue
-            try:
-                typed = _typed(known[key], key, value)
-            except ValueError as problem:
-                errors[key] = str(problem)
-                continue
-            if typed not in ("", [], None):
-                props[key] = typed
-        if errors:
-            raise bad_parameters(**errors)
-        return props
+    def _zone_of(self, vnet: Any) -> Props:
+        """The zone of a VNet, with its name; empty if there is none."""
+        zone = self.edited["vnets"].get(vnet, {}).get("zone", "")
+        return {**self.edited["zones"].get(zone, {}), "zone": zone}
 
-    def _check(self, kind: str, id_: str, props: Props, prefix: str) -> None:
-        if kind == "controllers" and props["type"] == "evpn":
-            if bool(props.get("peers")) == bool(props.get("fabric")):
-                raise refused(f"{prefix}: must have exactly one of peers / fabric defined at EvpnPlugin.pm line 497.\n")
-            others = [o for o, p in self.edited[kind].items() if p["type"] == "evpn" and o != id_]
-            if others and not self.multiple_controllers:
-                raise refused(f"{prefix}: only 1 global evpn controller can be defined at EvpnPlugin.pm line 492.\n")
-        if kind == "zones" and props["type"] == "evpn":
-            if props["controller"] not in self.edited["controllers"]:
-                raise refused(f"{prefix}: controller {props['controller']} don't exist at EvpnPlugin.pm line 357.\n")
-            for other, there in self.edited["zones"].items():
-                if other != id_ and there.get("vrf-vxlan") == props["vrf-vxlan"]:
-                    raise refused(f"{prefix}: vrf-vxlan {props['vrf-vxlan']} is already declared in {other}\n")
-        if kind == "vnets":
-            zone = self.edited["zones"].get(props["zone"])
-            if zone is None:
-                raise refused(
-                    "cannot lookup undefined type! at /usr/share/perl5/PVE/API2/Network/SDN/Vnets.pm line 49.\n"
-                )
-            wrapped = f"{prefix}: 400 Parameter verification failed.\n"
-            if zone["type"] == "evpn" and not props.get("tag"):
-                raise refused(f"{wrapped}tag: missing vxlan tag\n")
-            for other, there in self.edited["vnets"].items():
-                if other != id_ and there.get("tag") == props.get("tag") and there.get("tag"):
-                    text = f"tag: vxlan tag {props['tag']} already exist in vnet {other} in zone {there['zone']} \n"
-                    raise refused(wrapped + text)
-        if kind == "subnets" and (gateway := props.get("gateway")):
-            _, network, mask = id_.split("-", 2)
-            if ipaddress.ip_address(gateway) not in ipaddress.ip_network(f"{network}/{mask}", strict=False):
-                text = f"gateway: {gateway} is not in subnet {network}/{mask}\n"
-                raise refused(f"{prefix}: 400 Parameter verification failed.\n{text}")
-
-    def _fill(self, kind: str, props: Props) -> None:
-        if kind == "zones" and props["type"] == "evpn" and "mac" not in props:
-            tail = [f"{self._random.getrandbits(8):02X}" for _ in range(3)]
-            props["mac"] = ":".join(["BC", "24", "11", *tail])
+    def _check_service_delete(self, kind: str, id_: str) -> None:
+        keys = ("ipam",) if kind == "ipams" else ("dns", "reversedns")
+        for zone, props in sorted(self.edited["zones"].items()):
+            if id_ in [props.get(key) for key in keys]:
+                raise refused(f"{_WORD[kind]} {id_} is used by {zone}\n")
 
 
-def _typed(type_: str, key: str, value: Any) -> Any:
-    if type_ == "boolean":
-        if str(value) in ("1", "0", "True", "False"):
-            return int(str(value) in ("1", "True"))
-        raise ValueError(f"type check ('boolean') failed - got '{value}'")
-    if type_ == "integer":
-        try:
-            return int(str(value))
-        except ValueError:
-            raise ValueError(f"type check ('integer') failed - got '{value}'") from None
-    if type_ == "array":
-        return list(value) if isinstance(value, list) else [value]
-    if type_ == "list":
-        joined = ",".join(value) if isinstance(value, list) else str(value)
-        return ",".join(sorted({part for part in re.split(r"[,; ]+", joined) if part}))
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text.strip() if key in ("alias", "peers") else text
+_WORD = {
+    "controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet", "ipams": "ipam", "dns": "dns",
+}  # fmt: skip
+
+
+def absent(kind: str, id_: str) -> ApiError:
+    """Not found is a 500 as well."""
+    word = {"vnets": "sdn vnet", "subnets": "sdn subnet"}.get(kind, "sdn")
+    return refused(f"{word} '{id_}' does not exist\n")

@@ -1,0 +1,92 @@
+"""VNets: the tag rules of their zone's type, and what subnets forbid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pve_lab.errors import bad_parameters, died, refused, wrong_parameters
+
+if TYPE_CHECKING:
+    from pve_lab.sdn.config import SdnConfig
+    from pve_lab.sdn.section import Props
+
+_API = "API2/Network/SDN/Vnets.pm"
+
+
+def check(config: SdnConfig, id_: str, props: Props, *, create: bool) -> None:
+    """The rules of the zone's type; a zone that is not there has no type, and Proxmox says just that."""
+    zone = config.edited["zones"].get(props["zone"])
+    if zone is None:
+        raise refused(died("cannot lookup undefined type!", _API, 326 if create else 402))
+    if rule := _RULES.get(zone["type"]):
+        rule(config, id_, props)
+    if props.get("vlanaware") and config.subnets_of(id_):
+        raise bad_parameters(vlanaware="vlanaware vnet is not compatible with subnets")
+
+
+def check_move(config: SdnConfig, id_: str, old: Props, new: Props) -> None:
+    """Subnets carry the zone in their id."""
+    if old.get("zone") != new.get("zone") and config.subnets_of(id_):
+        raise bad_parameters(zone="can't change zone if subnets exist")
+
+
+def check_delete(config: SdnConfig, id_: str) -> None:
+    if config.subnets_of(id_):
+        raise bad_parameters(vnet="Can't delete vnet if subnets exists")
+
+
+def _simple(_config: SdnConfig, _id: str, props: Props) -> None:
+    if "tag" in props:
+        raise bad_parameters(tag="vlan tag is not allowed on simple zone")
+
+
+def _vlan(config: SdnConfig, id_: str, props: Props) -> None:
+    tag = _vlan_tag(props)
+    for other, there in sorted(config.edited["vnets"].items()):
+        if other != id_ and there["zone"] == props["zone"] and there.get("tag") == tag:
+            raise bad_parameters(tag=f"tag {tag} already exist in vnet {other}")
+
+
+def _qinq(config: SdnConfig, id_: str, props: Props) -> None:
+    tag = _vlan_tag(props)
+    for other, there in sorted(config.edited["vnets"].items()):
+        if other != id_ and there["zone"] == props["zone"] and there.get("tag") == tag:
+            raise bad_parameters(tag=f"tag {tag} already exist in zone {props['zone']} vnet {other}")
+
+
+def _vlan_tag(props: Props) -> int:
+    if "tag" not in props:
+        raise bad_parameters(tag="missing vlan tag")
+    tag: int = props["tag"]
+    if tag > 4096:
+        raise bad_parameters(tag="vlan tag max value is 4096")
+    return tag
+
+
+def _vxlan(config: SdnConfig, id_: str, props: Props) -> None:
+    """VNIs are unique over all VXLAN and EVPN zones, and over nothing else."""
+    if "tag" not in props:
+        raise bad_parameters(tag="missing vxlan tag")
+    zones = config.edited["zones"]
+    for other, there in sorted(config.edited["vnets"].items()):
+        overlay = zones.get(there["zone"], {}).get("type") in ("vxlan", "evpn")
+        if other != id_ and overlay and there.get("tag") == props["tag"]:
+            text = f"vxlan tag {props['tag']} already exist in vnet {other} in zone {there['zone']} "
+            raise bad_parameters(tag=text)
+
+
+def _evpn(config: SdnConfig, id_: str, props: Props) -> None:
+    if props.get("vlanaware"):
+        raise wrong_parameters({"vlan-aware": "vlan-aware option can't be enabled with evpn"})
+    _vxlan(config, id_, props)
+
+
+_RULES: dict[str, Callable[[SdnConfig, str, Props], None]] = {
+    "simple": _simple,
+    "vlan": _vlan,
+    "faucet": _vlan,
+    "qinq": _qinq,
+    "vxlan": _vxlan,
+    "evpn": _evpn,
+}
