@@ -17,6 +17,7 @@ VNET = {"vnet": "v1", "zone": "z1", "tag": "5001"}
 _KNOWN = (
     r".* data(\[\d+\])?\.digest: None is no string",  # measured in the pending and running views
     r"GET /cluster/sdn/.* data.*\.pending\.[\w-]+: 'deleted' is no \w+",  # measured
+    r"GET /cluster/sdn/(ipams|dns)\S* data\S*: not declared",  # the lists hold whole objects: measured of ipams
     r"GET /cluster/tasks data\[\d+\]\.\w+: not declared",  # the list's own columns
     r"GET /nodes/[^/]+/tasks.* data.*\.tokenid: not declared",  # measured
     r"GET /nodes/[^/]+/network/[^/]+ data\.\w+: not declared",  # an interface's own options
