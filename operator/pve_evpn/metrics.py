@@ -7,6 +7,8 @@ gauges never end in ``_total``, and label sets of things that are gone are remov
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pve_evpn import __version__
@@ -120,9 +122,21 @@ _PER_CLUSTER = (
 )
 
 
+def replace(gauge: Gauge, cluster: str, series: Mapping[tuple[str, ...], float]) -> None:
+    """Make these, by the labels after ``cluster``, all series a gauge has of a cluster."""
+    for labels, value in series.items():
+        gauge.labels(cluster, *labels).set(value)
+    keep_only(gauge, cluster, series.keys())
+
+
+def keep_only(gauge: Gauge, cluster: str, kept: Collection[tuple[str, ...]]) -> None:
+    """Drop a gauge's other series of a cluster."""
+    for labels in list(gauge._metrics):
+        if labels and labels[0] == cluster and labels[1:] not in kept:
+            gauge.remove(*labels)
+
+
 def forget_cluster(cluster: str) -> None:
     """Drop the gauges of a cluster that is no longer configured, so that no alert fires for it."""
     for gauge in _PER_CLUSTER:
-        for labels in list(gauge._metrics):
-            if labels and labels[0] == cluster:
-                gauge.remove(*labels)
+        keep_only(gauge, cluster, ())

@@ -74,10 +74,19 @@ def key(document: Mapping[str, Any]) -> ObjectKey:
     return ObjectKey(document["kind"], namespace, document["metadata"]["name"])
 
 
-class Seen:
+class Unseeing:
     """An observer that sees nothing, which is what the engine must be able to live with."""
 
-    async def look(self, *_: Any) -> dict[ObjectKey, Any]:
+    async def run(self, *_: Any) -> None:
+        """Nothing to poll."""
+
+    def know(self, *_: Any) -> None:
+        """Nothing to look at."""
+
+    def lost(self) -> None:
+        """Nothing to lose."""
+
+    def health(self) -> dict[ObjectKey, Any]:
         return {}
 
 
@@ -127,6 +136,7 @@ class World:
         self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
         self.interrupt: Callable[[str, str, str], None] = lambda _when, _method, _path: None
         self.may_write = True
+        self.observer: Any = Unseeing()
         self.operator: Reconciler | None = None
         self.store: Store | None = None
         logging.getLogger("pve_evpn").setLevel(logging.ERROR)
@@ -141,7 +151,7 @@ class World:
             "pve",
             self.store,
             self.kube.ports,
-            Seen(),
+            self.observer,
             may_write=lambda: self.may_write,
             pace=INSTANT,
             clock=lambda: self.now,

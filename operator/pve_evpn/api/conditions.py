@@ -165,12 +165,18 @@ class Reason(StrEnum):
         "A node of the cluster is not among the peers, so it is cut off from the overlay.",
     )
     VTEP_MISSING = "VtepMissing", "Operational: False", "A node lacks another one in a VNI's flood list."
+    VNI_MISSING = "VniMissing", "Operational: False", "A node that should have the VNI does not have it in FRR."
     NO_REMOTE_VTEPS = "NoRemoteVteps", "Operational: False", "A node sees no other VTEP for the VNI."
     SILENT = "Silent", "Operational: False", "NicAttachment: its MAC was announced and has been withdrawn."
     NEVER_SEEN = "NeverSeen", "Operational: False", "NicAttachment: its MAC has never been announced."
     WRONG_NODE = "WrongNode", "Operational: False", "NicAttachment: another node than the guest's announces its MAC."
     DUPLICATE = "Duplicate", "Operational: False", "NicAttachment: its MAC keeps moving between nodes (RFC 7432, 15.1)."
     ZOMBIE = "Zombie", "Operational: False", "NicAttachment: its MAC is announced though the NIC is gone."
+    NOTHING_TO_ANNOUNCE = (
+        "NothingToAnnounce",
+        "Operational: Unknown",
+        "NicAttachment: the guest is stopped or its link is down, so its MAC need not be announced.",
+    )
     SOURCE_UNAVAILABLE = "SourceUnavailable", "Operational: Unknown", "No source can see this."
     OBSERVATION_STALE = "ObservationStale", "Operational: Unknown", "The last observation is older than graceSeconds."
 

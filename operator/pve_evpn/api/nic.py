@@ -180,6 +180,9 @@ class EvpnView(ApiModel):
     announced_by: Annotated[str, Length(max_length=63)] | None = Field(
         None, description="The node that announces the MAC."
     )
+    last_announced_by: Annotated[str, Length(max_length=63)] | None = Field(
+        None, description="The node that announced it last, while none does."
+    )
     ips: list[Annotated[str, Length(max_length=45)]] | None = Field(
         None, max_length=16, description="Its IP addresses, as announced.", json_schema_extra=ATOMIC
     )

@@ -7,7 +7,7 @@ of Kubernetes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -55,11 +55,10 @@ class Damper(Generic[Key, Value]):
         """Take in the values of one poll; give the transitions that are to be told. Keys not in it are kept."""
         return [told for key, value in values.items() if (told := self._observe(key, value, now)) is not None]
 
-    def forget(self, keys: Iterable[Key]) -> None:
+    def keep_only(self, there: Callable[[Key], bool]) -> None:
         """Drop keys whose objects are gone."""
-        for key in keys:
-            self._tracks.pop(key, None)
-            self._known.pop(key, None)
+        self._tracks = {key: track for key, track in self._tracks.items() if there(key)}
+        self._known = {key: value for key, value in self._known.items() if there(key)}
 
     def _observe(self, key: Key, value: Value, now: datetime) -> Transition[Key, Value] | None:
         track = self._tracks.get(key)

@@ -24,10 +24,14 @@ _DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPE
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What observation says about one object: its ``Operational`` condition and its part of the status."""
+    """What observation says about one object: its ``Operational`` condition and its part of the status.
+
+    `rows`: what it adds, by node, to the rows of ``status.nodes`` that Proxmox fills.
+    """
 
     verdict: Verdict
     status: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 NO_BGP_SOURCE = "the Proxmox API shows no BGP sessions; spec.observe.sources of the ProxmoxCluster names others"
@@ -143,7 +147,10 @@ def unreachable_status(
         from_finding(ConditionType.DRIFTED, finding, None),
         paused(resource, desired),
     ]
-    return finished(resource, verdicts, health.status if health else {}, now, heals=True)
+    body = dict(health.status) if health else {}
+    if health and health.rows:
+        body["nodes"] = with_observed(resource.status.get("nodes") or (), health)
+    return finished(resource, verdicts, body, now, heals=True)
 
 
 def stray_status(resource: Resource[Any], finding: Finding, now: datetime) -> dict[str, Any]:
@@ -294,6 +301,13 @@ def node_rows(decision: Decision, observed: Observed) -> list[dict[str, Any]]:
     return [_node_row(node, zone, ref.id if ref.kind is SdnKind.VNET else None) for node in expected]
 
 
+def with_observed(rows: Iterable[Mapping[str, Any]], health: Health | None) -> list[dict[str, Any]]:
+    """The rows with what observation adds to them; what it no longer sees goes."""
+    seen = health.rows if health else {}
+    own = ({key: row[key] for key in ("name", "state", "message") if key in row} for row in rows)
+    return [{**row, **seen.get(row["name"], {})} for row in own]
+
+
 def _node_row(node: NodeInfo, zone: str, vnet: str | None) -> dict[str, Any]:
     if not node.online:
         return {"name": node.name, "state": "Unknown", "message": "the node is offline"}
@@ -311,7 +325,7 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
     if resource.key.kind == "EvpnZone":
         return {
             "vrfVni": decision.vni or kept(resource, "vrfVni"),
-            "nodes": node_rows(decision, at.observed),
+            "nodes": with_observed(node_rows(decision, at.observed), at.health.get(resource.key)),
         }
     if resource.key.kind == "VNet":
         zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else kept(resource, "zone")
@@ -324,7 +338,7 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
             "vni": decision.vni or kept(resource, "vni"),
             "zone": zone,
             "subnets": subnets,
-            "nodes": node_rows(decision, at.observed),
+            "nodes": with_observed(node_rows(decision, at.observed), at.health.get(resource.key)),
         }
     return {}
 

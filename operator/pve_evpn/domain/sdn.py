@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -187,6 +187,7 @@ class SdnSnapshot:
 
     ``other_pending`` holds edits of collections the operator never writes (fabrics, route maps, prefix lists).
     ``reworded`` are edits by Proxmox' word whose values mean what the running ones mean (another order in a list).
+    ``fabric_addresses``: by fabric and node the address that node has in that running fabric.
     ``complete`` says that every collection could be read; nothing may be deleted on the word of an incomplete one.
     """
 
@@ -196,6 +197,7 @@ class SdnSnapshot:
     reworded: tuple[PendingChange, ...] = ()
     fabrics: frozenset[str] | None = None
     complete: bool = True
+    fabric_addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def pending(self) -> tuple[PendingChange, ...]:

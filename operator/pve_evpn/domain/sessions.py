@@ -75,13 +75,18 @@ class NodeSessions:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """All sessions of a controller, each counted from both ends: four nodes in full mesh have twelve."""
+    """All sessions of a controller, each counted from both ends: four nodes in full mesh have twelve.
 
-    established: int
+    `established` is ``None`` if no node was seen. Where only one end was, it speaks for the other one too.
+    """
+
+    established: int | None
     expected: int
     unseen: tuple[str, ...]
     problems: tuple[Problem, ...]
     nodes: tuple[NodeSessions, ...]
+    lonely: tuple[str, ...] = ()
+    """Nodes with which none of the others has a session."""
 
     @property
     def complete(self) -> bool:
@@ -183,14 +188,23 @@ def controller_sessions(expected: Expected, cluster: ClusterObservation) -> Sess
     for entry in nodes:
         problems.extend(problem for problem in entry.problems if not _follows(problem, lonely))
     problems.extend(lonely[node] for node in sorted(lonely))
-    seen = [entry for entry in nodes if entry.established is not None]
+    seen = [entry.established for entry in nodes if entry.established is not None]
+    unseen = [entry.node for entry in nodes if entry.established is None]
     return Sessions(
-        established=sum(entry.established or 0 for entry in seen),
+        established=sum(seen) + sum(_told_by_others(node, expected, cluster) for node in unseen) if seen else None,
         expected=sum(entry.expected for entry in nodes),
-        unseen=tuple(entry.node for entry in nodes if entry.established is None),
+        unseen=tuple(unseen),
         problems=tuple(problems),
         nodes=tuple(nodes),
+        lonely=tuple(sorted(lonely)),
     )
+
+
+def _told_by_others(node: str, expected: Expected, cluster: ClusterObservation) -> int:
+    """Sessions of a node that was not seen, as far as their other ends say that they are established."""
+    address, observed = expected.vteps.get(node), cluster.observed()
+    others = [observed[name] for name in expected.sessions.get(node, {}).values() if name in observed]
+    return sum(any(same_form(p.address) == address and p.established for p in look.peers or ()) for look in others)
 
 
 def _lonely(expected: Expected, cluster: ClusterObservation) -> dict[str, Problem]:

@@ -1,122 +1,142 @@
-"""What is observed of BGP and the VNIs in each pass, and what it means for each object.
+"""The observer of one cluster: polls the nodes on its own time and says what that means for each object.
 
-The Proxmox API shows no BGP session and only MAC/IP routes that are best paths: what it cannot show stays Unknown.
+It runs beside the reconciler, so that neither waits for the other: a dead node holds up no pass, and a pass that
+waits (for a lock, a window, minutes of applying, a Proxmox that does not answer) holds up no poll. The pass tells it
+what there is to look at (`know`); it tells the pass what it saw (`health`). It reads nothing from Proxmox but through
+its sources and writes nothing but Events and metrics.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain.conditions import Verdict, timestamp
+from pve_evpn.api.cluster import Observe
+from pve_evpn.domain.damping import HOLD
 from pve_evpn.domain.decisions import Plan
-from pve_evpn.domain.nics import NicDecision, NicPlan
+from pve_evpn.domain.evpn import ClusterObservation
+from pve_evpn.domain.happenings import facts, remembered
+from pve_evpn.domain.health import Judgement, judge_all, untouched
+from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import Observed
-from pve_evpn.domain.report import Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
-from pve_evpn.pve import errors
+from pve_evpn.domain.scene import Scene, remembered_scene, scene_of
+from pve_evpn.engine.announcing import Announcer, measure
+from pve_evpn.engine.api_source import Access
+from pve_evpn.engine.ports import Ports
+from pve_evpn.engine.reporting import HealthByKey
+from pve_evpn.engine.sources import Sources
+from pve_evpn.engine.store import Store
+from pve_evpn.observe.source import NodeTarget
 from pve_evpn.pve.gateway import Gateway
 
-#: Reads of MAC tables per look, whatever the number of VNets: the rest is looked at in turn.
-BUDGET = 16
+log = logging.getLogger(__name__)
+
+INTERVAL = 15.0
+GRACE = 60.0
 
 
-class ApiObserver:
-    """Reads ``mac-vrf`` (Proxmox VE 9.1 and newer) of a few VNets per look, in turn, from one node each."""
+class Observer:
+    """Looks at BGP and the VNIs of one cluster. `hold`: how long a change must last to be worth an Event."""
 
-    def __init__(self) -> None:
-        self._tables: dict[str, Mapping[str, Mapping[str, Any]]] = {}
-        self._turn = 0
+    def __init__(
+        self,
+        cluster: str,
+        store: Store,
+        ports: Ports,
+        *,
+        sources: Sources | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        hold: timedelta = HOLD,
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._events = ports.events
+        self._clock = clock
+        self._hold = hold
+        self._sources = sources or Sources(ports.secrets, lambda: self._access)
+        self._access: Access | None = None
+        self._scene: Scene | None = None
+        self._looks: ClusterObservation | None = None
+        self._suspects: frozenset[ObjectKey] = frozenset()
+        self._announcer: Announcer | None = None
+        self._told = asyncio.Event()
 
-    async def look(
-        self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan
-    ) -> dict[ObjectKey, Health]:
-        """Health of what can be judged; what is missing from the answer could not be seen."""
-        vnets = {d.id: d for d in plan.decisions.values() if d.key.kind == "VNet" and d.in_sync}
-        await self._read(gateway, observed, sorted(vnets))
-        health: dict[ObjectKey, Health] = {}
-        for name, decision in vnets.items():
-            if (table := self._tables.get(name)) is not None:
-                health[decision.key] = _vnet_health(table)
-        for nic in desired.nics:
-            decision_ = nics.decisions.get(nic.key)
-            if decision_ and (table := self._tables.get(decision_.vnet_id)) is not None:
-                health[nic.key] = _nic_health(nic, decision_, observed, table)
-        return health
+    # --- between the pass and the polls -------------------------------------------------------------------------
 
-    async def _read(self, gateway: Gateway, observed: Observed, vnets: list[str]) -> None:
-        self._tables = {name: table for name, table in self._tables.items() if name in vnets}
-        online = sorted(node.name for node in observed.nodes.values() if node.online)
-        if observed.version < (9, 1) or not online or not vnets:
-            return
-        start = self._turn % len(vnets)
-        due = (vnets[start:] + vnets[:start])[:BUDGET]
-        self._turn += len(due)
-        tables = await asyncio.gather(*(_table(gateway, online[0], name) for name in due))
-        for name, table in zip(due, tables, strict=True):
-            if table is None:
-                self._tables.pop(name, None)
-            else:
-                self._tables[name] = table
+    def know(self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) -> None:
+        """What a pass found: the things to look at from now on."""
+        self._scene = scene_of(desired, observed, plan, nics)
+        fabrics = {c.spec.underlay.fabric for c in desired.controllers if c.spec and c.spec.underlay.fabric}
+        self._access = Access(gateway, observed.version, self._scene, tuple(sorted(fabrics)))
+        self._told.set()
 
+    def lost(self) -> None:
+        """Proxmox does not answer; what it said last is still what there is to look at."""
+        self._access = None
+        self._told.set()
 
-async def _table(gateway: Gateway, node: str, vnet: str) -> dict[str, dict[str, Any]] | None:
-    """MAC to its addresses and next hops, from one node's view; None if it cannot be read.
+    def health(self) -> HealthByKey:
+        """What the last poll means for each object; before the first one everything stays as it was."""
+        desired = self._store.desired(self._cluster)
+        if self._looks is None or self._scene is None or desired is None:
+            return untouched([*(desired or ()), *self._nodes()])
+        return self._judge(self._scene, self._looks).health
 
-    A zone limited to some nodes makes Proxmox answer 500 here, which means nothing about the network.
-    """
-    try:
-        rows = await gateway.get(f"/nodes/{node}/sdn/vnets/{vnet}/mac-vrf")
-    except (errors.Unreachable, errors.Refused, errors.Forbidden):
-        return None
-    table: dict[str, dict[str, Any]] = {}
-    for row in rows or ():
-        entry = table.setdefault(str(row["mac"]).lower(), {"ips": set(), "nexthops": set()})
-        entry["ips"].add(str(row["ip"]))
-        entry["nexthops"].add(str(row["nexthop"]))
-    return table
+    # --- polling ------------------------------------------------------------------------------------------------
 
+    async def run(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> None:
+        """Poll until cancelled, from the first pass on. After each poll `seen` gets the health of everything.
 
-def _vnet_health(table: Mapping[str, Mapping[str, Any]]) -> Health:
-    message = "the Proxmox API shows routes with an IP address only, and no BGP sessions"
-    verdict = Verdict(ConditionType.OPERATIONAL, None, Reason.SOURCE_UNAVAILABLE, message)
-    routes = sum(len(entry["ips"]) for entry in table.values())
-    return Health(verdict, {"routes": {"type2": routes}, "source": "api"})
+        `look_again` asks for a pass, where what the nodes say contradicts where Proxmox said that a guest is.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            await self._told.wait()
+            while True:
+                began, interval = loop.time(), INTERVAL
+                try:
+                    interval = await self.poll(seen, look_again)
+                except Exception:
+                    log.exception("%s: a poll failed; trying again", self._cluster)
+                await asyncio.sleep(max(0.0, began + interval - loop.time()))
+        finally:
+            await self._sources.close()
 
+    async def poll(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> float:
+        """One poll; the seconds from its beginning to the next."""
+        desired = self._store.desired(self._cluster)
+        if desired is None or desired.cluster.spec is None:
+            return INTERVAL
+        observe = desired.cluster.spec.observe or Observe()
+        interval = float(observe.interval_seconds or INTERVAL)
+        grace = timedelta(seconds=GRACE if observe.grace_seconds is None else observe.grace_seconds)
+        self._scene = self._scene or remembered_scene(desired)
+        if not self._scene.members:
+            self._scene = None  # nobody has said yet which nodes there are
+            return min(1.0, interval)
+        chain = await self._sources.chain(observe, interval, grace)
+        members = self._scene.members.values()
+        looks = await chain.observe([NodeTarget(node.name, node.address) for node in members])
+        scene = self._scene  # a pass may have brought a newer one meanwhile
+        judgement = self._judge(scene, looks)
+        news = facts(judgement, looks)
+        if self._announcer is None:
+            known = remembered(news, self._store.get)
+            self._announcer = Announcer(self._cluster, self._store, self._events, self._hold, known)
+        self._looks, self._suspects = looks, judgement.suspects
+        if self._suspects:
+            look_again()
+        measure(self._cluster, looks, judgement)
+        await seen(judgement.health)
+        await self._announcer.announce(news, self._clock())
+        return interval
 
-def _nic_health(
-    nic: Resource[Any], decision: NicDecision, observed: Observed, table: Mapping[str, Mapping[str, Any]]
-) -> Health:
-    """Advertised where a route with an IP is seen; anything else this source cannot tell from silence."""
-    entry = table.get((decision.mac or "").lower())
-    before = nic.status.get("evpn") or {}
-    if entry is None:
-        message = "no route with an IP address is seen; the Proxmox API does not show others"
-        verdict = Verdict(ConditionType.OPERATIONAL, None, Reason.SOURCE_UNAVAILABLE, message)
-        return Health(verdict, {"evpn": {"verdict": "Unknown"}, "source": "api"})
-    by_address = {node.address: node.name for node in observed.nodes.values() if node.address}
-    announced = sorted(by_address.get(hop, hop) for hop in entry["nexthops"])
-    where = decision.guest.node if decision.guest else ""
-    right = announced == [where]
-    word = "Advertised" if right else "WrongNode"
-    since = before.get("since") if before.get("verdict") == word else None
-    view = {
-        "verdict": word,
-        "announcedBy": announced[0],
-        "ips": sorted(entry["ips"])[:16],
-        **({"since": since} if since else {}),
-    }
-    if right:
-        return Health(
-            Verdict(ConditionType.OPERATIONAL, True, Reason.ADVERTISED, f"announced by {where}"),
-            {"evpn": view, "source": "api"},
-        )
-    message = f"announced by {', '.join(announced)} while the guest is on {where}"
-    return Health(
-        Verdict(ConditionType.OPERATIONAL, False, Reason.WRONG_NODE, message), {"evpn": view, "source": "api"}
-    )
+    def _judge(self, scene: Scene, looks: ClusterObservation) -> Judgement:
+        return judge_all(scene, looks, self._nodes(), self._store.get, self._clock(), self._suspects)
 
-
-__all__ = ["BUDGET", "ApiObserver", "timestamp"]
+    def _nodes(self) -> list[Resource[Any]]:
+        return [node for node in self._store.of_kind("EvpnNode") if self._store.cluster_of(node) == self._cluster]

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -23,14 +23,14 @@ from pve_evpn.domain.decisions import Finding, Plan
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.report import Circumstances, Health
-from pve_evpn.domain.resources import Desired, ObjectKey, Resource
+from pve_evpn.domain.report import Circumstances
+from pve_evpn.domain.resources import Desired, Resource
 from pve_evpn.engine.catching_up import CatchingUp
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, finding_of
 from pve_evpn.engine.nic_writing import NicWriting
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reloads import NodeResult, Pace
-from pve_evpn.engine.reporting import Reporting
+from pve_evpn.engine.reporting import HealthByKey, Reporting
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transacting import Look, Transacting
 from pve_evpn.pve import errors
@@ -48,11 +48,19 @@ INTERVAL = 15.0
 
 
 class Observer(Protocol):
-    """Looks at BGP and the VNIs of one cluster and says what it means for each object."""
+    """Looks at BGP and the VNIs of one cluster on its own time and says what it means for each object."""
 
-    async def look(
-        self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan
-    ) -> Mapping[ObjectKey, Health]: ...
+    async def run(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> None:
+        """Look until cancelled, and tell."""
+
+    def know(self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) -> None:
+        """What a pass found: what there is to look at."""
+
+    def lost(self) -> None:
+        """A pass could not talk to Proxmox."""
+
+    def health(self) -> HealthByKey:
+        """What was seen last."""
 
 
 class Reconciler:
@@ -99,6 +107,9 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until stopped, or until the ProxmoxCluster is gone."""
+        observing = asyncio.create_task(
+            self._observer.run(self._reporting.seen, self.wake), name=f"observer-{self.cluster}"
+        )
         try:
             pause = 0.0
             while not self._stopping:
@@ -110,6 +121,8 @@ class Reconciler:
                     pause = await self.run_once()
                 self.busy = False
         finally:
+            observing.cancel()
+            await asyncio.gather(observing, return_exceptions=True)
             self._connection.close()
             metrics.forget_cluster(self.cluster)
 
@@ -186,7 +199,8 @@ class Reconciler:
             observed, planned = await look()
         desired = self._desired()
         nics, observed = await self._nics.write(gateway, desired, observed, planned)
-        health = await self._observer.look(gateway, desired, observed, planned, nics)
+        self._observer.know(gateway, desired, observed, planned, nics)
+        health = self._observer.health()
         failures = {**self._transacting.failures.active(desired), **self._nics.findings}
         at = Circumstances(desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting)
         reloads = {**(carried.result.nodes if carried.result else {}), **caught}
@@ -272,7 +286,8 @@ class Reconciler:
         observe = desired.cluster.spec.observe if desired.cluster.spec else None
         grace = GRACE if observe is None or observe.grace_seconds is None else observe.grace_seconds
         past_grace = self._last_contact is None or time.monotonic() - self._last_contact >= grace
-        await self._reporting.lost(desired, finding, {}, past_grace=past_grace)
+        self._observer.lost()
+        await self._reporting.lost(desired, finding, self._observer.health(), past_grace=past_grace)
 
     async def _event(self, resource: Resource[Any], kind: str, reason: str, message: str) -> None:
         await self._ports.events.post(resource.key, resource.uid, kind, reason, message)

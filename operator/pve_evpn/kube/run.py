@@ -7,7 +7,7 @@ import logging
 import signal
 
 from pve_evpn import metrics
-from pve_evpn.engine.observing import ApiObserver
+from pve_evpn.engine.observing import Observer
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.status_metrics import StatusMetrics
@@ -37,7 +37,7 @@ async def run(settings: Settings) -> None:
         )
         store = Store()
         metrics.REGISTRY.register(StatusMetrics(store))
-        supervisor = Supervisor(store, ports, lambda name: Reconciler(name, store, ports, ApiObserver()))
+        supervisor = Supervisor(store, ports, lambda name: Reconciler(name, store, ports, Observer(name, store, ports)))
         runner = await http.serve(settings.http_host, settings.http_port, lambda: store.complete)
         tasks: list[asyncio.Task[None]] = []
 

@@ -8,7 +8,7 @@ with it. Its collector for this, ``bgpl2vpn``, has to be switched on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,9 +16,9 @@ from typing import Literal
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from pve_evpn.domain.evpn import ESTABLISHED, NodeLook, NodeObservation, PeerState, SourceName, VniRow
+from pve_evpn.domain.evpn import ESTABLISHED, NodeObservation, PeerState, SourceName, VniRow
 from pve_evpn.observe.frr.document import FrrParseError, as_text, as_vni
-from pve_evpn.observe.source import NodeTarget, NodeUnreadable, look_at_each, now
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 
 MAX_ANSWER = 32 * 1024 * 1024
 _COLLECTOR = "bgpl2vpn"
@@ -46,18 +46,9 @@ class FrrExporterSource:
     def name(self) -> SourceName:
         return "frrExporter"
 
-    async def observe(self, nodes: Sequence[NodeTarget]) -> Mapping[str, NodeLook]:
+    async def look(self, node: NodeTarget) -> NodeObservation:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        return await look_at_each(nodes, "frrExporter", self._look)
-
-    async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    async def _look(self, node: NodeTarget) -> NodeLook:
-        assert self._session is not None
         if not node.address:
             raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
         host = f"[{node.address}]" if ":" in node.address else node.address
@@ -79,6 +70,11 @@ class FrrExporterSource:
             return parse(node.name, now(), body.decode("utf-8", errors="replace"))
         except FrrParseError as error:
             raise NodeUnreadable("Unreadable", f"{url}: {error}") from None
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 @dataclass(slots=True)
@@ -107,24 +103,21 @@ _VNI_SAMPLES = {
 
 
 def parse(node: str, at: datetime, text: str) -> NodeObservation:
-    """One scrape as an observation. Raises `FrrParseError` if it is no Prometheus text."""
+    """One scrape as an observation. Raises `FrrParseError` if it is no Prometheus text, or says nothing of EVPN."""
     scrape = _scrape(text)
     working = scrape.collectors.get(_COLLECTOR)
-    problems: tuple[str, ...] = ()
+    if working is False:
+        raise FrrParseError(f"frr_exporter's collector {_COLLECTOR} failed; BGP may not be running")
     if working is None and not scrape.peers and not scrape.vnis:
-        problems = (f"frr_exporter shows nothing of EVPN; start it with --collector.{_COLLECTOR}",)
-    elif working is False:
-        problems = (f"frr_exporter's collector {_COLLECTOR} failed; BGP may not be running",)
-    seen = not problems
+        raise FrrParseError(f"frr_exporter shows nothing of EVPN; start it with --collector.{_COLLECTOR}")
     return NodeObservation(
         node=node,
         source="frrExporter",
         at=at,
         asn=scrape.asn,
         bgp_running=True if scrape.peers else None,
-        peers=tuple(_peer(address, values, scrape, at) for address, values in scrape.peers.items()) if seen else None,
-        vnis=tuple(_vni(vni, scrape) for vni in sorted(scrape.vnis)) if seen else None,
-        problems=problems,
+        peers=tuple(_peer(address, values, scrape, at) for address, values in scrape.peers.items()),
+        vnis=tuple(_vni(vni, scrape) for vni in sorted(scrape.vnis)),
     )
 
 
@@ -146,8 +139,8 @@ def _take(scrape: _Scrape, name: str, labels: Mapping[str, str], value: float) -
     elif (column := _PEER_SAMPLES.get(name)) and labels.get("afi") == "l2vpn" and labels.get("safi") == "evpn":
         peer = as_text(labels.get("peer"), "a peer's address")
         scrape.peers.setdefault(peer, {})[column] = value
-        scrape.remote_as[peer] = _integer(labels.get("peer_as"))
-        scrape.asn = _integer(labels.get("local_as"))
+        scrape.remote_as[peer] = scrape.remote_as.get(peer) or _integer(labels.get("peer_as"))
+        scrape.asn = scrape.asn or _integer(labels.get("local_as"))
     elif column := _VNI_SAMPLES.get(name):
         vni = as_vni(labels.get("vni"))
         scrape.vnis.setdefault(vni, {})[column] = value

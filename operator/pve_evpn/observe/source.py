@@ -1,25 +1,20 @@
-"""What every source of observations is: asked for some nodes, it answers for each of them.
+"""What every source of observations is: asked for a node, it answers with what it sees there, or says why not.
 
-The protocol only. Which source is asked when is decided in `chain`, what the answers mean in `domain.verdicts`.
+The protocol only. Which source is asked when is decided in `chain`, what the answers mean in `domain.health`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pve_evpn.domain.evpn import NodeLook, ObservationFailure, SourceName
-
-#: Nodes read at the same time by one source. A poll of a large cluster must not open hundreds of connections at once.
-PARALLEL = 32
+from pve_evpn.domain.evpn import NodeObservation, SourceName
 
 
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
-    """A node to look at, and the address it is reached by."""
+    """A node to look at, and the address the Proxmox cluster knows it by (empty if it is not known)."""
 
     name: str
     address: str
@@ -31,11 +26,8 @@ class Source(Protocol):
     @property
     def name(self) -> SourceName: ...
 
-    async def observe(self, nodes: Sequence[NodeTarget]) -> Mapping[str, NodeLook]:
-        """A look at each of `nodes`, by name: an observation, or why there is none. Never raises for a node's sake.
-
-        Each node is read once. A dead node costs its own timeout and holds up no other.
-        """
+    async def look(self, node: NodeTarget) -> NodeObservation:
+        """One look at one node, which is read once. Raises `NodeUnreadable` within the source's own timeouts."""
 
     async def close(self) -> None:
         """Give up connections; the source is not used afterwards."""
@@ -52,20 +44,3 @@ class NodeUnreadable(Exception):
 def now() -> datetime:
     """The time, to the second: finer is noise in a status."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-async def look_at_each(
-    nodes: Sequence[NodeTarget], source: SourceName, look: Callable[[NodeTarget], Awaitable[NodeLook]]
-) -> dict[str, NodeLook]:
-    """Runs `look` for all nodes side by side and turns `NodeUnreadable` into failures."""
-    gate = asyncio.Semaphore(PARALLEL)
-
-    async def one(node: NodeTarget) -> NodeLook:
-        async with gate:
-            try:
-                return await look(node)
-            except NodeUnreadable as error:
-                return ObservationFailure(node.name, now(), error.reason, str(error), source)
-
-    looks = await asyncio.gather(*(one(node) for node in nodes))
-    return {look.node: look for look in looks}

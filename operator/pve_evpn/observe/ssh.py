@@ -13,9 +13,9 @@ from typing import Any
 
 import asyncssh
 
-from pve_evpn.domain.evpn import NodeLook, SourceName
+from pve_evpn.domain.evpn import NodeObservation, SourceName
 from pve_evpn.observe.frr import FrrParseError, observation
-from pve_evpn.observe.source import NodeTarget, NodeUnreadable, look_at_each, now
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 
 #: The helper's word for "everything".
 COMMAND = "read"
@@ -47,7 +47,7 @@ class SshSource:
         port: int = 22,
         addresses: Mapping[str, str] | None = None,
         connect_timeout: float = 5,
-        read_timeout: float = 20,
+        read_timeout: float = 10,
     ) -> None:
         try:
             self._key = asyncssh.import_private_key(private_key)
@@ -70,24 +70,25 @@ class SshSource:
     def name(self) -> SourceName:
         return "ssh"
 
-    async def observe(self, nodes: Sequence[NodeTarget]) -> Mapping[str, NodeLook]:
-        return await look_at_each(nodes, "ssh", self._look)
-
     async def close(self) -> None:
         connections, self._connections = list(self._connections.values()), {}
         for connection in connections:
             connection.abort()
         await asyncio.gather(*(connection.wait_closed() for connection in connections), return_exceptions=True)
 
-    async def _look(self, node: NodeTarget) -> NodeLook:
+    async def look(self, node: NodeTarget) -> NodeObservation:
         address = self._addresses.get(node.name, node.address)
         if not address:
             raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
         answer = await self._answer(NodeTarget(node.name, address))
         try:
-            return observation(node.name, now(), answer)
+            # In a thread, because a node with thousands of routes takes long enough to hold up everybody else.
+            seen = await asyncio.to_thread(observation, node.name, now(), answer)
         except FrrParseError as error:
             raise NodeUnreadable("Unreadable", str(error)) from None
+        if seen.bgp_running is None and seen.vnis is None:
+            raise NodeUnreadable("Unreadable", "; ".join(seen.problems) or "the answer holds nothing of EVPN")
+        return seen
 
     async def _answer(self, node: NodeTarget) -> str:
         """The helper's answer. A connection that died since the last poll is replaced once, silently."""

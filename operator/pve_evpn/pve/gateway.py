@@ -185,8 +185,8 @@ class Gateway:
         subnets = await asyncio.gather(*(self._subnets(vnet) for vnet in vnets))
         for vnet, items in zip(vnets, subnets, strict=True):
             reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
-        others, fabrics = await self._others(version)
-        return SdnSnapshot(edited, running, tuple(others), tuple(reworded), fabrics)
+        others, fabrics, addresses = await self._others(version)
+        return SdnSnapshot(edited, running, tuple(others), tuple(reworded), fabrics, fabric_addresses=addresses)
 
     async def _subnets(self, vnet: str) -> Any:
         try:
@@ -194,7 +194,7 @@ class Gateway:
         except errors.NotFound:  # deleted since the list was made
             return []
 
-    async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str]]:
+    async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str], dict[str, dict[str, str]]]:
         """Collections an apply publishes too, though we never write them."""
         asks = [self.get("/cluster/sdn/fabrics/all", pending=1)]
         if version >= (9, 2):
@@ -209,7 +209,7 @@ class Gateway:
             found += parse.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
             found += parse.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
         names = frozenset(str(item["id"]) for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
-        return found, names
+        return found, names, parse.fabric_addresses(fabrics.get("nodes") or ())
 
     async def _node(self, node: NodeInfo) -> NodeInfo:
         """Add what only the node itself can tell; None where it does not."""

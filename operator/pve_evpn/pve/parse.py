@@ -62,6 +62,15 @@ def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]
     return found
 
 
+def fabric_addresses(nodes: Iterable[Item]) -> dict[str, dict[str, str]]:
+    """By fabric and node, the address the node has in it, which BGP peers with. New ones are not there yet."""
+    found: dict[str, dict[str, str]] = {}
+    for item in nodes:
+        if item.get("state") != "new" and (address := item.get("ip") or item.get("ip6")):
+            found.setdefault(str(item["fabric_id"]), {})[str(item["node_id"])] = str(address)
+    return found
+
+
 def guest(item: Item) -> GuestInfo:
     """One row of ``/cluster/resources`` (type qemu or lxc)."""
     tags = str(item.get("tags") or "").replace(",", ";")

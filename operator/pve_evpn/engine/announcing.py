@@ -1,0 +1,85 @@
+"""Telling of changes: Events when something changed and stayed so, and the metrics of what is observed now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pve_evpn import metrics
+from pve_evpn.domain.damping import Damper
+from pve_evpn.domain.evpn import ClusterObservation, NodeObservation
+from pve_evpn.domain.happenings import Fact, Facts, Subject, announcement
+from pve_evpn.domain.health import Judgement
+from pve_evpn.engine.ports import Events
+from pve_evpn.engine.store import Store
+
+_VRF = "default"
+"""Sessions of address family l2vpn evpn are those of the default VRF's BGP instance."""
+
+Series = dict[tuple[str, ...], float]
+
+
+class Announcer:
+    """Events and metrics of one cluster. `hold`: how long a change must last. `known`: what was so at the start."""
+
+    def __init__(self, cluster: str, store: Store, events: Events, hold: timedelta, known: Facts) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._events = events
+        self._damper: Damper[Subject, Fact] = Damper(hold, known)
+
+    async def announce(self, facts: Facts, now: datetime) -> None:
+        """Post what is due. An Event about an object that is gone is not."""
+        for transition in self._damper.observe(facts, now):
+            told = announcement(transition)
+            if resource := self._store.get(told.about):
+                await self._events.post(told.about, resource.uid, told.type, told.reason, told.message)
+        self._damper.keep_only(lambda subject: self._store.get(subject.about) is not None)
+
+
+def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> None:
+    """Set the gauges to what was seen; series of what is no longer seen go."""
+    up: Series = {}
+    since: Series = {}
+    prefixes: Series = {}
+    macs: Series = {}
+    neighbours: Series = {}
+    vteps: Series = {}
+    for node, look in looks.observed().items():
+        for peer in look.peers or ():
+            labels = (node, peer.address, _VRF)
+            up[labels] = peer.established
+            if peer.established and peer.since:
+                since[labels] = peer.since.timestamp()
+            for direction, count in (("received", peer.prefixes_received), ("sent", peer.prefixes_sent)):
+                if count is not None:
+                    prefixes[*labels, direction] = count
+        for row in look.vnis or ():
+            place = (node, str(row.vni), row.type)
+            for series, value in ((macs, row.macs), (neighbours, row.arp_nd), (vteps, row.remote_vtep_count)):
+                if value is not None:
+                    series[place] = value
+    missing: Series = {
+        (row.node, str(view.vni)): len(row.missing_vteps)
+        for view in judgement.l2.values()
+        for row in view.nodes
+        if row.missing_vteps is not None
+    }
+    for gauge, series in (
+        (metrics.SESSION_UP, up),
+        (metrics.SESSION_SINCE, since),
+        (metrics.PREFIXES, prefixes),
+        (metrics.VNI_MACS, macs),
+        (metrics.VNI_ARP_ND, neighbours),
+        (metrics.VNI_REMOTE_VTEPS, vteps),
+        (metrics.VNI_MISSING_VTEPS, missing),
+    ):
+        metrics.replace(gauge, cluster, series)
+    _measure_sight(cluster, looks)
+
+
+def _measure_sight(cluster: str, looks: ClusterObservation) -> None:
+    """When a node was last seen: kept while it cannot be, because its age is what alerts look at."""
+    for node, look in looks.nodes.items():
+        if isinstance(look, NodeObservation):
+            metrics.LAST_OBSERVATION.labels(cluster, node).set(look.at.timestamp())
+    metrics.keep_only(metrics.LAST_OBSERVATION, cluster, {(node,) for node in looks.nodes})

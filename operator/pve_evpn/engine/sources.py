@@ -1,0 +1,125 @@
+"""From a ProxmoxCluster's ``spec.observe`` and its Secrets to a chain of sources, kept while neither changes.
+
+A changed specification or Secret gives a new chain with the next poll, and the old one's connections end. A source
+that cannot be set up answers for every node why, so that the next source has its turn and the user reads the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from pve_evpn.api.cluster import Observe
+from pve_evpn.api.cluster import SshSource as SshSpec
+from pve_evpn.domain.evpn import NodeObservation, SourceName
+from pve_evpn.engine.api_source import Access, ApiSource
+from pve_evpn.engine.ports import Secrets
+from pve_evpn.observe.chain import Chain
+from pve_evpn.observe.frr_exporter import FrrExporterSource
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable, Source
+from pve_evpn.observe.ssh import SshConfigError, SshSource
+
+log = logging.getLogger(__name__)
+
+#: Seconds a poll waits for its slowest node; less where polls are closer together than that.
+PATIENCE = 5.0
+
+
+class Sources:
+    """Hands out the chain of one cluster."""
+
+    def __init__(self, secrets: Secrets, access: Callable[[], Access | None]) -> None:
+        self._secrets = secrets
+        self._access = access
+        self._chain: Chain | None = None
+        self._made_from = ""
+
+    async def chain(self, observe: Observe, interval: float, grace: timedelta) -> Chain:
+        """The chain for this specification and the Secrets as they are now."""
+        names: list[SourceName] = list(observe.sources or ["api"])
+        ssh: _SshSecrets = ""
+        if "ssh" in names and observe.ssh:
+            try:
+                ssh = await self._ssh_secrets(observe.ssh)
+            except _Unusable as problem:
+                ssh = str(problem)
+            except Exception:
+                if self._chain is None:
+                    raise
+                log.warning("the Secrets of source ssh cannot be read at present; going on with what they were")
+                return self._chain
+        made_from = _fingerprint(observe, ssh)
+        if self._chain is None or made_from != self._made_from:
+            await self.close()
+            sources = [self._source(name, observe, ssh, interval) for name in names]
+            self._chain = Chain(sources, grace, min(PATIENCE, interval))
+            self._made_from = made_from
+        return self._chain
+
+    async def close(self) -> None:
+        chain, self._chain = self._chain, None
+        if chain is not None:
+            await chain.close()
+
+    def _source(self, name: SourceName, observe: Observe, ssh: _SshSecrets, interval: float) -> Source:
+        if name == "api":
+            return ApiSource(self._access, interval)
+        if name == "frrExporter":
+            exporter = observe.frr_exporter
+            if exporter is None:
+                return FrrExporterSource()
+            return FrrExporterSource(scheme=exporter.scheme, port=exporter.port, path=exporter.path)
+        if observe.ssh is None or isinstance(ssh, str):
+            return _Broken("ssh", str(ssh) or "source ssh needs the section ssh")
+        key, known_hosts = ssh
+        spec = observe.ssh
+        try:
+            return SshSource(key, known_hosts, user=spec.user, port=spec.port, addresses=spec.addresses)
+        except SshConfigError as problem:
+            return _Broken("ssh", str(problem))
+
+    async def _ssh_secrets(self, spec: SshSpec) -> tuple[str, str]:
+        """The private key and the host keys. Raises _Unusable."""
+        key = await self._value("ssh.keySecretRef", spec.key_secret_ref.name, spec.key_secret_ref.key)
+        if spec.known_hosts is not None:
+            return key, "\n".join(spec.known_hosts) + "\n"
+        if (ref := spec.known_hosts_secret_ref) is None:
+            raise _Unusable("host keys are always checked: set ssh.knownHosts or ssh.knownHostsSecretRef")
+        return key, await self._value("ssh.knownHostsSecretRef", ref.name, ref.key)
+
+    async def _value(self, where: str, name: str, key: str) -> str:
+        data = await self._secrets.read(name)
+        if data is None or key not in data:
+            raise _Unusable(f"{where}: there is no key {key!r} in a Secret {name!r} of the operator's namespace")
+        return data[key]
+
+
+class _Unusable(Exception):
+    """Why source ssh cannot be set up."""
+
+
+#: Private key and host keys, or why they cannot be had.
+_SshSecrets = tuple[str, str] | str
+
+
+class _Broken:
+    """A source that cannot be set up."""
+
+    def __init__(self, name: SourceName, why: str) -> None:
+        self.name: SourceName = name
+        self._why = why
+
+    async def look(self, node: NodeTarget) -> NodeObservation:
+        raise NodeUnreadable("NotConfigured", self._why)
+
+    async def close(self) -> None:
+        pass
+
+
+def _fingerprint(observe: Observe, ssh: _SshSecrets) -> str:
+    """A digest to compare with; the key itself is not kept for it."""
+    text = json.dumps([observe.model_dump(mode="json"), ssh])
+    return hashlib.sha256(text.encode()).hexdigest()

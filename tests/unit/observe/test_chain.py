@@ -1,0 +1,190 @@
+"""One poll: best source first, per node; a failing source is trusted for a while; nobody waits for a dead node."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from pve_evpn.domain.evpn import NodeLook, NodeObservation, ObservationFailure, SourceName
+from pve_evpn.observe.chain import PARALLEL, Chain
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable
+
+START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+NODES = [NodeTarget(f"pve{i}", f"192.168.16.{i}") for i in (1, 2, 3, 4)]
+GRACE = timedelta(seconds=60)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class FakeSource:
+    """Answers unless told otherwise; `hanging` nodes answer when released."""
+
+    def __init__(self, name: SourceName, clock: Clock) -> None:
+        self.name: SourceName = name
+        self.clock = clock
+        self.dead: set[str] = set()
+        self.hanging: dict[str, asyncio.Event] = {}
+        self.broken = False
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.closed = False
+
+    async def look(self, node: NodeTarget) -> NodeObservation:
+        self.asked.append(node.name)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(0)
+            if node.name in self.hanging:
+                await self.hanging[node.name].wait()
+        finally:
+            self.at_once -= 1
+        if self.broken:
+            raise RuntimeError("a defect")
+        if node.name in self.dead:
+            raise NodeUnreadable("Unreachable", f"no SSH connection to {node.address}")
+        return NodeObservation(node.name, self.name, self.clock())
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def chain_of(*sources: FakeSource, grace: timedelta = GRACE, patience: float = 5) -> Chain:
+    return Chain(sources, grace, patience, sources[0].clock)
+
+
+def by(look: NodeLook) -> str:
+    return look.source if isinstance(look, NodeObservation) else f"{look.reason}{'' if look.settled else '?'}"
+
+
+async def test_every_node_is_read_once_by_the_best_source() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("api", clock)
+    looks = await chain_of(best, other).observe(NODES)
+    assert {by(look) for look in looks.nodes.values()} == {"ssh"}
+    assert sorted(best.asked) == ["pve1", "pve2", "pve3", "pve4"]
+    assert other.asked == []
+
+
+async def test_a_node_without_the_best_source_falls_back_alone() -> None:
+    clock = Clock()
+    sources = [FakeSource("ssh", clock), FakeSource("frrExporter", clock), FakeSource("api", clock)]
+    sources[0].dead = {"pve2", "pve3"}
+    sources[1].dead = {"pve3"}
+    looks = await chain_of(*sources).observe(NODES)
+    assert [by(looks.nodes[node.name]) for node in NODES] == ["ssh", "frrExporter", "api", "ssh"]
+
+
+async def test_within_the_grace_time_the_last_look_of_the_better_source_counts_more() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("api", clock)
+    chain = chain_of(best, other)
+    await chain.observe(NODES)
+    best.dead = {"pve2"}
+    clock.pass_(59)
+    look = (await chain.observe(NODES)).nodes["pve2"]
+    assert isinstance(look, NodeObservation)
+    assert (look.source, look.at) == ("ssh", START)
+    clock.pass_(1)
+    assert by((await chain.observe(NODES)).nodes["pve2"]) == "api"
+    best.dead = set()
+    assert by((await chain.observe(NODES)).nodes["pve2"]) == "ssh"
+
+
+async def test_a_node_nobody_sees_has_failed_once_the_grace_time_is_over() -> None:
+    clock = Clock()
+    only = FakeSource("ssh", clock)
+    only.dead = {"pve2"}
+    chain = chain_of(only)
+    assert by((await chain.observe(NODES)).nodes["pve2"]) == "Unreachable?"
+    clock.pass_(60)
+    look = (await chain.observe(NODES)).nodes["pve2"]
+    assert isinstance(look, ObservationFailure)
+    assert (look.settled, look.source, look.message) == (True, "ssh", "no SSH connection to 192.168.16.2")
+    only.dead = set()
+    assert by((await chain.observe(NODES)).nodes["pve2"]) == "ssh"
+    only.dead = {"pve2"}
+    assert by((await chain.observe(NODES)).nodes["pve2"]) == "ssh"
+
+
+async def test_without_grace_a_failure_is_settled_at_once() -> None:
+    only = FakeSource("ssh", Clock())
+    only.dead = {"pve2"}
+    assert by((await chain_of(only, grace=timedelta(0)).observe(NODES)).nodes["pve2"]) == "Unreachable"
+
+
+async def test_the_preferred_source_says_why() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("frrExporter", clock)
+    best.dead = other.dead = {"pve1"}
+    look = (await chain_of(best, other).observe(NODES)).nodes["pve1"]
+    assert isinstance(look, ObservationFailure)
+    assert look.source == "ssh"
+
+
+async def test_nobody_waits_for_a_node_that_hangs_and_its_answer_counts_later() -> None:
+    clock = Clock()
+    only = FakeSource("ssh", clock)
+    release = only.hanging["pve3"] = asyncio.Event()
+    chain = chain_of(only, patience=0.05)
+    looks = await chain.observe(NODES)
+    assert [by(looks.nodes[node.name]) for node in NODES] == ["ssh", "ssh", "Timeout?", "ssh"]
+    looks = await chain.observe(NODES)
+    assert only.asked.count("pve3") == 1  # not asked again while it owes an answer
+    release.set()
+    await asyncio.sleep(0.01)
+    assert by((await chain.observe(NODES)).nodes["pve3"]) == "ssh"
+    await chain.close()
+
+
+async def test_a_node_that_hangs_stays_what_it_was_for_the_grace_time() -> None:
+    clock = Clock()
+    only = FakeSource("ssh", clock)
+    chain = chain_of(only, patience=0.02)
+    await chain.observe(NODES)
+    only.hanging["pve3"] = asyncio.Event()
+    clock.pass_(30)
+    assert by((await chain.observe(NODES)).nodes["pve3"]) == "ssh"
+    clock.pass_(30)
+    assert by((await chain.observe(NODES)).nodes["pve3"]) == "Timeout?"
+    clock.pass_(60)
+    assert by((await chain.observe(NODES)).nodes["pve3"]) == "Timeout"
+    await chain.close()
+
+
+async def test_a_defect_in_a_source_ends_no_poll() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("api", clock)
+    best.broken = True
+    looks = await chain_of(best, other).observe(NODES)
+    assert {by(look) for look in looks.nodes.values()} == {"api"}
+
+
+async def test_a_large_cluster_is_read_side_by_side_within_a_limit() -> None:
+    only = FakeSource("ssh", Clock())
+    many = [NodeTarget(f"n{i}", "") for i in range(3 * PARALLEL)]
+    looks = await chain_of(only).observe(many)
+    assert len(looks.observed()) == len(many)
+    assert 1 < only.most_at_once <= PARALLEL
+
+
+async def test_nodes_that_left_are_forgotten_and_closing_ends_what_is_under_way() -> None:
+    clock = Clock()
+    only = FakeSource("ssh", clock)
+    only.hanging["pve4"] = asyncio.Event()
+    chain = chain_of(only, patience=0.02)
+    await chain.observe(NODES)
+    looks = await chain.observe(NODES[:2])
+    assert list(looks.nodes) == ["pve1", "pve2"]
+    await chain.close()
+    assert only.closed
+    assert only.at_once == 0

@@ -1,0 +1,300 @@
+"""What the parsers make of what FRR 8.4 and 10.3 really print, trap by trap."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pve_evpn.domain.evpn import EvpnRoute, MacRow, VniRow
+from pve_evpn.observe.frr import COMMANDS, FrrParseError, bgp, observation, split, underlay, zebra
+from tests.unit.observe.recorded import (
+    AT,
+    DOWN,
+    L3_VNI,
+    MOVED,
+    NO_GUEST,
+    OPENFABRIC,
+    SILENT,
+    SPEAKS,
+    VERSIONS,
+    VM1,
+    answer,
+    seen,
+)
+
+RECORDINGS = Path(__file__).parents[4] / "shared" / "frr" / "recordings"
+
+both = pytest.mark.parametrize("version", VERSIONS)
+
+
+@both
+def test_sessions_of_a_healthy_node(version: str) -> None:
+    look = seen(version, NO_GUEST, "pve1")
+    assert (look.frr_version, look.router_id, look.asn, look.bgp_running) == (version, "192.168.16.1", 65001, True)
+    assert look.peers is not None
+    assert [(p.address, p.hostname, p.state) for p in look.peers] == [
+        (f"192.168.16.{i}", f"pve{i}", "Established") for i in (2, 3, 4)
+    ]
+    assert all(p.established and p.since and p.remote_as == 65001 and p.last_error is None for p in look.peers)
+    assert look.problems == ()
+
+
+@both
+def test_dead_peers_say_why_and_since_when(version: str) -> None:
+    look = seen(version, DOWN, "pve1")
+    assert look.peers is not None
+    killed, fine, shut = look.peers
+    assert not killed.established
+    assert killed.last_error in ("BFD down received", "Peer closed the session")
+    assert killed.since is not None
+    assert fine.established
+    assert (shut.state, shut.admin_down, shut.last_error) == ("Idle (Admin)", True, "Admin. shutdown")
+
+
+@both
+def test_a_node_without_bgpd_proves_nothing_about_macs(version: str) -> None:
+    look = seen(version, DOWN, "pve2")
+    assert look.bgp_running is False
+    assert look.peers == ()
+    assert (look.vnis, look.macs, look.neighbours, look.routes) == (None, None, None, None)
+    assert look.problems == ("bgpd is not running",)
+    assert look.frr_version == version
+
+
+@both
+def test_an_l2_vni_without_guests(version: str) -> None:
+    look = seen(version, NO_GUEST, "pve1")
+    vteps = ("192.168.16.2", "192.168.16.3", "192.168.16.4")
+    assert look.vnis == (VniRow(5001, "L2", "vxlan_EVPN1", 0, 0, vteps, 3, "default"),)
+    assert look.macs == ()
+    assert look.vteps == {"192.168.16.1"}
+
+
+@both
+def test_an_l3_vni_has_no_flood_list(version: str) -> None:
+    look = seen(version, L3_VNI, "pve1")
+    assert look.vnis is not None
+    assert look.bgp_vnis is not None
+    row = next(row for row in look.vnis if row.type == "L3")
+    assert (row.vni, row.macs, row.arp_nd, row.remote_vteps, row.remote_vtep_count) == (9000, 3, 3, None, None)
+    assert next(row.router_mac for row in look.bgp_vnis if row.vni == 9000)
+    assert look.rmacs is not None
+    assert {row.vtep for row in look.rmacs} == {"192.168.16.2", "192.168.16.3", "192.168.16.4"}
+    assert look.next_hops is not None
+    assert len(look.next_hops) == 3
+
+
+@both
+def test_a_guest_that_speaks(version: str) -> None:
+    owner, onlooker = seen(version, SPEAKS, "pve4"), seen(version, SPEAKS, "pve1")
+    assert owner.macs == (MacRow(5001, VM1, "local", interface="tap100i0"),)
+    assert onlooker.macs == (MacRow(5001, VM1, "remote", remote_vtep="192.168.16.4"),)
+    for look, own in ((owner, True), (onlooker, False)):
+        routes = _routes(look.routes, 2)
+        assert [(r.mac, r.ip, r.vni, r.next_hop, r.own, r.mobility) for r in routes] == [
+            (VM1, None, 5001, "192.168.16.4", own, 0),
+            (VM1, "10.60.0.100", 5001, "192.168.16.4", own, 0),
+        ]
+
+
+@both
+def test_a_guest_that_fell_silent_leaves_an_inactive_neighbour_only(version: str) -> None:
+    look = seen(version, SILENT, "pve4")
+    assert look.macs == ()
+    assert _routes(look.routes, 2) == []
+    assert look.neighbours is not None
+    assert [(row.ip, row.type, row.active) for row in look.neighbours] == [("10.60.0.100", "local", False)]
+
+
+@both
+def test_a_move_counts_in_the_mobility_sequence(version: str) -> None:
+    routes = _routes(seen(version, MOVED, "pve1").routes, 2)
+    assert max((r.mobility, r.next_hop) for r in routes) == (1, "192.168.16.3")
+
+
+@both
+def test_routes_of_a_routed_vnet_name_both_vnis(version: str) -> None:
+    look = seen(version, DOWN if version == "10.3" else L3_VNI, "pve4" if version == "10.3" else "pve1")
+    mac_ip = [r for r in _routes(look.routes, 2) if r.ip]
+    assert mac_ip
+    assert {(r.vni, r.l3_vni) for r in mac_ip} == {(5001, 9000)}
+    assert all(r.router_mac for r in mac_ip)
+    prefixes = _routes(look.routes, 5)
+    assert prefixes
+    assert all(r.vni == 9000 and r.prefix_length == 24 for r in prefixes)
+
+
+@both
+def test_the_underlay(version: str) -> None:
+    look = seen(version, SILENT, "pve1")
+    assert look.bfd_peers is not None
+    assert {peer.status for peer in look.bfd_peers} == {"up"}
+    assert look.fabric_neighbours is not None
+    # Two DROthers stay in 2-Way for good.
+    assert ("192.168.16.2", "2-Way/DROther", True) in [(n.neighbour, n.state, n.up) for n in look.fabric_neighbours]
+    fabric = [n for n in seen(version, OPENFABRIC, "pve4").fabric_neighbours or () if n.protocol == "openfabric"]
+    assert [n.state for n in fabric] == ["Up"]
+
+
+def _routes(routes: tuple[EvpnRoute, ...] | None, kind: int) -> list[EvpnRoute]:
+    return [route for route in routes or () if route.route_type == kind]
+
+
+# --- traps, one by one -------------------------------------------------------------------------------------------
+
+
+def test_an_empty_table_of_10_3_is_no_json_and_still_means_empty() -> None:
+    assert bgp.routes('{\n,"numPrefix":0,"numPaths":0}') == ()
+    assert bgp.routes('{"numPrefix":0,"numPaths":0}') == ()
+
+
+@pytest.mark.parametrize("parse", [zebra.vnis, zebra.macs, bgp.vnis, bgp.routes, underlay.bfd_peers])
+def test_nothing_printed_means_nothing_there(parse: Callable[[str], object]) -> None:
+    assert parse("") == ()
+    assert parse("{}") == ()
+
+
+def test_zebra_without_bgpd_is_not_zebra_without_vnis() -> None:
+    assert not zebra.evpn_is_on("")
+    assert not zebra.evpn_is_on("{}")
+    assert zebra.evpn_is_on('{"numVnis":0}')
+
+
+def test_a_local_mac_without_port_is_a_zombie() -> None:
+    printed = '{"5001":{"numMacs":1,"macs":{"BC:24:11:00:00:01":{"type":"local","localSequence":0}}}}'
+    assert [(row.mac, row.zombie) for row in zebra.macs(printed)] == [("bc:24:11:00:00:01", True)]
+
+
+def test_a_port_behind_the_firewall_is_no_zombie() -> None:
+    printed = '{"5001":{"macs":{"bc:24:11:00:00:01":{"type":"local","intf":"fwpr100p0"}}}}'
+    assert [(row.interface, row.zombie) for row in zebra.macs(printed)] == [("fwpr100p0", False)]
+
+
+def test_remote_vteps_of_10_3_in_detail_are_objects_and_their_order_varies() -> None:
+    row = '{"5001":{"vni":5001,"type":"L2","numRemoteVteps":2,"remoteVteps":[%s]}}'
+    (objects,) = zebra.vnis(row % '{"ip":"192.168.16.4","flood":"HER"},{"ip":"192.168.16.2"}')
+    (words,) = zebra.vnis(row % '"192.168.16.4","192.168.16.2"')
+    assert objects.remote_vteps == words.remote_vteps == ("192.168.16.2", "192.168.16.4")
+
+
+def table_with(prefix: str, path: str) -> str:
+    """One route, and an RD without any, as 10.3 lists it."""
+    routes = f'"rd":"192.168.16.4:2","{prefix}":{{"paths":[[{path}]]}}'
+    return f'{{"192.168.16.4:2":{{{routes}}},"192.168.16.9:2":{{}}}}'
+
+
+def test_a_sticky_mac_counts_its_mobility_too() -> None:
+    path = (
+        '{"valid":true,"routeType":2,"mac":"bc:24:11:00:00:01","weight":0,"peerId":"192.168.16.4",'
+        '"extendedCommunity":{"string":"RT:65001:5001 ET:8 MM:3, sticky MAC"},"nexthops":[{"ip":"192.168.16.4"}]}'
+    )
+    (route,) = bgp.routes(table_with("[2]:[0]:[48]:[bc:24:11:00:00:01]", path))
+    assert (route.mobility, route.sticky, route.vni, route.own) == (3, True, 5001, False)
+
+
+def test_a_route_with_two_unknown_targets_is_put_into_no_vni() -> None:
+    path = (
+        '{"routeType":2,"mac":"bc:24:11:00:00:01","ip":"10.0.0.1","peerId":"192.168.16.4",'
+        '"extendedCommunity":{"string":"RT:65001:5001 RT:65001:9000"}}'
+    )
+    printed = table_with("[2]:[0]:[48]:[bc:24:11:00:00:01]:[32]:[10.0.0.1]", path)
+    (route,) = bgp.routes(printed)
+    assert route.vni is None
+    (route,) = bgp.routes(printed, l3_vnis=[9000])
+    assert (route.vni, route.l3_vni) == (5001, 9000)
+
+
+def test_a_peer_that_was_never_up_has_no_time() -> None:
+    printed = (
+        '{"routerId":"192.168.16.1","as":65001,"peers":{"192.168.16.9":{"remoteAs":65001,"state":"Active",'
+        '"peerState":"OK","peerUptime":"never","pfxRcd":0,"pfxSnt":0,"softwareVersion":"n/a"}}}'
+    )
+    (peer,) = bgp.summary(printed).peers
+    assert (peer.established, peer.since, peer.hostname, peer.software_version) == (False, None, None, None)
+
+
+def test_the_command_that_kills_bgpd_is_never_sent() -> None:
+    for command in (command for commands in COMMANDS.values() for command in commands):
+        assert "route vni" not in command
+
+
+# --- the answer as a whole ---------------------------------------------------------------------------------------
+
+
+@both
+def test_every_document_of_the_answer_is_found(version: str) -> None:
+    parts = split(answer(version, L3_VNI, "pve1"))
+    assert parts.down == {"fabricd"}
+    wanted = {command for daemon, commands in COMMANDS.items() for command in commands if daemon != "fabricd"}
+    assert parts.documents.keys() == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "forced command"),
+        ("Linux pve1 6.8.12\nLast login: today\n", "forced command"),
+        ("pve-evpn-observe 2\npve-evpn-observe end\n", "another version"),
+        ("pve-evpn-observe 1\npve1# show version\nFRRouting 10.3 (pve1)", "cut off"),
+    ],
+)
+def test_what_is_no_answer_is_refused_as_a_whole(text: str, complaint: str) -> None:
+    with pytest.raises(FrrParseError, match=complaint):
+        split(text)
+
+
+@both
+def test_one_bad_document_spoils_itself_only(version: str) -> None:
+    broken = answer(version, SPEAKS, "pve4").replace('"remoteVteps"', "remoteVteps", 1)
+    look = observation("pve4", AT, broken)
+    assert look.vnis is None
+    assert look.macs
+    assert len(look.problems) == 1
+    assert look.problems[0].startswith("show evpn vni json: not JSON")
+
+
+# --- all that was ever recorded ----------------------------------------------------------------------------------
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "show_version": zebra.version,
+    "show_evpn_json": zebra.evpn_is_on,
+    "show_evpn_vni_json": zebra.vnis,
+    "show_evpn_mac_vni_all_json": zebra.macs,
+    "show_evpn_arp-cache_vni_all_json": zebra.neighbours,
+    "show_evpn_rmac_vni_all_json": zebra.router_macs,
+    "show_evpn_next-hops_vni_all_json": zebra.next_hops,
+    "show_bgp_l2vpn_evpn_summary_json": bgp.summary,
+    "show_bgp_summary_json": bgp.summary,
+    "show_bgp_l2vpn_evpn_vni_json": bgp.vnis,
+    "show_bgp_l2vpn_evpn_route_json": bgp.routes,
+    "show_bgp_l2vpn_evpn_route_detail_json": bgp.routes,
+    "show_bgp_l2vpn_evpn_route_type_macip_json": bgp.routes,
+    "show_bgp_l2vpn_evpn_route_type_multicast_json": bgp.routes,
+    "show_bgp_l2vpn_evpn_route_type_prefix_json": bgp.routes,
+    "show_bfd_peers_json": underlay.bfd_peers,
+    "show_ip_ospf_neighbor_json": underlay.ospf_neighbours,
+}
+
+
+def _recordings() -> Iterator[tuple[Callable[[str], object], Path]]:
+    for path in sorted(RECORDINGS.rglob("*")):
+        if parse := _PARSERS.get(path.name.split(".")[0]):
+            yield parse, path
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason=f"left out: no recordings at {RECORDINGS}")
+def test_every_recording_of_a_running_daemon_can_be_read() -> None:
+    count = 0
+    for parse, path in _recordings():
+        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+        if text.startswith("bgpd is not running"):
+            continue
+        try:
+            parse(text)
+        except FrrParseError as problem:
+            pytest.fail(f"{path.relative_to(RECORDINGS)}: {problem}")
+        count += 1
+    assert count > 600

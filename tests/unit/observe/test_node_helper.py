@@ -1,0 +1,233 @@
+"""The helper on the nodes, under real shells: it answers `read`, a few fixed commands, and refuses everything else.
+
+vtysh is a stand-in that says what it was asked; its words for dead daemons are FRR's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import stat
+import string
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pve_evpn.observe.frr import COMMANDS, split
+
+HELPER = Path(__file__).parents[3] / "operator" / "pve_evpn" / "node" / "pve-evpn-observe"
+ALL = [command for commands in COMMANDS.values() for command in commands]
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+
+VTYSH = r"""#!/bin/sh
+echo "vtysh $*" >>"$LOG"
+echo=
+[ "$1" = --vty_socket ] && shift 2
+[ "$1" = -E ] && { echo=yes; shift; }
+while [ $# -gt 0 ]; do
+    command=$2; shift 2
+    [ -z "$echo" ] || echo "node1# $command"
+    case "$command" in
+        *bgp*) daemon=bgpd ;; *bfd*) daemon=bfdd ;; *ospf*) daemon=ospfd ;; *openfabric*) daemon=fabricd ;;
+        *) daemon=zebra ;;
+    esac
+    case " ${DEAD-} " in *" $daemon "*) echo "$daemon is not running" >&2; exit 1 ;; esac
+    case " ${SICK-} " in *" $daemon "*) echo "% something odd" >&2; exit 1 ;; esac
+    echo "{}"
+done
+"""
+
+
+class Node:
+    """A folder that looks like a node to the helper: daemons' sockets, and a vtysh."""
+
+    def __init__(self, folder: Path, shell: list[str]) -> None:
+        self.shell = shell
+        self.sockets = folder / "run"
+        self.sockets.mkdir()
+        self.log = folder / "log"
+        self.log.touch()
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        vtysh = self.bin / "vtysh"
+        vtysh.write_text(VTYSH)
+        vtysh.chmod(vtysh.stat().st_mode | stat.S_IXUSR)
+        self._open: list[socket.socket] = []
+
+    def start(self, *daemons: str) -> None:
+        """A daemon that was started has a socket, and leaves it behind when it is killed."""
+        for daemon in daemons:
+            server = socket.socket(socket.AF_UNIX)
+            server.bind(str(self.sockets / f"{daemon}.vty"))
+            self._open.append(server)
+
+    def ask(self, command: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
+        """As sshd runs a forced command."""
+        wanted = {} if command is None else {"SSH_ORIGINAL_COMMAND": command}
+        return subprocess.run(
+            [*self.shell, str(HELPER), "-d", str(self.sockets)],
+            env={"PATH": f"{self.bin}:{os.environ['PATH']}", "LOG": str(self.log), **wanted, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def asked(self) -> list[str]:
+        """One line per vtysh that was started."""
+        return self.log.read_text().splitlines()
+
+    def close(self) -> None:
+        for server in self._open:
+            server.close()
+
+
+@pytest.fixture(params=sorted(SHELLS))
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+    shell = SHELLS[request.param]
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"left out: {shell[0]} is not installed")
+    node = Node(tmp_path, shell)
+    with contextlib.closing(node):
+        yield node
+
+
+@pytest.mark.parametrize("command", ["read", None])
+def test_read_gives_every_document_with_one_vtysh(node: Node, command: str | None) -> None:
+    node.start(*COMMANDS)
+    done = node.ask(command)
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = split(done.stdout)
+    assert answer.documents == dict.fromkeys(ALL, "{}")
+    assert (answer.down, answer.errors) == (frozenset(), ())
+    assert len(node.asked()) == 1
+
+
+def test_daemons_that_were_never_started_are_down(node: Node) -> None:
+    node.start("zebra", "bgpd")
+    answer = split(node.ask("read").stdout)
+    assert answer.down == {"bfdd", "ospfd", "fabricd"}
+    assert answer.documents.keys() == {*COMMANDS["zebra"], *COMMANDS["bgpd"]}
+    assert len(node.asked()) == 1
+
+
+def test_a_killed_daemon_costs_one_more_vtysh_and_hides_no_other(node: Node) -> None:
+    node.start(*COMMANDS)
+    answer = split(node.ask("read", DEAD="bgpd").stdout)
+    assert answer.down == {"bgpd"}
+    assert answer.documents.keys() == set(ALL) - set(COMMANDS["bgpd"])
+    assert len(node.asked()) == 2
+
+
+def test_an_odd_daemon_is_named_and_hides_no_other(node: Node) -> None:
+    node.start(*COMMANDS)
+    answer = split(node.ask("read", SICK="ospfd").stdout)
+    assert answer.errors == ("ospfd: % something odd",)
+    assert set(COMMANDS["fabricd"]) <= answer.documents.keys()
+
+
+def test_a_node_without_any_frr_is_said_to_be_one(node: Node) -> None:
+    done = node.ask("read")
+    assert split(done.stdout).down == set(COMMANDS)
+    assert node.asked() == []
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_each_document_alone(node: Node, command: str) -> None:
+    done = node.ask(command)
+    assert (done.returncode, done.stdout) == (0, "{}\n")
+    assert node.asked() == [f"vtysh --vty_socket {node.sockets} -c {command}"]
+
+
+REFUSED = [
+    "",
+    " ",
+    "read ",
+    " read",
+    "read\n",
+    "READ",
+    "sh",
+    "show",
+    "show ",
+    "show running-config",
+    "show version ",
+    "show version;id",
+    "show version\nconfigure terminal",
+    "show evpn json -c 'configure terminal'",
+    "show bgp l2vpn evpn route vni all json",
+    "configure terminal",
+    "clear bgp *",
+    "show *",
+    "show [a-z]*",
+    "show version | cat",
+    "$(reboot)",
+    "`reboot`",
+    "read; reboot",
+    "-d /tmp read",
+    "zebra:show version",
+    "scp -t /etc",
+    "internal-sftp",
+]
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_everything_else_is_refused_without_a_vtysh(node: Node, command: str) -> None:
+    node.start(*COMMANDS)
+    done = node.ask(command)
+    assert done.returncode == 126
+    assert done.stdout == ""
+    assert "refused" in done.stderr
+    assert node.asked() == []
+
+
+def test_what_is_asked_never_appears_in_what_is_said(node: Node) -> None:
+    done = node.ask("secret-word-of-the-caller")
+    assert "secret-word" not in done.stdout + done.stderr
+
+
+_WORDS = st.one_of(
+    st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=60),
+    st.builds(
+        lambda command, at, extra: command[:at] + extra + command[at:],
+        st.sampled_from([*ALL, "read"]),
+        st.integers(0, 40),
+        st.text(string.punctuation + " \n\t\\*", min_size=1, max_size=8),
+    ),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(command=_WORDS)
+def test_any_other_words_are_refused(node: Node, command: str) -> None:
+    if command in ("read", *ALL):
+        return
+    done = node.ask(command)
+    assert (done.returncode, done.stdout) == (126, "")
+    assert node.asked() == []
+
+
+def test_bytes_that_are_no_text_are_refused(node: Node) -> None:
+    chance = random.Random(3)
+    for _ in range(30):
+        raw = bytes(chance.randrange(1, 256) for _ in range(chance.randrange(1, 40)))
+        done = subprocess.run(
+            [*node.shell, str(HELPER), "-d", str(node.sockets)],
+            env={b"PATH": os.fsencode(f"{node.bin}:{os.environ['PATH']}"), b"SSH_ORIGINAL_COMMAND": raw},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (126, b"")
+
+
+def test_the_helper_knows_the_commands_the_parsers_know() -> None:
+    text = HELPER.read_text()
+    listed = text.split("DOCUMENTS='")[1].split("'")[0].splitlines()
+    assert listed == [f"{daemon}:{command}" for daemon, commands in COMMANDS.items() for command in commands]

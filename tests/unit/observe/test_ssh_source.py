@@ -1,0 +1,215 @@
+"""Source ssh against a real SSH server in this process: one command per look, one connection, pinned host keys."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncssh
+import pytest
+
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable
+from pve_evpn.observe.ssh import SshConfigError, SshSource
+from tests.unit.observe.recorded import SPEAKS, VERSIONS, answer, seen
+
+ADDRESS = "127.0.0.1"
+
+
+class FakeNode:
+    """An sshd whose one key has a forced command that says what it was told to."""
+
+    def __init__(self) -> None:
+        self.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.client_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.text = answer("10.3", SPEAKS, "pve4")
+        self.status = 0
+        self.hang = asyncio.Event()
+        self.hang.set()
+        self.commands: list[str | None] = []
+        self.connections = 0
+        self.port = 0
+        self._server: asyncssh.SSHAcceptor | None = None
+        self._open: list[asyncssh.SSHServerConnection] = []
+
+    async def start(self) -> None:
+        node = self
+
+        class Server(asyncssh.SSHServer):
+            def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+                node.connections += 1
+                node._open.append(connection)
+
+        self._server = await asyncssh.listen(
+            ADDRESS,
+            0,
+            server_factory=Server,
+            server_host_keys=[self.host_key],
+            authorized_client_keys=asyncssh.import_authorized_keys(self.client_key.export_public_key().decode()),
+            process_factory=self._process,
+        )
+        self.port = self._server.get_port()
+
+    async def _process(self, process: asyncssh.SSHServerProcess[Any]) -> None:
+        self.commands.append(process.command)
+        await self.hang.wait()
+        process.stdout.write(self.text)
+        process.exit(self.status)
+
+    @property
+    def known_hosts(self) -> str:
+        return f"pve4 {self.host_key.export_public_key().decode()}"
+
+    def key(self) -> str:
+        return self.client_key.export_private_key().decode()
+
+    def cut(self) -> None:
+        """Lose every connection."""
+        for connection in self._open:
+            connection.abort()
+        self._open.clear()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        assert self._server is not None
+        self.hang.set()
+        self.cut()
+        self._server.close()
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[FakeNode]:
+    node = FakeNode()
+    await node.start()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+async def source(node: FakeNode) -> AsyncIterator[SshSource]:
+    source = make(node)
+    yield source
+    await source.close()
+
+
+def make(node: FakeNode, **changes: Any) -> SshSource:
+    settings: dict[str, Any] = {"private_key": node.key(), "known_hosts": node.known_hosts, "port": node.port}
+    return SshSource(**{**settings, **changes})
+
+
+TARGET = NodeTarget("pve4", ADDRESS)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_recorded_answer_arrives_as_it_was(node: FakeNode, source: SshSource, version: str) -> None:
+    node.text = answer(version, SPEAKS, "pve4")
+    look, wanted = await source.look(TARGET), seen(version, SPEAKS, "pve4")
+    assert (look.node, look.source, look.frr_version) == ("pve4", "ssh", version)
+    assert (look.peers, look.vnis, look.macs, look.routes) == (wanted.peers, wanted.vnis, wanted.macs, wanted.routes)
+
+
+async def test_a_look_costs_one_command_and_the_connection_stays(node: FakeNode, source: SshSource) -> None:
+    for _ in range(20):
+        await source.look(TARGET)
+    assert node.commands == ["read"] * 20
+    assert node.connections == 1
+
+
+async def test_a_connection_that_broke_is_replaced_silently(node: FakeNode, source: SshSource) -> None:
+    await source.look(TARGET)
+    node.cut()
+    await source.look(TARGET)
+    assert node.connections == 2
+
+
+async def test_another_host_key_is_not_talked_to(node: FakeNode) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    source = make(node, known_hosts=f"pve4 {other}")
+    assert await refusal(source) == "HostKeyMismatch"
+    assert node.commands == []
+
+
+@pytest.mark.parametrize("pattern", ["pve4", ADDRESS, "[127.0.0.1]:{port}"])
+async def test_host_keys_are_pinned_by_name_or_address(node: FakeNode, pattern: str) -> None:
+    key = node.host_key.export_public_key().decode()
+    source = make(node, known_hosts=f"{pattern.format(port=node.port)} {key}")
+    assert (await source.look(TARGET)).bgp_running
+    await source.close()
+
+
+async def test_a_node_without_a_pinned_key_is_not_even_called(node: FakeNode) -> None:
+    key = node.host_key.export_public_key().decode()
+    assert await refusal(make(node, known_hosts=f"pve9 {key}")) == "HostKeyMismatch"
+    assert node.connections == 0
+
+
+async def test_a_key_the_node_does_not_know(node: FakeNode) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    assert await refusal(make(node, private_key=other)) == "AuthenticationFailed"
+
+
+async def test_nobody_listens(node: FakeNode) -> None:
+    source = make(node)
+    node.close()
+    assert await refusal(source) == "Unreachable"
+
+
+async def test_a_node_that_hangs_costs_its_timeout_and_the_next_look_has_a_new_connection(node: FakeNode) -> None:
+    source = make(node, read_timeout=0.2)
+    node.hang.clear()
+    assert await refusal(source) == "Timeout"
+    node.hang.set()
+    assert (await source.look(TARGET)).bgp_running
+    assert node.connections == 2
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "reason"),
+    [
+        (126, "", "Refused"),
+        (1, "", "Unreadable"),
+        (0, "Welcome to pve4!\n", "Unreadable"),
+        (0, "pve-evpn-observe 1\npve-evpn-observe error FRR is not installed\npve-evpn-observe end\n", "Unreadable"),
+    ],
+)
+async def test_an_answer_that_is_none(node: FakeNode, source: SshSource, status: int, text: str, reason: str) -> None:
+    node.status, node.text = status, text
+    assert await refusal(source) == reason
+
+
+async def test_an_endless_answer_is_cut(node: FakeNode, source: SshSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pve_evpn.observe.ssh.MAX_ANSWER", 1000)
+    assert await refusal(source) == "Unreadable"
+
+
+@pytest.mark.parametrize("key", ["", "not a key", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END"])
+async def test_a_bad_key_is_named_and_not_quoted(node: FakeNode, key: str) -> None:
+    with pytest.raises(SshConfigError) as problem:
+        make(node, private_key=key)
+    assert "private key" in str(problem.value)
+    assert "AAAA" not in str(problem.value)
+
+
+async def test_an_encrypted_key_is_named(node: FakeNode) -> None:
+    key = node.client_key.export_private_key("pkcs8-pem", passphrase="x").decode()
+    with pytest.raises(SshConfigError, match="passphrase"):
+        make(node, private_key=key)
+
+
+async def test_the_key_reaches_neither_logs_nor_errors(node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    source = make(node)
+    await source.look(TARGET)
+    await source.close()
+    secret = node.key().splitlines()[1]
+    assert secret not in caplog.text
+    assert secret not in repr(source) + repr(vars(source))
+
+
+async def refusal(source: SshSource) -> str:
+    with pytest.raises(NodeUnreadable) as problem:
+        await source.look(TARGET)
+    await source.close()
+    return problem.value.reason
