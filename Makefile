@@ -48,8 +48,8 @@ demo: $(READY) ## The main job on real parts (KEEP=1 leaves it running, CLUSTER=
 	@$(PY) -m tests.demo $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 .PHONY: lab
-lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006)
-	@$(PY) -m pve_lab --port $(or $(PORT),8006)
+lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=frr for real FRR)
+	@$(PY) -m pve_lab --port $(or $(PORT),8006) --dataplane $(or $(DATAPLANE),model)
 
 .PHONY: crds
 crds: $(READY) ## Write crds/ anew from the models

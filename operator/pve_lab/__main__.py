@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from pathlib import Path
 
 from pve_lab.cluster import Lab, seed
+from pve_lab.dataplane.choose import NAMES, choose, introduction
+from pve_lab.dataplane.frr.lab import Unavailable
 from pve_lab.server import LabServer
 
 
@@ -22,6 +25,8 @@ def main() -> int:
     parser.add_argument("--pve-version", default="9.1", help="8.4, 9.0, 9.1 (the one that was measured) or 9.2")
     parser.add_argument("--refusal-seconds", type=float, default=3, help="what a wrong token waits for its 401")
     parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
+    parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR, needs root")
+    parser.add_argument("--ageing-seconds", type=float, default=300, help="with frr: when a silent MAC is forgotten")
     args = parser.parse_args()
     lab = Lab(args.nodes.split(","), version=args.pve_version)
     name, _, secret = args.token.partition("=")
@@ -29,12 +34,23 @@ def main() -> int:
     lab.refusal_seconds = args.refusal_seconds
     if not args.empty:
         seed(lab)
+    try:
+        plane = choose(lab, args.dataplane, ageing_seconds=args.ageing_seconds)
+    except Unavailable as problem:
+        print(f"--dataplane {args.dataplane}: {problem}", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = LabServer(lab, args.port, plain_http=args.plain_http)
     if args.ca_file and server.ca_pem:
         args.ca_file.write_text(server.ca_pem)
     print(f"Proxmox VE lab ({args.nodes}) on {server.url}, token {name}", flush=True)
+    print(introduction(plane), flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
+    # Whoever started it may pass on a signal that has arrived here already; the end is not to be interrupted.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    plane.close()
     return 0
 
 

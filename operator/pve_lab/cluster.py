@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pve_lab.access import Access
+from pve_lab.dataplane import Dataplane
+from pve_lab.dataplane.model import Model
+from pve_lab.dataplane.running import Running
 from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
 from pve_lab.sdn import Config, SdnConfig
 from pve_lab.tasks import Action, Agenda, Task, Tasks
-
-AGEING_SECONDS = 300.0
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Lab:
         self.tokens = self.access.secrets
         self.journal: list[tuple[str, str, int]] = []
         self.applies = 0
+        self.dataplane: Dataplane = Model(self)
 
     @property
     def quorate(self) -> bool:
@@ -81,6 +83,7 @@ class Lab:
         """Let happen what is due by now."""
         with self.mutex:
             self.agenda.run(self.now())
+            self.dataplane.follow()
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
@@ -158,10 +161,21 @@ class Lab:
             elif isinstance(fault, ReloadHangs):
                 holds = fault
 
+        running, work = self.published(), None
+
         def finish(due: float) -> None:
+            nonlocal work
+            failure = error
             if not error:
+                work = work or self.dataplane.reload(node.name, running)
+                if not work.done():
+                    self.agenda.at(self.now() + 0.05, finish)
+                    return
+                failure = str(work.exception() or "")
+            if work and not failure:
+                task.log.extend(work.result())
                 self.load(node, config, version)
-            self.end_task(task, due, error)
+            self.end_task(task, due, failure)
             then(due)
 
         if holds:
@@ -190,6 +204,10 @@ class Lab:
 
         self.agenda.at(self.now() + seconds, boot)
         self.settle()
+
+    def published(self) -> Running:
+        """The running configuration, as a node reads it."""
+        return Running.of(self.sdn.running, self.sdn.fabrics, self.sdn.fabric_nodes)
 
     # --- guests -------------------------------------------------------------------------------------------------
 
@@ -245,24 +263,11 @@ class Lab:
         for zone, props in sorted(self.sdn.running["zones"].items()):
             if (only := props.get("nodes")) and node.name not in only.split(","):
                 continue
-            current = node.applied_version == self.sdn.version
-            rows.append({"zone": zone, "status": "available" if current else "pending"})
-        return rows
-
-    def mac_vrf(self, vnet: str) -> list[dict[str, str]]:
-        """MAC/IP routes of a VNet as any node sees them: guests that spoke within the ageing time."""
-        now = self.now()
-        rows = []
-        for guest in sorted(self.guests.values(), key=lambda g: g.vmid):
-            if guest.running and guest.speaks:
-                guest.last_spoke = now
-            node = self.nodes[guest.node]
-            loaded = node.applied is not None and vnet in node.applied["vnets"]
-            if not loaded or now - guest.last_spoke > AGEING_SECONDS or not guest.ip:
-                continue
-            for nic in guest.nics().values():
-                if nic.bridge == vnet and nic.get("link_down") != "1":
-                    rows.append({"mac": nic.mac.lower(), "ip": guest.ip, "nexthop": node.address})
+            status = "available" if node.applied_version == self.sdn.version else "pending"
+            vnets = [vnet for vnet, row in self.sdn.running["vnets"].items() if row.get("zone") == zone]
+            if status == "available" and any(self.dataplane.missing(node.name, vnet) for vnet in vnets):
+                status = "error"
+            rows.append({"zone": zone, "status": status})
         return rows
 
 

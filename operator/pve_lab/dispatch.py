@@ -94,6 +94,7 @@ class Route:
     """One method of the API. Without ``parameters`` nothing is checked, without ``needs`` everybody may."""
 
     method: str
+    path: str
     pattern: re.Pattern[str]
     handler: Handler
     parameters: Schema | None = None
@@ -111,7 +112,7 @@ def route(
     pattern = re.compile(_PARAMETER.sub(lambda match: f"(?P<{match.group(1).replace('-', '__')}>[^/]+)", path))
 
     def register(handler: Handler) -> Handler:
-        made = Route(method, pattern, handler, parameters, needs, since)
+        made = Route(method, path, pattern, handler, parameters, needs, since)
         _ROUTES.setdefault((method, path.count("/")), []).append(made)
         return handler
 
@@ -124,6 +125,11 @@ def find(method: str, path: str, version: Version = (99, 0)) -> tuple[Route, dic
         if candidate.since <= version and (match := candidate.pattern.fullmatch(path)):
             return candidate, {name.replace("__", "-"): value for name, value in match.groupdict().items()}
     raise ApiError(501, f"Method '{method} {path}' not implemented")
+
+
+def routes() -> list[tuple[str, str]]:
+    """Verb and path of everything there is."""
+    return [(made.method, made.path) for group in _ROUTES.values() for made in group]
 
 
 def answer(lab: Lab, request: Request) -> Answer:

@@ -5,6 +5,7 @@ Made from the API's own objects, whatever holds them, and knows nothing of how a
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,12 @@ class Running:
     subnets: Mapping[str, Props] = field(default_factory=dict)
     fabrics: Mapping[str, Props] = field(default_factory=dict)
     fabric_nodes: tuple[Props, ...] = ()
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], fabrics: Mapping[str, Props], fabric_nodes: Iterable[Props]) -> Running:
+        """From a lab's published configuration; a copy, so that later edits do not reach it."""
+        kinds = {kind: copy.deepcopy(config.get(kind, {})) for kind in ("controllers", "zones", "vnets", "subnets")}
+        return cls(**kinds, fabrics=copy.deepcopy(dict(fabrics)), fabric_nodes=tuple(copy.deepcopy(list(fabric_nodes))))
 
     def fabric_node(self, fabric: str, node: str) -> Props | None:
         rows = (row for row in self.fabric_nodes if row.get("fabric_id") == fabric and row.get("node_id") == node)

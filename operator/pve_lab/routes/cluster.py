@@ -78,7 +78,7 @@ def _networks(lab: Lab) -> list[dict[str, Any]]:
 
 @route("GET", "/nodes")
 def nodes(lab: Lab, _call: Call) -> Any:
-    return [_node_row(node) for node in lab.nodes.values()]
+    return [{"node": node.name, "status": "online" if node.online else "offline"} for node in lab.nodes.values()]
 
 
 @route("GET", "/cluster/nextid")
@@ -86,5 +86,5 @@ def next_id(lab: Lab, call: Call) -> Any:
     if asked := call.params.get("vmid"):
         if int(asked) in lab.guests:
             raise bad_parameters(vmid=f"VM {asked} already exists")
-        return str(asked)
-    return str(next(vmid for vmid in range(100, 1000000) if vmid not in lab.guests))
+        return int(asked)
+    return next(vmid for vmid in range(100, 1000000) if vmid not in lab.guests)

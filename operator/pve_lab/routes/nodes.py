@@ -70,7 +70,9 @@ def content(lab: Lab, call: Call) -> Any:
     for vnet, props in sorted(lab.sdn.running["vnets"].items()):
         if props.get("zone") != call.path["zone"]:
             continue
-        if node.applied_version == lab.sdn.version:
+        if problem := lab.dataplane.missing(node.name, vnet) if node.applied_version == lab.sdn.version else "":
+            rows.append({"vnet": vnet, "status": "error", "statusmsg": problem})
+        elif node.applied_version == lab.sdn.version:
             rows.append({"vnet": vnet, "status": "available"})
         else:
             text = "local sdn network configuration is too old, please reload"
@@ -80,5 +82,29 @@ def content(lab: Lab, call: Call) -> Any:
 
 @route("GET", "/nodes/{node}/sdn/vnets/{vnet}/mac-vrf")
 def mac_vrf(lab: Lab, call: Call) -> Any:
-    node_of(lab, call)
-    return lab.mac_vrf(call.path["vnet"])
+    return lab.dataplane.mac_vrf(node_of(lab, call).name, call.path["vnet"])
+
+
+@route("GET", "/nodes/{node}/sdn/zones/{zone}/ip-vrf")
+def ip_vrf(lab: Lab, call: Call) -> Any:
+    return lab.dataplane.ip_vrf(node_of(lab, call).name, call.path["zone"])
+
+
+@route("GET", "/nodes/{node}/sdn/zones/{zone}/bridges")
+def bridges(lab: Lab, call: Call) -> Any:
+    return lab.dataplane.bridges(node_of(lab, call).name, call.path["zone"])
+
+
+@route("GET", "/nodes/{node}/sdn/fabrics/{fabric}/neighbors")
+def neighbours(lab: Lab, call: Call) -> Any:
+    return lab.dataplane.neighbours(node_of(lab, call).name, call.path["fabric"])
+
+
+@route("GET", "/nodes/{node}/sdn/fabrics/{fabric}/routes")
+def fabric_routes(lab: Lab, call: Call) -> Any:
+    return lab.dataplane.fabric_routes(node_of(lab, call).name, call.path["fabric"])
+
+
+@route("GET", "/nodes/{node}/sdn/fabrics/{fabric}/interfaces")
+def fabric_interfaces(lab: Lab, call: Call) -> Any:
+    return lab.dataplane.fabric_interfaces(node_of(lab, call).name, call.path["fabric"])

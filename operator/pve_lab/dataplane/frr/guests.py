@@ -70,6 +70,11 @@ class Guests:
         plugged = self._plugged.get((vmid, index))
         return plugged.node if plugged else None
 
+    @property
+    def plugged(self) -> set[tuple[int, int]]:
+        """Guest and number of every NIC that is plugged in."""
+        return set(self._plugged)
+
     def nic(self, vmid: int, index: int = 0) -> Nic:
         return self._plugged[vmid, index].nic
 

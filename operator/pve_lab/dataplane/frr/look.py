@@ -54,10 +54,12 @@ class Look:
         """Originators of type-3 routes, this node included."""
         return {route["ip"] for route in self._routes("multicast")}
 
-    def mac_routes(self) -> list[MacRoute]:
+    def mac_routes(self, vni: int | None = None) -> list[MacRoute]:
+        """All MAC and MAC/IP routes, or those of one VNI."""
         return [
             MacRoute(route["mac"], route.get("ip"), route["nexthops"][0]["ip"], _moves(route))
             for route in self._routes("macip")
+            if vni is None or vni in _vnis(route)
         ]
 
     def mac_route(self, mac: str) -> MacRoute | None:
@@ -82,3 +84,9 @@ class Look:
 def _moves(route: Mapping[str, Any]) -> int:
     match = re.search(r"\bMM:(\d+)", route.get("extendedCommunity", {}).get("string", ""))
     return int(match.group(1)) if match else 0
+
+
+def _vnis(route: Mapping[str, Any]) -> set[int]:
+    """The route targets' numbers: the VNI, and the L3 VNI of a route with an IP address."""
+    words = route.get("extendedCommunity", {}).get("string", "")
+    return {int(number) for number in re.findall(r"\bRT:\d+:(\d+)", words)}

@@ -1,0 +1,213 @@
+"""The official schema's table: what it holds, and that lab and operator keep to it.
+
+Every other test here holds each answer of the lab against the table too (``tests.lab.asking.check_answer``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pve_evpn.domain.decisions import Create, Delete, Update
+from pve_evpn.domain.sdn import PropertyDiff, SdnKind, SdnRef, canonical_props
+from pve_evpn.pve.gateway import Gateway
+from pve_evpn.pve.session import Credentials, Trust
+from pve_lab import official
+from pve_lab.cluster import Lab, seed
+from pve_lab.dispatch import Answer, Request, routes
+from pve_lab.server import LabServer
+from tests.lab.asking import Asking, check_answer
+
+SCHEMA = Path(__file__).parents[3] / "shared" / "pve" / "api-schema-9.2.3.json"
+
+
+def test_the_table_is_what_the_script_makes_of_the_schema() -> None:
+    if not SCHEMA.exists():
+        warnings.warn(f"not compared with the official schema: there is no {SCHEMA}", stacklevel=1)
+        return
+    made = official.dump(official.compact(json.loads(SCHEMA.read_text())))
+    assert official.TABLE.read_text() == made
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "params", "wrong"),
+    [
+        ("GET", "/cluster/sdn/zones", {"pending": 1}, []),
+        ("GET", "/cluster/sdn/zones", {"pending": "yes"}, ["pending: 'yes' is no boolean"]),
+        ("GET", "/cluster/sdn/zones", {"digest": "x"}, ["digest: not declared"]),
+        ("POST", "/cluster/sdn/zones", {"zone": "z1"}, ["type: missing"]),
+        ("POST", "/cluster/sdn/zones", {"zone": "z", "type": "evpn"}, ["zone: 'z' is shorter than 2"]),
+        ("PUT", "/nodes/pve1/qemu/100/config", {"net3": "virtio", "netx": "1"}, ["netx: not declared"]),
+        ("PUT", "/cluster/sdn/nothing", {}, ["PUT /cluster/sdn/nothing: there is no such method"]),
+    ],
+)
+def test_requests_are_judged(verb: str, path: str, params: dict[str, Any], wrong: list[str]) -> None:
+    found = official.wrong_request(verb, path, params)
+    assert [text for text in found if "does not match" not in text] == wrong
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "wrong"),
+    [
+        ("/cluster/status", [{"type": "node", "id": "node/a", "name": "a"}], []),
+        ("/cluster/status", [{"type": "host", "id": 1, "name": "a"}], 2),
+        ("/cluster/status", [{"type": "node", "id": "node/a", "name": "a", "colour": "red"}], 1),
+        ("/cluster/status", [{"type": "node", "id": "node/a"}], 1),
+        ("/cluster/status", {}, 1),
+        ("/nodes/a/tasks/b/status", {"status": "running"}, 8),
+    ],
+)
+def test_answers_are_judged(path: str, data: Any, wrong: Any) -> None:
+    found = official.wrong_answer("GET", path, data)
+    assert len(found) == (wrong or 0), found
+
+
+def test_every_route_of_the_lab_is_a_method_of_proxmox() -> None:
+    """Beside those of user management, which a lab needs to set up and the table does not hold."""
+    known = {_unnamed(name) for name in official.methods()}
+    ours = {_unnamed(f"{verb} {path}") for verb, path in routes()}
+    assert {name for name in ours - known if "/access/" not in name} == set()
+
+
+def _unnamed(path: str) -> str:
+    return re.sub(r"{[^}]+}", "{}", path)
+
+
+def test_every_reading_method_of_the_lab_can_be_asked(pve: Asking) -> None:
+    """Each GET, on a lab with something in every place; the answers are held against the table as everywhere."""
+    pve.overlay()
+    pve.post("/cluster/sdn/vnets/v1/subnets", subnet="10.0.0.0/24", type="subnet", gateway="10.0.0.1")
+    pve.post("/cluster/sdn/dns", dns="d1", type="powerdns", key="k", url="http://192.168.16.9")
+    pve.lab.guests[100].config["agent"] = "1"
+    upid = pve.put("/cluster/sdn")
+    pve.wait()
+    names = {
+        "node": "pve1", "zone": "z1", "vnet": "v1", "controller": "c1", "subnet": "z1-10.0.0.0-24", "upid": upid,
+        "ipam": "pve", "dns": "d1", "iface": "vmbr0", "fabric": "Fabric1", "fabric_id": "Fabric1", "node_id": "pve1",
+    }  # fmt: skip
+    asked = 0
+    for verb, path in routes():
+        if verb != "GET" or path.startswith("/access/"):
+            continue
+        guest = {"node": "pve4", "vmid": "100"} if "/qemu" in path else {"node": "pve2", "vmid": "200"}
+        values = {**names, **(guest if "/qemu" in path or "/lxc" in path else {})}
+        pve.get(path.format(**values))
+        asked += 1
+    assert asked > 20
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+_PROPS: dict[SdnKind, tuple[str, str, dict[str, Any]]] = {
+    SdnKind.CONTROLLER: (
+        "c1", "evpn",
+        {"asn": 65001, "peers": "192.168.16.1,192.168.16.2"},
+    ),
+    SdnKind.ZONE: (
+        "z1", "evpn",
+        {
+            "controller": "c1", "vrf-vxlan": 100001, "nodes": "pve1,pve2", "exitnodes": "pve1",
+            "exitnodes-primary": "pve1", "exitnodes-local-routing": 1, "advertise-subnets": 1,
+            "disable-arp-nd-suppression": 1, "rt-import": "65001:1,65001:2", "mac": "BC:24:11:00:00:01", "mtu": 1450,
+            "vxlan-port": 4790, "bridge-disable-mac-learning": 1,
+        },
+    ),
+    SdnKind.VNET: ("v1", "vnet", {"zone": "z1", "tag": 5001, "alias": "a net", "isolate-ports": 1}),
+    SdnKind.SUBNET: (
+        "z1-10.0.0.0-24", "subnet",
+        {
+            "gateway": "10.0.0.1", "snat": 1, "dhcp-dns-server": "10.0.0.2",
+            "dhcp-range": ["start-address=10.0.0.10,end-address=10.0.0.20"],
+        },
+    ),
+}  # fmt: skip
+_CHANGED: dict[SdnKind, tuple[PropertyDiff, ...]] = {
+    SdnKind.CONTROLLER: (PropertyDiff("asn", "65001", "65002"),),
+    SdnKind.ZONE: (PropertyDiff("mtu", "1450", None), PropertyDiff("vxlan-port", "4790", "4791")),
+    SdnKind.VNET: (PropertyDiff("alias", "a net", "another"),),
+    SdnKind.SUBNET: (PropertyDiff("snat", "1", None),),
+}
+
+
+class Witness:
+    """A gateway to a lab, and what was wrong with any of its requests or the answers."""
+
+    def __init__(self, gateway: Gateway, lab: Lab) -> None:
+        self.gateway = gateway
+        self.lab = lab
+        self.wrong: list[str] = []
+        self.seen: set[str] = set()
+        lab.faults.after.append(self._look)
+
+    def _look(self, request: Request, given: Answer) -> None:
+        self.seen.add(f"{request.method} {request.path}")
+        found = official.wrong_request(request.method, request.path, request.params)
+        self.wrong += [f"{request.method} {request.path}: {text}" for text in found]
+        try:
+            check_answer(request, given)
+        except AssertionError as problem:
+            self.wrong.append(str(problem))
+
+
+@pytest.fixture
+async def witness() -> AsyncIterator[Witness]:
+    lab = Lab(["pve1", "pve2", "pve3"], task_seconds=0)
+    seed(lab)
+    lab.tokens["root@pam!tok"] = "secret"
+    with LabServer(lab) as server:
+        gateway = Gateway("test", [server.url], Credentials("root@pam", "tok", "secret"), Trust(ca_pem=server.ca_pem))
+        yield Witness(gateway, lab)
+        gateway.close()
+
+
+async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness: Witness) -> None:
+    gateway = witness.gateway
+    release = await gateway.version()
+    await gateway.privileges()
+    token = await gateway.lock(allow_pending=False)
+    refs = {}
+    for kind, (id_, type_, props) in _PROPS.items():
+        refs[kind] = SdnRef(kind, id_)
+        parent = "v1" if kind is SdnKind.SUBNET else ""
+        await gateway.stage(Create(refs[kind], type_, canonical_props(kind, props), parent), token)
+    upid = await gateway.apply(token)
+    assert await gateway.task_end(upid)
+    assert await gateway.task_log(upid)
+    await gateway.reload_node("pve1")
+    assert await gateway.reload_tasks("pve1", 0)
+    for kind, changes in _CHANGED.items():
+        before = canonical_props(kind, _PROPS[kind][2])
+        if kind is SdnKind.SUBNET:
+            before = canonical_props(kind, await gateway.get("/cluster/sdn/vnets/v1/subnets/z1-10.0.0.0-24"))
+        await gateway.stage(Update(refs[kind], changes, before, "v1" if kind is SdnKind.SUBNET else ""), token)
+    observed = await gateway.observe(release, guests=True)
+    for kind in reversed(refs):
+        parent = "v1" if kind is SdnKind.SUBNET else ""
+        await gateway.stage(Delete(refs[kind], _PROPS[kind][1], {}, parent), token)
+    await gateway.unlock(token)
+    assert observed.guests is not None
+    assert observed.guests.keys() == (await gateway.guests()).keys()
+    vm, ct = await gateway.guest(observed.guests[100]), observed.guests[200]
+    net1 = "virtio=BC:24:11:00:00:01,bridge=vmbr0"
+    assert await gateway.write_guest(vm, {"net0": None, "net1": net1})
+    await gateway.write_guest(ct, {"net1": "name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,type=veth"})
+    await gateway.get("/nodes/pve1/sdn/vnets/v1/mac-vrf")
+
+    assert witness.wrong == []
+    verbs = {
+        (verb, kind) for verb in ("POST", "PUT", "DELETE") for kind in ("zones", "vnets", "controllers", "subnets")
+    }
+    assert verbs <= {(seen.split(" ")[0], kind) for seen in witness.seen for kind in seen.split("/")}
+
+
+def test_no_method_of_the_gateway_is_forgotten_above() -> None:
+    text = inspect.getsource(test_every_request_of_the_gateway_is_one_that_proxmox_declares)
+    asking = [name for name, _ in inspect.getmembers(Gateway, inspect.iscoroutinefunction) if not name.startswith("_")]
+    assert [name for name in asking if f"gateway.{name}(" not in text and name != "call"] == []
