@@ -1,38 +1,102 @@
-"""Settings of the process, from the environment; everything about networks is in the objects instead."""
+"""Settings of the process, from flags and the environment; everything about networks is in the objects instead.
+
+One table names them all: the command line, its help and the container's environment cannot disagree.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pve_evpn.kube.lease import Timing
+
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting: ``--flag``, else the variable, else the default."""
+
+    flag: str
+    variable: str
+    default: str
+    help: str
+
+
+OPTIONS = (
+    Option("--namespace", "PVE_EVPN_NAMESPACE", "", "where Secrets and the Lease are (default: the pod's own, else "
+           "pve-evpn-system)"),
+    Option("--http", "PVE_EVPN_HTTP", "0.0.0.0:8080", "address of metrics and probes"),
+    Option("--log-level", "PVE_EVPN_LOG", "INFO", "DEBUG, INFO, WARNING or ERROR"),
+    Option("--lease-name", "PVE_EVPN_LEASE_NAME", "pve-evpn-operator", "the Lease that makes one replica the leader"),
+    Option("--lease-duration", "PVE_EVPN_LEASE_DURATION", "15", "seconds after which a silent leader is replaced"),
+    Option("--lease-renew-deadline", "PVE_EVPN_LEASE_RENEW_DEADLINE", "10", "seconds without a renewal after which "
+           "the leader stops by itself"),
+    Option("--lease-retry-period", "PVE_EVPN_LEASE_RETRY_PERIOD", "2", "seconds between attempts to take or renew"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``PVE_EVPN_NAMESPACE``: where Secrets are read (default: the pod's own, else pve-evpn-system).
-    ``PVE_EVPN_HTTP``: address of metrics and probes (default 0.0.0.0:8080). ``PVE_EVPN_LOG``: level (default INFO).
-    """
+    """What ``run`` is started with."""
 
     namespace: str
     http_host: str
     http_port: int
     log_level: str
     instance: str
+    lease_name: str
+    lease_timing: Timing
 
     @classmethod
-    def from_environment(cls) -> Settings:
-        """Raises ValueError for an address that is none."""
-        namespace = os.environ.get("PVE_EVPN_NAMESPACE", "")
-        if not namespace:
-            namespace = _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "pve-evpn-system"
-        host, _, port = os.environ.get("PVE_EVPN_HTTP", "0.0.0.0:8080").rpartition(":")
+    def load(cls, flags: argparse.Namespace | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Raises ValueError naming the setting that makes no sense."""
+        values = {option.flag: _value(option, flags, environment) for option in OPTIONS}
+        host, _, port = values["--http"].rpartition(":")
+        if not port.isdecimal():
+            raise ValueError(f"--http (PVE_EVPN_HTTP) must be address:port, not {values['--http']!r}")
+        level = values["--log-level"].upper()
+        if level not in _LEVELS:
+            raise ValueError(f"--log-level (PVE_EVPN_LOG) must be one of {', '.join(_LEVELS)}, not {level!r}")
+        duration, deadline, retry = (
+            _seconds(name, values[name])
+            for name in ("--lease-duration", "--lease-renew-deadline", "--lease-retry-period")
+        )
         return cls(
-            namespace=namespace,
+            namespace=values["--namespace"] or own_namespace(),
             http_host=host,
             http_port=int(port),
-            log_level=os.environ.get("PVE_EVPN_LOG", "INFO").upper(),
-            instance=os.environ.get("POD_NAME") or socket.gethostname(),
+            log_level=level,
+            instance=environment.get("POD_NAME") or socket.gethostname(),
+            lease_name=values["--lease-name"],
+            lease_timing=Timing(duration, deadline, retry),
         )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Every setting as a flag."""
+    for option in OPTIONS:
+        default = f"; default {option.default}" if option.default else ""
+        parser.add_argument(option.flag, metavar="VALUE", help=f"{option.help} (${option.variable}{default})")
+
+
+def own_namespace() -> str:
+    """The namespace the pod runs in; the usual one outside of Kubernetes."""
+    return _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "pve-evpn-system"
+
+
+def _value(option: Option, flags: argparse.Namespace | None, environment: Mapping[str, str]) -> str:
+    flag = getattr(flags, option.flag.lstrip("-").replace("-", "_"), None)
+    return str(flag or environment.get(option.variable) or option.default)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number of seconds, not {text!r}") from None

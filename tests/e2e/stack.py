@@ -7,40 +7,24 @@ can look into it.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from pve_lab.cluster import Lab
 from pve_lab.server import LabServer
+from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
 from tests.kube.controlplane import Kubectl
 
-ROOT = Path(__file__).parents[2]
-NAMESPACE = "pve-evpn-system"
+__all__ = ["KINDS", "NAMESPACE", "ROOT", "TOKEN", "Stack", "await_"]
+
 TOKEN = ("root@pam!tok", "secret")
 KINDS = ("pvec", "evpnc", "evpnz", "vnet", "nic", "evpnn")
 _PLACES = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name"
 _NO_FINALIZERS = '{"metadata":{"finalizers":null}}'
-T = TypeVar("T")
-
-
-def await_(what: str, check: Callable[[], T], seconds: float = 60) -> T:
-    """Ask until ``check`` gives something true. Raises AssertionError naming what did not happen."""
-    deadline, last = time.monotonic() + seconds, None
-    while time.monotonic() < deadline:
-        last = check()
-        if last:
-            return last
-        time.sleep(0.1)
-    raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
 
 
 class Stack:
@@ -52,8 +36,7 @@ class Stack:
         self.folder = folder
         self.server = LabServer(lab)
         self.log = folder / "operator.log"
-        self.http = _free_port()
-        self._operator: subprocess.Popen[bytes] | None = None
+        self._operator: Operator | None = None
 
     def prepare(self) -> None:
         """Namespace, RBAC, CRDs and credentials; the lab begins to serve."""
@@ -98,51 +81,33 @@ class Stack:
 
     # --- the operator -------------------------------------------------------------------------------------------
 
-    def start_operator(self) -> None:
-        """Start it and wait until it is ready."""
+    def start_operator(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start it and wait until it leads and has listed everything."""
         config = self.plane.kubeconfig_for(NAMESPACE, "pve-evpn-operator")
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(config),
-            "PVE_EVPN_NAMESPACE": NAMESPACE,
-            "PVE_EVPN_HTTP": f"127.0.0.1:{self.http}",
-            "PYTHONPATH": str(ROOT / "operator"),
-        }
-        command = [sys.executable, "-m", "pve_evpn", "run"]
-        with self.log.open("ab") as log:
-            self._operator = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.folder)
-        await_("the operator is ready", self._is_ready, 30)
+        self._operator = operator = Operator(config, self.folder, environment=environment)
+        operator.start()
+        await_("the operator leads", lambda: operator.leads, 30)
 
-    def _is_ready(self) -> bool:
+    @property
+    def operator(self) -> Operator:
+        """The running operator."""
         assert self._operator is not None
-        if self._operator.poll() is not None:
-            raise AssertionError(f"the operator ended:\n{self.log.read_text()[-3000:]}")
-        return self._http_get("/readyz").startswith("HTTP/1.1 200")
-
-    def _http_get(self, path: str) -> str:
-        try:
-            with socket.create_connection(("127.0.0.1", self.http), 2) as connection:
-                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-                parts = []
-                while data := connection.recv(65536):
-                    parts.append(data)
-                return b"".join(parts).decode()
-        except OSError:
-            return ""
+        return self._operator
 
     def exposition(self) -> str:
         """Everything the operator tells Prometheus."""
-        return self._http_get("/metrics")
+        return self.operator.get("/metrics")
 
     def metric(self, name: str) -> float:
         """The sum of one metric over its labels."""
-        lines = self.exposition().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
+        return self.operator.metric(name)
 
     def stop_operator(self, number: int = signal.SIGTERM) -> None:
-        if self._operator and self._operator.poll() is None:
-            self._operator.send_signal(number)
-            self._operator.wait(60)
+        """End it. One that was killed leaves its Lease behind, and nobody here waits until that expires."""
+        if self._operator:
+            self._operator.stop(number)
+            if number == signal.SIGKILL:
+                self.plane.kubectl("delete", "lease", "-n", NAMESPACE, "--all")
         self._operator = None
 
     # --- objects ------------------------------------------------------------------------------------------------
@@ -213,10 +178,3 @@ class Stack:
     def writes(self) -> list[tuple[str, str, int]]:
         """What was written to Proxmox so far."""
         return [entry for entry in self.lab.journal if entry[0] != "GET"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -20,6 +20,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain import report
 from pve_evpn.domain.decisions import Finding, Plan
+from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
 from pve_evpn.domain.plan import plan
@@ -73,7 +74,7 @@ class Reconciler:
         ports: Ports,
         observer: Observer,
         *,
-        may_write: Callable[[], bool] = lambda: True,
+        may_write: MayWrite = lambda: True,
         pace: Pace | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         gateways: GatewayMaker = Gateway,
@@ -154,6 +155,9 @@ class Reconciler:
             await self._lost(desired, finding_of(problem))
         except errors.PveError as problem:
             await self._lost(desired, finding_of(problem))
+        except NotLeading as problem:
+            result = "not leading"
+            log.warning("%s: %s", self.cluster, problem)
         except Exception:
             log.exception("%s: a pass failed; trying again", self.cluster)
         finally:

@@ -123,7 +123,6 @@ class Transacting:
             gate=self._leave,
             stranger=lambda observed, plan: gate.in_the_way(self._newest(), observed, plan),
             revert=bool(policy and policy.on_failure == "Revert"),
-            may_write=self._may_write,
             pace=self._pace
             if policy is None or policy.task_timeout_seconds is None
             else replace(self._pace, timeout=policy.task_timeout_seconds),

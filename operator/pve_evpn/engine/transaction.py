@@ -23,6 +23,7 @@ from enum import StrEnum
 from pve_evpn import metrics
 from pve_evpn.domain.conditions import timestamp
 from pve_evpn.domain.decisions import Create, Finding, Plan, Step
+from pve_evpn.domain.leadership import NotLeading
 from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.domain.undo import inverse, steps_towards, withdrawal
@@ -33,8 +34,8 @@ from pve_evpn.engine.reloads import NodeResult, Pace, Reloads
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
-#: Where it is unknown what was executed, or nothing more can be executed: everything stays as it is, lock included.
-_BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed)
+#: Where it is unknown what was executed, or nothing more can be or may be: everything stays as it is, lock included.
+_BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed, NotLeading)
 
 
 class Outcome(StrEnum):
@@ -95,7 +96,6 @@ class Transaction:
         gate: Gate,
         stranger: Objection = lambda _observed, _plan: None,
         revert: bool = False,
-        may_write: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
     ) -> None:
         self._gateway = gateway
@@ -104,7 +104,6 @@ class Transaction:
         self._gate = gate
         self._stranger = stranger
         self._revert = revert
-        self._may_write = may_write
         self._pace = pace or Pace()
         self._reloads = Reloads(gateway, self._pace)
         self.entry = JournalEntry()
@@ -223,9 +222,6 @@ class Transaction:
     async def _stage(self, plan: Plan) -> Result | None:
         staged: list[Step] = []
         for step in plan.steps:
-            if not self._may_write():
-                left = await self._undo(staged)
-                return self._end(Outcome.STAGING_FAILED, "leadership was lost", plan, left=left)
             self._touched = True
             try:
                 await self._gateway.stage(step, self.entry.token)
@@ -268,9 +264,6 @@ class Transaction:
         return self._end(Outcome.LOCKED, message, plan, left=tuple(map(str, staged)))
 
     async def _apply(self, observed: Observed, plan: Plan) -> Result:
-        if not self._may_write():
-            left = await self._undo(plan.steps)
-            return self._end(Outcome.STAGING_FAILED, "leadership was lost", plan, left=left)
         self._touched = True
         known = await self._reloads.listed(observed.nodes.values())
         await self._save(replace(self.entry, started=int(time.time())))

@@ -1,7 +1,8 @@
 """The engine's ports to Kubernetes, on the client of ``kube.client``.
 
 Objects and their status, Secrets of our own namespace, the transaction journal (a Secret, because it holds the lock
-token), and Events. Nothing here decides; each method does one request.
+token), and Events. Nothing here decides; each method does one request. Writes of what only a leader may say are not
+sent once the Lease is lost: a status, and above all a journal, of the past would overwrite the successor's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +20,7 @@ from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
+from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.resources import ObjectKey
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.engine.ports import JournalEntry
@@ -31,12 +34,21 @@ _MANAGER = "pve-evpn-operator"
 class KubeObjects:
     """:class:`engine.ports.Objects`; at most ``WRITERS`` requests at once."""
 
-    def __init__(self, custom: CustomObjects) -> None:
+    def __init__(self, custom: CustomObjects, may_write: MayWrite) -> None:
         self._custom = custom
+        self._may_write = may_write
         self._slots = asyncio.Semaphore(WRITERS)
 
-    async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> dict[str, Any] | None:
+    @asynccontextmanager
+    async def _turn(self, what: str) -> AsyncIterator[None]:
+        """Wait for a free connection; then, as late as possible, see whether the write is still ours to send."""
         async with self._slots:
+            if not self._may_write():
+                raise NotLeading(what)
+            yield
+
+    async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> dict[str, Any] | None:
+        async with self._turn(f"the status of {key}"):
             return _with_kind(await self._custom.patch(key, {"status": status}, status=True), key)
 
     async def patch_metadata(
@@ -49,7 +61,7 @@ class KubeObjects:
         metadata: dict[str, Any] = {"resourceVersion": str(resource_version), "finalizers": list(finalizers)}
         if annotations:
             metadata["annotations"] = dict(annotations)
-        async with self._slots:
+        async with self._turn(f"the metadata of {key}"):
             return _with_kind(await self._custom.patch(key, {"metadata": metadata}, status=False), key)
 
     async def create(self, kind: str, name: str, spec: Mapping[str, Any], owner: ObjectKey) -> dict[str, Any] | None:
@@ -59,12 +71,12 @@ class KubeObjects:
             "metadata": {"name": name, "labels": {f"{GROUP}/cluster": owner.name}},
             "spec": dict(spec),
         }
-        async with self._slots:
+        async with self._turn(f"the new {kind} {name}"):
             answer = await self._custom.create(kind, body)
         return None if answer is None else {**answer, "kind": kind}
 
     async def delete(self, key: ObjectKey) -> None:
-        async with self._slots:
+        async with self._turn(f"the deletion of {key}"):
             await self._custom.delete(key)
 
 
@@ -93,9 +105,10 @@ class OwnSecrets:
 class SecretJournal:
     """:class:`engine.ports.Journal`: one Secret per cluster, ``pve-evpn-journal-<cluster>``."""
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str, may_write: MayWrite) -> None:
         self._core = client.CoreV1Api(api)
         self._namespace = namespace
+        self._may_write = may_write
         self._exists: set[str] = set()
 
     async def load(self, cluster: str) -> JournalEntry:
@@ -118,6 +131,8 @@ class SecretJournal:
         )
 
     async def save(self, cluster: str, entry: JournalEntry) -> None:
+        if not self._may_write():
+            raise NotLeading(f"the journal of {cluster}")
         text = json.dumps(
             {
                 "token": entry.token,

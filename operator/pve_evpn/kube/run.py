@@ -1,10 +1,20 @@
-"""The running operator: client, store, watches, reconcilers and probes, started and ended in the right order."""
+"""The running operator: the Lease, then store, watches and reconcilers, started and ended in the right order.
+
+A standby holds nothing but the wish for the Lease: no watch, no store, no connection to Proxmox. What a leader knows
+is cheap to rebuild, so one that lost the Lease ends its process instead of trying to become a standby again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
+import uuid
+from collections.abc import Coroutine
+from functools import partial
+
+from kubernetes.aio import client
 
 from pve_evpn import metrics
 from pve_evpn.engine.observing import Observer
@@ -15,46 +25,125 @@ from pve_evpn.engine.store import Store
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.kube import http, source
 from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.kube.http import Readiness
+from pve_evpn.kube.lease import Lease
 from pve_evpn.kube.objects import KubeEvents, KubeObjects, OwnSecrets, SecretJournal
+from pve_evpn.pve.gateway import Gateway
 from pve_evpn.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: After the Lease is lost nothing is written any more; this long, in seconds, the passes may take to notice.
+_LOST_SECONDS = 5.0
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. The pass that is running then is finished first."""
+
+async def run(settings: Settings) -> bool:
+    """Run until SIGTERM or SIGINT; the pass that is running then is finished first. False if the Lease was lost."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with api_client() as api:
-        objects = CustomObjects(api)
-        ports = Ports(
-            KubeObjects(objects),
-            OwnSecrets(api, settings.namespace),
-            SecretJournal(api, settings.namespace),
-            KubeEvents(api, settings.namespace, settings.instance),
+        identity = f"{settings.instance}_{uuid.uuid4()}"
+        lease = Lease(
+            client.CoordinationV1Api(api), settings.namespace, settings.lease_name, identity, settings.lease_timing
         )
+        metrics.LEADER.set_function(lambda: float(lease.is_held))
         store = Store()
         metrics.REGISTRY.register(StatusMetrics(store))
-        supervisor = Supervisor(store, ports, lambda name: Reconciler(name, store, ports, Observer(name, store, ports)))
-        runner = await http.serve(settings.http_host, settings.http_port, lambda: store.complete)
-        tasks: list[asyncio.Task[None]] = []
-
-        async def start() -> None:
-            # Everything is listed before the first plan: one transaction instead of one per batch of watch events.
-            await source.resync(store, objects)
-            log.info("listed everything; reconciling")
-            tasks.append(asyncio.create_task(supervisor.run()))
-            tasks.append(asyncio.create_task(source.resync_forever(store, objects)))
-
-        async def end() -> None:
-            supervisor.stop()
-            if tasks:
-                tasks[1].cancel()
-                await tasks[0]
-
+        # Made by a standby too: loading the client's code stops the loop for seconds, which a leader cannot afford.
+        objects = CustomObjects(api)
+        ports = _ports(settings, api, objects, lease)
+        runner = await http.serve(settings.http_host, settings.http_port, lambda: _readiness(lease, store))
         try:
-            await source.watch(source.registry(store, start, end), stop)
+            if not await _before(lease.acquire(), stop):
+                return True
+            return await _lead(lease, store, objects, ports, stop)
         finally:
             await runner.cleanup()
+
+
+def _ports(settings: Settings, api: client.ApiClient, objects: CustomObjects, lease: Lease) -> Ports:
+    def may_write() -> bool:
+        return lease.is_held
+
+    return Ports(
+        KubeObjects(objects, may_write),
+        OwnSecrets(api, settings.namespace),
+        SecretJournal(api, settings.namespace, may_write),
+        KubeEvents(api, settings.namespace, settings.instance),
+    )
+
+
+async def _lead(lease: Lease, store: Store, objects: CustomObjects, ports: Ports, stop: asyncio.Event) -> bool:
+    """Be the operator while the Lease is held. False if it was lost."""
+    lost = asyncio.Event()
+
+    async def keep() -> None:
+        await lease.keep()
+        lost.set()
+        stop.set()
+
+    # Older than kopf's own tasks, so kopf does not cancel it: the Lease is renewed until the last pass has ended.
+    keeper = asyncio.create_task(keep(), name="lease")
+    try:
+        await _operate(lease, store, objects, ports, stop, lost)
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+        await lease.release()
+    return not lost.is_set()
+
+
+async def _operate(
+    lease: Lease, store: Store, objects: CustomObjects, ports: Ports, stop: asyncio.Event, lost: asyncio.Event
+) -> None:
+    """Watch and reconcile until ``stop``."""
+
+    gateways = partial(Gateway, may_write=lambda: lease.is_held)
+
+    def reconciler(name: str) -> Reconciler:
+        observer = Observer(name, store, ports)
+        return Reconciler(name, store, ports, observer, may_write=lambda: lease.is_held, gateways=gateways)
+
+    supervisor = Supervisor(store, ports, reconciler)
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        # Everything is listed before the first plan: one transaction instead of one per batch of watch events.
+        await source.resync(store, objects)
+        log.info("listed everything; reconciling")
+        tasks.append(asyncio.create_task(supervisor.run()))
+        tasks.append(asyncio.create_task(source.resync_forever(store, objects)))
+
+    async def end() -> None:
+        supervisor.stop()
+        if tasks:
+            tasks[1].cancel()
+            await asyncio.wait(tasks[:1], timeout=_LOST_SECONDS if lost.is_set() else None)
+
+    await source.watch(source.registry(store, start, end), stop)
+
+
+def _readiness(lease: Lease, store: Store) -> Readiness:
+    if lease.is_held:
+        return Readiness(store.complete, "leading" if store.complete else "not everything has been listed yet")
+    if lease.problem:
+        return Readiness(False, f"the Lease cannot be read or written: {lease.problem}")
+    return Readiness(True, f"standby; {lease.holder or 'nobody'} leads")
+
+
+async def _before(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Wait for ``work``, but no longer than until ``stop``; whether it was done."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            await tasks[0]
+            return True
+        return False
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,8 +1,8 @@
 """The gateway to one Proxmox cluster: every call the operator makes, typed, awaitable, timed and counted.
 
-It chooses the endpoint (the next one when a request could not even be delivered) and nothing else: it neither
-retries writes nor decides what an answer means for the plan. Blocking calls run in the gateway's own few threads, so
-that one dead cluster cannot hold up another.
+It chooses the endpoint (the next one when a request could not even be delivered), keeps writes back once another
+replica may lead, and nothing else: it neither retries writes nor decides what an answer means for the plan. Blocking
+calls run in the gateway's own few threads, so that one dead cluster cannot hold up another.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from pve_evpn import metrics
 from pve_evpn.domain.decisions import Create, Delete, Step, Update
+from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed, PveVersion
 from pve_evpn.domain.sdn import (
     Canonical,
@@ -67,8 +68,10 @@ class Gateway:
         trust: Trust,
         *,
         timeout: float = 30.0,
+        may_write: MayWrite = lambda: True,
     ) -> None:
         self.cluster = cluster
+        self._may_write = may_write
         self._endpoints = tuple(endpoints)
         self._preferred = 0
         self._credentials = credentials
@@ -93,7 +96,7 @@ class Gateway:
     # --- the one way out ----------------------------------------------------------------------------------------
 
     async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
-        """One request, the whole answer. Raises :class:`errors.PveError` only."""
+        """One request, the whole answer. Raises :class:`errors.PveError`, and NotLeading for a write kept back."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._call, method, path, params)
 
@@ -125,6 +128,9 @@ class Gateway:
         raise problem
 
     def _ask(self, index: int, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        # Here and nowhere earlier: the call may have waited for a thread while the Lease ran out.
+        if method != "GET" and not self._may_write():
+            raise NotLeading(f"{method} {path} to Proxmox cluster {self.cluster}")
         self.calls += 1
         began, code = time.monotonic(), "ok"
         try:

@@ -1,0 +1,114 @@
+"""One operator process as its service account, started, asked and ended by the tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "pve-evpn-system"
+T = TypeVar("T")
+
+
+def await_(what: str, check: Callable[[], T], seconds: float = 60) -> T:
+    """Ask until ``check`` gives something true. Raises AssertionError naming what did not happen."""
+    deadline, last = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        last = check()
+        if last:
+            return last
+        time.sleep(0.1)
+    raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
+
+
+class Operator:
+    """``python -m pve_evpn run`` with its log in ``folder``; ``name`` is what a pod's name would be."""
+
+    def __init__(
+        self, kubeconfig: Path, folder: Path, name: str = "operator", environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self.http = free_port()
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig),
+            "POD_NAME": name,
+            "PVE_EVPN_NAMESPACE": NAMESPACE,
+            "PVE_EVPN_HTTP": f"127.0.0.1:{self.http}",
+            "PYTHONPATH": str(ROOT / "operator"),
+            **(environment or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "pve_evpn", "run", *arguments]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=self._folder)
+
+    def send(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGTERM) -> int | None:
+        """End it if it runs; its exit status."""
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(60)
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self._process.poll() if self._process else None
+
+    # --- what it says of itself ---------------------------------------------------------------------------------
+
+    @property
+    def readiness(self) -> str:
+        """What /readyz says: ``200 leading``, ``200 standby; x leads``, ``503 ...``; "" where nothing answers.
+
+        Raises AssertionError with the end of its log if it ended by itself.
+        """
+        if self.ended is not None:
+            raise AssertionError(f"{self.name} ended with {self.ended}:\n{self.log.read_text()[-3000:]}")
+        head, _, body = self.get("/readyz").partition("\r\n\r\n")
+        return f"{head.split(' ')[1]} {body.strip()}" if head else ""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the leader and has listed everything."""
+        return self.readiness == "200 leading"
+
+    def get(self, path: str) -> str:
+        """The whole answer to a GET; "" where nothing answers."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.http), 2) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                parts = []
+                while data := connection.recv(65536):
+                    parts.append(data)
+                return b"".join(parts).decode()
+        except OSError:
+            return ""
+
+    def metric(self, name: str) -> float:
+        """The sum of one metric over its labels."""
+        lines = self.get("/metrics").splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

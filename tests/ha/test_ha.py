@@ -1,0 +1,173 @@
+"""Several replicas, real processes, real signals: one leads, and what it leaves behind the next one sorts out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.process import Operator, await_
+from tests.e2e.stack import Stack
+from tests.ha.conftest import Replicas
+from tests.ha.proxy import Proxy
+
+pytestmark = pytest.mark.kube
+
+
+def vnets(stack: Stack, count: int, first: int = 0) -> list[dict[str, Any]]:
+    """So many VNets in the seed's zone."""
+    like = stack.seed()[3]
+    return [
+        {
+            **like,
+            "metadata": {"name": f"net{n}", "namespace": "default"},
+            "spec": {**like["spec"], "id": f"n{n}", "vni": 6000 + n},
+        }
+        for n in range(first, first + count)
+    ]
+
+
+class Tripwire(list[tuple[str, str, int]]):
+    """A lab's journal that acts once: as soon as so many VNets are staged, before Proxmox' answer is sent."""
+
+    def __init__(self, stack: Stack, count: int, act: Callable[[], None]) -> None:
+        super().__init__(stack.lab.journal)
+        self._left = count
+        self._act = act
+        self.tripped = threading.Event()
+        stack.lab.journal = self
+
+    def append(self, entry: tuple[str, str, int]) -> None:
+        super().append(entry)
+        if entry[:2] == ("POST", "/cluster/sdn/vnets"):
+            self._left -= 1
+            if self._left == 0:
+                self._act()
+                self.tripped.set()
+
+
+def assert_tidy(stack: Stack) -> None:
+    """No lock, nothing pending."""
+    assert stack.lab.sdn.lock is None
+    assert stack.lab.sdn.edited == stack.lab.sdn.running
+
+
+def await_standby(operator: Operator) -> None:
+    await_(f"{operator.name} is a standby", lambda: operator.readiness.startswith("200 standby"))
+
+
+def test_only_the_leader_speaks_to_proxmox(replicas: Replicas) -> None:
+    stack = replicas.stack
+    leader = replicas.start()
+    replicas.await_leader(leader)
+    standby = replicas.start()
+    await_standby(standby)
+    stack.apply(*stack.seed())
+    stack.await_ready(*stack.seed())
+    assert (leader.metric("pve_evpn_leader"), standby.metric("pve_evpn_leader")) == (1, 0)
+    assert leader.metric("pve_evpn_api_requests_total") > 0
+    assert standby.metric("pve_evpn_api_requests_total") == 0
+    assert replicas.lease()["holderIdentity"].startswith(leader.name)
+
+
+def test_after_kill_9_a_standby_takes_over_within_20_seconds_and_finishes(replicas: Replicas) -> None:
+    """With the shipped timing, killed between the first staged object and the apply."""
+    stack = replicas.stack
+    seed, many = stack.seed(), vnets(stack, 20)
+    leader = replicas.start(environment={})
+    replicas.await_leader(leader)
+    standby = replicas.start(environment={})
+    await_standby(standby)
+    stack.apply(*seed[:3])
+    stack.await_ready(*seed[:3])
+    applies = stack.lab.applies
+    wire = Tripwire(stack, 3, lambda: leader.send(signal.SIGKILL))
+    stack.apply(*many)
+    assert wire.tripped.wait(30)
+    killed = time.monotonic()
+    replicas.kill(leader, signal.SIGKILL)
+    assert stack.lab.sdn.lock is not None
+    assert stack.lab.applies == applies
+    replicas.await_leader(standby, seconds=20 - (time.monotonic() - killed))
+    stack.await_ready(*many)
+    assert_tidy(stack)
+    assert len(stack.lab.sdn.running["vnets"]) == len(many)
+
+
+def test_a_graceful_stop_ends_the_running_transaction_and_hands_over(replicas: Replicas) -> None:
+    stack = replicas.stack
+    stack.lab.task_seconds = 2
+    seed = stack.seed()
+    leader = replicas.start()
+    replicas.await_leader(leader)
+    standby = replicas.start()
+    await_standby(standby)
+    stack.apply(*seed[:4])
+    await_("the apply runs", lambda: stack.lab.applies == 1)
+    assert replicas.kill(leader, signal.SIGTERM) == 0
+    assert_tidy(stack)
+    assert "EVPN1" in stack.lab.sdn.running["vnets"]
+    writes = stack.writes()
+    replicas.await_leader(standby)
+    stack.await_ready(*seed[:4])
+    assert stack.writes() == writes, "there was nothing left to do"
+    assert replicas.lease()["leaseTransitions"] >= 1
+
+
+def test_a_stopped_standby_leaves_the_leader_alone(replicas: Replicas) -> None:
+    leader = replicas.start()
+    replicas.await_leader(leader)
+    standby = replicas.start()
+    await_standby(standby)
+    assert replicas.kill(standby, signal.SIGTERM) == 0
+    assert replicas.lease()["holderIdentity"].startswith(leader.name)
+    assert leader.leads
+
+
+def test_a_frozen_leader_writes_nothing_when_it_thaws(replicas: Replicas) -> None:
+    """The machine sleeps in mid-transaction; a standby leads meanwhile."""
+    stack = replicas.stack
+    seed, many = stack.seed(), vnets(stack, 20)
+    leader = replicas.start()
+    replicas.await_leader(leader)
+    standby = replicas.start()
+    await_standby(standby)
+    stack.apply(*seed[:3])
+    stack.await_ready(*seed[:3])
+    wire = Tripwire(stack, 3, lambda: leader.send(signal.SIGSTOP))
+    stack.apply(*many)
+    assert wire.tripped.wait(30)
+    assert stack.lab.sdn.lock is not None
+    replicas.await_leader(standby)
+    stack.await_ready(*many)
+    writes = stack.writes()
+    leader.send(signal.SIGCONT)
+    await_("the former leader ends", lambda: leader.ended is not None)
+    assert leader.ended == 1
+    replicas.running.remove(leader)
+    assert stack.writes() == writes
+    assert_tidy(stack)
+
+
+def test_a_leader_cut_off_from_kubernetes_stops_by_itself(replicas: Replicas) -> None:
+    stack = replicas.stack
+    seed = stack.seed()
+    with Proxy(stack.plane.url) as proxy:
+        leader = replicas.start(server=proxy.url)
+        replicas.await_leader(leader)
+        stack.apply(*seed[:4])
+        stack.await_ready(*seed[:4])
+        standby = replicas.start()
+        await_standby(standby)
+        proxy.cut()
+        await_("the former leader ends", lambda: leader.ended is not None)
+    assert leader.ended == 1
+    replicas.running.remove(leader)
+    replicas.await_leader(standby)
+    stack.apply(*vnets(stack, 1))
+    stack.await_ready(*vnets(stack, 1))
+    assert_tidy(stack)
