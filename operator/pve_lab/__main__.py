@@ -20,7 +20,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8006)
     parser.add_argument("--nodes", default="pve1,pve2,pve3,pve4", help="comma-separated node names")
     parser.add_argument("--plain-http", action="store_true", help="no TLS")
-    parser.add_argument("--empty", action="store_true", help="no fabric and no guests")
+    parser.add_argument("--empty", action="store_true", help="bare nodes: no fabric, no guests, no ifupdown2")
+    parser.add_argument(
+        "--ifupdown2", action=argparse.BooleanOptionalAction, help="nodes that can tell the status of their zones"
+    )
     parser.add_argument("--token", default="root@pam!tok=secret", help="user@realm!name=secret")
     parser.add_argument("--pve-version", default="9.1", help="8.4, 9.0, 9.1 (the one that was measured) or 9.2")
     parser.add_argument("--refusal-seconds", type=float, default=3, help="what a wrong token waits for its 401")
@@ -34,6 +37,8 @@ def main() -> int:
     lab.refusal_seconds = args.refusal_seconds
     if not args.empty:
         seed(lab)
+    for node in lab.nodes.values():
+        node.ifupdown2 = not args.empty if args.ifupdown2 is None else args.ifupdown2
     try:
         plane = choose(lab, args.dataplane, ageing_seconds=args.ageing_seconds)
     except Unavailable as problem:

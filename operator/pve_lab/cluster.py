@@ -16,11 +16,17 @@ from pve_lab.access import Access
 from pve_lab.dataplane import Dataplane
 from pve_lab.dataplane.model import Model
 from pve_lab.dataplane.running import Running
+from pve_lab.errors import died, refused
 from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
 from pve_lab.sdn import Config, SdnConfig
 from pve_lab.tasks import Action, Agenda, Task, Tasks
+
+NO_IFQUERY = (
+    "malformed JSON string, neither tag, array, object, number, string or atom, at character offset 0 "
+    '(before "(end of string)")'
+)
 
 
 @dataclass
@@ -32,6 +38,8 @@ class Node:
     online: bool = True
     applied: Config | None = None
     applied_version: int = 0
+    # Without it (`ifquery` prints nothing) the status of zones is an error, as on a node that is not set up for SDN.
+    ifupdown2: bool = True
     network: HostNetwork = field(init=False)
 
     def __post_init__(self) -> None:
@@ -259,6 +267,8 @@ class Lab:
 
     def zone_rows(self, node: Node) -> list[dict[str, str]]:
         """``/nodes/N/sdn/zones``: available only where the node has loaded the newest version."""
+        if not node.ifupdown2:
+            raise refused(died(NO_IFQUERY, "Network/SDN/Zones.pm", 200))
         rows = []
         for zone, props in sorted(self.sdn.running["zones"].items()):
             if (only := props.get("nodes")) and node.name not in only.split(","):
