@@ -13,6 +13,8 @@ from pve_lab.dataplane.choose import NAMES, choose, introduction
 from pve_lab.dataplane.frr.lab import Unavailable
 from pve_lab.server import LabServer
 
+_RELEASES = {"8.4": "8.4.5", "9.0": "9.0.11", "9.1": "9.1.4", "9.2": "9.2.3"}
+
 
 def main() -> int:
     """Serve until interrupted."""
@@ -31,7 +33,7 @@ def main() -> int:
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR, needs root")
     parser.add_argument("--ageing-seconds", type=float, default=300, help="with frr: when a silent MAC is forgotten")
     args = parser.parse_args()
-    lab = Lab(args.nodes.split(","), version=args.pve_version)
+    lab = Lab(args.nodes.split(","), version=_RELEASES.get(args.pve_version, args.pve_version))
     name, _, secret = args.token.partition("=")
     lab.tokens[name] = secret
     lab.refusal_seconds = args.refusal_seconds

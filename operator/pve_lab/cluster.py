@@ -66,7 +66,7 @@ class Lab:
         self.now = clock
         self.sleep: Callable[[float], None] = time.sleep
         self.access = Access()
-        self.sdn = SdnConfig(seed, version, nodes[0])
+        self.sdn = SdnConfig(seed, version, nodes)
         self.nodes = {name: Node(name, f"192.168.16.{i}") for i, name in enumerate(nodes, 1)}
         self.guests: dict[int, Guest] = {}
         self.tasks = Tasks()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pve_lab.cluster import Lab
 from pve_lab.dispatch import Call, Needs, route
-from pve_lab.errors import bad_parameters
+from pve_lab.errors import bad_parameters, died, refused
 from pve_lab.schema import Prop, Schema
 from pve_lab.sdn import parameters as table
 from pve_lab.sdn.config import ID_KEY
@@ -90,17 +90,18 @@ _collection("dns", table.SERVICE_ID, table.DNS, table.DNS_TYPES, "/sdn/dns", {})
 @route("GET", "/cluster/sdn/ipams/{ipam}/status", parameters={"ipam": table.SERVICE_ID})
 def ipam_status(lab: Lab, call: Call) -> Any:
     """Only zones that run with this address book and with DHCP; so never an EVPN zone, though its addresses are in."""
+    if call.path["ipam"] != "pve":
+        raise refused(died("Currently only PVE IPAM is supported!", "API2/Network/SDN/Ipams.pm", 291))
     rows = []
-    for subnet, props in sorted(lab.sdn.running["subnets"].items()):
-        zone, vnet = lab.sdn.zone_of_subnet(subnet), props["vnet"]
+    for zone, book in sorted(lab.sdn.ipam.zones.items()):
         running = lab.sdn.running["zones"].get(zone, {})
-        if running.get("ipam") != call.path["ipam"] or not running.get("dhcp"):
+        if running.get("ipam") != "pve" or not running.get("dhcp"):
             continue
-        if not _may_see(lab, call, f"/sdn/zones/{zone}/{vnet}"):
-            continue
-        cidr = subnet.partition("-")[2].replace("-", "/")
-        for ip, entry in sorted(lab.sdn.ipam.zones.get(zone, {}).get(cidr, {}).items()):
-            rows.append({"zone": zone, "vnet": vnet, "subnet": cidr, "ip": ip, **entry.row()})
+        for cidr, addresses in sorted(book.items()):
+            vnet = lab.sdn.vnet_around(zone, cidr.partition("/")[0])
+            if vnet and _may_see(lab, call, f"/sdn/zones/{zone}/{vnet}"):
+                place = {"zone": zone, "vnet": vnet, "subnet": cidr}
+                rows += [{**place, "ip": ip, **entry.row()} for ip, entry in sorted(addresses.items())]
     return rows
 
 
@@ -181,8 +182,9 @@ def change_address(lab: Lab, call: Call) -> Any:
 
 _SUBNETS = _VNET + "/subnets"
 _SUBNET = _SUBNETS + "/{subnet}"
-# The API takes any text as the VNet of a subnet: whether it is one shows when it is looked up.
-_OF_VNET: Schema = {"vnet": table.TEXT}
+# Reading and deleting check the id of the VNet; writing looks it up at once.
+_OF_VNET: Schema = {"vnet": table.SHORT_ID}
+_BELOW_VNET: Schema = {"vnet": table.TEXT}
 _SUBNET_ID = Prop(optional=False, format="pve-sdn-subnet-id")
 
 
@@ -193,7 +195,7 @@ def subnets(lab: Lab, call: Call) -> Any:
 
 
 _NEW_SUBNET: Schema = {
-    **_OF_VNET, "subnet": _SUBNET_ID, "type": Prop(optional=False, enum=("subnet",)),
+    **_BELOW_VNET, "subnet": _SUBNET_ID, "type": Prop(optional=False, enum=("subnet",)),
     "lock-token": table.LOCK_TOKEN, **table.SUBNET,
 }  # fmt: skip
 
@@ -214,7 +216,7 @@ def subnet(lab: Lab, call: Call) -> Any:
     return found
 
 
-@route("PUT", _SUBNET, parameters={**_OF_VNET, "subnet": _SUBNET_ID, **table.SUBNET, **table.UPDATE})
+@route("PUT", _SUBNET, parameters={**_BELOW_VNET, "subnet": _SUBNET_ID, **table.SUBNET, **table.UPDATE})
 def update_subnet(lab: Lab, call: Call) -> Any:
     """The VNet of the URL is stored: asking another one moves the subnet there."""
     _demand_vnet(lab, call, _CHANGE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,6 @@ from pve_lab.errors import ApiError, died, refused, wrapped
 from pve_lab.schema import Version, parse_version, split_list
 from pve_lab.sdn import controllers, pending, section, subnets, vnets, zones
 from pve_lab.sdn.ipam import Entry, Ipam
-from pve_lab.sdn.parameters import V92
 from pve_lab.sdn.section import Props
 
 Config = dict[str, dict[str, Props]]
@@ -33,9 +32,11 @@ _MODIFIED = "detected modified configuration - file changed by other user? Try a
 class SdnConfig:
     """Both copies and everything that writes to the edited one."""
 
-    def __init__(self, seed: int = 0, version: str = "9.2.3", local_node: str = "pve1") -> None:
+    def __init__(self, seed: int = 0, version: str = "9.2.3", nodes: Sequence[str] = ("pve1",)) -> None:
         self.pve: Version = parse_version(version)
-        self.local_node = local_node
+        self.nodes = list(nodes)
+        # The node that answers.
+        self.local_node = self.nodes[0]
         self.edited: Config = {kind: {} for kind in KINDS}
         self.running: Config = {kind: {} for kind in KINDS}
         self.services: Config = {"ipams": {"pve": {"type": "pve"}}, "dns": {}}
@@ -44,7 +45,7 @@ class SdnConfig:
         self.lock: str | None = None
         self.fabrics: dict[str, Props] = {}
         self.fabric_nodes: list[Props] = []
-        self.multiple_controllers = self.pve >= V92
+        self.route_maps: dict[str, Props] = {}
         self._random = random.Random(seed)
 
     # --- the lock -----------------------------------------------------------------------------------------------
@@ -132,6 +133,14 @@ class SdnConfig:
         zone: str = self.edited["vnets"][vnet]["zone"]
         return zone
 
+    def vnet_around(self, zone: str, address: str) -> str:
+        """The VNet of a zone that runs with a subnet around an address; empty if none does."""
+        for id_, props in sorted(self.running["subnets"].items()):
+            shown = subnets.derived(id_)
+            if shown["zone"] == zone and subnets.inside(address, shown["cidr"]):
+                return str(props["vnet"])
+        return ""
+
     def ipam_type(self, zone: Props) -> str:
         ipam = self.services["ipams"].get(zone.get("ipam") or "")
         return str(ipam["type"]) if ipam else ""
@@ -214,8 +223,9 @@ class SdnConfig:
             self.ipam.add(*place, ip, Entry(mac=mac))
 
     def change_address(self, vnet: str, ip: str, mac: str, vmid: str) -> None:
+        """The MAC moves to another address; if that one is taken, it stays where it was."""
         if place := self._place_of(vnet, ip):
-            self.ipam.update(*place, ip, Entry(mac=mac, vmid=vmid))
+            self.ipam.move(*place, ip, Entry(mac=mac, vmid=vmid))
 
     def delete_address(self, vnet: str, ip: str) -> None:
         if place := self._place_of(vnet, ip):

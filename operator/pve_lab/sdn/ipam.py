@@ -36,9 +36,10 @@ class Ipam:
         self.zones.setdefault(zone, {}).setdefault(cidr, {})
 
     def delete_subnet(self, zone: str, cidr: str) -> None:
-        """Refused while anything but its gateway is registered in it."""
+        """Refused while anything but one gateway is registered in it."""
         addresses = self._subnet(zone, cidr)
-        if any(not entry.gateway for entry in addresses.values()):
+        only_gateway = len(addresses) == 1 and all(entry.gateway for entry in addresses.values())
+        if addresses and not only_gateway:
             raise refused(f"cannot delete subnet '{cidr}', not empty\n")
         del self.zones[zone][cidr]
 
@@ -49,10 +50,13 @@ class Ipam:
             raise refused(f"IP '{ip}' already exist\n")
         addresses[ip] = entry
 
-    def update(self, zone: str, cidr: str, ip: str, entry: Entry) -> None:
+    def move(self, zone: str, cidr: str, ip: str, entry: Entry) -> None:
         addresses = self._subnet(zone, cidr)
-        if ip in addresses and addresses[ip].gateway:
-            return
+        before = {there: old for there, old in addresses.items() if entry.mac and old.mac == entry.mac}
+        if ip in addresses and ip not in before:
+            raise refused(f"IP '{ip}' already exist\n")
+        for there in before:
+            del addresses[there]
         addresses[ip] = entry
 
     def delete(self, zone: str, cidr: str, ip: str) -> None:

@@ -181,7 +181,7 @@ OPTIONS: Mapping[str, Mapping[str, Options]] = {
             ),
             ((V92, ("secondary-controllers",)),),
         ),
-        "faucet": Options(("dp-id", "controller"), ("nodes", "mtu", "vlan-protocol")),
+        "faucet": Options(("dp-id", "controller"), ("nodes", "dns", "reversedns", "dnszone", "ipam")),
     },
     "vnets": {"vnet": Options(("zone",), ("tag", "alias", "vlanaware", "isolate-ports"))},
     "subnets": {

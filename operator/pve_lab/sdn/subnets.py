@@ -80,7 +80,9 @@ def _check_ranges(values: list[dict[str, str]], cidr: str) -> None:
         start, end = value["start-address"], value["end-address"]
         for key in ("start-address", "end-address"):
             if not is_ip(value[key]):
-                raise _bad_range(f"{key} is not a valid IP {value[key]}")
+                network = is_ip(value[key].partition("/")[0])
+                problem = "must be a singular IP" if network else f"is not a valid IP {value[key]}"
+                raise _bad_range(f"{key} {problem}")
         first, last = ipaddress.ip_address(start), ipaddress.ip_address(end)
         if first.version == last.version and int(last) < int(first):
             raise _bad_range(f"start-address {start} must be smaller than end-address {end}")

@@ -27,6 +27,8 @@ def check(config: SdnConfig, id_: str, props: Props, *, create: bool) -> None:
 
 def check_move(config: SdnConfig, id_: str, old: Props, new: Props) -> None:
     """Subnets carry the zone in their id."""
+    if not new.get("zone"):
+        raise bad_parameters(zone="cannot delete zone")
     if old.get("zone") != new.get("zone") and config.subnets_of(id_):
         raise bad_parameters(zone="can't change zone if subnets exist")
 
@@ -77,7 +79,7 @@ def _vxlan(config: SdnConfig, id_: str, props: Props) -> None:
 
 
 def _evpn(config: SdnConfig, id_: str, props: Props) -> None:
-    if props.get("vlanaware"):
+    if "tag" in props and props.get("vlanaware"):
         raise wrong_parameters({"vlan-aware": "vlan-aware option can't be enabled with evpn"})
     _vxlan(config, id_, props)
 
