@@ -107,12 +107,3 @@ def test_a_reload_that_fails_says_so_and_changes_nothing(frr_lab: FrrDataplane) 
         frr_lab.apply(seed(mtu=1400), ["pve3"])
     frr_lab.nodes["pve3"].fail_reload = ""
     assert frr_lab.vtysh("pve3", "show running-config") == before
-
-
-def test_nothing_is_left_of_a_lab_that_ended() -> None:
-    with FrrDataplane({"pve1": "192.168.16.1"}) as lab:
-        prefix, folder, pid = lab.prefix, lab.folder.path, lab.nodes["pve1"].space.pid
-    names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
-    assert prefix not in names
-    assert not folder.exists()
-    assert not Path(f"/proc/{pid}").exists()

@@ -7,7 +7,7 @@ from what EVPN knows where the zone says so. Ports of guests belong to `nics`; h
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,19 @@ class Bridges:
     def reload(self, wanted: Mapping[str, Network]) -> list[str]:
         """Make what there is equal to what is wanted; what was done, for the task's log."""
         log = []
+        there = {row["ifname"] for row in self.links()}
         for name in sorted(self._made.keys() - wanted.keys()):
-            self._remove(name)
+            self._delete(f"vxlan_{name}", name, there=there)
+            del self._made[name]
             log.append(f"removed {name}")
         if self._vrf:
             self._reload_vrfs(wanted)
         for name, network in wanted.items():
-            if self._made.get(name) == network:
+            whole = {name, f"vxlan_{name}"} <= there
+            if whole and self._made.get(name) == network:
                 continue
-            self._build(network, changed=name in self._made)
-            log.append(f"{'changed' if name in self._made else 'created'} {name}")
+            self._build(network, there)
+            log.append(f"{'changed' if whole else 'created'} {name}")
             self._made[name] = network
         return log
 
@@ -57,13 +60,12 @@ class Bridges:
     def links(self) -> list[dict[str, Any]]:
         return list(json.loads(self._space.ip("-j", "-d", "link", "show")))
 
-    def _build(self, network: Network, *, changed: bool) -> None:
+    def _build(self, network: Network, there: Collection[str]) -> None:
         """The bridge stays when something about it changes, so that guests keep their ports."""
         name, vxlan = network.name, f"vxlan_{network.name}"
+        self._delete(vxlan, there=there)
         commands = []
-        if changed:
-            commands.append(f"link del dev {vxlan}")
-        else:
+        if name not in there:
             commands.append(f"link add name {name} type bridge stp_state 0 forward_delay 0")
         if network.mac:
             commands.append(f"link set dev {name} address {network.mac}")
@@ -83,9 +85,8 @@ class Bridges:
         suppress = "on" if network.suppress else "off"
         self._space.bridge("link", "set", "dev", vxlan, "learning", "off", "neigh_suppress", suppress)
 
-    def _remove(self, name: str) -> None:
-        self._batch([f"link del dev vxlan_{name}", f"link del dev {name}"])
-        del self._made[name]
+    def _delete(self, *names: str, there: Collection[str]) -> None:
+        self._batch([f"link del dev {name}" for name in names if name in there])
 
     def _reload_vrfs(self, wanted: Mapping[str, Network]) -> None:
         """A VRF per zone, with the bridge and VXLAN interface that carry its L3 VNI."""

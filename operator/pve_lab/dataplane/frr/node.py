@@ -52,12 +52,20 @@ class FrrNode:
     def kill_daemon(self, daemon: str, number: int = signal.SIGKILL) -> None:
         """End a daemon as if it had crashed; nothing starts it again by itself. Returns when it is gone."""
         pid = (self.space.folder / "run" / f"{daemon}.pid").read_text().strip()
-        self.space.run("kill", f"-{int(number)}", pid)
+        self.space.run("sh", "-c", f"kill -{int(number)} {pid}", check=False)
         deadline = time.monotonic() + 10
         while self.space.run("sh", "-c", f"kill -0 {pid} 2>/dev/null && echo runs", check=False):
             if time.monotonic() > deadline:
                 raise CommandFailed(f"{daemon} on {self.facts.name} does not end")
             time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End all daemons, dead ones too: what they leave behind goes."""
+        for daemon in (*DAEMONS, "fabricd"):
+            if (self.space.folder / "run" / f"{daemon}.pid").exists():
+                self.kill_daemon(daemon)
+                (self.space.folder / "run" / f"{daemon}.pid").unlink()
+                (self.space.folder / "run" / f"{daemon}.vty").unlink(missing_ok=True)
 
     def vtysh(self, *commands: str) -> str:
         """What FRR prints; empty where the daemon does not run."""
@@ -76,15 +84,21 @@ class FrrNode:
             log = self.bridges.reload(networks(running, self.facts.name, self.facts.address))
             self._write_conf(running)
             self.running = running
-            self._reload_frr()
-            return [*log, "frr configuration reloaded"]
+            return [*log, *self._reload_frr()]
 
-    def _reload_frr(self) -> None:
+    def _reload_frr(self) -> list[str]:
+        """As Proxmox does it: where the script fails, FRR is restarted, and the task has a warning."""
         script = _BIN / "frr-reload.py"
-        if script.exists():
-            self.space.run(str(script), "--reload", "--stdout", "--log-level", "error", "/etc/frr/frr.conf")
-        else:
-            self.space.run("vtysh", "-b")
+        try:
+            if script.exists():
+                self.space.run(str(script), "--reload", "--stdout", "--log-level", "error", "/etc/frr/frr.conf")
+            else:
+                self.space.run("vtysh", "-b")
+        except CommandFailed:
+            self.stop()
+            self.start()
+            return ["WARNING: frr reload command fail. Restarting frr."]
+        return []
 
     def _write_conf(self, running: Running) -> None:
         text = frr_conf(running, self.facts, self._version, self._tuning)
@@ -107,11 +121,7 @@ class FrrNode:
     def power_off(self) -> None:
         """All daemons gone, no interface left but the NIC, which is down."""
         self.space.ip("link", "set", "dev", self.facts.underlay, "down")
-        for daemon in (*DAEMONS, "fabricd"):
-            if (self.space.folder / "run" / f"{daemon}.pid").exists():
-                self.kill_daemon(daemon)
-                (self.space.folder / "run" / f"{daemon}.pid").unlink()
-                (self.space.folder / "run" / f"{daemon}.vty").unlink(missing_ok=True)
+        self.stop()
         self.bridges.remove_all()
 
     def power_on(self, running: Running) -> None:
