@@ -102,7 +102,9 @@ def judge_all(
             suspects.add(nic.key)
             verdict = verdict if nic.key in confirmed else before
         verdicts[nic.key] = verdict
-        health[nic.key] = _nic(nic, verdict, view)
+        nothing_new = verdict == before or (before is None and verdict.word is Word.UNKNOWN)
+        waiting = nothing_new and view.in_grace([nic.nic.home] if nic.nic.home else looks.nodes)
+        health[nic.key] = _as_before(previous(nic.key)) if waiting else _nic(nic, verdict, view)
     return Judgement(health, found, expected, l2, verdicts, frozenset(suspects))
 
 

@@ -1,0 +1,455 @@
+"""What an observation means for each object, situation by situation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pve_evpn.api.node import EvpnNodeSpec
+from pve_evpn.domain.evpn import ClusterObservation, MacIp, NodeObservation
+from pve_evpn.domain.health import Judgement, judge_all
+from pve_evpn.domain.observed import NodeInfo
+from pve_evpn.domain.report import Health
+from pve_evpn.domain.resources import ObjectKey, Resource
+from pve_evpn.domain.scene import NicScene, Scene, VNetScene, ZoneScene
+from pve_evpn.domain.scene import Overlay as OverlayScene
+from pve_evpn.domain.verdicts import Nic
+from tests.unit.observe import recorded
+from tests.unit.observe.overlay import L3_VNI, VM1, VNI, Overlay
+
+CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
+ZONE = ObjectKey("EvpnZone", "", "ezone1")
+VNET = ObjectKey("VNet", "default", "evpn1")
+NIC = ObjectKey("NicAttachment", "default", "vm1-net0")
+
+
+def node_key(name: str) -> ObjectKey:
+    return ObjectKey("EvpnNode", "", f"pve-{name}")
+
+
+class Bench:
+    """A scene over an overlay; statuses are remembered as the engine would write them."""
+
+    def __init__(self, size: int = 4) -> None:
+        self.overlay = Overlay(size)
+        names = self.overlay.names
+        self.scene = Scene(
+            members={name: NodeInfo(name, True, self.overlay.address(name)) for name in names},
+            overlays=(
+                OverlayScene(CONTROLLER, "evpn1", None, {name: (self.overlay.address(name),) for name in names}),
+            ),
+            zones=(ZoneScene(ZONE, "EZone1", L3_VNI, tuple(names)),),
+            vnets=(VNetScene(VNET, "EVPN1", VNI, "EZone1", tuple(names)),),
+            nics=(NicScene(NIC, Nic(VM1, VNI, names[-1]), "EVPN1"),),
+            names={VNI: "EVPN1", L3_VNI: "EZone1"},
+        )
+        keys = [CONTROLLER, ZONE, VNET, NIC, *(node_key(name) for name in names)]
+        self.objects = {key: resource(key) for key in keys}
+        self.confirmed: frozenset[ObjectKey] = frozenset()
+
+    def judge(self, looks: ClusterObservation | None = None) -> Judgement:
+        nodes = [found for key, found in self.objects.items() if key.kind == "EvpnNode"]
+        looks = looks or self.overlay.seen()
+        return judge_all(self.scene, looks, nodes, self.objects.get, self.overlay.now, self.confirmed)
+
+    def poll(self, looks: ClusterObservation | None = None, seconds: int = 15) -> dict[ObjectKey, Health]:
+        """Judge, and remember it as reported."""
+        self.overlay.now += timedelta(seconds=seconds)
+        judgement = self.judge(looks)
+        self.confirmed = judgement.suspects
+        for key, health in judgement.health.items():
+            self.objects[key] = reported(self.objects[key], health)
+        return dict(judgement.health)
+
+    def nic(self, looks: ClusterObservation | None = None) -> dict[str, Any]:
+        return dict(self.poll(looks)[NIC].status["evpn"])
+
+    def home(self, node: str | None, *, running: bool = True, announces: bool = True) -> None:
+        (nic,) = self.scene.nics
+        self.scene = replace(
+            self.scene,
+            nics=(replace(nic, nic=replace(nic.nic, home=node, running=running), announces=announces),),
+        )
+
+
+def resource(key: ObjectKey) -> Resource[Any]:
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    spec = None
+    if key.kind == "EvpnNode":
+        name = key.name.removeprefix("pve-")
+        spec = EvpnNodeSpec.model_validate({"clusterRef": {"name": "pve"}, "node": name})
+    return Resource(key, f"uid-{key.name}", 1, 1, created, False, (), {}, {}, spec)
+
+
+def reported(before: Resource[Any], health: Health) -> Resource[Any]:
+    """As the report writes it: a merge patch, and the condition."""
+    verdict = health.verdict
+    condition = {
+        "type": "Operational", "status": verdict.word, "reason": str(verdict.reason), "message": verdict.message,
+    }  # fmt: skip
+    status = {**before.status, **health.status, "conditions": [condition]}
+    if before.key.kind in ("VNet", "EvpnZone"):
+        status["nodes"] = [{"name": name, **row} for name, row in health.rows.items()]
+    return replace(before, status={key: value for key, value in status.items() if value is not None})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def words(health: Health) -> tuple[str, str]:
+    return health.verdict.word, str(health.verdict.reason)
+
+
+# --- a healthy overlay -------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_overlay_in_every_object(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
+    health = bench.poll()
+    assert {words(h) for h in health.values()} == {("True", "Operational"), ("True", "Advertised")}
+    controller = health[CONTROLLER].status
+    assert (controller["sessions"], controller["sessionsSummary"]) == ({"established": 12, "expected": 12}, "12/12")
+    assert controller["nodes"][0] == {"name": "pve1", "established": 3, "expected": 3}
+    assert health[VNET].rows["pve1"] == {"macs": 0, "arpNd": 0, "remoteVteps": 3}
+    assert health[VNET].status["routes"] == {"type2": 2, "type3": 4}
+    assert health[ZONE].status["ipVrf"]["routerMacs"][0] == "62:ae:00:00:00:01"
+    assert health[ZONE].status["ipVrf"]["nodes"][3] == {
+        "name": "pve4", "routerMac": "62:ae:00:00:00:04", "prefixes": 4,
+    }  # fmt: skip
+    node = health[node_key("pve1")].status
+    assert (node["frrVersion"], node["routerId"], node["asn"], node["sessions"]) == (
+        "10.3",
+        "192.168.16.1",
+        65001,
+        "3/3",
+    )
+    assert node["peers"][0] == {
+        "address": "192.168.16.2", "node": "pve2", "remoteAs": 65001, "state": "Established",
+        "since": node["peers"][0]["since"], "prefixesReceived": 1, "prefixesSent": 1,
+    }  # fmt: skip
+    assert [(row["vni"], row["type"], row["vnet"]) for row in node["vnis"]] == [
+        (VNI, "L2", "EVPN1"), (L3_VNI, "L3", "EZone1"),
+    ]  # fmt: skip
+    assert health[NIC].status["evpn"] == {
+        "verdict": "Advertised", "since": "2026-01-05T12:00:15Z", "announcedBy": "pve4", "ips": ["10.60.0.100"],
+        "mobilitySequence": 0, "seenBy": 4,
+    }  # fmt: skip
+    assert {h.status["source"] for h in health.values()} == {"ssh"}
+
+
+def test_a_quiet_overlay_says_the_same_again_and_again(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    first = bench.poll()
+    for _ in range(50):
+        assert bench.poll(seconds=7) == first
+
+
+def test_observed_at_moves_when_something_changes_and_not_before(bench: Bench) -> None:
+    first = bench.poll()[VNET].status["observedAt"]
+    assert bench.poll()[VNET].status["observedAt"] == first
+    bench.overlay.flood_gaps = {("pve1", "pve2")}
+    assert bench.poll()[VNET].status["observedAt"] > first
+
+
+# --- sessions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_bgpd_is_named_on_every_object_it_concerns(bench: Bench) -> None:
+    bench.poll()
+    bench.overlay.stopped = {"pve2"}
+    health = bench.poll()
+    assert words(health[CONTROLLER]) == ("False", "SessionDown")
+    assert health[CONTROLLER].verdict.message == (
+        "BGP EVPN is not running on pve2; none of pve1, pve3, pve4 has a session with it"
+    )
+    assert health[CONTROLLER].status["sessionsSummary"] == "6/12"
+    assert health[node_key("pve2")].verdict.message == "BGP EVPN is not running on pve2"
+    assert "pve1 to pve2 (192.168.16.2) is Active: BFD down received" in health[node_key("pve1")].verdict.message
+    for key in (ZONE, VNET):
+        assert words(health[key]) == ("False", "SessionDown")
+        assert health[key].verdict.message == "BGP EVPN is not running on pve2"
+    bench.overlay.stopped = set()
+    assert words(bench.poll()[CONTROLLER]) == ("True", "Operational")
+
+
+def test_one_session_down_is_named_with_both_ends(bench: Bench) -> None:
+    bench.overlay.down = {frozenset(("pve1", "pve3"))}
+    health = bench.poll()
+    assert words(health[CONTROLLER]) == ("False", "SessionDown")
+    assert "pve1 to pve3 (192.168.16.3)" in health[CONTROLLER].verdict.message
+    assert health[CONTROLLER].status["sessionsSummary"] == "10/12"
+    assert words(health[node_key("pve2")]) == ("True", "Operational")
+
+
+def test_a_node_left_out_of_the_peers_is_found(bench: Bench) -> None:
+    addresses = {name: (bench.overlay.address(name),) for name in bench.overlay.names}
+    peers = tuple(bench.overlay.address(name) for name in ("pve1", "pve2", "pve3"))
+    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, addresses),))
+    bench.overlay.strangers = {"pve4"}
+    health = bench.poll()
+    assert words(health[CONTROLLER]) == ("False", "NodeMissingFromPeers")
+    assert health[CONTROLLER].verdict.message.startswith("pve4 is in the overlay but not among the peers")
+    assert words(health[node_key("pve4")]) == ("False", "NodeMissingFromPeers")
+    assert words(health[node_key("pve1")]) == ("True", "Operational")
+    # Its guests are cut off, which the VNet says.
+    assert words(health[VNET]) == ("False", "NoRemoteVteps")
+    assert "pve4" in health[VNET].verdict.message
+
+
+def test_addresses_that_are_not_known_are_taken_from_the_nodes_themselves(bench: Bench) -> None:
+    unknown = dict.fromkeys(bench.overlay.names)
+    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", None, unknown),))
+    assert bench.poll()[CONTROLLER].status["sessionsSummary"] == "12/12"
+
+
+def test_without_expectations_a_node_is_judged_by_its_own_sessions(bench: Bench) -> None:
+    bench.scene = replace(bench.scene, overlays=())
+    assert words(bench.poll()[node_key("pve1")]) == ("True", "Operational")
+    bench.overlay.down = {frozenset(("pve1", "pve2"))}
+    assert words(bench.poll()[node_key("pve1")]) == ("False", "SessionDown")
+
+
+# --- nodes that cannot be seen -----------------------------------------------------------------------------------
+
+
+def test_a_node_that_cannot_be_read_is_unknown_and_its_sessions_are_told_by_the_others(bench: Bench) -> None:
+    bench.poll()
+    bench.overlay.fail("pve2")
+    health = bench.poll()
+    assert words(health[node_key("pve2")]) == ("Unknown", "ObservationStale")
+    assert health[node_key("pve2")].status["problems"] == ["no SSH connection to 192.168.16.2 port 22"]
+    assert health[node_key("pve2")].status["peers"] is None
+    assert health[CONTROLLER].status["sessionsSummary"] == "12/12"
+    for key in (CONTROLLER, ZONE, VNET):
+        assert words(health[key]) == ("Unknown", "ObservationStale")
+        assert "pve2" in health[key].verdict.message
+
+
+def test_within_the_grace_time_after_a_restart_everything_stays_as_it_was(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    before = dict(bench.objects)
+    for name in bench.overlay.names:
+        bench.overlay.fail(name, settled=False)
+    bench.poll()
+    assert bench.objects == before
+
+
+def test_a_node_that_is_switched_off_is_missed_by_no_flood_list(bench: Bench) -> None:
+    bench.overlay.fail("pve3")
+    bench.overlay.down = {frozenset(("pve3", other)) for other in ("pve1", "pve2", "pve4")}
+    members = {**bench.scene.members, "pve3": NodeInfo("pve3", False, "192.168.16.3")}
+    bench.scene = replace(bench.scene, members=members)
+    health = bench.poll()
+    assert words(health[VNET]) == ("Unknown", "ObservationStale")
+    assert words(health[CONTROLLER]) == ("False", "SessionDown")
+    assert "pve3" in health[CONTROLLER].verdict.message
+
+
+def test_the_proxmox_api_shows_no_sessions_and_says_so(bench: Bench) -> None:
+    looks = ClusterObservation(
+        bench.overlay.now,
+        {name: NodeObservation(name, "api", bench.overlay.now, mac_ips=()) for name in bench.overlay.names},
+    )
+    health = bench.poll(looks)
+    assert {words(h) for h in health.values()} == {("Unknown", "SourceUnavailable")}
+    assert "no BGP sessions" in health[CONTROLLER].verdict.message
+    assert health[CONTROLLER].status["sessions"] is None
+    assert health[VNET].status["routes"] is None
+
+
+# --- VNIs --------------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_in_a_flood_list_is_said_once_per_missing_node(bench: Bench) -> None:
+    bench.overlay.flood_gaps = {("pve1", "pve2"), ("pve3", "pve2")}
+    health = bench.poll()[VNET]
+    assert words(health) == ("False", "VtepMissing")
+    assert health.verdict.message == "pve2 is missing from the flood list of pve1 and pve3"
+    assert health.rows["pve1"]["missingVteps"] == ["pve2"]
+    assert "missingVteps" not in health.rows["pve2"]
+
+
+def test_an_empty_flood_list_has_its_own_reason(bench: Bench) -> None:
+    bench.overlay.flood_gaps = {("pve1", other) for other in ("pve2", "pve3", "pve4")}
+    health = bench.poll()[VNET]
+    assert words(health) == ("False", "NoRemoteVteps")
+    assert health.verdict.message == "pve1 has no other VTEP in its flood list"
+
+
+@pytest.mark.parametrize(("vni", "key"), [(VNI, VNET), (L3_VNI, ZONE)])
+def test_a_node_without_the_vni_is_named(bench: Bench, vni: int, key: ObjectKey) -> None:
+    bench.overlay.without = {("pve3", vni)}
+    health = bench.poll()
+    assert words(health[key]) == ("False", "VniMissing")
+    assert "pve3 does not have" in health[key].verdict.message
+
+
+def test_counts_alone_still_show_a_gap(bench: Bench) -> None:
+    """frr_exporter counts VTEPs and does not name them."""
+    bench.overlay.flood_gaps = {("pve1", "pve2")}
+    looks = bench.overlay.seen()
+    counted = {}
+    for name, look in looks.observed().items():
+        vnis = tuple(replace(row, remote_vteps=None) for row in look.vnis or ())
+        counted[name] = replace(look, source="frrExporter", vnis=vnis, routes=None, macs=None, bgp_vnis=None)
+    health = bench.poll(ClusterObservation(bench.overlay.now, counted))[VNET]
+    assert words(health) == ("False", "VtepMissing")
+    assert health.verdict.message == "pve1 has 2 of 3 VTEPs in its flood list"
+
+
+def test_a_single_node_needs_no_other() -> None:
+    bench = Bench(1)
+    health = bench.poll()
+    assert words(health[VNET]) == words(health[CONTROLLER]) == ("True", "Operational")
+    assert health[CONTROLLER].status["sessionsSummary"] == "0/0"
+
+
+# --- NICs --------------------------------------------------------------------------------------------------------
+
+
+def test_a_guest_speaks_falls_silent_and_speaks_again(bench: Bench) -> None:
+    assert bench.nic()["verdict"] == "NeverSeen"
+    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
+    assert bench.nic()["verdict"] == "Advertised"
+    bench.overlay.speakers.clear()
+    silent = bench.nic()
+    assert silent == {"verdict": "Silent", "since": "2026-01-05T12:00:45Z", "lastAnnouncedBy": "pve4"}
+    assert bench.nic() == silent
+    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
+    assert bench.nic()["verdict"] == "Advertised"
+
+
+def test_a_move_changes_the_node_and_counts(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.nic()
+    bench.overlay.speak(VM1, "pve3", mobility=1)
+    bench.home("pve3")
+    moved = bench.nic()
+    assert (moved["verdict"], moved["announcedBy"], moved["mobilitySequence"]) == ("Advertised", "pve3", 1)
+    assert moved["since"] == "2026-01-05T12:00:30Z"
+
+
+def test_a_guest_that_moves_before_proxmox_says_so_is_not_on_the_wrong_node(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.nic()
+    bench.overlay.speak(VM1, "pve3", mobility=1)
+    assert bench.nic()["verdict"] == "Advertised"
+    assert bench.confirmed == {NIC}
+    wrong = bench.poll()[NIC]
+    assert words(wrong) == ("False", "WrongNode")
+    assert wrong.verdict.message == "pve3 announces this MAC while the guest runs on pve4"
+
+
+def test_two_nodes_with_the_same_mac_are_a_duplicate(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.overlay.speakers[VM1].nodes = ("pve2", "pve4")
+    health = bench.poll()[NIC]
+    assert words(health) == ("False", "Duplicate")
+    assert "pve2, pve4" in health.verdict.message
+
+
+def test_a_route_whose_port_is_gone_is_a_zombie(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.overlay.speakers[VM1].zombie = True
+    assert words(bench.poll()[NIC]) == ("False", "Zombie")
+
+
+@pytest.mark.parametrize(("running", "message"), [(False, "the guest is not running"), (True, "its link is down")])
+def test_nothing_is_expected_of_a_guest_that_cannot_speak(bench: Bench, running: bool, message: str) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    bench.overlay.speakers.clear()
+    bench.home("pve4", running=running, announces=False)
+    health = bench.poll()[NIC]
+    assert words(health) == ("Unknown", "NothingToAnnounce")
+    assert health.verdict.message == message
+    assert health.status["evpn"]["verdict"] == "Silent"
+
+
+def test_a_nic_on_a_node_that_cannot_be_read_is_unknown_and_never_silent(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    bench.overlay.speakers.clear()
+    bench.overlay.fail("pve4")
+    health = bench.poll()[NIC]
+    assert words(health) == ("Unknown", "ObservationStale")
+    assert health.status["evpn"]["verdict"] == "Unknown"
+    assert health.status["evpn"]["lastAnnouncedBy"] == "pve4"
+
+
+def test_a_nic_on_a_node_without_bgpd_is_withdrawn_with_the_cause(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    bench.overlay.stopped = {"pve4"}
+    health = bench.poll()[NIC]
+    assert words(health) == ("False", "Silent")
+    assert health.verdict.message == "bgpd is not running on pve4"
+
+
+def test_the_api_knows_what_it_sees_and_nothing_of_what_it_does_not(bench: Bench) -> None:
+    def look(*rows: MacIp) -> ClusterObservation:
+        at = bench.overlay.now
+        nodes: Mapping[str, NodeObservation] = {
+            name: NodeObservation(name, "api", at, mac_ips=rows if name == "pve1" else ())
+            for name in bench.overlay.names
+        }
+        return ClusterObservation(at, nodes)
+
+    seen = bench.nic(look(MacIp("EVPN1", VM1, "10.60.0.100", "192.168.16.4", bench.overlay.now)))
+    assert (seen["verdict"], seen["announcedBy"], seen["ips"]) == ("Advertised", "pve4", ["10.60.0.100"])
+    assert "seenBy" not in seen
+    health = bench.poll(look())[NIC]
+    assert words(health) == ("Unknown", "SourceUnavailable")
+    assert "no route with an IP address" in health.verdict.message
+
+
+# --- real recordings ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", recorded.VERSIONS)
+def test_the_story_of_vm1_as_frr_told_it(bench: Bench, version: str) -> None:
+    told = []
+    for state, home in (
+        (recorded.NO_GUEST, "pve4"),
+        (recorded.SPEAKS, "pve4"),
+        (recorded.SILENT, "pve4"),
+        (recorded.SPEAKS, "pve4"),
+        (recorded.MOVED, "pve3"),
+    ):
+        bench.home(home)
+        looks = recorded.cluster(version, state)
+        if state == recorded.NO_GUEST:  # recorded on pve1 only, and pve4 had nothing either
+            looks = ClusterObservation(
+                looks.at, {**looks.nodes, "pve4": recorded.seen(version, recorded.SILENT, "pve4")}
+            )
+        evpn = bench.nic(looks)
+        told.append((evpn["verdict"], evpn.get("announcedBy"), evpn.get("mobilitySequence")))
+    assert told == [
+        ("NeverSeen", None, None),
+        ("Advertised", "pve4", 0),
+        ("Silent", None, None),
+        ("Advertised", "pve4", 0),
+        ("Advertised", "pve3", 1),
+    ]
+
+
+@pytest.mark.parametrize("version", recorded.VERSIONS)
+def test_a_recorded_disaster_is_told_in_full(bench: Bench, version: str) -> None:
+    """bgpd of pve2 killed, pve4 shut down by pve1; pve3 was not recorded."""
+    bench.scene = replace(bench.scene, zones=(replace(bench.scene.zones[0], vni=9000),))
+    looks = recorded.cluster(version, recorded.DOWN)
+    health = bench.poll(looks)
+    assert words(health[CONTROLLER]) == ("False", "SessionDown")
+    assert "BGP EVPN is not running on pve2" in health[CONTROLLER].verdict.message
+    assert "pve1 to pve4 (192.168.16.4) is Idle (Admin): Admin. shutdown" in health[CONTROLLER].verdict.message
+    node = health[node_key("pve4")].status
+    assert node["sessions"] == "1/3"
+    assert node["peers"][0]["lastError"] == "BGP Notification received: Cease/Administrative Shutdown"
+    assert node["vnis"][0]["remoteVteps"] == 1
