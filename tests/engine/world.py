@@ -77,6 +77,8 @@ def key(document: Mapping[str, Any]) -> ObjectKey:
 class Unseeing:
     """An observer that sees nothing, which is what the engine must be able to live with."""
 
+    looks = None
+
     async def run(self, *_: Any) -> None:
         """Nothing to poll."""
 
@@ -88,6 +90,9 @@ class Unseeing:
 
     def health(self) -> dict[ObjectKey, Any]:
         return {}
+
+    def helper(self) -> None:
+        return None
 
 
 class DirectGateway(Gateway):

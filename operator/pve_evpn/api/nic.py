@@ -190,6 +190,15 @@ class EvpnView(ApiModel):
     seen_by: int | None = Field(None, description="How many nodes have the route.")
 
 
+class PinView(ApiModel):
+    """The entry that keeps a silent host's MAC announced, made by our helper on the node."""
+
+    node: Annotated[str, Length(max_length=63)] = Field(description="The node it is on.")
+    vnet: Annotated[str, Length(max_length=8)] = Field(description="The VNet's name in Proxmox.")
+    vmid: int = Field(description="The guest's number.")
+    mac_address: Annotated[str, Length(max_length=17)] = Field(description="The MAC address.")
+
+
 class NicAttachmentStatus(ObservedStatus):
     """Where the NIC is and whether the fabric knows it."""
 
@@ -210,4 +219,7 @@ class NicAttachmentStatus(ObservedStatus):
         json_schema_extra=ATOMIC,
     )
     evpn: EvpnView | None = Field(None, description="What EVPN says of its MAC.")
-    pinned: bool | None = Field(None, description="Whether its MAC is pinned.")
+    pinned: bool | None = Field(
+        None, description="Whether its MAC is kept announced, by our helper or by the zone; absent: nobody can tell."
+    )
+    pin: PinView | None = Field(None, description="The entry on the node, where our helper made one.")

@@ -12,6 +12,7 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding
 from pve_evpn.domain.guests import attached_to, label
 from pve_evpn.domain.nics import NicDecision
+from pve_evpn.domain.pinning import PinState
 from pve_evpn.domain.report import Circumstances, Health, finished, is_paused, kept, not_yet, paused, unobserved
 from pve_evpn.domain.resources import Resource
 
@@ -33,7 +34,7 @@ def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> 
         _drifted(decision),
         paused(nic, at.desired),
     ]
-    body = {**_place(nic, decision), **_memory(nic, decision), **health.status}
+    body = {**_place(nic, decision), **_memory(nic, decision), **_pin(at.pins.get(nic.key)), **health.status}
     return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
 
 
@@ -82,6 +83,12 @@ def _place(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
     }
 
 
+def _pin(state: PinState | None) -> dict[str, Any]:
+    if state is None:
+        return {"pinned": None, "pin": None}
+    return {"pinned": state.pinned, "pin": state.pin.status() if state.pin else None}
+
+
 def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[Verdict, bool]:
     type_ = ConditionType.PROGRAMMED
     for finding in (decision.blocked, decision.refused, decision.misplaced, decision.waiting):
@@ -92,7 +99,8 @@ def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) ->
         message = _restart_message(decision, failure.message if failure else "")
         return Verdict(type_, False, Reason.RESTART_REQUIRED, message), True
     if decision.in_sync:
-        notes = "".join(f"; {warning}" for warning in decision.warnings)
+        pin = at.pins.get(nic.key)
+        notes = "".join(f"; {note}" for note in (*decision.warnings, pin.note if pin else "") if note)
         return Verdict(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True
     if failure:
         return from_finding(type_, failure), failure.heals

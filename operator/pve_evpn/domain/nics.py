@@ -187,7 +187,13 @@ class _NicPlanner:
             # Nothing of a guest that is gone, or no longer ours to touch, holds back a deletion.
             return replace(base, release=nic.deleting, refused=finding)
         memory = _Memory.of(nic, guest)
-        base = replace(base, guest=guest, origin=memory.origin, attached=memory.origin is not None)
+        base = replace(
+            base,
+            guest=guest,
+            origin=memory.origin,
+            attached=memory.origin is not None,
+            previous_bridge=memory.previous_bridge,
+        )
         if guest.nics is None:
             message = f"the configuration of {label(guest)} could not be read"
             return replace(base, waiting=Finding(Reason.PENDING, message, heals=True))

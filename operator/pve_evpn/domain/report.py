@@ -16,6 +16,7 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready
 from pve_evpn.domain.decisions import Decision, Finding, Plan
 from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.pinning import PinState
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind
 
@@ -59,6 +60,7 @@ class Circumstances:
     failures: Mapping[ObjectKey, Finding] = field(default_factory=dict)
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
     waiting: Plan | None = None
+    pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)
 
 
 def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:

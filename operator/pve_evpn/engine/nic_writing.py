@@ -16,7 +16,7 @@ from typing import Any
 from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain import nic_report
+from pve_evpn.domain import nic_report, report
 from pve_evpn.domain.decisions import Finding, Plan
 from pve_evpn.domain.guests import attached_to, label
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, api_name, plan_nics
@@ -33,8 +33,8 @@ from pve_evpn.pve.gateway import Gateway
 PER_NODE, IN_ALL = 4, 32
 _BAD_PARAMETER = 400
 
-#: Adds our finalizer and annotations to an object.
-Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[object]]
+#: Adds our finalizer and annotations to an object; false if somebody wrote it meanwhile.
+Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[bool]]
 #: Writes part of an object's status.
 Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
 #: Takes pins away before their NICs change.
@@ -135,24 +135,29 @@ class NicWriting:
 
     async def _write_guest(self, gateway: Gateway, nics: NicPlan, write: GuestWrite) -> None:
         async with self._in_all, self._per_node[write.guest.node]:
-            for key in write.keys.values():
-                await self._remember_first(key, nics.decisions[key])
+            known = [await self._remember_first(key, nics.decisions[key]) for key in write.keys.values()]
+            if not all(known):
+                return  # somebody changed an object just now, and will have another plan
             await self._unpin(write.keys.values())
             finding, culprits = await self._attempt(gateway, write)
             if finding and culprits:
-                self._note(write, culprits, finding, write.guest.digest)
+                self._note(write, culprits, finding, "" if finding.heals else write.guest.digest)
                 write = write.without(culprits)
                 finding, _ = await self._attempt(gateway, write) if write.changes else (None, culprits)
             self._note(write, frozenset(write.changes), finding)
 
-    async def _remember_first(self, key: ObjectKey, decision: NicDecision) -> None:
+    async def _remember_first(self, key: ObjectKey, decision: NicDecision) -> bool:
         """How it came under our care, and the way back, ahead of the write: a crash must not make us forget."""
         resource = self._store.get(key)
-        if resource is None or resource.deleting or decision.guest is None:
-            return
-        await self._mark(resource, _annotations(decision))
+        if resource is None or decision.guest is None:
+            return False
+        if resource.deleting:
+            return True
+        if not await self._mark(resource, _annotations(decision)):
+            return False
         if resource := self._store.get(key):
             await self._remember(resource, nic_report.ahead_of_write(decision))
+        return True
 
     async def _attempt(self, gateway: Gateway, write: GuestWrite) -> tuple[Finding | None, frozenset[str]]:
         """One write: what went wrong, and the devices Proxmox blames for it, in which case nothing was written."""
@@ -186,13 +191,16 @@ class NicWriting:
 
     async def _settle(self, nics: NicPlan) -> None:
         """Objects whose NIC needs no write have a finalizer too; guests that moved are told of."""
-        waiting = []
+        waiting: list[Awaitable[Any]] = []
+        written = {key for write in nics.writes for key in write.keys.values()}
         for key, decision in nics.decisions.items():
             resource = self._store.get(key)
             if resource is None or resource.deleting or decision.guest is None or decision.refused:
                 continue
             if decision.in_sync and decision.managed:
                 waiting.append(self._mark(resource, _annotations(decision)))
+            if decision.drift and not report.is_drifted(resource):
+                waiting.append(self._tell_drift(resource, decision, corrected=key in written))
             before, now = resource.status.get("node"), decision.guest.node
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
                 waiting.append(self._event(resource, "Moved", f"{label(decision.guest)} moved from {before} to {now}"))
@@ -211,6 +219,13 @@ class NicWriting:
             elif decision.in_sync:
                 events.append(self._event(resource, *_attached(old, decision)))
         await asyncio.gather(*events)
+
+    async def _tell_drift(self, resource: Resource[Any], decision: NicDecision, *, corrected: bool) -> None:
+        """Said once: corrected at once, it would show in no status."""
+        metrics.DRIFT.labels(self._cluster, resource.key.kind).inc()
+        what = "the specified values are written back" if corrected else "only reported"
+        message = f"{'; '.join(decision.drift)}: {what}"
+        await self._events.post(resource.key, resource.uid, "Warning", "Drifted", message)
 
     async def _event(self, resource: Resource[Any], reason: str, message: str) -> None:
         metrics.NIC_CHANGES.labels(self._cluster, reason.lower()).inc()
@@ -256,4 +271,6 @@ def _finding(problem: errors.Refused, guest: GuestInfo) -> Finding:
         case errors.NotFound():
             message = f"{label(guest)} is no longer on {guest.node}; looking for it again"
             return Finding(Reason.PENDING_APPLY, message, heals=True)
-    return Finding(Reason.APPLY_FAILED, f"Proxmox refused: {problem}", heals=problem.status != _BAD_PARAMETER)
+    # What cannot be plugged in now may be later; a value that is not allowed stays so.
+    passes = problem.status != _BAD_PARAMETER or "hotplug" in str(problem)
+    return Finding(Reason.APPLY_FAILED, f"Proxmox refused: {problem}", heals=passes)

@@ -26,6 +26,7 @@ from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.scene import Scene, remembered_scene, scene_of
 from pve_evpn.engine.announcing import Announcer, measure
 from pve_evpn.engine.api_source import Access
+from pve_evpn.engine.pinning import Helper
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reporting import HealthByKey
 from pve_evpn.engine.sources import Sources
@@ -85,6 +86,15 @@ class Observer:
         if self._looks is None or self._scene is None or desired is None:
             return untouched([*(desired or ()), *self._nodes()])
         return self._judge(self._scene, self._looks).health
+
+    @property
+    def looks(self) -> ClusterObservation | None:
+        """What the nodes said last; None before the first poll."""
+        return self._looks
+
+    def helper(self) -> Helper | None:
+        """The way to our helper on the nodes, where source ssh is one of the cluster's."""
+        return self._sources.ssh
 
     # --- polling ------------------------------------------------------------------------------------------------
 

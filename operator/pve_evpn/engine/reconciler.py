@@ -20,6 +20,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain import report
 from pve_evpn.domain.decisions import Finding, Plan
+from pve_evpn.domain.evpn import ClusterObservation
 from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
@@ -29,6 +30,7 @@ from pve_evpn.domain.resources import Desired, Resource
 from pve_evpn.engine.catching_up import CatchingUp
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, finding_of
 from pve_evpn.engine.nic_writing import NicWriting
+from pve_evpn.engine.pinning import Helper, Pinning
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reloads import NodeResult, Pace
 from pve_evpn.engine.reporting import HealthByKey, Reporting
@@ -63,6 +65,13 @@ class Observer(Protocol):
     def health(self) -> HealthByKey:
         """What was seen last."""
 
+    @property
+    def looks(self) -> ClusterObservation | None:
+        """What the nodes said last; None before they were asked, and where nobody asks them."""
+
+    def helper(self) -> Helper | None:
+        """The way to our helper on the nodes; None where there is none."""
+
 
 class Reconciler:
     """The loop of one ProxmoxCluster."""
@@ -90,7 +99,11 @@ class Reconciler:
         self._reporting = Reporting(cluster, store, ports.objects, clock)
         self._transacting = Transacting(cluster, store, ports, self._mark, may_write, self._pace, clock)
         self._catching_up = CatchingUp(self._pace, clock)
-        self._nics = NicWriting(cluster, store, ports.events, self._mark, self._reporting.write, may_write, self._pace)
+        remember = self._reporting.write
+        self._pins = Pinning(cluster, store, ports.events, remember, observer.helper, may_write)
+        self._nics = NicWriting(
+            cluster, store, ports.events, self._mark, remember, may_write, self._pace, self._pins.before_write
+        )
         self._wake = asyncio.Event()
         self._stopping = False
         self._attempts = 0
@@ -205,8 +218,11 @@ class Reconciler:
         nics, observed = await self._nics.write(gateway, desired, observed, planned)
         self._observer.know(gateway, desired, observed, planned, nics)
         health = self._observer.health()
+        pins = await self._pins.run(desired, observed, planned, nics, self._observer.looks)
         failures = {**self._transacting.failures.active(desired), **self._nics.findings}
-        at = Circumstances(desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting)
+        at = Circumstances(
+            desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting, pins
+        )
         reloads = {**(carried.result.nodes if carried.result else {}), **caught}
         await self._reporting.found(
             at, nics, gateway.active_endpoint, carried.result, reloads, self._transacting.locked_since

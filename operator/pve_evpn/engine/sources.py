@@ -36,6 +36,8 @@ class Sources:
         self._access = access
         self._chain: Chain | None = None
         self._made_from = ""
+        self.ssh: SshSource | None = None
+        """Source ssh, where it is one of the present chain's and could be set up."""
 
     async def chain(self, observe: Observe, interval: float, grace: timedelta) -> Chain:
         """The chain for this specification and the Secrets as they are now."""
@@ -56,11 +58,12 @@ class Sources:
             await self.close()
             sources = [self._source(name, observe, ssh, interval) for name in names]
             self._chain = Chain(sources, grace, min(PATIENCE, interval))
+            self.ssh = next((source for source in sources if isinstance(source, SshSource)), None)
             self._made_from = made_from
         return self._chain
 
     async def close(self) -> None:
-        chain, self._chain = self._chain, None
+        chain, self._chain, self.ssh = self._chain, None, None
         if chain is not None:
             await chain.close()
 

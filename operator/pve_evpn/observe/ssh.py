@@ -8,6 +8,7 @@ configuration, agent or key files is used. Neither the key nor the library's own
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ class SshSource:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._connections: dict[str, asyncssh.SSHClientConnection] = {}
+        self._connecting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def name(self) -> SourceName:
@@ -90,21 +92,35 @@ class SshSource:
             raise NodeUnreadable("Unreadable", "; ".join(seen.problems) or "the answer holds nothing of EVPN")
         return seen
 
-    async def _answer(self, node: NodeTarget) -> str:
+    async def ask(self, node: NodeTarget, command: str, request: str) -> str:
+        """The answer to another of the helper's commands, with ``request`` on its standard input."""
+        address = self._addresses.get(node.name, node.address)
+        if not address:
+            raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
+        return await self._answer(NodeTarget(node.name, address), command, request)
+
+    async def _answer(self, node: NodeTarget, command: str = COMMAND, request: str = "") -> str:
         """The helper's answer. A connection that died since the last poll is replaced once, silently."""
         kept = self._connections.get(node.name)
         if kept is not None and not kept.is_closed():
             try:
-                return await self._run(kept, node)
+                return await self._run(kept, node, command, request)
             except (OSError, asyncssh.Error):
                 await self._drop(node.name)
-        connection = await self._connect(node)
-        self._connections[node.name] = connection
+        connection = await self._connected(node)
         try:
-            return await self._run(connection, node)
+            return await self._run(connection, node, command, request)
         except (OSError, asyncssh.Error):
             await self._drop(node.name)
             raise NodeUnreadable("Unreachable", f"the SSH connection to {node.address} broke") from None
+
+    async def _connected(self, node: NodeTarget) -> asyncssh.SSHClientConnection:
+        """The node's one connection: whoever reads and whoever pins at the same time share it."""
+        async with self._connecting[node.name]:
+            kept = self._connections.get(node.name)
+            if kept is None or kept.is_closed():
+                kept = self._connections[node.name] = await self._connect(node)
+            return kept
 
     async def _connect(self, node: NodeTarget) -> asyncssh.SSHClientConnection:
         try:
@@ -140,18 +156,22 @@ class SshSource:
             raise NodeUnreadable("HostKeyMismatch", f"no host key is pinned for {node.name} ({node.address})")
         return pinned
 
-    async def _run(self, connection: asyncssh.SSHClientConnection, node: NodeTarget) -> str:
+    async def _run(self, connection: asyncssh.SSHClientConnection, node: NodeTarget, command: str, request: str) -> str:
         try:
             async with asyncio.timeout(self._read_timeout):
-                return await self._read(connection, node)
+                return await self._read(connection, node, command, request)
         except TimeoutError:
             await self._drop(node.name)
             raise NodeUnreadable("Timeout", f"{node.address} did not answer in time") from None
 
-    async def _read(self, connection: asyncssh.SSHClientConnection, node: NodeTarget) -> str:
+    async def _read(
+        self, connection: asyncssh.SSHClientConnection, node: NodeTarget, command: str, request: str
+    ) -> str:
         parts: list[bytes] = []
         size = 0
-        async with connection.create_process(COMMAND, encoding=None) as process:
+        async with connection.create_process(command, encoding=None) as process:
+            process.stdin.write(request.encode())
+            process.stdin.write_eof()
             while chunk := await process.stdout.read(_CHUNK):
                 size += len(chunk)
                 if size > MAX_ANSWER:
@@ -163,9 +183,9 @@ class SshSource:
             await process.wait_closed()
             status = process.exit_status
         if status == _REFUSED:
-            raise NodeUnreadable("Refused", f"pve-evpn-observe on {node.address} refused; is it of this release?")
+            raise NodeUnreadable("Refused", f"the helper on {node.address} refused {command!r}; is it of this release?")
         if status:
-            raise NodeUnreadable("Unreadable", f"pve-evpn-observe on {node.address} ended with status {status}")
+            raise NodeUnreadable("Unreadable", f"the helper on {node.address} ended with status {status}")
         return b"".join(parts).decode("utf-8", errors="replace")
 
     async def _drop(self, name: str) -> None:

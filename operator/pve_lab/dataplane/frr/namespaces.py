@@ -109,6 +109,7 @@ class NodeSpace:
 set -e
 read -r pid _ </proc/self/stat
 mount -t proc proc /proc
+mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/frr /run/sshd
 mount --bind "$FOLDER/run" /run/frr

@@ -1,0 +1,531 @@
+"""NICs through the whole engine: what is written to which guest, and what becomes of locks, hotplug and restarts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pve_evpn.domain.resources import ObjectKey
+from pve_lab.cluster import Guest, Lab
+from pve_lab.dispatch import Answer, Request
+from pve_lab.faults import (
+    ErrorAnswer,
+    Fault,
+    GatewayError,
+    GuestEdited,
+    GuestLocked,
+    GuestMoves,
+    HotplugFails,
+    NodeOffline,
+    Proceed,
+    TaskFails,
+)
+from pve_lab.nics import Nic
+from tests.engine.world import Killed, World, cluster, controller, document, key, vnet, zone
+
+ACCESS = [{"namespaces": {}, "guests": {"vmids": [{"from": 100, "to": 9999}]}}]
+SEED = (controller(), zone(), vnet("net1", 5001), vnet("net2", 5002))
+TEXT = "virtio=BC:24:11:00:00:{:02X},bridge=vmbr0,firewall=1"
+
+
+def nic(vmid: int = 500, device: str = "net0", name: str = "", **spec: Any) -> dict[str, Any]:
+    base = {"clusterRef": {"name": "pve"}, "guest": {"vmid": vmid}, "device": device, "vnetRef": {"name": "net1"}}
+    return document("NicAttachment", name or f"n{vmid}-{device}", {**base, **spec})
+
+
+class Wired(World):
+    """The world with the seed's VNets ready and some guests: VM 500 and container 600 on pve1, running."""
+
+    def __init__(self, nodes: int = 3, **spec: Any) -> None:
+        super().__init__(nodes)
+        self.apply(cluster(**{"guestAccess": ACCESS, **spec}), *SEED)
+        self.vm = self.guest(500, "qemu", {"net0": TEXT.format(1)})
+        text = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,ip=dhcp,type=veth"
+        self.container = self.guest(600, "lxc", {"net0": text})
+
+    def guest(self, vmid: int, kind: str, config: dict[str, str], node: str = "pve1") -> Guest:
+        self.lab.guests[vmid] = made = Guest(vmid, kind, node, f"g{vmid}", config)
+        return made
+
+    async def after(self, *documents: dict[str, Any]) -> list[ObjectKey]:
+        """Apply these and let everything come to rest, as far as it does by itself."""
+        keys = self.apply(*documents)
+        await self.passes(3)
+        return keys
+
+    async def passes(self, count: int) -> None:
+        if self.operator is None:
+            self.start()
+        for _ in range(count):
+            await self.one_pass()
+
+    def guest_writes(self) -> list[tuple[str, str]]:
+        return [(method, path) for method, path in self.writes() if path.endswith("/config")]
+
+    def programmed(self, nic_key: ObjectKey) -> tuple[str, str, str]:
+        found = self.kube.condition(nic_key, "Programmed")
+        return found["status"], found["reason"], found["message"]
+
+    def events(self, reason: str) -> list[str]:
+        return [event.message for event in self.kube.events if event.reason == reason]
+
+    def bridges(self, vmid: int = 500) -> dict[str, str | None]:
+        guest = self.lab.guests[vmid]
+        return {device: live.bridge for device, live in guest.nics().items()}
+
+
+# --- what it costs ------------------------------------------------------------------------------------------------
+
+
+async def test_a_thousand_nics_on_two_hundred_guests_are_two_hundred_writes_in_one_pass() -> None:
+    world = Wired(nodes=8)
+    vmids = range(1000, 1200)
+    for n, vmid in enumerate(vmids):
+        nics = {f"net{d}": f"virtio=BC:24:11:01:{n:02X}:{d:02X},bridge=vmbr0" for d in range(5)}
+        world.guest(vmid, "qemu", nics, node=f"pve{n % 8 + 1}")
+    keys = world.apply(*(nic(vmid, f"net{d}") for vmid in vmids for d in range(5)))
+    await world.passes(1)
+    assert Counter(world.guest_writes()) == {
+        ("POST", f"/nodes/pve{n % 8 + 1}/qemu/{vmid}/config"): 1 for n, vmid in enumerate(vmids)
+    }
+    assert world.lab.applies == 1
+    assert {bridge for vmid in vmids for bridge in world.bridges(vmid).values()} == {"net1"}
+    assert {world.programmed(nic_key)[0] for nic_key in keys} == {"True"}
+    patches = len(world.kube.writes)
+    await world.passes(1)
+    assert len(world.guest_writes()) == 200
+    assert world.kube.writes[patches:] == [], "the second pass has nothing to say"
+
+
+async def test_several_nics_of_one_guest_are_one_write_whatever_is_done_to_them() -> None:
+    world = Wired()
+    world.vm.config |= {"net1": TEXT.format(11), "net2": TEXT.format(12)}
+    keys = await world.after(nic(), nic(device="net1"), nic(device="net5"))
+    assert len(world.guest_writes()) == 1
+    assert world.bridges() == {"net0": "net1", "net1": "net1", "net2": "vmbr0", "net5": "net1"}
+    for nic_key in keys:
+        world.kube.delete(nic_key)
+    await world.passes(2)
+    assert len(world.guest_writes()) == 2
+    assert world.bridges() == {"net0": "vmbr0", "net1": "vmbr0", "net2": "vmbr0"}
+    assert not any(nic_key in world.kube.objects for nic_key in keys)
+
+
+async def test_guests_are_written_a_few_at_a_time_per_node() -> None:
+    world = Wired()
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+
+    def watch(when: str, method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/config"):
+            node = path.split("/")[2]
+            running[node] += 1 if when == "before" else 0
+        elif when == "after" and "qmconfig" in path and path.endswith("/status"):
+            node = path.split("/")[2]
+            most[node] = max(most[node], running[node])
+            running[node] -= 1
+
+    for n in range(30):
+        world.guest(1000 + n, "qemu", {"net0": f"virtio=BC:24:11:02:00:{n:02X},bridge=vmbr0"})
+    world.interrupt = watch
+    await world.after(*(nic(1000 + n) for n in range(30)))
+    assert len(world.guest_writes()) == 30
+    assert 1 < most["pve1"] <= 4
+
+
+# --- what is written, and how -------------------------------------------------------------------------------------
+
+
+async def test_a_vm_is_written_by_a_task_and_a_container_at_once_each_with_its_digest() -> None:
+    world = Wired()
+    sent: list[tuple[str, str, bool]] = []
+    world.lab.faults.before.append(
+        lambda request: (
+            sent.append((request.method, request.path, bool(request.params.get("digest"))))
+            if request.path.endswith("/config") and request.method != "GET"
+            else None
+        )
+    )
+    await world.after(nic(), nic(600, type="lxc"))
+    assert sorted(sent) == [
+        ("POST", "/nodes/pve1/qemu/500/config", True),
+        ("PUT", "/nodes/pve1/lxc/600/config", True),
+    ]
+    assert Nic.parse("lxc", world.container.config["net0"]).get("ip") == "dhcp"
+    assert Nic.parse("lxc", world.container.config["net0"]).get("hwaddr") == "BC:24:11:00:00:02"
+
+
+async def test_an_added_nic_keeps_the_mac_it_got_and_is_taken_away_again() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic(device="net3"))
+    status = world.kube.status(nic_key)
+    assert status["origin"] == "Created"
+    mac = status["macAddress"]
+    await world.after(nic(device="net3", rateLimitMBps=5))
+    assert world.kube.status(nic_key)["macAddress"] == mac
+    assert world.kube.status(nic_key)["origin"] == "Created"
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.bridges() == {"net0": "vmbr0"}
+
+
+async def test_a_new_vnet_moves_the_nic_and_the_way_back_stays_the_first() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic())
+    await world.after(nic(vnetRef={"name": "net2"}))
+    assert world.bridges() == {"net0": "net2"}
+    assert world.kube.status(nic_key)["previousBridge"] == "vmbr0"
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.bridges() == {"net0": "vmbr0"}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_crash_around_the_write_forgets_neither_origin_nor_the_way_back(moment: str) -> None:
+    world = Wired()
+    await world.after()
+
+    def kill(when: str, method: str, path: str) -> None:
+        if when == moment and method == "POST" and path.endswith("/config"):
+            raise Killed
+
+    keys = world.apply(nic(), nic(device="net4"))
+    world.interrupt = kill
+    with pytest.raises(Killed):
+        await world.passes(1)
+    world.interrupt = lambda *_: None
+    world.die()
+    await world.passes(3)
+    assert [world.kube.status(k)["origin"] for k in keys] == ["Adopted", "Created"]
+    for nic_key in keys:
+        world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.bridges() == {"net0": "vmbr0"}
+
+
+# --- locks --------------------------------------------------------------------------------------------------------
+
+QEMU_LOCKS = (
+    "backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending", "suspended",
+)  # fmt: skip
+LXC_LOCKS = (
+    "backup", "create", "destroyed", "disk", "fstrim", "migrate", "mounted", "rollback", "snapshot", "snapshot-delete",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vmid", "lock"), [*((500, lock) for lock in QEMU_LOCKS), *((600, lock) for lock in LXC_LOCKS)]
+)
+async def test_a_locked_guest_is_written_when_the_lock_is_gone(vmid: int, lock: str) -> None:
+    world = Wired()
+    fault = world.lab.faults.add(GuestLocked(vmid=vmid, lock=lock))
+    (nic_key,) = await world.after(nic(vmid))
+    status, reason, message = world.programmed(nic_key)
+    assert (status, reason) == ("False", "GuestLocked")
+    assert lock in message
+    assert world.guest_writes() == []
+    assert world.kube.condition(nic_key, "Reconciling")["status"] == "True"
+    world.lab.faults.remove(fault.id)
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_a_lock_that_comes_between_look_and_write_is_a_lock_too() -> None:
+    world = Wired()
+    await world.after()
+    (nic_key,) = world.apply(nic())
+
+    def lock(when: str, method: str, path: str) -> None:
+        if when == "before" and method == "POST" and path.endswith("/config"):
+            world.vm.config["lock"] = "snapshot"
+
+    world.interrupt = lock
+    await world.passes(1)
+    assert world.programmed(nic_key)[1] == "GuestLocked"
+    world.interrupt = lambda *_: None
+    del world.vm.config["lock"]
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_a_busy_file_lock_passes() -> None:
+    world = Wired()
+    message = "can't lock file '/var/lock/qemu-server/lock-500.conf' - got timeout"
+    world.lab.faults.add(ErrorAnswer(method="POST", path=".*/qemu/500/config", message=message, times=1))
+    (nic_key,) = await world.after(nic())
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_a_guest_edited_meanwhile_is_read_again_and_the_edit_survives() -> None:
+    world = Wired()
+    await world.after()
+    (nic_key,) = world.apply(nic())
+    edited: list[Fault] = []
+
+    def edit(when: str, method: str, path: str) -> None:
+        if when == "before" and method == "POST" and path.endswith("/config") and not edited:
+            edited.append(world.lab.faults.add(GuestEdited(vmid=500)))
+
+    world.interrupt = edit
+    await world.passes(1)
+    assert "changed by somebody else" in world.programmed(nic_key)[2]
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+    assert world.vm.config["description"] == "edited by somebody else"
+
+
+# --- hotplug, pending, restarts -----------------------------------------------------------------------------------
+
+
+async def test_without_hotplug_the_bridge_changes_at_once_and_the_model_at_the_next_start() -> None:
+    world = Wired()
+    world.vm.config["hotplug"] = "disk"
+    (nic_key,) = await world.after(nic())
+    assert world.programmed(nic_key)[0] == "True"
+    await world.after(nic(model="e1000", queues=2))
+    status, reason, message = world.programmed(nic_key)
+    assert (status, reason) == ("False", "RestartRequired")
+    assert "stopped and started" in message
+    assert world.kube.status(nic_key)["restartRequired"] == ["model", "queues"]
+    writes = world.guest_writes()
+    await world.passes(2)
+    assert world.guest_writes() == writes, "what waits for a restart is not written again"
+    world.vm.stop()
+    world.vm.start()
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+    assert "restartRequired" not in world.kube.status(nic_key)
+
+
+async def test_a_failed_hotplug_is_a_restart_with_proxmox_words() -> None:
+    world = Wired()
+    await world.after()
+    (nic_key,) = world.apply(nic(mtu=1400))
+    fault = world.lab.faults.add(HotplugFails(vmid=500))
+    await world.passes(2)
+    status, reason, message = world.programmed(nic_key)
+    assert (status, reason) == ("False", "RestartRequired")
+    assert "still busy" in message
+    assert world.kube.status(nic_key)["restartRequired"] == ["vnetRef", "mtu"]
+    world.lab.faults.remove(fault.id)
+    world.vm.stop()
+    world.vm.start()
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_an_added_nic_that_cannot_be_plugged_waits_as_a_whole() -> None:
+    world = Wired()
+    world.vm.config["hotplug"] = "0"
+    (nic_key,) = await world.after(nic(device="net2"))
+    assert world.programmed(nic_key)[1] == "RestartRequired"
+    assert world.kube.status(nic_key)["restartRequired"] == ["device"]
+
+
+async def test_a_removed_nic_that_cannot_be_unplugged_holds_its_object_until_the_restart() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic(device="net2"))
+    world.vm.config["hotplug"] = "0"
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.programmed(nic_key)[1] == "RestartRequired"
+    world.vm.stop()
+    world.vm.start()
+    await world.passes(1)
+    assert nic_key not in world.kube.objects
+
+
+async def test_a_containers_two_digit_nic_leaves_at_its_next_start() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic(600, "net10", type="lxc"))
+    assert world.programmed(nic_key)[0] == "True"
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.programmed(nic_key)[1] == "RestartRequired"
+    world.container.stop()
+    world.container.start()
+    await world.passes(1)
+    assert nic_key not in world.kube.objects
+
+
+async def test_a_container_that_cannot_be_plugged_keeps_what_it_had_and_is_tried_again() -> None:
+    world = Wired()
+    await world.after()
+    before = dict(world.container.config)
+    fault = world.lab.faults.add(HotplugFails(vmid=600))
+    (nic_key,) = await world.after(nic(600))
+    assert world.programmed(nic_key)[1] == "ApplyFailed"
+    assert world.container.config == before
+    world.lab.faults.remove(fault.id)
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_a_failed_task_is_told_and_what_is_there_counts() -> None:
+    world = Wired()
+    world.lab.faults.add(TaskFails(type="qmconfig", times=1))
+    (nic_key,) = await world.after(nic())
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_a_stopped_guest_takes_everything() -> None:
+    world = Wired()
+    world.vm.running = False
+    world.vm.config["hotplug"] = "0"
+    (nic_key,) = await world.after(nic(model="e1000", mtu=1400))
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_a_value_proxmox_refuses_holds_up_no_other_nic_and_is_not_sent_again() -> None:
+    world = Wired()
+    world.vm.config["net1"] = TEXT.format(3)
+    await world.after()
+    refused = ErrorAnswer(
+        method="POST", path=".*/qemu/500/config", status=400, message="Parameter verification failed."
+    )
+    refused.around = _refusing("net1", "mtu: value must have a maximum value of 1300")  # type: ignore[method-assign]
+    world.lab.faults.add(refused)
+    good, bad = await world.after(nic(), nic(device="net1", mtu=1400))
+    assert world.programmed(good)[0] == "True"
+    status, reason, message = world.programmed(bad)
+    assert (status, reason) == ("False", "ApplyFailed")
+    assert "maximum value of 1300" in message
+    assert world.kube.condition(bad, "Stalled")["status"] == "True"
+    sent = len([1 for method, path, _ in world.lab.journal if method == "POST" and path.endswith("/config")])
+    await world.passes(3)
+    assert len([1 for method, path, _ in world.lab.journal if method == "POST" and path.endswith("/config")]) == sent
+    world.lab.faults.remove(refused.id)
+    await world.after(nic(device="net1", mtu=1300))
+    assert world.programmed(bad)[0] == "True"
+
+
+def _refusing(parameter: str, text: str) -> Callable[[Lab, Request, Proceed], Answer]:
+    """Refuses a request for one parameter, as Proxmox does when a value breaks a rule; lets others through."""
+
+    def around(_lab: Lab, request: Request, proceed: Proceed) -> Answer:
+        if parameter not in request.params:
+            return proceed()
+        body = {"data": None, "errors": {parameter: text}, "message": "Parameter verification failed.\n"}
+        return Answer(400, "Parameter verification failed.", body)
+
+    return around
+
+
+async def test_an_unknown_outcome_is_read_before_it_is_repeated() -> None:
+    world = Wired()
+    world.lab.faults.add(GatewayError(method="POST", path=".*/qemu/500/config", outcome="done", times=1))
+    (nic_key,) = await world.after(nic())
+    assert world.programmed(nic_key)[0] == "True"
+    assert len([1 for method, path, _ in world.lab.journal if method == "POST" and path.endswith("500/config")]) == 1
+
+
+# --- where the guest is -------------------------------------------------------------------------------------------
+
+
+async def test_a_guest_that_appears_later_is_attached_then() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic(700))
+    assert world.programmed(nic_key)[1] == "RefNotFound"
+    world.guest(700, "qemu", {"net0": TEXT.format(7)}, node="pve3")
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+    assert world.kube.status(nic_key)["node"] == "pve3"
+
+
+async def test_a_moved_guest_is_followed_and_told_of_once() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic())
+    world.lab.faults.add(GuestMoves(vmid=500, target="pve2"))
+    await world.passes(2)
+    assert world.kube.status(nic_key)["node"] == "pve2"
+    assert world.events("Moved") == ["VM 500 (g500) moved from pve1 to pve2"]
+    assert len(world.guest_writes()) == 1
+    await world.after(nic(mtu=1400))
+    assert world.guest_writes()[-1] == ("POST", "/nodes/pve2/qemu/500/config")
+
+
+async def test_a_guest_that_moves_between_look_and_write_is_found_again() -> None:
+    world = Wired()
+    await world.after()
+    (nic_key,) = world.apply(nic())
+
+    def move(when: str, method: str, path: str) -> None:
+        if when == "before" and method == "POST" and path.endswith("/config") and world.vm.node == "pve1":
+            world.vm.node = "pve3"
+
+    world.interrupt = move
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "False"
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "True"
+    assert world.kube.status(nic_key)["node"] == "pve3"
+
+
+async def test_a_guest_on_a_dead_node_waits_and_keeps_its_object() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic())
+    fault = world.lab.faults.add(NodeOffline(node="pve1"))
+    await world.passes(1)
+    assert world.programmed(nic_key)[0] == "False"
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert nic_key in world.kube.objects
+    world.lab.faults.remove(fault.id)
+    await world.passes(2)
+    assert nic_key not in world.kube.objects
+    assert world.bridges() == {"net0": "vmbr0"}
+
+
+# --- who, and what is told ----------------------------------------------------------------------------------------
+
+
+async def test_a_withdrawn_grant_stops_management_and_leaves_the_nic() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic())
+    await world.after(cluster())
+    assert world.kube.condition(nic_key, "Accepted")["reason"] == "RefNotPermitted"
+    assert world.bridges() == {"net0": "net1"}
+    assert "node" not in world.kube.status(nic_key)
+    world.vm.config["net0"] = TEXT.format(1)
+    await world.passes(2)
+    assert world.bridges() == {"net0": "vmbr0"}, "nothing is corrected any more"
+    await world.after(cluster(guestAccess=ACCESS))
+    assert world.bridges() == {"net0": "net1"}
+
+
+async def test_drift_is_told_and_put_back() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic())
+    world.lab.faults.add(GuestEdited(vmid=500, set="net0=virtio=BC:24:11:00:00:01,bridge=vmbr0"))
+    await world.passes(1)
+    assert world.bridges() == {"net0": "net1"}
+    assert world.events("Drifted") == ["vnetRef is vmbr0, specified net1: the specified values are written back"]
+    assert world.programmed(nic_key)[0] == "True"
+
+
+async def test_events_say_what_happened_in_words() -> None:
+    world = Wired()
+    keys = await world.after(nic(), nic(device="net1"))
+    assert sorted(world.events("Attached")) == [
+        "added net1 of VM 500 (g500) on pve1 to net1",
+        "connected net0 of VM 500 (g500) on pve1 to net1 (was on vmbr0)",
+    ]
+    await world.after(nic(mtu=1400))
+    assert world.events("Updated") == ["changed mtu of net0 of VM 500 (g500) on pve1"]
+    world.kube.delete(keys[0])
+    await world.passes(2)
+    assert world.events("Detached") == ["detached net0 of VM 500 (g500) from net1"]
+
+
+async def test_a_vnet_goes_only_after_its_nics() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic())
+    for doc in (vnet("net1", 5001), nic()):
+        world.kube.delete(key(doc))
+    await world.settle()
+    assert nic_key not in world.kube.objects
+    assert key(vnet("net1", 5001)) not in world.kube.objects
+    assert world.bridges() == {"net0": "vmbr0"}
