@@ -8,6 +8,7 @@ configuration, agent or key files is used. Neither the key nor the library's own
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -170,8 +171,11 @@ class SshSource:
         parts: list[bytes] = []
         size = 0
         async with connection.create_process(command, encoding=None) as process:
-            process.stdin.write(request.encode())
-            process.stdin.write_eof()
+            if request:
+                # A helper that refuses has ended by now; its exit status says so below.
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(request.encode())
+                    process.stdin.write_eof()
             while chunk := await process.stdout.read(_CHUNK):
                 size += len(chunk)
                 if size > MAX_ANSWER:

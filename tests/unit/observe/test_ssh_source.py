@@ -213,3 +213,22 @@ async def refusal(source: SshSource) -> str:
         await source.look(TARGET)
     await source.close()
     return problem.value.reason
+
+
+async def test_another_command_is_asked_over_the_same_connection(node: FakeNode, source: SshSource) -> None:
+    await source.look(TARGET)
+    node.text = "an answer\n"
+    assert await source.ask(TARGET, "pins", "look net1 100 0 bc:24:11:00:00:01\n") == "an answer\n"
+    assert node.commands == ["read", "pins"]
+    assert node.connections == 1
+
+
+async def test_two_that_ask_at_once_share_one_connection(node: FakeNode, source: SshSource) -> None:
+    await asyncio.gather(source.look(TARGET), source.ask(TARGET, "pins", "x\n"))
+    assert node.connections == 1
+
+
+async def test_a_helper_that_does_not_pin_refuses(node: FakeNode, source: SshSource) -> None:
+    node.status = 126
+    with pytest.raises(NodeUnreadable, match="refused 'pins'"):
+        await source.ask(TARGET, "pins", "look net1 100 0 bc:24:11:00:00:01\n" * 1000)
