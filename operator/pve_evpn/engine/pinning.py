@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from pve_evpn import metrics
 from pve_evpn.domain.decisions import Plan
 from pve_evpn.domain.evpn import ClusterObservation
+from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import Observed
 from pve_evpn.domain.pinning import Pin, PinPlan, PinState, Zombie, pin_of, plan_pins
@@ -63,7 +64,7 @@ class Pinning:
         events: Events,
         remember: Remember,
         helper: Callable[[], Helper | None],
-        may_write: Callable[[], bool] = lambda: True,
+        may_write: MayWrite = lambda: True,
     ) -> None:
         self._cluster = cluster
         self._store = store
@@ -185,6 +186,8 @@ class Pinning:
             return [str(problem)] * len(lines)
 
     async def _ask_once(self, node: str, lines: Sequence[str]) -> list[str]:
+        if not self._may_write():
+            raise NotLeading(f"pinning on {node}")
         helper = self._helper()
         if helper is None:
             raise NodeUnreadable("NotConfigured", "there is no way to the nodes: see spec.observe.ssh")
