@@ -17,10 +17,13 @@ from pve_lab.dataplane import Dataplane
 from pve_lab.dataplane.model import Model
 from pve_lab.dataplane.running import Running
 from pve_lab.errors import died, refused
+from pve_lab.fabrics import Fabrics
 from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
+from pve_lab.routing import PrefixLists, RouteMaps
 from pve_lab.sdn import Config, SdnConfig
+from pve_lab.staged import Staged
 from pve_lab.tasks import Action, Agenda, Task, Tasks
 
 NO_IFQUERY = (
@@ -67,6 +70,9 @@ class Lab:
         self.sleep: Callable[[float], None] = time.sleep
         self.access = Access()
         self.sdn = SdnConfig(seed, version, nodes)
+        self.fabrics = Fabrics(self.sdn)
+        self.route_maps = RouteMaps(self.sdn)
+        self.prefix_lists = PrefixLists(self.route_maps)
         self.nodes = {name: Node(name, f"192.168.16.{i}") for i, name in enumerate(nodes, 1)}
         self.guests: dict[int, Guest] = {}
         self.tasks = Tasks()
@@ -118,10 +124,19 @@ class Lab:
     def commit(self) -> None:
         """Publish what is staged, whoever did it."""
         self.sdn.commit()
+        for file in self._files:
+            file.commit()
 
     def rollback(self) -> None:
         """Throw away what was staged, whoever did it."""
         self.sdn.rollback()
+        for file in self._files:
+            file.rollback()
+
+    @property
+    def _files(self) -> list[Fabrics | Staged]:
+        """What is published beside zones and their kin."""
+        return [self.fabrics, self.route_maps.entries, self.prefix_lists.lists]
 
     def apply(self, user: str) -> str:
         """Commit at once, then reload node after node; the cluster's task ends well whatever they do."""
@@ -206,7 +221,7 @@ class Lab:
         def boot(_: float) -> None:
             node.online = True
             node.network.commit()
-            if self.sdn.has_pending():
+            if self.sdn.has_pending() or any(file.has_pending for file in self._files):
                 self.commit()
                 self.load(node, copy.deepcopy(self.sdn.running), self.sdn.version)
 
@@ -215,7 +230,7 @@ class Lab:
 
     def published(self) -> Running:
         """The running configuration, as a node reads it."""
-        return Running.of(self.sdn.running, self.sdn.fabrics, self.sdn.fabric_nodes)
+        return Running.of(self.sdn.running, self.fabrics.fabrics.running, self.fabrics.nodes.running.values())
 
     # --- guests -------------------------------------------------------------------------------------------------
 
@@ -283,11 +298,12 @@ class Lab:
 
 def seed(lab: Lab) -> None:
     """What is there before an operator comes: a fabric, and guests on a plain bridge."""
-    lab.sdn.fabrics["Fabric1"] = {"id": "Fabric1", "protocol": "ospf", "area": "0", "ip_prefix": "192.168.16.0/24"}
-    lab.sdn.fabric_nodes = [
-        {"fabric_id": "Fabric1", "node_id": node.name, "protocol": "ospf", "ip": node.address, "interfaces": []}
-        for node in lab.nodes.values()
-    ]
+    if lab.sdn.pve >= (9, 0):
+        lab.fabrics.create({"id": "Fabric1", "protocol": "ospf", "area": "0", "ip_prefix": "192.168.16.0/24"})
+        for node in lab.nodes.values():
+            row = {"fabric_id": "Fabric1", "node_id": node.name, "protocol": "ospf", "ip": node.address}
+            lab.fabrics.create_node({**row, "interfaces": ["name=eno1"]})
+        lab.fabrics.commit()
     names = list(lab.nodes)
     lab.guests[100] = Guest(
         100, "qemu", names[-1], "vm1", {"net0": "virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1"}, ip="10.50.1.11"

@@ -87,7 +87,7 @@ def dump(table: Mapping[str, Any]) -> str:
 # --- reading it -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """One method of the API as Proxmox declares it."""
 
@@ -222,13 +222,13 @@ def _out_of_bounds(name: str, value: Any, spec: Spec) -> Iterator[str]:
         yield f"{name}: {value!r} is shorter than {spec['shortest']}"
     if "longest" in spec and len(value) > int(spec["longest"]):
         yield f"{name}: {value!r} is longer than {spec['longest']}"
-    if "pattern" in spec and not re.fullmatch(_python(spec["pattern"]), value):
+    if "pattern" in spec and not re.fullmatch(python_pattern(spec["pattern"]), value):
         yield f"{name}: {value!r} does not match {spec['pattern']}"
     if (check := _FORMATS.get(str(spec.get("format")))) and not check(value):
         yield f"{name}: {value!r} is no {spec['format']}"
 
 
-def _python(pattern: str) -> str:
+def python_pattern(pattern: str) -> str:
     """Perl's ``(?^i:...)`` in Python's words."""
     return re.sub(r"\(\?\^u?:", "(?:", pattern).replace("(?^i:", "(?i:")
 

@@ -189,6 +189,11 @@ def _route_target(text: str) -> bool:
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _FORMATS: dict[str, Callable[[str, str], str]] = {
     "ip": _told(is_ip, "value does not look like a valid IP address\n"),
+    "ipv4": _told(lambda text: is_ip(text) and ":" not in text, "value does not look like a valid IPv4 address\n"),
+    "ipv6": _told(lambda text: is_ip(text) and ":" in text, "value does not look like a valid IPv6 address\n"),
+    "CIDR": _told(is_cidr, "value does not look like a valid CIDR network\n"),
+    "CIDRv4": _told(lambda text: is_cidr(text) and ":" not in text, "value does not look like a valid IPv4 network\n"),
+    "CIDRv6": _told(lambda text: is_cidr(text) and ":" in text, "value does not look like a valid IPv6 network\n"),
     "pve-node": _pattern(_LABEL, "value does not look like a valid node name\n"),
     "dns-name": _pattern(rf"(?:{_LABEL}\.)*{_LABEL}", "value does not look like a valid DNS name\n"),
     "pve-configid": _pattern(r"[A-Za-z][A-Za-z0-9_-]+", "invalid configuration ID '%s'\n"),
@@ -214,6 +219,11 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
 _PROPERTY_STRINGS: dict[str, Schema] = {
     "pve-sdn-dhcp-range": {"start-address": Prop(optional=False), "end-address": Prop(optional=False)},
 }
+
+
+def knows_format(name: str) -> bool:
+    """Whether texts of this format can be checked."""
+    return name in _PROPERTY_STRINGS or name.removesuffix("-list") in _FORMATS
 
 
 def format_problem(name: str, text: str, path: str) -> str:

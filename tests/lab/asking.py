@@ -16,6 +16,9 @@ VNET = {"vnet": "v1", "zone": "z1", "tag": "5001"}
 #: Where Proxmox itself does not answer as its schema says, and what the schema leaves open.
 _KNOWN = (
     r".* data(\[\d+\])?\.digest: None is no string",  # measured in the pending and running views
+    # A new fabric shows all of itself below "pending".
+    r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(state|pending): not declared",
+    r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(id|protocol|\w+_id|route-map-id|order|action): missing",
     r"GET /cluster/sdn/.* data.*\.pending\.[\w-]+: 'deleted' is no \w+",  # measured
     r"GET /cluster/sdn/(ipams|dns)\S* data\S*: not declared",  # the lists hold whole objects: measured of ipams
     r"GET /cluster/tasks data\[\d+\]\.\w+: not declared",  # the list's own columns
@@ -35,7 +38,9 @@ def check_answer(request: Request, given: Answer) -> None:
     assert not unknown, unknown
 
 
-_DASHED = ("lock_token", "release_lock", "allow_pending", "vrf_vxlan", "regenerate_frr", "dhcp_range")
+_DASHED = (
+    "lock_token", "release_lock", "allow_pending", "vrf_vxlan", "regenerate_frr", "dhcp_range", "route_map_id",
+)  # fmt: skip
 
 
 class Asking:
@@ -56,7 +61,10 @@ class Asking:
         self.time += seconds
 
     def ask(self, method: str, path: str, user: str = "root@pam!tok", **params: Any) -> Answer:
-        named = {key.replace("_", "-") if key in _DASHED else key: str(value) for key, value in params.items()}
+        named = {
+            key.replace("_", "-") if key in _DASHED else key: value if isinstance(value, list) else str(value)
+            for key, value in params.items()
+        }
         return answer(self.lab, Request(method, path, named, user))
 
     def get(self, path: str, **params: Any) -> Any:

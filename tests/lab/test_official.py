@@ -85,12 +85,16 @@ def test_every_reading_method_of_the_lab_can_be_asked(pve: Asking) -> None:
     pve.overlay()
     pve.post("/cluster/sdn/vnets/v1/subnets", subnet="10.0.0.0/24", type="subnet", gateway="10.0.0.1")
     pve.post("/cluster/sdn/dns", dns="d1", type="powerdns", key="k", url="http://192.168.16.9")
+    pve.post("/cluster/sdn/route-maps/entries", route_map_id="rm1", order=10, action="permit")
+    pve.post("/cluster/sdn/prefix-lists", id="pl1")
+    pve.post("/cluster/sdn/prefix-lists/pl1/entries", action="permit", prefix="10.0.0.0/8", seq=5)
     pve.lab.guests[100].config["agent"] = "1"
     upid = pve.put("/cluster/sdn")
     pve.wait()
     names = {
         "node": "pve1", "zone": "z1", "vnet": "v1", "controller": "c1", "subnet": "z1-10.0.0.0-24", "upid": upid,
         "ipam": "pve", "dns": "d1", "iface": "vmbr0", "fabric": "Fabric1", "fabric_id": "Fabric1", "node_id": "pve1",
+        "route-map-id": "rm1", "order": "10", "url_seq": "5",
     }  # fmt: skip
     asked = 0
     for verb, path in routes():
@@ -98,6 +102,7 @@ def test_every_reading_method_of_the_lab_can_be_asked(pve: Asking) -> None:
             continue
         guest = {"node": "pve4", "vmid": "100"} if "/qemu" in path else {"node": "pve2", "vmid": "200"}
         values = {**names, **(guest if "/qemu" in path or "/lxc" in path else {})}
+        values["id"] = "Fabric1" if "/fabrics/" in path else "pl1"
         pve.get(path.format(**values))
         asked += 1
     assert asked > 20
@@ -205,6 +210,20 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         (verb, kind) for verb in ("POST", "PUT", "DELETE") for kind in ("zones", "vnets", "controllers", "subnets")
     }
     assert verbs <= {(seen.split(" ")[0], kind) for seen in witness.seen for kind in seen.split("/")}
+
+
+async def test_what_others_have_staged_is_named_even_where_it_is_new(witness: Witness) -> None:
+    lab = witness.lab
+    lab.fabrics.create({"id": "new1", "protocol": "openfabric", "ip_prefix": "10.9.0.0/24"})
+    lab.route_maps.create({"route-map-id": "rm1", "order": "10", "action": "permit"})
+    lab.prefix_lists.create("pl1", [])
+    observed = await witness.gateway.observe("9.2.3", guests=False)
+    assert {str(change.ref): str(change.state) for change in observed.sdn.other_pending} == {
+        "fabric new1": "new",
+        "route-map rm1/10": "new",
+        "prefix-list pl1": "new",
+    }
+    assert observed.sdn.fabrics == {"Fabric1", "new1"}
 
 
 def test_no_method_of_the_gateway_is_forgotten_above() -> None:

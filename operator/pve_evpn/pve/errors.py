@@ -79,6 +79,7 @@ _BY_TEXT: tuple[tuple[str, type[Refused]], ...] = (
     ("invalid lock token", LockHeld),
     ("detected modified configuration", DigestMismatch),
     ("checksum mismatch", DigestMismatch),
+    ("checksum missmatch", DigestMismatch),  # as older releases spell it
     ("does not exist", NotFound),
     ("already defined", AlreadyExists),
     ("is used by", InUse),

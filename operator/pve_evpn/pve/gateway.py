@@ -214,7 +214,8 @@ class Gateway:
         if rest:
             found += parse.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
             found += parse.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
-        names = frozenset(str(item["id"]) for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
+        there = (item for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
+        names = frozenset(str(parse.named(item)["id"]) for item in there)
         return found, names, parse.fabric_addresses(fabrics.get("nodes") or ())
 
     async def _node(self, node: NodeInfo) -> NodeInfo:

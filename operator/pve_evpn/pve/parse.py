@@ -48,6 +48,11 @@ def both_copies(kind: SdnKind, item: Item, parent: str = "") -> tuple[SdnObject 
     return edited, running
 
 
+def named(item: Item) -> Item:
+    """An item with its names on top: of a new fabric, route map or prefix list Proxmox shows all below ``pending``."""
+    return {**(item.get("pending") or {}), **item} if item.get("state") == "new" else item
+
+
 def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]) -> list[PendingChange]:
     """Pending edits of collections we only look at; an unknown state counts as a change."""
     found = []
@@ -56,7 +61,8 @@ def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]
         if not state:
             continue
         known = PendingState(state) if state in list(PendingState) else PendingState.CHANGED
-        name = "/".join(str(item[key]) for key in id_keys if key in item)
+        whole = named(item)
+        name = "/".join(str(whole[key]) for key in id_keys if key in whole)
         keys = tuple(sorted(item.get("pending") or ())) if known is PendingState.CHANGED else ()
         found.append(PendingChange(SdnRef(kind, name), known, keys))
     return found

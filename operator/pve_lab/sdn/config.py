@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,9 +43,8 @@ class SdnConfig:
         self.ipam = Ipam()
         self.version = 0
         self.lock: str | None = None
-        self.fabrics: dict[str, Props] = {}
-        self.fabric_nodes: list[Props] = []
-        self.route_maps: dict[str, Props] = {}
+        # Names of the route maps there are; whoever keeps them says so.
+        self.route_maps: Callable[[], Collection[str]] = tuple
         self._random = random.Random(seed)
 
     # --- the lock -----------------------------------------------------------------------------------------------

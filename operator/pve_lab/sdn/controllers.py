@@ -70,7 +70,7 @@ def _check_asn(node: str, controllers: dict[str, Props]) -> None:
 
 def _check_route_maps(config: SdnConfig, props: Props) -> None:
     for key in ("route-map-in", "route-map-out"):
-        if (name := props.get(key)) and name not in config.route_maps:
+        if (name := props.get(key)) and name not in config.route_maps():
             raise refused(died(f"route map {name} does not exist!", _EVPN, 650))
 
 
