@@ -1,0 +1,73 @@
+"""The lab against recordings of real Proxmox, where they are there: a folder ``shared`` beside the repository.
+
+The recordings come with their own judge, which replays them against a server; what it counts is held here. Without
+the folder this module is left out, and the rest of this directory holds the same rules in small.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pve_lab.cluster import Lab
+from pve_lab.server import LabServer
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT.parent / "shared" / "pve"
+FILES = sorted((FOLDER / "transcripts").glob("*.jsonl"))
+JUDGE = FOLDER / "replay.py"
+
+pytestmark = pytest.mark.skipif(not FILES, reason=f"LEFT OUT: no recordings of real Proxmox in {FOLDER}")
+
+# Which of several wrong parameters is named depends on the order of a hash in Perl.
+FULLY = 0.99
+
+
+def _judge() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("replay", JUDGE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", FILES or [Path()], ids=lambda path: path.stem)
+def test_every_recorded_answer_is_given(path: Path) -> None:
+    lab = Lab(["pve1", "pve2", "pve3"], version="9.1.4", task_seconds=0.1)
+    lab.tokens["root@pam!tok"] = "secret"
+    for node in lab.nodes.values():
+        node.ifupdown2 = False
+    judge = _judge()
+    different, worded, asked = [], 0, 0
+    with LabServer(lab, plain_http=True) as server:
+        replay = judge.Replay("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+        for line in map(json.loads, path.read_text().splitlines()):
+            if "request" not in line or line["response"]["status"] in (595, 596, 599):
+                continue
+            substance, full, status, body = judge.check(replay, line)
+            asked += 1
+            worded += full
+            if not substance:
+                different.append((line["n"], line["request"], line["response"], status, body))
+    assert different == []
+    assert worded >= FULLY * asked
+
+
+def test_the_command_line_gives_the_cluster_the_recordings_were_made_with() -> None:
+    smallest = min(FILES, key=lambda path: path.stat().st_size)
+    start = (
+        f"{sys.executable} -m pve_lab --port {{port}} --plain-http --empty --nodes pve1,pve2,pve3 "
+        "--token root@pam!tok=secret"
+    )
+    done = subprocess.run(
+        [sys.executable, str(JUDGE), "--start", start, str(smallest)], capture_output=True, text=True, cwd=ROOT,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
