@@ -68,3 +68,12 @@ test: lint control-plane ## Everything that is checked: lint, unit, CRDs, end to
 e2e-frr: $(READY) ## Everything on real FRR in network namespaces (needs root; installs Debian's frr if missing)
 	@if $(PY) -m pve_lab.dataplane.frr.install; then $(VENV)/bin/pytest tests/frr; \
 	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi
+
+.PHONY: e2e-argocd
+e2e-argocd: $(READY) control-plane ## Networks kept by the real Argo CD
+	@command -v redis-server >/dev/null || { echo "installing redis-server" && apt-get install -qq -y redis-server >/dev/null; }
+	$(VENV)/bin/pytest tests/gitops -m argocd
+
+.PHONY: test-alerts
+test-alerts: $(READY) ## Alerts by the real promtool, statuses by Flux' own library
+	$(VENV)/bin/pytest tests/alerts tests/gitops/test_kstatus.py

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -162,3 +163,12 @@ def _version(go: str) -> tuple[int, int]:
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def source_of(tool: Tool, path: str) -> Path:
+    """The folder that holds the source of a module which the tool is built from, downloaded if it is not there."""
+    command = [_go(), "mod", "download", "-json", path]
+    environment = {**os.environ, **_ENVIRONMENT}
+    environment.pop("GOROOT", None)
+    done = subprocess.run(command, cwd=tool.folder, env=environment, capture_output=True, text=True, check=True)
+    return Path(json.loads(done.stdout)["Dir"])

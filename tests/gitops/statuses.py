@@ -14,13 +14,13 @@ from pve_evpn.domain import nic_report, report
 from pve_evpn.domain.conditions import Verdict
 from pve_evpn.domain.decisions import Create, Decision, Finding, Plan
 from pve_evpn.domain.nics import NicDecision
-from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.observed import GuestInfo, GuestKind, NodeInfo, Observed
 from pve_evpn.domain.render import Wanted
 from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Resource
 from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnRef
 from pve_evpn.engine import cluster_status
-from pve_evpn.engine.transaction import Outcome, Result
+from pve_evpn.engine.reloads import NodeResult
 from tests.unit import plan_world as world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -151,6 +151,7 @@ def nics() -> Iterator[Case]:
     spec = {"clusterRef": {"name": "pve"}, "guest": {"vmid": 100}, "device": "net0", "vnetRef": {"name": "net1"}}
     item = world.resource("NicAttachment", "nic", spec)
     made = world.desired(item)
+    guest = GuestInfo(100, GuestKind.QEMU, "pve4")
     causes: dict[str, tuple[dict[str, Any], Finding | None, str | None]] = {
         "refused": ({"refused": FINAL}, None, FAILED),
         "refused for now": ({"refused": HEALS}, None, IN_PROGRESS),
@@ -158,13 +159,15 @@ def nics() -> Iterator[Case]:
         "waits for its VNet": ({"waiting": HEALS}, None, IN_PROGRESS),
         "the write failed": ({}, replace(HEALS, reason=Reason.APPLY_FAILED), IN_PROGRESS),
         "the write failed for good": ({}, replace(FINAL, reason=Reason.APPLY_FAILED), FAILED),
-        "waits for a restart": ({"restart": True}, None, IN_PROGRESS),
+        "waits for a restart": ({"restart": ("macAddress",)}, None, IN_PROGRESS),
+        "connected where its VNet cannot be": ({"misplaced": FINAL, "in_sync": True}, None, FAILED),
+        "drifted": ({"drift": ("bridge: vmbr0",)}, None, IN_PROGRESS),
         "not written yet": ({}, None, IN_PROGRESS),
         "observed only, differs": ({"managed": False}, None, FAILED),
         "connected": ({"in_sync": True, "vnet_id": "net1"}, None, None),
     }
     for (name, (changes, failure, expected)), (seen, health) in itertools.product(causes.items(), OPERATIONAL.items()):
-        decision = NicDecision(item.key, device="net0", **changes)
+        decision = NicDecision(item.key, guest, device="net0", **changes)
         failures = {item.key: failure} if failure else {}
         at = Circumstances(made, world.observed(), Plan(), NOW, None, failures, {item.key: health} if health else {})
         fallback = IN_PROGRESS if seen == "session down" else CURRENT
@@ -179,8 +182,8 @@ def clusters() -> Iterator[Case]:
     create = Create(SdnRef(SdnKind.VNET, "net1"), "vnet", {})
     foreign = PendingChange(SdnRef(SdnKind.VNET, "theirs"), PendingState.NEW)
 
-    def reached(at: Circumstances, result: Result | None = None) -> Mapping[str, Any]:
-        return cluster_status.reachable(item, at, "https://pve1:8006", result, None)
+    def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> Mapping[str, Any]:
+        return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads=reloads or {}, locked_since=None)
 
     at_rest = Circumstances(made, world.observed(), Plan(), NOW)
     yield Case("at rest", item, reached(at_rest), CURRENT)
@@ -198,8 +201,8 @@ def clusters() -> Iterator[Case]:
     ):
         held = Finding(reason, "somebody has to wait", heals=True)
         yield Case(f"held: {reason}", item, reached(replace(at_rest, held=held)), IN_PROGRESS)
-    partial = Result(Outcome.PARTIALLY_APPLIED, "pve2: reload failed", Plan((create,)))
-    yield Case("half applied", item, reached(at_rest, partial), IN_PROGRESS)
+    behind = {"pve2": NodeResult("pve2", ok=False, message="reload failed")}
+    yield Case("half applied", item, reached(at_rest, behind), IN_PROGRESS)
     for reason in (
         Reason.CLUSTER_UNREACHABLE,
         Reason.TLS_REJECTED,
