@@ -37,7 +37,8 @@ class Bridges:
             self._delete(f"vxlan_{name}", name, there=there)
             del self._made[name]
             log.append(f"removed {name}")
-        self._reload_vrfs(wanted)
+        if self._vrf:
+            self._reload_vrfs(wanted)
         for name, network in wanted.items():
             whole = {name, f"vxlan_{name}"} <= there
             if whole and self._made.get(name) == network:
@@ -88,30 +89,23 @@ class Bridges:
         self._batch([f"link del dev {name}" for name in names if name in there])
 
     def _reload_vrfs(self, wanted: Mapping[str, Network]) -> None:
-        """A VRF per zone, with the bridge and VXLAN interface that carry its L3 VNI.
-
-        Without VRFs only the first zone has them, in the default VRF.
-        """
+        """A VRF per zone, with the bridge and VXLAN interface that carry its L3 VNI."""
         vrfs = {n.vrf: (n.vrf_vni, n.local) for n in wanted.values() if n.vrf and n.vrf_vni}
-        if not self._vrf:
-            vrfs = {vrf: vrfs[vrf] for vrf in sorted(vrfs)[:1]}
         for vrf in self._vrfs.keys() - vrfs.keys():
             zone = vrf.removeprefix("vrf_")
-            parts = ("vrfvx", "vrfbr", "vrf") if self._vrf else ("vrfvx", "vrfbr")
-            self._batch([f"link del dev {part}_{zone}" for part in parts])
+            self._batch([f"link del dev {part}_{zone}" for part in ("vrfvx", "vrfbr", "vrf")])
             del self._vrfs[vrf]
         for vrf, (vni, local) in vrfs.items():
             if vrf in self._vrfs:
                 continue
             zone = vrf.removeprefix("vrf_")
-            if self._vrf:
-                table = 1000 + len(self._vrfs) + 1
-                self._batch([f"link add name {vrf} type vrf table {table}", f"link set dev {vrf} up"])
             self._batch([
+                f"link add name {vrf} type vrf table {1000 + len(self._vrfs) + 1}",
+                f"link set dev {vrf} up",
                 f"link add name vrfvx_{zone} type vxlan id {vni} local {local} dstport 4789 nolearning",
                 f"link add name vrfbr_{zone} type bridge stp_state 0 forward_delay 0",
                 f"link set dev vrfvx_{zone} mtu 1450 master vrfbr_{zone} up",
-                f"link set dev vrfbr_{zone} {f'master {vrf} ' if self._vrf else ''}up",
+                f"link set dev vrfbr_{zone} master {vrf} up",
             ])  # fmt: skip
             self._space.bridge("link", "set", "dev", f"vrfvx_{zone}", "learning", "off", "neigh_suppress", "on")
             self._vrfs[vrf] = (vni, local)

@@ -117,10 +117,7 @@ def _zones(running: Running, node: NodeFacts) -> list[tuple[str, Props]]:
 
 def _vrfs(running: Running, node: NodeFacts) -> list[str]:
     if not node.vrf:
-        # FRR takes one L3 VNI into the default VRF, so one zone has its L3 VNI even so.
-        with_vnets = {vnet.get("zone") for vnet in running.vnets.values()}
-        zones = [props for zone, props in _zones(running, node) if zone in with_vnets]
-        return [line for props in zones[:1] for line in (f"vni {props['vrf-vxlan']}", "!")]
+        return []
     return [
         line
         for zone, props in _zones(running, node)
