@@ -23,9 +23,8 @@ def stack(cluster: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     # pytest shows this for a failed test only
     print(cluster.kubectl("get", ",".join(KINDS), "-A", "-o", "wide", check=False))
     print("\n".join(made.log.read_text().splitlines()[-40:]))
-    for kind in KINDS[::-1]:
-        cluster.kubectl("delete", kind, "--all", "-A", "--wait=false", check=False)
-    for kind in KINDS:
-        cluster.kubectl("wait", "--for=delete", kind, "--all", "-A", "--timeout=30s", check=False)
+    kinds = ",".join(KINDS)
+    cluster.kubectl("delete", kinds, "--all", "-A", "--wait=false", check=False)
+    cluster.kubectl("wait", "--for=delete", kinds, "--all", "-A", "--timeout=60s", check=False, timeout=90)
     made.close()
     cluster.kubectl("delete", "secret", "-n", "pve-evpn-system", "--all", check=False)

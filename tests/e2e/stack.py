@@ -43,11 +43,12 @@ class Stack:
         self.lab.tokens[TOKEN[0]] = TOKEN[1]
         self.server.__enter__()
         kubectl = self.plane.kubectl
-        kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
-        kubectl("apply", "-f", str(ROOT / "charts" / "rbac.yaml"))
+        if "pve-evpn.dev" not in kubectl("get", "crd", "-o", "name"):
+            kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+            kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        if not kubectl("get", "namespace", NAMESPACE, "-o", "name", "--ignore-not-found"):
+            kubectl("create", "namespace", NAMESPACE)
+            kubectl("apply", "-f", str(ROOT / "charts" / "rbac.yaml"))
         self.write_secret(TOKEN[1])
 
     def write_secret(self, token: str) -> None:
@@ -134,10 +135,9 @@ class Stack:
 
     def delete_all(self) -> None:
         """Every object of every kind, and wait until they are gone."""
-        for kind in KINDS[:-1][::-1]:
-            self.plane.kubectl("delete", kind, "--all", "-A", "--wait=false")
-        for kind in KINDS:
-            self.plane.kubectl("wait", "--for=delete", kind, "--all", "-A", "--timeout=50s")
+        kinds = ",".join(KINDS[:-1])  # EvpnNodes are the operator's own, and go with their cluster
+        self.plane.kubectl("delete", kinds, "--all", "-A", "--wait=false")
+        self.plane.kubectl("wait", "--for=delete", kinds, "--all", "-A", "--timeout=50s")
 
     def get(self, document: dict[str, Any]) -> dict[str, Any]:
         """The object as it is now; empty if there is none."""
