@@ -48,8 +48,9 @@ demo: $(READY) ## The main job on real parts (KEEP=1 leaves it running, CLUSTER=
 	@$(PY) -m tests.demo $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 .PHONY: lab
-lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=frr for real FRR)
-	@$(PY) -m pve_lab --port $(or $(PORT),8006) --dataplane $(or $(DATAPLANE),model)
+lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=frr for real FRR, LAB='--fault ...')
+	@$(PY) -m pve_lab --port $(or $(PORT),8006) --admin-port $(or $(ADMIN_PORT),8007) --ca-file $(VENV)/lab-ca.pem \
+		--pve-version $(or $(PVE),9.2) --dataplane $(or $(DATAPLANE),model) $(LAB)
 
 .PHONY: crds
 crds: $(READY) ## Write crds/ anew from the models

@@ -8,12 +8,23 @@ import signal
 import sys
 from pathlib import Path
 
+from pve_lab.admin import AdminServer
 from pve_lab.cluster import Lab, seed
 from pve_lab.dataplane.choose import NAMES, choose, introduction
 from pve_lab.dataplane.frr.lab import Unavailable
+from pve_lab.faults import KINDS, Fault, parse
+from pve_lab.howto import howto
 from pve_lab.server import LabServer
 
 _RELEASES = {"8.4": "8.4.5", "9.0": "9.0.11", "9.1": "9.1.4", "9.2": "9.2.3"}
+
+
+def fault(text: str) -> Fault:
+    """``--fault``'s value; argparse shows what is wrong with it."""
+    try:
+        return parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def main() -> int:
@@ -32,8 +43,24 @@ def main() -> int:
     parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR, needs root")
     parser.add_argument("--ageing-seconds", type=float, default=300, help="with frr: when a silent MAC is forgotten")
+    parser.add_argument("--task-seconds", type=float, default=0.3, help="how long an apply takes, and every other task")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is left to chance")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=fault,
+        metavar="NAME[:KEY=VALUE,...]",
+        help=", ".join(sorted(KINDS)),
+    )
+    parser.add_argument("--admin-port", type=int, help="faults and guests while it runs; GET / on it tells how")
     args = parser.parse_args()
-    lab = Lab(args.nodes.split(","), version=_RELEASES.get(args.pve_version, args.pve_version))
+    lab = Lab(
+        args.nodes.split(","),
+        version=_RELEASES.get(args.pve_version, args.pve_version),
+        task_seconds=args.task_seconds,
+        seed=args.seed,
+    )
     name, _, secret = args.token.partition("=")
     lab.tokens[name] = secret
     lab.refusal_seconds = args.refusal_seconds
@@ -46,17 +73,28 @@ def main() -> int:
     except Unavailable as problem:
         print(f"--dataplane {args.dataplane}: {problem}", file=sys.stderr)
         return 1
+    for number, chosen in enumerate(args.fault, 1):
+        try:
+            lab.faults.add(chosen)
+        except ValueError as problem:
+            print(f"--fault (number {number}): {problem}", file=sys.stderr)
+            plane.close()
+            return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = LabServer(lab, args.port, plain_http=args.plain_http)
     if args.ca_file and server.ca_pem:
         args.ca_file.write_text(server.ca_pem)
     print(f"Proxmox VE lab ({args.nodes}) on {server.url}, token {name}", flush=True)
     print(introduction(plane), flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.serve_forever()
-    # Whoever started it may pass on a signal that has arrived here already; the end is not to be interrupted.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    print(howto(server.url, name, secret, args.ca_file if server.ca_pem else None), flush=True)
+    with contextlib.ExitStack() as stop:
+        if args.admin_port is not None:
+            print(f"faults and guests: {stop.enter_context(AdminServer(lab, args.admin_port)).url}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+        # Whoever started it may pass on a signal that has arrived here already; the end is not to be interrupted.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     plane.close()
     return 0
 

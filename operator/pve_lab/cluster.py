@@ -134,6 +134,11 @@ class Lab:
             file.rollback()
 
     @property
+    def has_pending(self) -> bool:
+        """Whether anything is staged, fabrics and policies included."""
+        return self.sdn.has_pending() or any(file.has_pending for file in self._files)
+
+    @property
     def _files(self) -> list[Fabrics | Staged]:
         """What is published beside zones and their kin."""
         return [self.fabrics, self.route_maps.entries, self.prefix_lists.lists]
@@ -221,7 +226,7 @@ class Lab:
         def boot(_: float) -> None:
             node.online = True
             node.network.commit()
-            if self.sdn.has_pending() or any(file.has_pending for file in self._files):
+            if self.has_pending:
                 self.commit()
                 self.load(node, copy.deepcopy(self.sdn.running), self.sdn.version)
 
