@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
@@ -170,4 +171,31 @@ def test_a_leader_cut_off_from_kubernetes_stops_by_itself(replicas: Replicas) ->
     replicas.await_leader(standby)
     stack.apply(*vnets(stack, 1))
     stack.await_ready(*vnets(stack, 1))
+    assert_tidy(stack)
+
+
+def test_kills_at_random_moments_leave_nothing_half_done(replicas: Replicas) -> None:
+    """Each leader is killed somewhere in its work; what was asked for comes true in the end, once."""
+    seed_number = random.randrange(10**6)
+    print(f"seed of the random moments: {seed_number}")
+    moments = random.Random(seed_number)
+    stack = replicas.stack
+    seed = stack.seed()
+    replicas.start()
+    stack.apply(*seed)
+    wanted: dict[int, dict[str, Any]] = {}
+    for round_ in range(4):
+        replicas.start()  # the standby
+        leader = replicas.await_leader()
+        new = vnets(stack, 4, first=4 * round_)
+        wanted.update({4 * round_ + n: vnet for n, vnet in enumerate(new)})
+        stack.apply(*new)
+        if round_ % 2:
+            gone = [wanted.pop(number) for number in sorted(wanted)[:2]]
+            stack.delete(*gone, wait=False)
+        time.sleep(moments.uniform(0, 2.5))
+        replicas.kill(leader, signal.SIGKILL)
+    stack.await_ready(*seed, *wanted.values(), seconds=90)
+    vnets_wanted = {"EVPN1", *(vnet["spec"]["id"] for vnet in wanted.values())}
+    await_("what was deleted is gone", lambda: set(stack.lab.sdn.running["vnets"]) == vnets_wanted)
     assert_tidy(stack)
