@@ -53,8 +53,9 @@ lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=
 		--pve-version $(or $(PVE),9.2) --dataplane $(or $(DATAPLANE),model) $(LAB)
 
 .PHONY: crds
-crds: $(READY) ## Write crds/ anew from the models
+crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart has of them
 	@$(PY) -m pve_evpn.api.crds crds/
+	@$(PY) charts/generate.py
 
 .PHONY: control-plane
 control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from pve_evpn import __version__
-from pve_evpn.cli import breakglass, run
+from pve_evpn.cli import breakglass, clusters, run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,6 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run.add(commands)
+    clusters.add(commands)
     breakglass.add(commands)
     commands.add_parser("version", help="print the version").set_defaults(do=_print_version)
     arguments = parser.parse_args(argv)

@@ -8,28 +8,22 @@ there is no operator any more: it takes our finalizer away itself, and refuses w
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.config import ConfigException
 
 from pve_evpn.api.kinds import ANNOTATION_FORCE_ORPHAN, FINALIZER, KINDS, Kind
+from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.domain.resources import ObjectKey
 from pve_evpn.kube.client import CustomObjects, api_client
 from pve_evpn.settings import own_namespace
 
 Raw = Mapping[str, Any]
 _DRY = "Nothing was changed. Add --yes to do it."
-
-
-class Refusal(Exception):
-    """The command does nothing; the text says why and what to do instead."""
 
 
 def add(commands: Any) -> None:
@@ -55,23 +49,8 @@ def add(commands: Any) -> None:
     release.add_argument("--operator-namespace", default="", help="where its Lease is looked for (default: as in run)")
     release.add_argument("--lease-name", default="pve-evpn-operator", help="name of its Lease")
     release.add_argument("--even-if-running", action="store_true", help="do not look for a running operator")
-    orphan.set_defaults(do=lambda arguments: _guarded(_orphan(arguments)))
-    release.set_defaults(do=lambda arguments: _guarded(_release(arguments)))
-
-
-def _guarded(work: Awaitable[int]) -> int:
-    async def whole() -> int:
-        return await work
-
-    try:
-        return asyncio.run(whole())
-    except Refusal as problem:
-        print(f"pve-evpn: {problem}", file=sys.stderr)
-    except ApiException as problem:
-        print(f"pve-evpn: Kubernetes says {problem.status} {problem.reason}", file=sys.stderr)
-    except (aiohttp.ClientError, OSError, ConfigException) as problem:
-        print(f"pve-evpn: Kubernetes cannot be reached: {problem}", file=sys.stderr)
-    return 1
+    orphan.set_defaults(do=lambda arguments: guarded(_orphan(arguments)))
+    release.set_defaults(do=lambda arguments: guarded(_release(arguments)))
 
 
 async def _orphan(arguments: argparse.Namespace) -> int:

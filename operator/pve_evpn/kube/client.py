@@ -103,6 +103,18 @@ class CustomObjects:
         metrics.K8S_REQUESTS.labels("create", "201").inc()
         return dict(answer)
 
+    async def apply(self, kind: str, body: Mapping[str, Any], manager: str) -> None:
+        """Server-side apply of a cluster-scoped object, never against another manager's will."""
+        await self._api.patch_cluster_custom_object(
+            GROUP,
+            VERSION,
+            KINDS[kind].plural,
+            body["metadata"]["name"],
+            dict(body),
+            field_manager=manager,
+            _content_type="application/apply-patch+yaml",
+        )
+
     async def delete(self, key: ObjectKey) -> None:
         """Delete a cluster-scoped object; already gone is fine."""
         try:

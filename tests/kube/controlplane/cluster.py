@@ -29,8 +29,10 @@ _PR_SET_PDEATHSIG = 1
 class ControlPlane(Kubectl):
     """``with ControlPlane(folder) as plane: plane.kubectl("get", "ns")``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, audit: bool = False) -> None:
+        """``audit``: every request with its user and verb goes to ``audit_log``, one JSON object a line."""
         self.binaries = ensure()
+        self.audit_log = folder / "audit.log" if audit else None
         super().__init__(self.binaries["kubectl"], folder / "admin.kubeconfig", folder)
         self.url = ""
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -79,6 +81,7 @@ class ControlPlane(Kubectl):
             f"--service-account-signing-key-file={self.folder / 'sa.key'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--endpoint-reconciler-type=none",
+            *self._audit_flags(),
         )
         self._await_ready()
         self._run(
@@ -102,6 +105,14 @@ class ControlPlane(Kubectl):
                 process.kill()
                 process.wait()
         self._processes.clear()
+
+    def _audit_flags(self) -> tuple[str, ...]:
+        if self.audit_log is None:
+            return ()
+        policy = self.folder / "audit-policy.yaml"
+        rule = {"level": "Metadata", "omitStages": ["RequestReceived"]}
+        policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [rule]}))
+        return (f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}")
 
     def _write_kubeconfig(self) -> None:
         cluster = {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}

@@ -1,0 +1,200 @@
+"""What the chart has from elsewhere: the CRDs, the schema of a cluster's spec, its README, the rendered RBAC.
+
+    python charts/generate.py            write them anew
+    python charts/generate.py --rbac     write charts/rbac.yaml too, which needs helm
+
+Tests hold each of them against its source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "charts" / "pve-evpn-operator"
+RBAC = ROOT / "charts" / "rbac.yaml"
+_KINDS_OF_RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+_HEAD = """\
+# What the operator may do, and nothing more: rendered from the chart for a release pve-evpn-operator in
+# pve-evpn-system by charts/generate.py --rbac, for those who install without Helm. Do not edit.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python charts/generate.py")
+    parser.add_argument("--rbac", metavar="HELM", nargs="?", const="helm", help="path of helm")
+    arguments = parser.parse_args(argv)
+    for path, text in generated().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for path in left_over():
+        path.unlink()
+    if arguments.rbac:
+        RBAC.write_text(rbac(arguments.rbac))
+    return 0
+
+
+def generated() -> dict[Path, str]:
+    """Every file and what it must hold, apart from the RBAC."""
+    files = {CHART / "files" / "crds" / path.name: path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))}
+    files[CHART / "values.schema.json"] = values_schema()
+    files[CHART / "README.md"] = readme()
+    return files
+
+
+def left_over() -> list[Path]:
+    """CRDs in the chart that are no more."""
+    return [path for path in (CHART / "files" / "crds").glob("*.yaml") if not (ROOT / "crds" / path.name).exists()]
+
+
+# --- the schema of the values -------------------------------------------------------------------------------------
+
+
+def values_schema() -> str:
+    """The committed schema with the present schema of a ProxmoxCluster's spec in it."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    crd = yaml.safe_load((ROOT / "crds" / "pve-evpn.dev_proxmoxclusters.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    made = _strict(spec)
+    made["required"] = [name for name in made["required"] if name != "credentialsSecretRef"]  # the chart may make it
+    schema["$defs"]["ProxmoxClusterSpec"] = made
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _strict(node: Any) -> Any:
+    """A structural schema as JSON Schema that refuses unknown fields; what only an API server judges is left out."""
+    if isinstance(node, list):
+        return [_strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    made = {}
+    for key, value in node.items():
+        if key == "properties":
+            made[key] = {name: _strict(child) for name, child in value.items()}
+        elif key != "description" and not key.startswith("x-kubernetes-"):
+            made[key] = _strict(value)
+    if "properties" in made and "additionalProperties" not in made:
+        made["additionalProperties"] = False
+    for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if made.get(bound) is True:
+            made[bound] = made.pop(limit)
+    return made
+
+
+# --- the README ---------------------------------------------------------------------------------------------------
+
+
+def readme() -> str:
+    """The page with the table of values, which comes from the comments of values.yaml."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    rows = "\n".join(
+        f"| `{path}` | {_default(_at(values, path))} | {text} |" for path, text in documented(CHART / "values.yaml")
+    )
+    return _README.format(description=chart["description"], kubernetes=chart["kubeVersion"], rows=rows)
+
+
+def documented(file: Path) -> Iterator[tuple[str, str]]:
+    """Paths of values with the ``# --`` comment above each."""
+    path: list[tuple[int, str]] = []
+    comment: list[str] = []
+    for line in file.read_text().splitlines():
+        if match := re.match(r"\s*# (?:-- )?(.*)", line):
+            comment = [match[1]] if "# -- " in line else [*comment, match[1]]
+        elif match := re.match(r"( *)([A-Za-z]+):", line):
+            path = [(indent, name) for indent, name in path if indent < len(match[1])]
+            path.append((len(match[1]), match[2]))
+            if comment:
+                yield ".".join(name for _, name in path), " ".join(comment)
+            comment = []
+        else:
+            comment = []
+
+
+def _at(values: Any, path: str) -> Any:
+    for name in path.split("."):
+        values = values[name]
+    return values
+
+
+def _default(value: Any) -> str:
+    return f"`{json.dumps(value)}`"
+
+
+_README = """\
+<!-- Written by charts/generate.py from values.yaml and Chart.yaml. -->
+# Helm chart of pve-evpn-operator
+
+For whoever installs the operator with Helm: what the chart makes, and every value. [docs/install.md](
+../../docs/install.md) is the tour. {description}. Kubernetes {kubernetes}; tested with Helm 4.
+
+```console
+$ helm install pve-evpn-operator charts/pve-evpn-operator -n pve-evpn-system --create-namespace -f my-values.yaml
+```
+
+with, for example, this `my-values.yaml`:
+
+```yaml
+clusters:
+  - name: dc1
+    credentials:
+      tokenId: pve-evpn@pve!operator
+      token: 00000000-0000-0000-0000-000000000000
+    spec:
+      endpoints:
+        - https://pve1.example.com:8006
+      tls:
+        fingerprint: "..."
+```
+
+A value that does not exist, or a field of a cluster's `spec` that does not, is refused before anything happens, and
+the message names it.
+
+## What it makes
+
+The kinds (CRDs, brought up to date by each upgrade and kept by an uninstall), a Deployment that runs as nobody with a
+read-only file system, the operator's own roles, roles for people that join Kubernetes' `view`, `edit` and `admin`, a
+Service, a PodDisruptionBudget, and on demand a NetworkPolicy, a ServiceMonitor, a PrometheusRule and Grafana
+dashboards. ProxmoxClusters listed under `clusters` are applied by a Job after each install and upgrade.
+
+## Values
+
+| Value | Default | What it is |
+|---|---|---|
+{rows}
+"""
+
+
+# --- the RBAC without Helm ----------------------------------------------------------------------------------------
+
+
+def rbac(helm: str) -> str:
+    """What the chart renders of the operator's own rights."""
+    command = [
+        helm,
+        "template",
+        "pve-evpn-operator",
+        str(CHART),
+        "-n",
+        "pve-evpn-system",
+        "--set",
+        "rbac.aggregate=false",
+    ]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    documents = [document for document in yaml.safe_load_all(text) if document and document["kind"] in _KINDS_OF_RBAC]
+    for document in documents:
+        del document["metadata"]["labels"]
+    return _HEAD + yaml.safe_dump_all(documents, sort_keys=False, width=120)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""``pve-evpn apply-clusters``: ProxmoxClusters from a file into Kubernetes, for a chart that lists some in its values.
+
+Server-side apply, so that it can be repeated and leaves alone what others set. It waits for the kind to be served,
+because the same installation brings it. It deletes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.api.kinds import GROUP, VERSION
+from pve_evpn.cli.failures import Refusal, guarded
+from pve_evpn.kube.client import CustomObjects, api_client
+
+_MANAGER = "pve-evpn-values"
+_KIND = "ProxmoxCluster"
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    parser = commands.add_parser(
+        "apply-clusters",
+        help="apply the ProxmoxClusters of a file (the Helm chart's `clusters`)",
+        description="Apply the ProxmoxClusters of a YAML file, once their kind is served.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for the kind to be served")
+    parser.set_defaults(do=lambda arguments: guarded(_apply(arguments.file, arguments.wait)))
+
+
+async def _apply(file: Path, seconds: float) -> int:
+    clusters = _read(file)
+    deadline, status = time.monotonic() + seconds, 0
+    async with api_client() as api:
+        custom = CustomObjects(api)
+        for cluster in clusters:
+            name = cluster["metadata"]["name"]
+            try:
+                await _when_served(custom, cluster, deadline)
+                print(f"{_KIND} {name}: applied")
+            except ApiException as problem:
+                print(f"{_KIND} {name}: {_words(problem)}", file=sys.stderr)
+                status = 1
+    return status
+
+
+async def _when_served(custom: CustomObjects, cluster: dict[str, Any], deadline: float) -> None:
+    while True:
+        try:
+            await custom.apply(_KIND, cluster, _MANAGER)
+            return
+        except ApiException as problem:
+            if problem.status != 404 or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.5)
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """The file's objects. Raises Refusal for anything that is no ProxmoxCluster."""
+    try:
+        found = [document for document in yaml.safe_load_all(file.read_text()) if document]
+    except (OSError, yaml.YAMLError) as problem:
+        raise Refusal(f"{file}: {problem}") from None
+    for document in found:
+        if (document.get("apiVersion"), document.get("kind")) != (f"{GROUP}/{VERSION}", _KIND):
+            raise Refusal(f"{file}: only {_KIND} objects of {GROUP}/{VERSION} are applied")
+    return found
+
+
+def _words(problem: ApiException) -> str:
+    """The API server's own message, which names the field."""
+    if problem.status == 404:
+        return "its kind is not served; are the CRDs installed?"
+    try:
+        return str(json.loads(problem.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{problem.status} {problem.reason}"

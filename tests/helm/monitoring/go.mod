@@ -1,0 +1,4 @@
+module pve-evpn.dev/tests/helm/monitoring
+
+go 1.26.0
+require github.com/prometheus-operator/prometheus-operator v0.85.0
