@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tests.engine.world import World, cluster, controller, key, vnet, zone
-
-SEED = (cluster(), controller(), zone(), vnet("net1", 5001, "10.1.0.0/24"))
-
-
-async def ready_world(*more, **spec) -> World:
-    world = World()
-    world.apply(cluster(**spec), *SEED[1:], *more)
-    await world.settle()
-    assert world.complaints() == []
-    return world
+from tests.engine.world import SEED, World, key, programmed, vnet
 
 
 async def test_many_objects_cost_one_apply_and_leave_no_lock() -> None:
@@ -27,7 +17,7 @@ async def test_many_objects_cost_one_apply_and_leave_no_lock() -> None:
 
 
 async def test_a_restart_writes_nothing() -> None:
-    world = await ready_world()
+    world = await programmed()
     writes, patches = world.writes(), len(world.kube.writes)
     world.start()
     await world.settle()
@@ -36,7 +26,7 @@ async def test_a_restart_writes_nothing() -> None:
 
 
 async def test_everything_is_deleted_with_one_apply_whatever_the_order() -> None:
-    world = await ready_world()
+    world = await programmed()
     for doc in SEED:
         world.kube.delete(key(doc))
     await world.settle()

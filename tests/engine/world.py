@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pve_lab.routes  # noqa: F401  (registers the API)
@@ -22,8 +23,10 @@ from pve_evpn.engine.reloads import Pace
 from pve_evpn.engine.store import Store
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
-from pve_lab.cluster import Guest, Lab, seed
-from pve_lab.dispatch import Request, answer
+from pve_lab.cluster import Lab, seed
+from pve_lab.dispatch import Answer, Request, answer, answer_plainly
+from pve_lab.faults import ErrorAnswer
+from pve_lab.guests import Guest
 from tests.engine.fake_kube import FakeKube
 
 CLUSTER = ObjectKey("ProxmoxCluster", "", "pve")
@@ -74,6 +77,20 @@ def key(document: Mapping[str, Any]) -> ObjectKey:
     return ObjectKey(document["kind"], namespace, document["metadata"]["name"])
 
 
+SEED = (cluster(), controller(), zone(), vnet("net1", 5001, "10.1.0.0/24"))
+NET1 = ObjectKey("VNet", "default", "net1")
+
+
+async def programmed(*more: Mapping[str, Any], nodes: int = 3, **spec: Any) -> World:
+    """A world in which the seed topology (and ``more``) is programmed; ``spec`` is the cluster's."""
+    world = World(nodes)
+    world.apply(cluster(**spec), *SEED[1:], *more)
+    await world.settle()
+    assert world.complaints() == []
+    assert world.lab.applies == 1
+    return world
+
+
 class Unseeing:
     """An observer that sees nothing, which is what the engine must be able to live with."""
 
@@ -120,6 +137,7 @@ class _DirectSession:
         request = Request(method, path, sent, user="root@pam!tok")
         world.interrupt("before", method, path)
         given = answer(world.lab, request)
+        world.calls.append((method, _named(method, path, params), given.status))
         world.lab.journal.append((method, path, given.status))
         world.interrupt("after", method, path)
         if given.drop:
@@ -130,16 +148,24 @@ class _DirectSession:
         return json.loads(json.dumps(given.body))
 
 
+def _named(method: str, path: str, params: Mapping[str, Any]) -> str:
+    """The path, with the name of what a POST makes."""
+    name = params.get(path.rsplit("/", 1)[-1].removesuffix("s"))
+    return f"{path}/{name}" if method == "POST" and name else path
+
+
 class World:
     """One lab, one Kubernetes, at most one living operator."""
 
     def __init__(self, nodes: int = 3, **lab: Any) -> None:
-        self.lab = Lab([f"pve{n}" for n in range(1, nodes + 1)], task_seconds=0, **lab)
+        self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+        clock = lambda: self.now.timestamp()  # noqa: E731
+        self.lab = Lab([f"pve{n}" for n in range(1, nodes + 1)], task_seconds=0, clock=clock, **lab)
         seed(self.lab)
         self.kube = FakeKube()
         self.kube.secrets["c"] = {"tokenId": "root@pam!tok", "token": "secret"}
-        self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
         self.interrupt: Callable[[str, str, str], None] = lambda _when, _method, _path: None
+        self.calls: list[tuple[str, str, int]] = []
         self.may_write = True
         self.observer: Any = Unseeing()
         self.operator: Reconciler | None = None
@@ -160,7 +186,7 @@ class World:
             may_write=lambda: self.may_write,
             pace=INSTANT,
             clock=lambda: self.now,
-            gateways=gateway,
+            gateways=partial(gateway, may_write=lambda: self.may_write),
         )
         self.store.changed = lambda _key: self.operator.wake() if self.operator else None
 
@@ -192,6 +218,11 @@ class World:
             self.now += timedelta(seconds=pause)
         raise AssertionError(f"not at rest after {most} passes: {self.complaints()}")
 
+    async def settle_or_wait(self) -> None:
+        """Settle, or stop where passing time changes nothing: the operator waits for somebody."""
+        with contextlib.suppress(AssertionError):
+            await self.settle(most=4)
+
     async def run_until_killed(self) -> bool:
         """Settle, or be killed on the way; whether it was."""
         with contextlib.suppress(Killed):
@@ -199,6 +230,17 @@ class World:
             return False
         self.die()
         return True
+
+    # --- what others do -----------------------------------------------------------------------------------------
+
+    def by_hand(self, method: str, path: str, **params: Any) -> Answer:
+        """A person at Proxmox."""
+        return answer_plainly(self.lab, Request(method, path, params))
+
+    def refuse(self, method: str, path: str, message: str, status: int = 500, times: int = 0) -> ErrorAnswer:
+        """Proxmox answers so instead of executing it, for the next ``times`` such calls (0: until removed)."""
+        fault = ErrorAnswer(method=method, path=path, user="tok", status=status, message=message, times=times)
+        return self.lab.faults.add(fault)
 
     # --- what a test asks ---------------------------------------------------------------------------------------
 
@@ -216,9 +258,17 @@ class World:
                 found.append(f"{key}: {ready.get('reason')}: {ready.get('message')}")
         return found
 
+    def events(self, reason: str) -> list[str]:
+        return [event.message for event in self.kube.events if event.reason == reason]
+
+    def programmed(self, key: ObjectKey = CLUSTER) -> tuple[str, str]:
+        """Reason and message."""
+        condition = self.kube.condition(key, "Programmed")
+        return condition["reason"], condition["message"]
+
     def writes(self) -> list[tuple[str, str]]:
         """What was written to Proxmox so far and not refused."""
-        return [(method, path) for method, path, status in self.lab.journal if method != "GET" and status < 400]
+        return [(method, path) for method, path, status in self.calls if method != "GET" and status < 400]
 
     def add_guest(self, vmid: int, bridge: str, node: str = "pve1") -> None:
         self.lab.guests[vmid] = Guest(

@@ -338,6 +338,11 @@ class _Planner:
             missing=wanted[0].ref not in self.sdn.edited,
             fingerprint=render.fingerprint(wanted),
         )
+        # A subnet the spec no longer has stays ours, and in the status, until Proxmox has it no more.
+        leftovers = [
+            ref for ref in self._surplus(decision, resource) if ref in self.sdn.edited or ref in self.sdn.running
+        ]
+        decision = replace(decision, origins={**origins, **dict.fromkeys(leftovers, Origin.CREATED)})
         decision = replace(decision, in_sync=self._in_sync(decision, resource))
         if not decision.in_sync and (failure := self.failures.get(resource.key)):
             decision = replace(decision, waiting=failure)

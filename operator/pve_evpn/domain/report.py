@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready
 from pve_evpn.domain.decisions import Decision, Finding, Plan
 from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.ownership import known_refs
 from pve_evpn.domain.pinning import PinState
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind
@@ -74,9 +76,11 @@ def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -
         _drifted(decision),
         paused(resource, at.desired),
     ]
+    # Written after the fact only: what was never made must not count as ours.
+    confirmed = decision.origin and decision.refused is None and not decision.missing
     body = {
         "id": decision.id or None,
-        "origin": str(decision.origin) if decision.origin and decision.refused is None else kept(resource, "origin"),
+        "origin": str(decision.origin) if confirmed else kept(resource, "origin"),
         "programmedHash": decision.fingerprint
         if decision.in_sync and decision.wanted
         else kept(resource, "programmedHash"),
@@ -144,7 +148,7 @@ def unreachable_status(
         Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
         if known
         else from_finding(ConditionType.ACCEPTED, finding, None),
-        from_finding(ConditionType.PROGRAMMED, finding, None),
+        _stuck(resource, finding) if resource.deleting else from_finding(ConditionType.PROGRAMMED, finding, None),
         health.verdict if health else from_finding(ConditionType.OPERATIONAL, finding, None),
         from_finding(ConditionType.DRIFTED, finding, None),
         paused(resource, desired),
@@ -153,6 +157,15 @@ def unreachable_status(
     if health and health.rows:
         body["nodes"] = with_observed(resource.status.get("nodes") or (), health)
     return finished(resource, verdicts, body, now, heals=True)
+
+
+def _stuck(resource: Resource[Any], finding: Finding) -> Verdict:
+    """A deletion that needs Proxmox, while there is no Proxmox."""
+    message = (
+        f"it cannot be removed from Proxmox: {finding.message}. To let it go and leave what it has there, annotate "
+        f"{kinds.ANNOTATION_FORCE_ORPHAN}={resource.uid}"
+    )
+    return Verdict(ConditionType.PROGRAMMED, False, Reason.DELETION_BLOCKED, message)
 
 
 def stray_status(resource: Resource[Any], finding: Finding, now: datetime) -> dict[str, Any]:
@@ -331,10 +344,12 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
         }
     if resource.key.kind == "VNet":
         zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else kept(resource, "zone")
+        sdn = at.observed.sdn
+        there, recorded = sdn.edited.keys() | sdn.running.keys(), known_refs(resource)
         subnets = [
             {"id": ref.id, "origin": str(origin)}
             for ref, origin in sorted(decision.origins.items())
-            if ref.kind is SdnKind.SUBNET
+            if ref.kind is SdnKind.SUBNET and (ref in there or ref in recorded)
         ]
         return {
             "vni": decision.vni or kept(resource, "vni"),

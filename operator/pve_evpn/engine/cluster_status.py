@@ -44,7 +44,7 @@ def reachable(
     endpoint: str,
     result: Result | None,
     reloads: Mapping[str, NodeResult],
-    locked_since: datetime | None,
+    lock: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """After a pass that could talk to Proxmox. ``reloads`` are those of this pass, by node."""
     observed, plan = at.observed, at.plan
@@ -79,7 +79,7 @@ def reachable(
             "truncated": max(0, len(plan.foreign) - _LIST) or None,
         },
         "pendingPlan": _pending_plan(cluster, at),
-        "lock": {"holder": "Other", "since": timestamp(locked_since)} if locked_since else None,
+        "lock": dict(lock) if lock else None,
         **_transaction(result),
     }
     return _finished(cluster, verdicts, body, at.now)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from pve_evpn.api import kinds
 from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec, Window
@@ -43,7 +43,9 @@ class Leave:
 
 
 def judge(cluster: Cluster, observed: Observed, plan: Plan, now: datetime) -> Leave:
-    """What of ``plan`` may be carried out at ``now``."""
+    """What of ``plan`` may be carried out at ``now``. What others do is no concern while there is nothing to do."""
+    if not plan.needs_apply:
+        return Leave(plan)
     if finding := in_the_way(cluster, observed, plan):
         return Leave(_nothing(plan), finding)
     return _with_consent(cluster, plan, now)
@@ -111,10 +113,12 @@ def _edited(node: NodeInfo) -> str:
 def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> Leave:
     """What needs nobody's consent, or has it. A deletion can be made to wait while the rest goes ahead."""
     policy = _policy(cluster)
-    if not plan.needs_apply or _approved(cluster, plan):
+    if _approved(cluster, plan):
         return Leave(plan)
     if policy.policy == "Manual":
         return Leave(_nothing(plan), _awaiting(cluster, plan), plan)
+    if policy.policy == "Window" and (finding := _impossible(policy.windows or ())):
+        return Leave(_nothing(plan), finding, plan)
     if policy.policy == "Window" and not any(_open(window, now) for window in policy.windows or ()):
         return Leave(_nothing(plan), _outside(policy.windows or (), now), plan)
     if policy.destructive == "Manual" and plan.is_destructive:
@@ -149,6 +153,17 @@ def _outside(windows: Iterable[Window], now: datetime) -> Finding:
     local = opening.astimezone(ZoneInfo(zone))
     message = f"waits for the next maintenance window, which opens at {local:%Y-%m-%d %H:%M} {zone}"
     return Finding(Reason.OUTSIDE_WINDOW, message, heals=True)
+
+
+def _impossible(windows: Iterable[Window]) -> Finding | None:
+    """What the API server cannot check: whether there is such a zone, and such a day."""
+    for window in windows:
+        where = f"spec.apply.windows: schedule {window.schedule!r}, timeZone {window.time_zone!r}"
+        try:
+            _next(window, datetime(2026, 1, 1, tzinfo=UTC))
+        except (ZoneInfoNotFoundError, ValueError, CroniterError):
+            return Finding(Reason.INVALID_SPEC, f"{where}: there is no such time zone, or the schedule never comes")
+    return None
 
 
 def _open(window: Window, now: datetime) -> bool:

@@ -21,7 +21,9 @@ class JournalEntry:
 
     ``token`` is the SDN lock we hold ("" between transactions), ``asked`` when we asked for one whose token we do
     not have (yet), ``creating`` the objects that were about to be created, ``dirty`` whether edits of ours may be
-    staged, ``started`` when an apply was sent whose end was not seen. Times are Unix seconds.
+    staged, ``started`` when an apply was sent whose end was not seen, ``late`` until when such an apply may still be
+    executed, and ``fenced`` whether the lock we hold was taken after it, so that it would be refused. Times are Unix
+    seconds.
     """
 
     token: str = field(default="", repr=False)
@@ -29,6 +31,8 @@ class JournalEntry:
     creating: frozenset[SdnRef] = frozenset()
     dirty: bool = False
     started: int = 0
+    late: int = 0
+    fenced: bool = False
 
     @property
     def interrupted(self) -> bool:

@@ -96,7 +96,7 @@ class Reconciler:
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = Connection(cluster, ports.secrets, gateways)
-        self._reporting = Reporting(cluster, store, ports.objects, clock)
+        self._reporting = Reporting(cluster, store, ports.objects, ports.events, clock)
         self._transacting = Transacting(cluster, store, ports, self._mark, may_write, self._pace, clock)
         self._catching_up = CatchingUp(self._pace, clock)
         remember = self._reporting.write
@@ -224,9 +224,7 @@ class Reconciler:
             desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting, pins
         )
         reloads = {**(carried.result.nodes if carried.result else {}), **caught}
-        await self._reporting.found(
-            at, nics, gateway.active_endpoint, carried.result, reloads, self._transacting.locked_since
-        )
+        await self._reporting.found(at, nics, gateway.active_endpoint, carried.result, reloads, self._transacting.lock)
         await self._transacting.remembered()
         held = carried.held is not None or self._transacting.journal.interrupted
         return not (held or any(f.heals for f in failures.values()) or planned.needs_apply)

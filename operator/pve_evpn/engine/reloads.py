@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pve_evpn.domain.observed import NodeInfo
@@ -43,9 +43,10 @@ class NodeResult:
 class Reloads:
     """Follows reloads on one cluster."""
 
-    def __init__(self, gateway: Gateway, pace: Pace) -> None:
+    def __init__(self, gateway: Gateway, pace: Pace, now: Callable[[], float] = time.time) -> None:
         self._gateway = gateway
         self._pace = pace
+        self._now = now
 
     async def follow(self, upid: str) -> TaskEnd | None:
         """Wait for a task; None if it outlasts our patience. A read that fails is asked again."""
@@ -63,7 +64,7 @@ class Reloads:
     async def listed(self, nodes: Iterable[NodeInfo]) -> frozenset[str]:
         """Reloads that are in the lists already, and therefore not those of an apply to come."""
         online = [node for node in nodes if node.online]
-        lists = await asyncio.gather(*(self._of(node.name, int(time.time()) - _SKEW) for node in online))
+        lists = await asyncio.gather(*(self._of(node.name, int(self._now()) - _SKEW) for node in online))
         return frozenset(upid for upids in lists for upid in upids or ())
 
     async def of_nodes(self, nodes: Iterable[NodeInfo], started: int, known: frozenset[str]) -> dict[str, NodeResult]:

@@ -18,10 +18,12 @@ from pve_evpn.domain import nic_report, report
 from pve_evpn.domain.decisions import Decision, Finding
 from pve_evpn.domain.deletion import leaves_proxmox_alone
 from pve_evpn.domain.nics import NicDecision, NicPlan
+from pve_evpn.domain.ownership import known_refs
 from pve_evpn.domain.report import Circumstances, Health
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
+from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.engine import cluster_status, nodes
-from pve_evpn.engine.ports import Objects
+from pve_evpn.engine.ports import Events, Objects
 from pve_evpn.engine.reloads import NodeResult
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transaction import Result
@@ -32,10 +34,13 @@ HealthByKey = Mapping[ObjectKey, Health]
 class Reporting:
     """Reports of one cluster."""
 
-    def __init__(self, cluster: str, store: Store, objects: Objects, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cluster: str, store: Store, objects: Objects, events: Events, clock: Callable[[], datetime]
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._objects = objects
+        self._events = events
         self._clock = clock
         self._turn = asyncio.Lock()
         self._again: Callable[[HealthByKey], Awaitable[None]] | None = None
@@ -47,13 +52,13 @@ class Reporting:
         endpoint: str,
         result: Result | None,
         reloads: Mapping[str, NodeResult],
-        locked_since: datetime | None,
+        lock: Mapping[str, str] | None,
     ) -> None:
         """A pass could talk to Proxmox: statuses, parents first; then the finalizers that may go."""
         async with self._turn:
             cluster = self._store.get(at.desired.cluster.key)
             if cluster:
-                status = cluster_status.reachable(cluster, at, endpoint, result, reloads, locked_since)
+                status = cluster_status.reachable(cluster, at, endpoint, result, reloads, lock)
                 await self.write(cluster, status)
             await self._tell(at, nics)
             await self._release_cluster()
@@ -143,12 +148,7 @@ class Reporting:
 
     async def _release(self, resource: Resource[Any]) -> None:
         """Take our finalizer away; Kubernetes then removes the object."""
-        if not resource.has_finalizer:
-            return
-        finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
-        raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
-        if raw:
-            self._store.upsert(raw)
+        await let_go(resource, self._store, self._objects, self._events)
 
     async def _release_cluster(self) -> None:
         """A ProxmoxCluster stays while anything refers to it, being deleted or not: its credentials are needed."""
@@ -156,6 +156,20 @@ class Reporting:
         if desired and desired.cluster.deleting and not any(True for _ in desired):
             await nodes.remove(self._cluster, self._store, self._objects)
             await self._release(desired.cluster)
+
+
+async def let_go(resource: Resource[Any], store: Store, objects: Objects, events: Events) -> None:
+    """Take our finalizer away. What somebody forced us to leave in Proxmox is named in an Event."""
+    if not resource.has_finalizer:
+        return
+    finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
+    raw = await objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
+    if raw is None:
+        return
+    store.upsert(raw)
+    if resource.force_orphan and (left := sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)):
+        message = f"left in Proxmox: {', '.join(map(str, left))}"
+        await events.post(resource.key, resource.uid, "Warning", "Orphaned", message)
 
 
 def _needs_nothing(resource: Resource[Any]) -> bool:

@@ -19,6 +19,7 @@ from pve_evpn.domain.deletion import leaves_proxmox_alone
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
+from pve_evpn.engine.reporting import let_go
 from pve_evpn.engine.store import Store
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Supervisor:
         """Say what is missing, or let go what needs nothing from Proxmox."""
         for resource in self._store.strays():
             if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
-                await self._release(resource)
+                await let_go(resource, self._store, self._ports.objects, self._ports.events)
                 continue
             finding = _missing(self._store, resource)
             status = report.stray_status(resource, finding, datetime.now(UTC))
@@ -104,12 +105,6 @@ class Supervisor:
                 raw = await self._ports.objects.patch_status(resource.key, patch)
                 if raw:
                     self._store.upsert(raw)
-
-    async def _release(self, resource: Resource) -> None:  # type: ignore[type-arg]
-        finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
-        raw = await self._ports.objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
-        if raw:
-            self._store.upsert(raw)
 
 
 def _missing(store: Store, resource: Resource) -> Finding:  # type: ignore[type-arg]

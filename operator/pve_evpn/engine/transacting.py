@@ -69,6 +69,15 @@ class Transacting:
         self.journal = JournalEntry()
         self.locked_since: datetime | None = None
 
+    @property
+    def lock(self) -> dict[str, str] | None:
+        """``status.lock``: whose the SDN lock is between transactions, if it stands in somebody's way."""
+        if self.locked_since:
+            return {"holder": "Other", "since": timestamp(self.locked_since.astimezone(UTC))}
+        if self.journal.token and self.journal.started:
+            return {"holder": "Self", "since": timestamp(datetime.fromtimestamp(self.journal.started, UTC))}
+        return None
+
     async def load(self) -> None:
         """Read the journal; every pass begins with it."""
         self.journal = await self._ports.journal.load(self._cluster)
@@ -123,6 +132,7 @@ class Transacting:
             gate=self._leave,
             stranger=lambda observed, plan: gate.in_the_way(self._newest(), observed, plan),
             revert=bool(policy and policy.on_failure == "Revert"),
+            now=lambda: self._clock().timestamp(),
             pace=self._pace
             if policy is None or policy.task_timeout_seconds is None
             else replace(self._pace, timeout=policy.task_timeout_seconds),

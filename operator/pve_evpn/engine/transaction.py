@@ -34,6 +34,9 @@ from pve_evpn.engine.reloads import NodeResult, Pace, Reloads
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
+#: How long after its request was given up Proxmox may still execute a write, in seconds; a minute was measured.
+LATE = 90
+
 #: Where it is unknown what was executed, or nothing more can be or may be: everything stays as it is, lock included.
 _BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed, NotLeading)
 
@@ -97,6 +100,7 @@ class Transaction:
         stranger: Objection = lambda _observed, _plan: None,
         revert: bool = False,
         pace: Pace | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._gateway = gateway
         self._journal = journal
@@ -105,9 +109,10 @@ class Transaction:
         self._stranger = stranger
         self._revert = revert
         self._pace = pace or Pace()
-        self._reloads = Reloads(gateway, self._pace)
+        self._reloads = Reloads(gateway, self._pace, now)
         self.entry = JournalEntry()
-        self._began = time.time()
+        self._now = now
+        self._began = now()
         self._touched = False
         self.leave = Leave(Plan())
         self.id = secrets.token_hex(4)
@@ -154,8 +159,10 @@ class Transaction:
         That we are about to ask is written down first: Proxmox does not say who holds a lock, so after a crash
         between the lock and its record nobody else could know whose it is.
         """
+        if self.entry.token and self.entry.fenced and self.entry.late > self._now():
+            return None
         asked_before = self.entry.asked
-        asked = asked_before or int(time.time())
+        asked = asked_before or int(self._now())
         await self._save(replace(self.entry, asked=asked, creating=self.entry.creating | creating))
         if self.entry.token:
             with contextlib.suppress(errors.LockHeld):  # somebody removed it by force and took it
@@ -169,7 +176,9 @@ class Transaction:
             await self._save(replace(self.entry, token="", asked=0))
             return self._end(Outcome.LOCKED, "somebody staged SDN changes at this moment; looking again")
         try:
-            await self._save(replace(self.entry, token=token, asked=0))
+            # The request before this one may still be executed, and leave a lock that nobody knows.
+            asked = asked_before if asked_before > self._now() - LATE else 0
+            await self._save(replace(self.entry, token=token, asked=asked, fenced=bool(self.entry.late)))
         except Exception:
             await self._gateway.unlock(token)
             raise
@@ -180,6 +189,8 @@ class Transaction:
 
         ``clean``: nothing of ours is pending, so nothing has to be remembered of what was being created.
         """
+        if self.entry.late > self._now():
+            return False  # the lock stays until the late apply can no longer come
         try:
             if self.entry.token:
                 await self._gateway.unlock(self.entry.token)
@@ -187,7 +198,9 @@ class Transaction:
             pass  # released by force meanwhile, and taken by somebody else
         except errors.PveError:
             return False
-        await self._save(replace(self.entry, token="", started=0, dirty=self.entry.dirty and not clean))
+        await self._save(
+            replace(self.entry, token="", started=0, late=0, fenced=False, dirty=self.entry.dirty and not clean)
+        )
         return True
 
     async def _save(self, entry: JournalEntry) -> None:
@@ -199,6 +212,8 @@ class Transaction:
 
     async def _locked(self, before: JournalEntry) -> Result:
         observed, plan = await self._replan()
+        if before.late and not before.fenced and not plan.own_pending:
+            self.entry = replace(self.entry, late=0)  # it has been executed
         leave = self.leave = await self._gate(observed, plan)
         if leave.plan.needs_apply:
             return await self._carry_out(observed, leave.plan)
@@ -214,10 +229,20 @@ class Transaction:
         await self._save(replace(self.entry, creating=self.entry.creating | creating, dirty=True))
         if failed := await self._stage(plan):
             return failed
+        if any(step.ref in observed.sdn.running for step in plan.steps if isinstance(step, Create)):
+            # Somebody had staged the deletion of what runs. Proxmox shows no subnets of a deleted VNet, so only now
+            # can be seen whether anything is left to publish.
+            plan = await self._replan_after(plan)
         if not plan.own_pending:
             # The steps took back what others had staged on our objects: what runs is as it should be.
             return self._end(Outcome.CORRECTED, plan=plan)
         return await self._apply(observed, plan)
+
+    async def _replan_after(self, plan: Plan) -> Plan:
+        """Look again after staging: the same plan, with what is really pending now."""
+        _, now = await self._replan()
+        pending = tuple(change for change in plan.own_pending if change in now.own_pending)
+        return replace(plan, own_pending=pending)
 
     async def _stage(self, plan: Plan) -> Result | None:
         staged: list[Step] = []
@@ -266,9 +291,14 @@ class Transaction:
     async def _apply(self, observed: Observed, plan: Plan) -> Result:
         self._touched = True
         known = await self._reloads.listed(observed.nodes.values())
-        await self._save(replace(self.entry, started=int(time.time())))
+        await self._save(replace(self.entry, started=int(self._now())))
         try:
             upid = await self._gateway.apply(self.entry.token)
+        except errors.OutcomeUnknown:
+            # While nobody holds the lock Proxmox takes any token. Should this apply be executed after all, it must
+            # find a lock in its way, for it would publish whatever is staged then.
+            await self._save(replace(self.entry, late=int(self._now()) + LATE, fenced=False))
+            raise
         except _BROKEN_OFF:
             raise
         except errors.LockHeld:
@@ -278,7 +308,7 @@ class Transaction:
             return self._end(Outcome.APPLY_FAILED, f"Proxmox refused the apply: {problem}", plan, left=left)
         end = await self._reloads.follow(upid)
         nodes = await self._reloads.of_nodes(observed.nodes.values(), self.entry.started, known)
-        metrics.APPLY_SECONDS.labels(self._gateway.cluster).observe(time.time() - self._began)
+        metrics.APPLY_SECONDS.labels(self._gateway.cluster).observe(self._now() - self._began)
         if end is None or not end.ok:
             why = "did not end in time" if end is None else f"ended with {end.text!r}"
             result = self._end(Outcome.APPLY_FAILED, f"the apply task {why}", plan, nodes=nodes)
@@ -318,7 +348,7 @@ class Transaction:
         if left := await self._stage_all(steps):
             return replace(result, message=f"{told}; not reverted", left=left)
         known = await self._reloads.listed(after.nodes.values())
-        started = int(time.time())
+        started = int(self._now())
         try:
             upid = await self._gateway.apply(self.entry.token)
         except _BROKEN_OFF:
@@ -330,7 +360,7 @@ class Transaction:
         message = f"the apply left things worse ({told}), so the previous values were put back and applied"
         if still := _failed(nodes.values()):
             message += f"; still: {'; '.join(sorted(still))}"
-        return replace(result, outcome=Outcome.REVERTED, message=message, nodes=nodes, finished=time.time())
+        return replace(result, outcome=Outcome.REVERTED, message=message, nodes=nodes, finished=self._now())
 
     def _end(
         self,
@@ -352,7 +382,7 @@ class Transaction:
             objection,
             left,
             started=self._began,
-            finished=time.time(),
+            finished=self._now(),
             id=self.id,
         )
 

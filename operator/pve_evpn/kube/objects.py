@@ -128,6 +128,8 @@ class SecretJournal:
             creating=creating,
             dirty=entry.get("dirty", False),
             started=entry.get("started", 0),
+            late=entry.get("late", 0),
+            fenced=entry.get("fenced", False),
         )
 
     async def save(self, cluster: str, entry: JournalEntry) -> None:
@@ -140,6 +142,8 @@ class SecretJournal:
                 "creating": sorted([str(ref.kind), ref.id] for ref in entry.creating),
                 "dirty": entry.dirty,
                 "started": entry.started,
+                "late": entry.late,
+                "fenced": entry.fenced,
             }
         )
         body = {"stringData": {"entry": text}}

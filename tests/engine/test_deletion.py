@@ -1,0 +1,207 @@
+"""Deletions: child first, honest about what holds them, and never waiting for what they do not need."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from pve_lab.faults import NodeOffline, OutOfBandEdit
+from tests.engine.test_lock import _die_at
+from tests.engine.world import (
+    CLUSTER,
+    CONTROLLER,
+    NET1,
+    SEED,
+    ZONE,
+    World,
+    cluster,
+    controller,
+    key,
+    programmed,
+    vnet,
+    zone,
+)
+
+FINALIZER = "pve-evpn.dev/cleanup"
+FORCE = "pve-evpn.dev/force-orphan"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+async def test_any_order_of_deletion_ends_with_nothing_left(order: tuple[int, ...]) -> None:
+    world = await programmed()
+    for position in order:
+        world.kube.delete(key(SEED[position]))
+        if position % 2:
+            await world.settle_or_wait()
+    await world.settle()
+    assert world.kube.objects == {}
+    assert not any(world.lab.sdn.edited.values())
+    assert world.lab.sdn.edited == world.lab.sdn.running
+
+
+async def test_a_vnet_that_guests_use_is_kept_and_they_are_named() -> None:
+    world = await programmed()
+    world.add_guest(101, "net1", "pve2")
+    for doc in SEED:
+        world.kube.delete(key(doc))
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert reason == "DeletionBlocked"
+    assert "VM 101 (vm101) net0 on pve2" in message
+    assert "net1" in world.lab.sdn.running["vnets"]
+    assert "vnet net1" in world.programmed(ZONE)[1]
+    world.lab.guests[101].config["net0"] = "virtio=BC:24:11:00:00:01,bridge=vmbr0"
+    await world.settle()
+    assert world.kube.objects == {}
+    assert not any(world.lab.sdn.running.values())
+
+
+async def test_a_guest_that_cannot_be_read_may_use_it_too() -> None:
+    world = await programmed()
+    world.add_guest(101, "vmbr0", "pve2")
+    fault = world.lab.faults.add(NodeOffline(node="pve2"))
+    world.kube.delete(NET1)
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert reason == "DeletionBlocked"
+    assert "VM 101" in message
+    world.lab.faults.remove(fault)
+    await world.settle()
+    assert NET1 not in world.kube.objects
+
+
+async def test_children_of_somebody_else_keep_a_zone_and_are_named() -> None:
+    world = await programmed()
+    world.lab.faults.add(OutOfBandEdit(object="vnets/theirs", set="zone=zone1;tag=99"))
+    for target in (NET1, ZONE):
+        world.kube.delete(target)
+    await world.settle_or_wait()
+    assert NET1 not in world.kube.objects
+    assert world.programmed(ZONE) == ("DeletionBlocked", "zone zone1 is still used by vnet theirs")
+    assert "theirs" in world.lab.sdn.running["vnets"]
+
+
+async def test_adopted_objects_stay_in_proxmox_unless_the_spec_says_otherwise() -> None:
+    world = World()
+    for path, params in (
+        ("controllers", {"controller": "evpn1", "type": "evpn", "asn": "65001", "fabric": "Fabric1"}),
+        ("zones", {"zone": "zone1", "type": "evpn", "controller": "evpn1", "vrf-vxlan": "100001"}),
+        ("vnets", {"vnet": "net1", "zone": "zone1", "tag": "5001"}),
+    ):
+        assert world.by_hand("POST", f"/cluster/sdn/{path}", **params).status == 200
+    world.by_hand("PUT", "/cluster/sdn")
+    world.apply(cluster(), controller(), zone(), vnet("net1", 5001, deletionPolicy="Delete"))
+    await world.settle()
+    assert world.lab.applies == 1, "adopting writes nothing"
+    assert world.kube.status(ZONE)["origin"] == "Adopted"
+    for target in (CONTROLLER, ZONE, NET1):
+        world.kube.delete(target)
+    await world.settle()
+    assert {k for k in world.kube.objects if k.kind != "EvpnNode"} == {CLUSTER}
+    assert "zone1" in world.lab.sdn.running["zones"]
+    assert "net1" not in world.lab.sdn.running["vnets"]
+
+
+@pytest.mark.parametrize("gone", ["secret", "unreachable"])
+async def test_what_needs_nothing_from_proxmox_goes_without_it(gone: str) -> None:
+    world = await programmed(vnet("kept", 5002, deletionPolicy="Orphan"))
+    if gone == "secret":
+        del world.kube.secrets["c"]
+    else:
+        world.refuse(".*", ".*", "Connection refused", 595)
+    kept = key(vnet("kept"))
+    for target in (kept, NET1):
+        world.kube.delete(target)
+    await world.settle_or_wait()
+    assert kept not in world.kube.objects
+    ready = world.ready(NET1)
+    assert ready["reason"] == "DeletionBlocked"
+    uid = world.kube.objects[NET1]["metadata"]["uid"]
+    assert f"{FORCE}={uid}" in ready["message"]
+    world.kube.annotate(NET1, FORCE, uid)
+    await world.settle_or_wait()
+    assert NET1 not in world.kube.objects
+    assert "net1" in world.lab.sdn.running["vnets"]
+
+
+async def test_force_orphan_must_name_the_object_itself_and_is_told_of() -> None:
+    world = await programmed()
+    world.add_guest(101, "net1")
+    world.kube.delete(NET1)
+    world.kube.annotate(NET1, FORCE, "true")
+    await world.settle_or_wait()
+    assert NET1 in world.kube.objects
+    world.kube.annotate(NET1, FORCE, world.kube.objects[NET1]["metadata"]["uid"])
+    await world.settle()
+    assert NET1 not in world.kube.objects
+    assert "net1" in world.lab.sdn.running["vnets"]
+    assert world.events("Orphaned") == ["left in Proxmox: vnet net1, subnet zone1-10.1.0.0-24"]
+
+
+async def test_a_paused_object_is_not_deleted_and_says_how_to_go_on() -> None:
+    world = await programmed()
+    world.kube.annotate(NET1, "pve-evpn.dev/paused", "true")
+    world.kube.delete(NET1)
+    await world.settle_or_wait()
+    assert world.programmed(NET1)[0] == "DeletionBlocked"
+    assert "deletionPolicy: Orphan" in world.programmed(NET1)[1]
+    world.kube.annotate(NET1, "pve-evpn.dev/paused", None)
+    await world.settle()
+    assert NET1 not in world.kube.objects
+
+
+async def test_an_object_deleted_while_we_were_dead_in_the_middle_of_making_it_is_removed_whole() -> None:
+    """No status says yet that it is ours, nor that its subnet is."""
+    world = await programmed()
+    new = world.apply(vnet("new", 5007, "10.7.0.0/24"))[0]
+    world.interrupt = _die_at(world, "DELETE", "/cluster/sdn/lock")
+    assert await world.run_until_killed()
+    assert "new" in world.lab.sdn.running["vnets"]
+    world.interrupt = lambda *_: None
+    world.kube.delete(new)
+    world.start()
+    await world.settle()
+    assert new not in world.kube.objects
+    assert "new" not in world.lab.sdn.running["vnets"]
+    assert not [s for s in world.lab.sdn.running["subnets"] if "10.7" in s]
+
+
+async def test_a_namesake_made_by_somebody_before_us_is_not_deleted_for_our_announcement() -> None:
+    """The announcement was written, the creation refused; then somebody makes an object of that name."""
+    world = await programmed()
+    world.refuse("POST", "/cluster/sdn/vnets", "no")
+    new = world.apply(vnet("new", 5007))[0]
+    await world.one_pass()
+    world.lab.faults.clear()
+    world.lab.faults.add(OutOfBandEdit(object="vnets/new", set="zone=zone1;tag=77"))
+    world.kube.delete(new)
+    await world.settle()
+    assert new not in world.kube.objects
+    assert world.lab.sdn.running["vnets"]["new"]["tag"] == 77
+
+
+async def test_a_restored_backup_without_statuses_knows_what_is_ours() -> None:
+    world = await programmed()
+    for raw in world.kube.objects.values():
+        raw.pop("status", None)
+    writes = world.writes()
+    world.start()
+    await world.settle()
+    assert world.writes() == writes
+    assert world.kube.status(NET1)["origin"] == "Created"
+    assert world.kube.status(NET1)["subnets"] == [{"id": "zone1-10.1.0.0-24", "origin": "Created"}]
+
+
+async def test_an_allocated_vni_survives_the_loss_of_the_status() -> None:
+    world = World()
+    world.apply(cluster(), controller(), zone(vniRange={"first": 6000, "last": 6010}), vnet("a"), vnet("b"))
+    await world.settle()
+    a, b = key(vnet("a")), key(vnet("b"))
+    vnis = [world.kube.status(k)["vni"] for k in (a, b)]
+    world.kube.delete(a)
+    await world.settle()
+    world.kube.objects[b].pop("status")
+    world.start()
+    await world.settle()
+    assert world.kube.status(b)["vni"] == vnis[1]
