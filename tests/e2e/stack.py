@@ -36,6 +36,8 @@ class Stack:
         self.folder = folder
         self.server = LabServer(lab)
         self.log = folder / "operator.log"
+        #: How the seed's cluster is observed.
+        self.observe: dict[str, Any] = {"intervalSeconds": 2, "graceSeconds": 0}
         self._operator: Operator | None = None
 
     def prepare(self) -> None:
@@ -120,7 +122,7 @@ class Stack:
             for document in yaml.safe_load_all(path.read_text()):
                 if document["kind"] == "ProxmoxCluster":
                     document["spec"]["endpoints"] = [self.server.url]
-                    document["spec"]["observe"] = {"intervalSeconds": 2, "graceSeconds": 0}
+                    document["spec"]["observe"] = self.observe
                 found.append(document)
         return found
 

@@ -19,13 +19,22 @@ The bridges forget a silent MAC after `world.AGEING` seconds; ``lab.set_ageing(3
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from pve_lab.cluster import Lab
+from pve_lab.cluster import seed as seed_lab
 from pve_lab.dataplane.frr import install
 from pve_lab.dataplane.frr.lab import FrrDataplane
+from pve_lab.dataplane.frr.plane import FrrPlane
+from tests.e2e.stack import KINDS, NAMESPACE, Stack
+from tests.frr.by_ssh import await_agreement, observe_by_ssh
 from tests.frr.world import AGEING, NODES, await_full_mesh, seed
+from tests.kube.controlplane import ControlPlane
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,8 +45,67 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     why = install.missing()
     for item in here:
         item.add_marker(pytest.mark.frr)
+        if "observing" in getattr(item, "fixturenames", ()) and not why:
+            item.add_marker(pytest.mark.kube)
         if why:
             item.add_marker(pytest.mark.skip(reason=f"LEFT OUT, real FRR cannot be had here: {why}"))
+
+
+@dataclass
+class Observing:
+    """The operator on a real control plane, reading real FRR by ssh; the seed topology applied and Ready."""
+
+    stack: Stack
+    frr: FrrDataplane
+    lab: Lab
+    documents: list[dict[str, Any]]
+
+    def document(self, kind: str) -> dict[str, Any]:
+        return next(document for document in self.documents if document["kind"] == kind)
+
+    def status(self, kind: str) -> dict[str, Any]:
+        return dict(self.stack.get(self.document(kind)).get("status", {}))
+
+    def reason(self, kind: str, type_: str = "Operational") -> str:
+        return str(self.stack.condition(self.document(kind), type_).get("reason"))
+
+    def agree(self) -> None:
+        """Wait until the statuses say what vtysh says."""
+        nic, vnet = self.document("NicAttachment"), self.document("VNet")
+        await_agreement(self.stack, self.frr, nic, vnet)
+
+
+@pytest.fixture(scope="module")
+def observing(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observing]:
+    """For a module: guests forget after `world.AGEING` seconds, VM 100 on pve4 speaks until told otherwise."""
+    lab = Lab(list(NODES), task_seconds=0.2)
+    seed_lab(lab)
+    with contextlib.ExitStack() as stop:
+        plane = FrrPlane(lab, ageing_seconds=AGEING)
+        stop.callback(plane.close)
+        lab.dataplane = plane
+        stack = Stack(cluster, lab, tmp_path_factory.mktemp("operator"))
+        stop.callback(stack.close)
+        stack.prepare()
+        stack.start_operator()
+        observe_by_ssh(stack, plane.frr)
+        documents = stack.seed()
+        stop.callback(_take_away, stack)
+        stack.apply(*documents)
+        stack.await_ready(*documents)
+        await_full_mesh(plane.frr)
+        yield Observing(stack, plane.frr, lab, documents)
+        # pytest shows this where a test of the module failed
+        print(cluster.kubectl("get", ",".join(KINDS), "-A", "-o", "wide", check=False))
+        print("\n".join(stack.log.read_text().splitlines()[-60:]))
+
+
+def _take_away(stack: Stack) -> None:
+    for kind in KINDS[::-1]:
+        stack.plane.kubectl("delete", kind, "--all", "-A", "--wait=false", check=False)
+    for kind in KINDS:
+        stack.plane.kubectl("wait", "--for=delete", kind, "--all", "-A", "--timeout=40s", check=False)
+    stack.plane.kubectl("delete", "secret", "-n", NAMESPACE, "--all", check=False)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,14 @@ def test_twelve_sessions_and_type_3_routes_on_all_nodes(frr_lab: FrrDataplane) -
     assert all(look.vteps() == set(NODES.values()) for look in looks)
 
 
+def test_the_zones_l3_vni_is_up_on_all_nodes(frr_lab: FrrDataplane) -> None:
+    """In the zone's VRF, or in the default VRF where this kernel has no others."""
+    for name in NODES:
+        row = frr_lab.look(name).json("show evpn vni").get("100001", {})
+        vrf = "vrf_EZone1" if frr_lab.vrf else "default"
+        assert (row.get("type"), row.get("tenantVrf")) == ("L3", vrf)
+
+
 def test_a_guest_is_announced_when_it_speaks_and_forgotten_when_it_is_silent(frr_lab: FrrDataplane, vm1: Nic) -> None:
     look = frr_lab.look("pve1")
     assert look.mac_route(VM1) is None

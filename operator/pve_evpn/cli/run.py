@@ -29,6 +29,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"pve-evpn run: {problem}", file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # At INFO it tells of every channel of every poll.
+    logging.getLogger("asyncssh").setLevel(max(logging.WARNING, logging.getLogger().level))
     # kopf tells of each event it sees; proxmoxer and urllib3 of each request, with its parameters.
     for chatty in ("kopf", "proxmoxer", "urllib3", "kubernetes"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -71,8 +71,8 @@ class Network:
     mac: str | None
     gateways: tuple[str, ...]
     """Addresses of the bridge, as CIDR."""
-    vrf: str | None
-    vrf_vni: int | None
+    zone: str
+    l3_vni: int | None
 
 
 def networks(running: Running, node: str, address: str) -> dict[str, Network]:
@@ -94,8 +94,8 @@ def networks(running: Running, node: str, address: str) -> dict[str, Network]:
             isolate=flag(vnet.get("isolate-ports")),
             mac=props.get("mac"),
             gateways=tuple(_gateways(running, name)),
-            vrf=f"vrf_{zone}",
-            vrf_vni=int(props["vrf-vxlan"]) if props.get("vrf-vxlan") else None,
+            zone=zone,
+            l3_vni=int(props["vrf-vxlan"]) if props.get("vrf-vxlan") else None,
         )
     return found
 

@@ -23,7 +23,8 @@ class Bridges:
         self._ageing = ageing_seconds
         self._vrf = vrf
         self._made: dict[str, Network] = {}
-        self._vrfs: dict[str, tuple[int, str]] = {}
+        self._l3: dict[str, tuple[int | None, str]] = {}
+        self._tables = 0
 
     @property
     def made(self) -> Mapping[str, Network]:
@@ -37,8 +38,7 @@ class Bridges:
             self._delete(f"vxlan_{name}", name, there=there)
             del self._made[name]
             log.append(f"removed {name}")
-        if self._vrf:
-            self._reload_vrfs(wanted)
+        self._reload_l3(wanted)
         for name, network in wanted.items():
             whole = {name, f"vxlan_{name}"} <= there
             if whole and self._made.get(name) == network:
@@ -75,8 +75,8 @@ class Bridges:
             f"link set dev {vxlan} type vxlan nolearning",
             f"link set dev {vxlan} mtu {network.mtu} master {name}",
         ]
-        if self._vrf and network.vrf:
-            commands.append(f"link set dev {name} master {network.vrf}")
+        if self._vrf and network.l3_vni:
+            commands.append(f"link set dev {name} master vrf_{network.zone}")
         commands += [f"link set dev {name} mtu {network.mtu}", f"link set dev {vxlan} up", f"link set dev {name} up"]
         commands.append(f"addr flush dev {name} scope global")
         commands += [f"addr add {gateway} dev {name}" for gateway in network.gateways]
@@ -88,27 +88,39 @@ class Bridges:
     def _delete(self, *names: str, there: Collection[str]) -> None:
         self._batch([f"link del dev {name}" for name in names if name in there])
 
-    def _reload_vrfs(self, wanted: Mapping[str, Network]) -> None:
-        """A VRF per zone, with the bridge and VXLAN interface that carry its L3 VNI."""
-        vrfs = {n.vrf: (n.vrf_vni, n.local) for n in wanted.values() if n.vrf and n.vrf_vni}
-        for vrf in self._vrfs.keys() - vrfs.keys():
-            zone = vrf.removeprefix("vrf_")
-            self._batch([f"link del dev {part}_{zone}" for part in ("vrfvx", "vrfbr", "vrf")])
-            del self._vrfs[vrf]
-        for vrf, (vni, local) in vrfs.items():
-            if vrf in self._vrfs:
+    def _reload_l3(self, wanted: Mapping[str, Network]) -> None:
+        """Per zone the bridge and the VXLAN interface of its L3 VNI, in a VRF where there can be one.
+
+        Without VRFs the first zone's are in the default VRF, and the other zones have none.
+        """
+        zones = sorted({n.zone: n for n in wanted.values() if n.l3_vni}.items())
+        if not self._vrf:
+            zones = zones[:1]
+        l3 = {zone: (network.l3_vni, network.local) for zone, network in zones}
+        for zone in [zone for zone, made in self._l3.items() if l3.get(zone) != made]:
+            self._batch([f"link del dev vrfvx_{zone}", f"link del dev vrfbr_{zone}"])
+            if self._vrf:
+                self._batch([f"link del dev vrf_{zone}"])
+            del self._l3[zone]
+        for zone, (vni, local) in l3.items():
+            if zone in self._l3:
                 continue
-            zone = vrf.removeprefix("vrf_")
-            self._batch([
-                f"link add name {vrf} type vrf table {1000 + len(self._vrfs) + 1}",
-                f"link set dev {vrf} up",
-                f"link add name vrfvx_{zone} type vxlan id {vni} local {local} dstport 4789 nolearning",
-                f"link add name vrfbr_{zone} type bridge stp_state 0 forward_delay 0",
-                f"link set dev vrfvx_{zone} mtu 1450 master vrfbr_{zone} up",
-                f"link set dev vrfbr_{zone} master {vrf} up",
-            ])  # fmt: skip
-            self._space.bridge("link", "set", "dev", f"vrfvx_{zone}", "learning", "off", "neigh_suppress", "on")
-            self._vrfs[vrf] = (vni, local)
+            bridge, vxlan = f"vrfbr_{zone}", f"vrfvx_{zone}"
+            commands = [
+                f"link add name {vxlan} type vxlan id {vni} local {local} dstport 4789 nolearning",
+                f"link add name {bridge} type bridge stp_state 0 forward_delay 0",
+                f"link set dev {vxlan} mtu 1450 master {bridge} up",
+            ]
+            if self._vrf:
+                self._tables += 1
+                commands += [
+                    f"link add name vrf_{zone} type vrf table {1000 + self._tables}",
+                    f"link set dev vrf_{zone} up",
+                    f"link set dev {bridge} master vrf_{zone}",
+                ]
+            self._batch([*commands, f"link set dev {bridge} up"])
+            self._space.bridge("link", "set", "dev", vxlan, "learning", "off", "neigh_suppress", "on")
+            self._l3[zone] = (vni, local)
 
     def _batch(self, commands: list[str]) -> None:
         run("ip", "-n", self._space.netns, "-batch", "-", stdin="\n".join(commands) + "\n")

@@ -116,12 +116,12 @@ def _zones(running: Running, node: NodeFacts) -> list[tuple[str, Props]]:
 
 
 def _vrfs(running: Running, node: NodeFacts) -> list[str]:
+    """Each zone's L3 VNI in its VRF. Without VRFs the first zone's is the default VRF's, which takes only one."""
+    zones = _zones(running, node)
     if not node.vrf:
-        return []
+        return [f"vni {zones[0][1]['vrf-vxlan']}", "!"] if zones else []
     return [
-        line
-        for zone, props in _zones(running, node)
-        for line in (f"vrf vrf_{zone}", f" vni {props['vrf-vxlan']}", "exit-vrf", "!")
+        line for zone, props in zones for line in (f"vrf vrf_{zone}", f" vni {props['vrf-vxlan']}", "exit-vrf", "!")
     ]
 
 

@@ -133,7 +133,10 @@ class FrrDataplane:
         """What this machine does not let the lab have, for people."""
         found = []
         if not self.vrf:
-            found.append("no VRF devices in this kernel: L3 VNIs, type-5 routes and ip-vrf are left out")
+            found.append(
+                "no VRF devices in this kernel: the first zone's L3 VNI is in the default VRF; "
+                "other zones' L3 VNIs, type-5 routes and ip-vrf are left out"
+            )
         if not self.dummy:
             found.append("no dummy devices in this kernel: a fabric's own addresses are put on lo")
         return found

@@ -133,11 +133,13 @@ class FrrPlane:
 
     def mac_vrf(self, node: str, vnet: str) -> Rows:
         """Best MAC/IP routes of the VNet's VNI; like Proxmox, none without an IP address, and a failure without FRR."""
-        vni = int(self._lab.published().vnets[vnet]["tag"])
+        row = self._lab.published().vnets.get(vnet)
+        if row is None:
+            raise refused(f"vnet '{vnet}' does not exist\n")
         look = self.frr.look(node)
         if not look.json("show bgp l2vpn evpn vni"):
             raise refused("failed to parse vtysh output: EOF while parsing a value at line 1 column 0\n")
-        return [{"mac": r.mac, "ip": r.ip, "nexthop": r.nexthop} for r in look.mac_routes(vni) if r.ip]
+        return [{"mac": r.mac, "ip": r.ip, "nexthop": r.nexthop} for r in look.mac_routes(int(row["tag"])) if r.ip]
 
     def ip_vrf(self, node: str, zone: str) -> Rows:
         """Installed routes of the zone's VRF. Without VRFs in the kernel there is nothing, as when vtysh fails."""

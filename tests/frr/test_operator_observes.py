@@ -1,0 +1,137 @@
+"""The operator sees what BGP sees: real FRR, read by ssh, against the statuses it writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.frr.by_ssh import evpn_node
+from tests.frr.conftest import Observing
+from tests.frr.world import NODES, VM1, await_, await_full_mesh
+
+
+def events(observing: Observing, reason: str) -> list[str]:
+    """Messages of the Events with a reason."""
+    items = json.loads(observing.stack.plane.kubectl("get", "events.events.k8s.io", "-A", "-o", "json"))["items"]
+    return [f"{item['regarding']['name']}: {item.get('note', '')}" for item in items if item["reason"] == reason]
+
+
+def verdict(observing: Observing) -> str:
+    return str(evpn(observing).get("verdict"))
+
+
+def evpn(observing: Observing) -> dict[str, Any]:
+    return dict(observing.status("NicAttachment").get("evpn") or {})
+
+
+def test_the_status_is_what_vtysh_says(observing: Observing) -> None:
+    await_("all sessions are counted", lambda: observing.status("EvpnController").get("sessionsSummary") == "12/12")
+    await_("VM1 is announced", lambda: verdict(observing) == "Advertised")
+    observing.agree()
+    assert evpn(observing)["announcedBy"] == "pve4"
+    assert observing.status("VNet")["routes"]["type3"] == 4
+    for node in NODES:
+        status = evpn_node(observing.stack, node)
+        assert status["sessions"] == "3/3"
+        assert {peer["node"] for peer in status["peers"]} == set(NODES) - {node}
+        assert status["frrVersion"] in observing.frr.vtysh(node, "show version")
+
+
+def test_a_quiet_network_causes_no_patches(observing: Observing) -> None:
+    observing.agree()
+    polled = "pve_evpn_last_successful_observation_timestamp_seconds"  # of four nodes, summed up
+    before, patches = observing.stack.metric(polled), observing.stack.metric("pve_evpn_k8s_requests_total")
+    await_("five more polls", lambda: observing.stack.metric(polled) >= before + 4 * 5 * 2)
+    assert observing.stack.metric("pve_evpn_k8s_requests_total") == patches
+
+
+def test_a_dead_bgpd_is_named_within_two_polls_on_the_right_objects_and_recovers(observing: Observing) -> None:
+    observing.frr.nodes["pve2"].kill_daemon("bgpd")
+    polls = _polls(observing)
+    await_("pve2 is named", lambda: "not running on pve2" in _message(observing))
+    # The poll that was under way when bgpd died, two more, and one that may have begun since the status was written.
+    assert _polls(observing) - polls <= 4
+    assert observing.reason("EvpnController") == "SessionDown"
+    await_("pve2's node says it", lambda: _node(observing, "pve2")["message"] == "BGP EVPN is not running on pve2")
+    await_("pve1 counts two", lambda: evpn_node(observing.stack, "pve1").get("sessions") == "2/3")
+    peers = {peer["node"]: peer["state"] for peer in evpn_node(observing.stack, "pve1")["peers"]}
+    assert peers["pve2"] != "Established"
+    assert (peers["pve3"], peers["pve4"]) == ("Established", "Established")
+
+    observing.frr.nodes["pve2"].start_daemon("bgpd")
+    await_full_mesh(observing.frr)
+    await_("all is well", lambda: observing.status("EvpnController").get("sessionsSummary") == "12/12")
+    await_("the controller is operational", lambda: observing.reason("EvpnController") == "Operational")
+    observing.agree()
+
+
+def _polls(observing: Observing) -> int:
+    """How often the operator has read pve1."""
+    log = observing.frr.nodes["pve1"].space.folder / "log" / "sshd.log"
+    return log.read_text().count("Starting session: forced-command")
+
+
+def _message(observing: Observing) -> str:
+    """What the controller says of its sessions."""
+    return str(observing.stack.condition(observing.document("EvpnController"), "Operational").get("message"))
+
+
+def _node(observing: Observing, node: str) -> dict[str, str]:
+    """Condition Operational of a node's EvpnNode."""
+    conditions = evpn_node(observing.stack, node).get("conditions") or ()
+    return next((c for c in conditions if c["type"] == "Operational"), {"status": "", "reason": "", "message": ""})
+
+
+def test_a_guest_that_falls_silent_and_speaks_again(observing: Observing) -> None:
+    await_("VM1 is announced", lambda: verdict(observing) == "Advertised")
+    observing.lab.guests[100].speaks = False
+    await_("its MAC has aged out of FRR", lambda: observing.frr.look("pve1").mac_route(VM1) is None)
+    await_("VM1 is silent", lambda: verdict(observing) == "Silent")
+    silent = evpn(observing)
+    assert silent["lastAnnouncedBy"] == "pve4"
+    assert "announcedBy" not in silent
+    assert silent["since"]
+    observing.lab.guests[100].speaks = True
+    await_("VM1 is announced again", lambda: verdict(observing) == "Advertised")
+    observing.agree()
+
+
+def test_a_guest_that_moves(observing: Observing) -> None:
+    await_("VM1 is announced", lambda: verdict(observing) == "Advertised")
+    observing.lab.move(observing.lab.guests[100], "pve3")
+    await_("pve3 announces VM1", lambda: evpn(observing).get("announcedBy") == "pve3")
+    await_("its status is pve3's", lambda: observing.status("NicAttachment").get("node") == "pve3")
+    await_("the move is counted", lambda: evpn(observing).get("mobilitySequence") == 1)
+    assert verdict(observing) == "Advertised"
+    observing.agree()
+
+
+def test_a_node_that_ssh_does_not_reach_is_unknown_and_never_down(observing: Observing) -> None:
+    """Its neighbours still see its sessions, so nothing is said to be down."""
+    observing.frr.sshd["pve3"].stop()
+    await_("pve3 is not seen", lambda: _node(observing, "pve3")["status"] == "Unknown", 40)
+    assert observing.reason("EvpnController") != "SessionDown"
+    assert "vnis" not in evpn_node(observing.stack, "pve3")
+    observing.frr.sshd["pve3"].start()
+    await_("pve3 is seen again", lambda: _node(observing, "pve3")["status"] == "True")
+    observing.agree()
+
+
+def test_no_key_is_shown_anywhere(observing: Observing) -> None:
+    secret = observing.frr.ssh.private_key.splitlines()[1]
+    assert secret not in observing.stack.log.read_text()
+    for kind in ("pvec", "evpnn", "events.events.k8s.io"):
+        assert secret not in observing.stack.plane.kubectl("get", kind, "-A", "-o", "yaml")
+
+
+def test_a_node_left_out_of_the_peers_is_found(observing: Observing) -> None:
+    """Instead of the fabric, addresses written by hand, and pve2's is forgotten."""
+    controller = observing.document("EvpnController")
+    forgetful = {**controller, "spec": {**controller["spec"], "underlay": {}}}
+    forgetful["spec"]["underlay"] = {"peers": [ip for name, ip in NODES.items() if name != "pve2"]}
+    observing.stack.apply(forgetful)
+    await_("pve2 is missed", lambda: observing.reason("EvpnController") == "NodeMissingFromPeers", 60)
+    assert "pve2" in _message(observing)
+    observing.stack.apply(controller)
+    await_full_mesh(observing.frr)
+    await_("all is well", lambda: observing.status("EvpnController").get("sessionsSummary") == "12/12", 60)
