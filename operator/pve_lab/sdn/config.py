@@ -243,11 +243,11 @@ class SdnConfig:
 
     def commit(self) -> None:
         """What an apply publishes: everything, whoever staged it."""
-        self.running = copy.deepcopy(self.edited)
+        self.running = _copied(self.edited)
         self.version += 1
 
     def rollback(self) -> None:
-        self.edited = copy.deepcopy(self.running)
+        self.edited = _copied(self.running)
 
     def new_mac(self) -> str:
         tail = [f"{self._random.getrandbits(8):02X}" for _ in range(3)]
@@ -277,6 +277,11 @@ class SdnConfig:
         for zone, props in sorted(self.edited["zones"].items()):
             if id_ in [props.get(key) for key in keys]:
                 raise refused(f"{_WORD[kind]} {id_} is used by {zone}\n")
+
+
+def _copied(config: Config) -> Config:
+    """Objects are copied, their values are not: a write replaces values, it never changes one."""
+    return {kind: {id_: dict(props) for id_, props in objects.items()} for kind, objects in config.items()}
 
 
 _WORD = {
