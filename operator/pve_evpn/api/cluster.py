@@ -438,7 +438,11 @@ class ProxmoxClusterStatus(ReportedStatus):
     active_credential: Annotated[str, Length(max_length=64)] | None = Field(
         None, description="Key of the Secret in use: token, tokenNext or password."
     )
-    token_expires_at: Timestamp | None = Field(None, description="When the token in use expires; absent: never.")
+    token_expires_at: Timestamp | None = Field(
+        None,
+        description="When the token in use, or its user, expires; absent: never, or Proxmox does not tell (it wants "
+        "Sys.Audit on /access/groups).",
+    )
     quorate: bool | None = Field(None, description="Whether the cluster has quorum.")
     nodes_online: Annotated[str, Length(max_length=16)] | None = Field(
         None, description="Online of all nodes, e.g. 4/4."

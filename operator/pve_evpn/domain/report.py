@@ -52,6 +52,7 @@ class Circumstances:
     ``held``: why nothing is being written at all (unreachable, locked, foreign edits, a window), or None.
     ``failures``: per object, what Proxmox said when it refused the object's step.
     ``waiting``: the plan, or the part of it, that waits for a person or for its time.
+    ``credentials_end``: when they expire; None for never or unknown.
     """
 
     desired: Desired
@@ -63,6 +64,7 @@ class Circumstances:
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
     waiting: Plan | None = None
     pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)
+    credentials_end: datetime | None = None
 
 
 def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def reachable(
         "version": release,
         "clusterName": observed.cluster_name or None,
         "activeEndpoint": endpoint,
+        "tokenExpiresAt": timestamp(at.credentials_end) if at.credentials_end else None,
         "quorate": observed.quorate,
         "nodesOnline": f"{online}/{len(observed.nodes)}",
         "nodes": nodes,

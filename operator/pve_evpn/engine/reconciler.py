@@ -29,6 +29,7 @@ from pve_evpn.domain.report import Circumstances
 from pve_evpn.domain.resources import Desired, Resource
 from pve_evpn.engine.catching_up import CatchingUp
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, finding_of
+from pve_evpn.engine.expiry import Expiry
 from pve_evpn.engine.nic_writing import NicWriting
 from pve_evpn.engine.pinning import Helper, Pinning
 from pve_evpn.engine.ports import Ports
@@ -96,6 +97,7 @@ class Reconciler:
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = Connection(cluster, ports.secrets, gateways)
+        self._expiry = Expiry()
         self._reporting = Reporting(cluster, store, ports.objects, ports.events, clock)
         self._transacting = Transacting(cluster, store, ports, self._mark, may_write, self._pace, clock)
         self._catching_up = CatchingUp(self._pace, clock)
@@ -221,8 +223,9 @@ class Reconciler:
         pins = await self._pins.run(desired, observed, planned, nics, self._observer.looks)
         failures = {**self._transacting.failures.active(desired), **self._nics.findings}
         at = Circumstances(
-            desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting, pins
-        )
+            desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting, pins,
+            await self._expiry.of(gateway),
+        )  # fmt: skip
         reloads = {**(carried.result.nodes if carried.result else {}), **caught}
         await self._reporting.found(at, nics, gateway.active_endpoint, carried.result, reloads, self._transacting.lock)
         await self._transacting.remembered()

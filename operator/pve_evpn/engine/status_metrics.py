@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.resources import Resource
 from pve_evpn.engine.store import WATCHED, Store
 
@@ -75,7 +76,7 @@ class StatusMetrics(Collector):
             stalled[owner, resource.key.kind] += _condition(resource, "Stalled") == "True"
             drifted[owner, resource.key.kind] += _condition(resource, "Drifted") == "True"
             if resource.key.kind == "NicAttachment":
-                verdict = (resource.status.get("evpn") or {}).get("verdict") or "Unknown"
+                verdict = _verdict(resource)
                 pinned = str(bool(resource.status.get("pinned"))).lower()
                 nics[owner, resource.status.get("vnet") or "", verdict, pinned] += 1
         counted: dict[str, Counter[Any]] = {
@@ -110,6 +111,14 @@ def _cluster_samples(cluster: Resource[Any], now: datetime) -> Iterator[tuple[st
         yield "last_transaction_timestamp_seconds", (last["outcome"],), _moment(ended).timestamp()
     if expires := status.get("tokenExpiresAt"):
         yield "token_expiry_timestamp_seconds", (), _moment(expires).timestamp()
+
+
+def _verdict(nic: Resource[Any]) -> str:
+    """What EVPN says of its MAC; a NIC that has nothing to announce is not silent."""
+    operational = (c.get("reason") for c in nic.status.get("conditions") or () if c["type"] == "Operational")
+    if next(operational, "") == Reason.NOTHING_TO_ANNOUNCE:
+        return str(Reason.NOTHING_TO_ANNOUNCE)
+    return str((nic.status.get("evpn") or {}).get("verdict") or "Unknown")
 
 
 def _condition(resource: Resource[Any], type_: str) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from pve_evpn import metrics
@@ -161,6 +162,14 @@ class Gateway:
         """What the credentials may do: privileges per ACL path."""
         answer = await self.get("/access/permissions")
         return {path: frozenset(name for name, on in held.items() if on) for path, held in (answer or {}).items()}
+
+    async def credentials_end(self) -> datetime | None:
+        """When the token, or its user's account, expires; None for never.
+
+        Proxmox tells it to those with Sys.Audit on /access/groups. Raises :class:`errors.PveError` otherwise.
+        """
+        user = await self.get(f"/access/users/{self._credentials.user}")
+        return parse.earliest_end(user or {}, self._credentials.token_name)
 
     async def observe(self, release: str, *, guests: bool) -> Observed:
         """One complete look. Raises for what must be known (lists, quorum); a silent node is only marked so."""

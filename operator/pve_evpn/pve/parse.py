@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.domain.observed import GuestInfo, NodeInfo
@@ -116,3 +117,11 @@ def nodes(status: Iterable[Item]) -> tuple[dict[str, NodeInfo], bool, str]:
                 name=str(row["name"]), online=bool(row.get("online")), address=str(row.get("ip") or "")
             )
     return members, quorate, name
+
+
+def earliest_end(user: Mapping[str, Any], token: str | None) -> datetime | None:
+    """When an account, or the token of it that is in use, expires; 0 and nothing mean never."""
+    tokens = user.get("tokens")
+    records = [user, tokens.get(token) or {}] if isinstance(tokens, Mapping) else [user]
+    ends = [end for record in records if (end := int(record.get("expire") or 0))]
+    return datetime.fromtimestamp(min(ends), UTC) if ends else None

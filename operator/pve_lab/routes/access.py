@@ -56,6 +56,24 @@ def create_user(lab: Lab, call: Call) -> Any:
     lab.access.users[userid] = made
 
 
+@route(
+    "GET", "/access/users/{userid}", parameters={"userid": _USER_ID},
+    needs=Needs("/access/groups", ("User.Modify", "Sys.Audit"), any_of=True),
+)  # fmt: skip
+def user(lab: Lab, call: Call) -> Any:
+    """With its tokens by name. A token is not its user: without the privilege it may not even read about itself."""
+    name = call.path["userid"]
+    if name not in lab.access.users:
+        raise refused(f"no such user ('{name}')\n")
+    known = lab.access.users[name]
+    tokens = {
+        full.partition("!")[2]: {"expire": token.expire, "privsep": int(token.privsep)}
+        for full, token in lab.access.tokens.items()
+        if full.partition("!")[0] == name
+    }
+    return {"enable": int(known.enable), "expire": known.expire, "groups": sorted(known.groups), "tokens": tokens}
+
+
 _TOKEN = "/access/users/{userid}/token/{tokenid}"
 
 
