@@ -183,7 +183,7 @@ def clusters() -> Iterator[Case]:
     foreign = PendingChange(SdnRef(SdnKind.VNET, "theirs"), PendingState.NEW)
 
     def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> Mapping[str, Any]:
-        return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads=reloads or {}, locked_since=None)
+        return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads or {}, None)
 
     at_rest = Circumstances(made, world.observed(), Plan(), NOW)
     yield Case("at rest", item, reached(at_rest), CURRENT)

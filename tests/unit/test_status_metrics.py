@@ -101,6 +101,12 @@ def test_what_a_reachable_cluster_says_of_itself() -> None:
     assert value(registry, "token_expiry_timestamp_seconds", cluster="pve") == NOW.timestamp() + 86400
 
 
+def test_our_own_lock_is_in_nobodys_way() -> None:
+    lock = {"holder": "Self", "since": "2026-11-25T11:50:00Z"}
+    registry = scraped(cluster(conditions=conditions(Reachable="True"), lock=lock))
+    assert value(registry, "sdn_lock_held_seconds", cluster="pve") == 0
+
+
 def test_a_cluster_that_cannot_be_reached_reports_no_past() -> None:
     lock = {"holder": "Other", "since": "2026-11-25T11:50:00Z"}
     registry = scraped(cluster(conditions=conditions(Reachable="False"), lock=lock, nodes=[{"name": "pve1"}]))

@@ -104,7 +104,8 @@ def _cluster_samples(cluster: Resource[Any], now: datetime) -> Iterator[tuple[st
     yield "pending_objects", ("self",), pending.get("own") or 0
     yield "pending_objects", ("foreign",), len(pending.get("foreign") or ()) + (pending.get("truncated") or 0)
     yield "pending_objects", ("host-network",), len(pending.get("hostNetwork") or ())
-    yield "sdn_lock_held_seconds", (), _age(now, (status.get("lock") or {}).get("since"))
+    lock = status.get("lock") or {}
+    yield "sdn_lock_held_seconds", (), _age(now, lock.get("since") if lock.get("holder") == "Other" else None)
     yield "pending_plan_age_seconds", (), _age(now, (status.get("pendingPlan") or {}).get("since"))
     last = status.get("lastTransaction") or {}
     if ended := last.get("finishedAt"):
