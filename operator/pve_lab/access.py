@@ -21,7 +21,8 @@ _AUDIT = frozenset({"Datastore.Audit", "Mapping.Audit", "Pool.Audit", "SDN.Audit
 _VM_USER = frozenset({"VM.Audit", "VM.Backup", "VM.Config.CDROM", "VM.Config.Cloudinit", "VM.Console", "VM.PowerMgmt"})
 _VM_ADMIN = _VM_USER | {
     "VM.Allocate", "VM.Clone", "VM.Config.CPU", "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory",
-    "VM.Config.Network", "VM.Config.Options", "VM.Migrate", "VM.Snapshot", "VM.Snapshot.Rollback",
+    "VM.Config.Network", "VM.Config.Options", "VM.GuestAgent.Audit",
+    "VM.GuestAgent.Unrestricted", "VM.Migrate", "VM.Snapshot", "VM.Snapshot.Rollback",
 }  # fmt: skip
 _SYS_ADMIN = frozenset({"Sys.Audit", "Sys.Console", "Sys.Syslog", "Permissions.Modify", "User.Modify"})
 _EVERYTHING = (

@@ -19,6 +19,7 @@ from pve_lab.dataplane.running import Running
 from pve_lab.errors import died, refused
 from pve_lab.fabrics import Fabrics
 from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
+from pve_lab.firewall import VnetFirewall
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
 from pve_lab.routing import PrefixLists, RouteMaps
@@ -41,6 +42,7 @@ class Node:
     online: bool = True
     applied: Config | None = None
     applied_version: int = 0
+    loaded: Running = field(default_factory=Running)
     # Without it (`ifquery` prints nothing) the status of zones is an error, as on a node that is not set up for SDN.
     ifupdown2: bool = True
     network: HostNetwork = field(init=False)
@@ -75,6 +77,7 @@ class Lab:
         self.prefix_lists = PrefixLists(self.route_maps)
         self.nodes = {name: Node(name, f"192.168.16.{i}") for i, name in enumerate(nodes, 1)}
         self.guests: dict[int, Guest] = {}
+        self.firewalls: dict[str, VnetFirewall] = {}
         self.tasks = Tasks()
         self.agenda = Agenda()
         self.faults = Faults(self, seed)
@@ -202,7 +205,7 @@ class Lab:
                 failure = str(work.exception() or "")
             if work and not failure:
                 task.log.extend(work.result())
-                self.load(node, config, version)
+                self.load(node, config, version, running)
             self.end_task(task, due, failure)
             then(due)
 
@@ -212,9 +215,9 @@ class Lab:
             self.agenda.at(when + seconds, finish)
         return task
 
-    def load(self, node: Node, config: Config, version: int) -> None:
+    def load(self, node: Node, config: Config, version: int, running: Running) -> None:
         """A node has this configuration from now on."""
-        node.applied, node.applied_version = config, version
+        node.applied, node.applied_version, node.loaded = config, version, running
 
     def reboot(self, node: Node, seconds: float) -> None:
         """A node goes down and comes back; at boot it commits what is staged, asks no lock, and reloads only itself.
@@ -228,7 +231,8 @@ class Lab:
             node.network.commit()
             if self.has_pending:
                 self.commit()
-                self.load(node, copy.deepcopy(self.sdn.running), self.sdn.version)
+                self.dataplane.reload(node.name, self.published())
+                self.load(node, copy.deepcopy(self.sdn.running), self.sdn.version, self.published())
 
         self.agenda.at(self.now() + seconds, boot)
         self.settle()
@@ -236,6 +240,10 @@ class Lab:
     def published(self) -> Running:
         """The running configuration, as a node reads it."""
         return Running.of(self.sdn.running, self.fabrics.fabrics.running, self.fabrics.nodes.running.values())
+
+    def staged(self) -> Running:
+        """The configuration as an apply would publish it now."""
+        return Running.of(self.sdn.edited, self.fabrics.fabrics.edited, self.fabrics.nodes.edited.values())
 
     # --- guests -------------------------------------------------------------------------------------------------
 
@@ -307,7 +315,7 @@ def seed(lab: Lab) -> None:
         lab.fabrics.create({"id": "Fabric1", "protocol": "ospf", "area": "0", "ip_prefix": "192.168.16.0/24"})
         for node in lab.nodes.values():
             row = {"fabric_id": "Fabric1", "node_id": node.name, "protocol": "ospf", "ip": node.address}
-            lab.fabrics.create_node({**row, "interfaces": ["name=eno1"]})
+            lab.fabrics.create_node({**row, "interfaces": []})
         lab.fabrics.commit()
     names = list(lab.nodes)
     lab.guests[100] = Guest(

@@ -21,6 +21,7 @@ _KNOWN = (
     r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(id|protocol|\w+_id|route-map-id|order|action): missing",
     r"GET /cluster/sdn/.* data.*\.pending\.[\w-]+: 'deleted' is no \w+",  # measured
     r"GET /cluster/sdn/(ipams|dns)\S* data\S*: not declared",  # the lists hold whole objects: measured of ipams
+    r"GET /cluster/sdn/vnets/[^/]+/firewall/\S+ data\S*\.digest: not declared",
     r"GET /cluster/tasks data\[\d+\]\.\w+: not declared",  # the list's own columns
     r"GET /nodes/[^/]+/tasks.* data.*\.tokenid: not declared",  # measured
     r"GET /nodes/[^/]+/network/[^/]+ data\.\w+: not declared",  # an interface's own options

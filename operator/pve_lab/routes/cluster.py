@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pve_lab.cluster import Lab, Node
-from pve_lab.dispatch import Call, route
+from pve_lab.declared import declared
+from pve_lab.dispatch import Call
 from pve_lab.errors import bad_parameters
 from pve_lab.guests import Guest
 
@@ -13,12 +14,12 @@ from pve_lab.guests import Guest
 REPOSITORY = "0123456789abcdef"
 
 
-@route("GET", "/version")
+@declared("GET", "/version")
 def version(lab: Lab, _call: Call) -> Any:
     return {"version": lab.version, "release": lab.version.rsplit(".", 1)[0], "repoid": REPOSITORY}
 
 
-@route("GET", "/cluster/status")
+@declared("GET", "/cluster/status")
 def cluster_status(lab: Lab, _call: Call) -> Any:
     nodes = list(lab.nodes.values())
     head = {"type": "cluster", "id": "cluster", "name": "lab", "version": 1, "nodes": len(nodes)}
@@ -29,10 +30,13 @@ def cluster_status(lab: Lab, _call: Call) -> Any:
     return rows
 
 
-@route("GET", "/cluster/resources")
+@declared("GET", "/cluster/resources")
 def resources(lab: Lab, call: Call) -> Any:
     nodes = [_node_row(node) for node in lab.nodes.values()]
-    guests = [_guest_row(lab, guest) for guest in lab.guests.values()]
+    mine = [
+        guest for guest in lab.guests.values() if lab.access.allowed(call.user, f"/vms/{guest.vmid}", ("VM.Audit",))
+    ]
+    guests = [_guest_row(lab, guest) for guest in mine]
     match call.params.get("type"):
         case "vm":
             return guests
@@ -41,7 +45,12 @@ def resources(lab: Lab, call: Call) -> Any:
         case "sdn" | "storage":
             # Nodes of 9.1 and newer announce zones as type "network", which this filter passes over.
             return []
-    return [*nodes, *guests, *_networks(lab)]
+    zones = [row for row in _networks(lab) if _sees_zone(lab, call, row["network"])]
+    return [*nodes, *guests, *zones]
+
+
+def _sees_zone(lab: Lab, call: Call, zone: str) -> bool:
+    return lab.access.allowed(call.user, f"/sdn/zones/{zone}", ("SDN.Audit", "SDN.Allocate"))
 
 
 def _node_row(node: Node) -> dict[str, Any]:
@@ -76,12 +85,12 @@ def _networks(lab: Lab) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-@route("GET", "/nodes")
+@declared("GET", "/nodes")
 def nodes(lab: Lab, _call: Call) -> Any:
     return [{"node": node.name, "status": "online" if node.online else "offline"} for node in lab.nodes.values()]
 
 
-@route("GET", "/cluster/nextid")
+@declared("GET", "/cluster/nextid")
 def next_id(lab: Lab, call: Call) -> Any:
     if asked := call.params.get("vmid"):
         if int(asked) in lab.guests:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from pve_lab.cluster import Lab
-from pve_lab.dispatch import Call, node_of, route
+from pve_lab.declared import declared
+from pve_lab.dispatch import Call, node_of
 from pve_lab.errors import bad_parameters, refused
-from pve_lab.guests import Change, Guest, check_writable, read_change, write
+from pve_lab.guests import NET, Change, Guest, check_writable, read_change, write
+from pve_lab.nics import Nic
 
 _KINDS = ("qemu", "lxc")
+#: The privilege an option wants, by how its name begins; anything else wants VM.Config.Options.
+_PRIVILEGES = {
+    ("net", "nameserver", "searchdomain", "hostname"): "VM.Config.Network",
+    ("cores", "cpu", "sockets", "vcpus", "numa", "affinity"): "VM.Config.CPU",
+    ("memory", "balloon", "shares", "swap"): "VM.Config.Memory",
+    ("scsi", "virtio", "ide", "sata", "efidisk", "tpmstate", "rootfs", "mp", "unused"): "VM.Config.Disk",
+    ("ci", "ipconfig", "sshkeys"): "VM.Config.Cloudinit",
+    ("machine", "vga", "bios", "serial", "usb", "hostpci", "audio", "args", "hotplug"): "VM.Config.HWType",
+}
 
 
 def _guest(lab: Lab, call: Call, kind: str) -> Guest:
@@ -30,32 +41,48 @@ def _change(lab: Lab, call: Call, kind: str) -> tuple[Guest, Change]:
         raise bad_parameters(skiplock="Only root may use this option.")
     guest = _guest(lab, call, kind)
     change = read_change(kind, call.params, lab.mac)
+    _permitted(lab, call, guest, change)
     check_writable(guest, str(call.params.get("digest") or ""), skiplock=skiplock)
     return guest, change
+
+
+def _permitted(lab: Lab, call: Call, guest: Guest, change: Change) -> None:
+    """Each option wants its privilege; a NIC the use of the network it gets and of the one it leaves, too."""
+    where = f"/vms/{guest.vmid}"
+    for key in sorted(change.keys):
+        found = (name for starts, name in _PRIVILEGES.items() if key.startswith(starts))
+        lab.access.demand(call.user, where, next(found, "VM.Config.Options"))
+    for key in sorted(change.keys):
+        for text in (change.values.get(key), guest.config.get(key)):
+            if text is not None and NET.fullmatch(key) and (bridge := Nic.parse(guest.kind, text).bridge):
+                # The zone is looked up in what is staged, as Proxmox does.
+                zone = lab.sdn.edited["vnets"].get(bridge, {}).get("zone", "localnetwork")
+                lab.access.demand(call.user, f"/sdn/zones/{zone}/{bridge}", "SDN.Use")
 
 
 def _both(kind: str) -> None:
     """What VMs and containers have in common."""
     base = "/nodes/{node}/" + kind
 
-    @route("GET", base)
+    @declared("GET", base)
     def listing(lab: Lab, call: Call) -> Any:
         node = node_of(lab, call)
-        return [_state(guest) for guest in lab.guests.values() if guest.kind == kind and guest.node == node.name]
+        mine = [guest for guest in lab.guests.values() if guest.kind == kind and guest.node == node.name]
+        return [_state(guest) for guest in mine if lab.access.allowed(call.user, f"/vms/{guest.vmid}", ("VM.Audit",))]
 
-    @route("GET", base + "/{vmid}/config")
+    @declared("GET", base + "/{vmid}/config")
     def config(lab: Lab, call: Call) -> Any:
         return _guest(lab, call, kind).shown(current=call.flag("current"))
 
-    @route("GET", base + "/{vmid}/pending")
+    @declared("GET", base + "/{vmid}/pending")
     def pending(lab: Lab, call: Call) -> Any:
         return _guest(lab, call, kind).pending_rows()
 
-    @route("GET", base + "/{vmid}/status/current")
+    @declared("GET", base + "/{vmid}/status/current")
     def current(lab: Lab, call: Call) -> Any:
         return {**_state(_guest(lab, call, kind)), "ha": {"managed": 0}}
 
-    @route("PUT", base + "/{vmid}/config")
+    @declared("PUT", base + "/{vmid}/config")
     def put(lab: Lab, call: Call) -> Any:
         guest, change = _change(lab, call, kind)
         write(guest, change, lab.plug)
@@ -65,7 +92,7 @@ for _kind in _KINDS:
     _both(_kind)
 
 
-@route("POST", "/nodes/{node}/qemu/{vmid}/config")
+@declared("POST", "/nodes/{node}/qemu/{vmid}/config")
 def post_config(lab: Lab, call: Call) -> Any:
     """In a task; no UPID when it ends within ``background_delay``."""
     guest, change = _change(lab, call, "qemu")
@@ -76,7 +103,7 @@ def post_config(lab: Lab, call: Call) -> Any:
     return lab.write_guest(guest, change, call.user)
 
 
-@route("GET", "/nodes/{node}/qemu/{vmid}/migrate")
+@declared("GET", "/nodes/{node}/qemu/{vmid}/migrate")
 def may_migrate(lab: Lab, call: Call) -> Any:
     guest = _guest(lab, call, "qemu")
     answer = {
@@ -88,7 +115,7 @@ def may_migrate(lab: Lab, call: Call) -> Any:
     return {**answer, "allowed_nodes": [n.name for n in lab.nodes.values() if n.online and n.name != guest.node]}
 
 
-@route("POST", "/nodes/{node}/qemu/{vmid}/migrate")
+@declared("POST", "/nodes/{node}/qemu/{vmid}/migrate")
 def migrate(lab: Lab, call: Call) -> Any:
     guest = _guest(lab, call, "qemu")
     target = str(call.params.get("target", ""))
@@ -104,7 +131,7 @@ def migrate(lab: Lab, call: Call) -> Any:
     return lab.migrate(guest, target, call.user)
 
 
-@route("POST", "/nodes/{node}/qemu/{vmid}/status/reboot")
+@declared("POST", "/nodes/{node}/qemu/{vmid}/status/reboot")
 def reboot(lab: Lab, call: Call) -> Any:
     """A reboot through Proxmox takes over what waited; one inside of the guest does not."""
     guest = _guest(lab, call, "qemu")
@@ -120,7 +147,7 @@ def reboot(lab: Lab, call: Call) -> Any:
     return lab.run_task(task, again)
 
 
-@route("GET", "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces")
+@declared("GET", "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces")
 def agent_interfaces(lab: Lab, call: Call) -> Any:
     guest = _guest(lab, call, "qemu")
     if not guest.running:
@@ -136,7 +163,7 @@ def agent_interfaces(lab: Lab, call: Call) -> Any:
     return {"result": rows}
 
 
-@route("GET", "/nodes/{node}/lxc/{vmid}/interfaces")
+@declared("GET", "/nodes/{node}/lxc/{vmid}/interfaces")
 def container_interfaces(lab: Lab, call: Call) -> Any:
     guest = _guest(lab, call, "lxc")
     if not guest.running:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from pve_lab.cluster import Lab
-from pve_lab.dispatch import Call, Whole, node_of, route
+from pve_lab.declared import V92, declared
+from pve_lab.dispatch import Call, Whole, node_of
+from pve_lab.errors import died, refused
+from pve_lab.preview import dry_run
 from pve_lab.routes.cluster import REPOSITORY
 
 _NETWORK = "/nodes/{node}/network"
 
 
-@route("GET", _NETWORK)
+@declared("GET", _NETWORK)
 def network(lab: Lab, call: Call) -> Any:
     """Edits that wait are told of beside the data."""
     own = node_of(lab, call).network
@@ -19,51 +22,60 @@ def network(lab: Lab, call: Call) -> Any:
     return Whole({**body, "changes": own.changes} if own.changes else body)
 
 
-@route("POST", _NETWORK)
+@declared("POST", _NETWORK)
 def create_interface(lab: Lab, call: Call) -> Any:
     props = {key: value for key, value in call.params.items() if key != "iface"}
     node_of(lab, call).network.create(str(call.params["iface"]), props)
 
 
-@route("PUT", _NETWORK)
+@declared("PUT", _NETWORK)
 def reload(lab: Lab, call: Call) -> Any:
     return lab.reload(node_of(lab, call), call.user)
 
 
-@route("DELETE", _NETWORK)
+@declared("DELETE", _NETWORK)
 def revert(lab: Lab, call: Call) -> Any:
     node_of(lab, call).network.revert()
 
 
-@route("GET", _NETWORK + "/{iface}")
+@declared("GET", _NETWORK + "/{iface}")
 def interface(lab: Lab, call: Call) -> Any:
     return node_of(lab, call).network.one(call.path["iface"])
 
 
-@route("PUT", _NETWORK + "/{iface}")
+@declared("PUT", _NETWORK + "/{iface}")
 def update_interface(lab: Lab, call: Call) -> Any:
     params = dict(call.params)
     delete = [key for key in str(params.pop("delete", "")).split(",") if key]
     node_of(lab, call).network.update(call.path["iface"], params, delete)
 
 
-@route("DELETE", _NETWORK + "/{iface}")
+@declared("DELETE", _NETWORK + "/{iface}")
 def delete_interface(lab: Lab, call: Call) -> Any:
     node_of(lab, call).network.delete(call.path["iface"])
 
 
-@route("GET", "/nodes/{node}/version")
+@declared("GET", "/nodes/{node}/version")
 def version(lab: Lab, call: Call) -> Any:
     node_of(lab, call)
     return {"version": lab.version, "release": lab.version.rsplit(".", 1)[0], "repoid": REPOSITORY}
 
 
-@route("GET", "/nodes/{node}/sdn/zones")
+@declared("GET", "/cluster/sdn/dry-run")
+def preview(lab: Lab, call: Call) -> Any:
+    """What an apply would change in the files of one node, as they are there."""
+    node = node_of(lab, Call({"node": str(call.params["node"])}, {}, call.user))
+    versions = (node.applied_version, lab.sdn.version)
+    return dry_run(node.name, node.address, node.loaded, lab.staged(), versions)
+
+
+@declared("GET", "/nodes/{node}/sdn/zones")
 def node_zones(lab: Lab, call: Call) -> Any:
-    return lab.zone_rows(node_of(lab, call))
+    rows = lab.zone_rows(node_of(lab, call))
+    return [row for row in rows if lab.access.allowed(call.user, f"/sdn/zones/{row['zone']}", ("SDN.Audit",))]
 
 
-@route("GET", "/nodes/{node}/sdn/zones/{zone}/content")
+@declared("GET", "/nodes/{node}/sdn/zones/{zone}/content")
 def content(lab: Lab, call: Call) -> Any:
     node = node_of(lab, call)
     rows = []
@@ -80,31 +92,43 @@ def content(lab: Lab, call: Call) -> Any:
     return rows
 
 
-@route("GET", "/nodes/{node}/sdn/vnets/{vnet}/mac-vrf")
+@declared("GET", "/nodes/{node}/sdn/vnets/{vnet}/mac-vrf")
 def mac_vrf(lab: Lab, call: Call) -> Any:
-    return lab.dataplane.mac_vrf(node_of(lab, call).name, call.path["vnet"])
+    node, vnet = node_of(lab, call), call.path["vnet"]
+    zone = lab.sdn.running["vnets"].get(vnet, {}).get("zone", "")
+    lab.access.demand(call.user, f"/sdn/zones/{zone}/{vnet}", "SDN.Audit")
+    _trip_over_nodes(lab, zone, "Vnet.pm", 141)
+    return lab.dataplane.mac_vrf(node.name, vnet)
 
 
-@route("GET", "/nodes/{node}/sdn/zones/{zone}/ip-vrf")
+@declared("GET", "/nodes/{node}/sdn/zones/{zone}/ip-vrf")
 def ip_vrf(lab: Lab, call: Call) -> Any:
-    return lab.dataplane.ip_vrf(node_of(lab, call).name, call.path["zone"])
+    node = node_of(lab, call)
+    _trip_over_nodes(lab, call.path["zone"], "Zone.pm", 379)
+    return lab.dataplane.ip_vrf(node.name, call.path["zone"])
 
 
-@route("GET", "/nodes/{node}/sdn/zones/{zone}/bridges")
+@declared("GET", "/nodes/{node}/sdn/zones/{zone}/bridges")
 def bridges(lab: Lab, call: Call) -> Any:
     return lab.dataplane.bridges(node_of(lab, call).name, call.path["zone"])
 
 
-@route("GET", "/nodes/{node}/sdn/fabrics/{fabric}/neighbors")
+@declared("GET", "/nodes/{node}/sdn/fabrics/{fabric}/neighbors")
 def neighbours(lab: Lab, call: Call) -> Any:
     return lab.dataplane.neighbours(node_of(lab, call).name, call.path["fabric"])
 
 
-@route("GET", "/nodes/{node}/sdn/fabrics/{fabric}/routes")
+@declared("GET", "/nodes/{node}/sdn/fabrics/{fabric}/routes")
 def fabric_routes(lab: Lab, call: Call) -> Any:
     return lab.dataplane.fabric_routes(node_of(lab, call).name, call.path["fabric"])
 
 
-@route("GET", "/nodes/{node}/sdn/fabrics/{fabric}/interfaces")
+@declared("GET", "/nodes/{node}/sdn/fabrics/{fabric}/interfaces")
 def fabric_interfaces(lab: Lab, call: Call) -> Any:
     return lab.dataplane.fabric_interfaces(node_of(lab, call).name, call.path["fabric"])
+
+
+def _trip_over_nodes(lab: Lab, zone: str, module: str, line: int) -> None:
+    """Before 9.2 Proxmox takes the node list of a zone for a list, which it is not, and dies."""
+    if lab.sdn.pve < V92 and lab.sdn.running["zones"].get(zone, {}).get("nodes"):
+        raise refused(died("Not an ARRAY reference", f"API2/Network/SDN/Nodes/{module}", line))
