@@ -49,8 +49,8 @@ def interfaces(running: Running, node: str, address: str, version: int) -> str:
     text = [f"#version:{version}\n"]
     for net in nets.values():
         text += [_vnet(running, net), _vxlan(net)]
-    for vrf in sorted({net.vrf for net in nets.values() if net.vrf}):
-        text += list(_vrf(next(net for net in nets.values() if net.vrf == vrf), address))
+    for net in {net.zone: net for net in nets.values() if net.l3_vni}.values():
+        text += _vrf(net)
     return "\n".join(text)
 
 
@@ -67,7 +67,7 @@ def _vnet(running: Running, net: Network) -> str:
         lines.append(f"alias {alias}")
     if net.gateways:
         lines += ["ip-forward on", "arp-accept on"]
-    return _stanza(net.name, *lines, *([f"vrf {net.vrf}"] if net.vrf else []))
+    return _stanza(net.name, *lines, f"vrf vrf_{net.zone}")
 
 
 def _vxlan(net: Network) -> str:
@@ -82,20 +82,13 @@ def _vxlan(net: Network) -> str:
     return _stanza(f"vxlan_{net.name}", *lines, f"mtu {net.mtu}")
 
 
-def _vrf(net: Network, address: str) -> Iterator[str]:
-    zone = str(net.vrf).removeprefix("vrf_")
+def _vrf(net: Network) -> Iterator[str]:
+    """The zone's VRF with its L3 VNI; ``net`` is any VNet of it."""
+    zone, default = net.zone, "unreachable default metric 4278198272"
+    yield _stanza(f"vrf_{zone}", "vrf-table auto", f"post-up ip route add vrf vrf_{zone} {default}")
+    bridge = ("bridge_stp off", "bridge_fd 0", f"mtu {net.mtu}", f"vrf vrf_{zone}")
+    yield _stanza(f"vrfbr_{zone}", f"bridge-ports vrfvx_{zone}", *bridge)
     yield _stanza(
-        str(net.vrf), "vrf-table auto", f"post-up ip route add vrf {net.vrf} unreachable default metric 4278198272"
-    )
-    yield _stanza(
-        f"vrfbr_{zone}",
-        f"bridge-ports vrfvx_{zone}",
-        "bridge_stp off",
-        "bridge_fd 0",
-        f"mtu {net.mtu}",
-        f"vrf {net.vrf}",
-    )
-    yield _stanza(
-        f"vrfvx_{zone}", f"vxlan-id {net.vrf_vni}", f"vxlan-local-tunnelip {net.local}", "bridge-learning off",
+        f"vrfvx_{zone}", f"vxlan-id {net.l3_vni}", f"vxlan-local-tunnelip {net.local}", "bridge-learning off",
         "bridge-arp-nd-suppress on", f"mtu {net.mtu}",
     )  # fmt: skip
