@@ -17,7 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pve_lab.cluster import Lab, seed
+from pve_lab.dataplane.choose import NAMES, choose, introduction
+from pve_lab.dataplane.frr.lab import FrrDataplane, Unavailable
+from pve_lab.dataplane.frr.plane import FrrPlane
 from tests.e2e.stack import KINDS, Stack, await_
+from tests.frr import tables
+from tests.frr.by_ssh import await_agreement, observe_by_ssh
 from tests.kube.controlplane import ControlPlane, CurrentCluster, Kubectl, ensure
 
 _BEGAN = time.monotonic()
@@ -30,7 +35,7 @@ def step(text: str) -> None:
 def shell(stack: Stack, *arguments: str) -> None:
     """Print a kubectl command and its answer."""
     print(f"\n$ kubectl {' '.join(arguments)}")
-    print(stack.plane.kubectl(*arguments).rstrip(), flush=True)
+    print(stack.plane.kubectl(*arguments).rstrip().expandtabs(16), flush=True)
 
 
 def show(stack: Stack) -> None:
@@ -50,7 +55,32 @@ def cluster_of(name: str, folder: Path) -> Callable[[], ControlPlane | CurrentCl
     return lambda: ControlPlane(folder)
 
 
-def tour(stack: Stack) -> int:
+def agreement(stack: Stack, frr: FrrDataplane) -> None:
+    """The operator's tables beside FRR's own; then VM 100 migrates and a bgpd dies, and they still agree."""
+    _, controller, _, vnet, nic = stack.seed()
+    tables.show(stack, frr, shell)
+    step("the operator's statuses and FRR's vtysh agree, on all four nodes")
+    stack.lab.move(stack.lab.guests[100], "pve3")
+    step("VM 100 migrates from pve4 to pve3")
+    await_("the NIC's status follows", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy") == "pve3")
+    await_agreement(stack, frr, nic, vnet)
+    shell(stack, "get", "nic", "-A")
+    step("pve3 announces VM 100, with one move counted; the statuses and vtysh agree")
+    frr.nodes["pve2"].kill_daemon("bgpd")
+    step("bgpd of pve2 is killed")
+
+    def named() -> bool:
+        return "not running on pve2" in stack.condition(controller, "Operational").get("message", "")
+
+    await_("pve2 is named", named)
+    shell(stack, "get", "evpnc,evpnn")
+    frr.nodes["pve2"].start_daemon("bgpd")
+    await_("all sessions are back", lambda: stack.get(controller)["status"].get("sessionsSummary") == "12/12")
+    await_agreement(stack, frr, nic, vnet)
+    step("bgpd of pve2 runs again: 12 of 12 sessions, and the statuses and vtysh agree")
+
+
+def tour(stack: Stack, frr: FrrDataplane | None = None) -> int:
     """Apply the seed, show it, and say what it cost; the number of applies."""
     documents = stack.seed()
     stack.apply(*documents)
@@ -60,7 +90,12 @@ def tour(stack: Stack) -> int:
         step(f"Ready: {document['kind']} {document['metadata']['name']}")
     nic = documents[-1]
     await_("EVPN announces VM 100's NIC", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy"))
+    if frr:
+        await_("all sessions are up", lambda: stack.get(documents[1])["status"].get("sessionsSummary") == "12/12")
+        await_agreement(stack, frr, nic, documents[3])
     show(stack)
+    if frr:
+        agreement(stack, frr)
     calls, writes = len(stack.lab.journal), len(stack.writes())
     step(f"Proxmox was asked {calls} times, {writes} of them writes, with {stack.lab.applies} apply")
     return stack.lab.applies
@@ -87,12 +122,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument("--cluster", choices=["embedded", "current"], default="embedded", help="whose Kubernetes")
+    parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR on the nodes, needs root")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo gets the same tidy end
     lab = Lab(["pve1", "pve2", "pve3", "pve4"], task_seconds=0.5)
     seed(lab)
     with tempfile.TemporaryDirectory(prefix="pve-evpn-demo-") as name, contextlib.ExitStack() as stop:
         folder = Path(name)
+        try:
+            nodes = choose(lab, args.dataplane)
+        except Unavailable as problem:
+            print(f"no real FRR here: {problem}", file=sys.stderr)
+            return 1
+        stop.callback(nodes.close)
+        print(introduction(nodes), flush=True)
         try:
             plane = stop.enter_context(cluster_of(args.cluster, folder / "kubernetes")())
         except RuntimeError as problem:
@@ -107,7 +150,10 @@ def main() -> int:
         step(f"Proxmox VE lab at {stack.server.url}: pve1 to pve4, fabric Fabric1, VM 100 on pve4")
         stack.start_operator()
         step("operator running as its service account")
-        applies = tour(stack)
+        frr = nodes.frr if isinstance(nodes, FrrPlane) else None
+        if frr:
+            observe_by_ssh(stack, frr)
+        applies = tour(stack, frr)
         if args.keep:
             wait_for_user(plane)
         clean = leave(stack)
