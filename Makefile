@@ -66,6 +66,10 @@ control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
 test: lint control-plane ## Everything that is checked: lint, unit, CRDs, end to end on the real control plane
 	$(VENV)/bin/pytest
 
+.PHONY: bench
+bench: $(READY) ## What it costs: limits on CPU time
+	$(VENV)/bin/pytest tests/bench -s
+
 .PHONY: e2e-frr
 e2e-frr: $(READY) ## Everything on real FRR in network namespaces (needs root; installs Debian's frr if missing)
 	@if $(PY) -m pve_lab.dataplane.frr.install; then $(VENV)/bin/pytest tests/frr; \

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 SourceName: TypeAlias = Literal["ssh", "frrExporter", "api"]
 
@@ -121,9 +121,11 @@ class NeighbourRow:
     remote_vtep: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EvpnRoute:
-    """One path of one EVPN route (``show bgp l2vpn evpn route``)."""
+class EvpnRoute(NamedTuple):
+    """One path of one EVPN route (``show bgp l2vpn evpn route``).
+
+    A named tuple, because a node has thousands and they are made anew at each look.
+    """
 
     route_type: int
     """2 = MAC or MAC/IP, 3 = inclusive multicast, 5 = IP prefix (RFC 7432, RFC 9136)."""

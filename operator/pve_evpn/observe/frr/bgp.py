@@ -5,6 +5,7 @@ Each function takes the printed text of the command it names and raises `FrrPars
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -114,11 +115,25 @@ def _targets(row: Row, key: str) -> tuple[str, ...]:
     return tuple(as_text(target, key) for target in sequence(row.get(key, []), key))
 
 
-class _Route(NamedTuple):
-    """A route before its VNI is known, and the VNIs its route targets name."""
+class _Community(NamedTuple):
+    """What is of interest in an extended community."""
 
-    route: EvpnRoute
+    targets: tuple[str, ...]
     named: tuple[int, ...]
+    """The VNIs its route targets may name."""
+    mobility: int
+    sticky: bool
+    router_mac: str | None
+
+
+class _Path(NamedTuple):
+    """One path before its VNI is known."""
+
+    prefix: str
+    rd: str
+    kind: int
+    row: Row
+    community: _Community
 
 
 def routes(printed: str, l2_vnis: Collection[int] = (), l3_vnis: Collection[int] = ()) -> tuple[EvpnRoute, ...]:
@@ -129,19 +144,21 @@ def routes(printed: str, l2_vnis: Collection[int] = (), l3_vnis: Collection[int]
     3 and MAC-only routes carry L2 VNIs only, type 5 routes L3 VNIs only. The RD's last number is not the VNI.
     """
     found = [
-        _route(prefix, text(entry, "rd"), mapping(path, "a path"))
+        _path(prefix, rd, mapping(path, "a path"))
         for entry in _by_rd(table(printed))
+        for rd in (text(entry, "rd"),)
         for prefix, value in entry.items()
         if prefix.startswith("[")
         for path in _flat(mapping(value, "a prefix").get("paths", []))
     ]
     l2, l3 = set(l2_vnis), set(l3_vnis)
-    for route, named in found:
-        if route.route_type == 3 or (route.route_type == 2 and route.ip is None):
-            l2.update(named)
-        elif route.route_type == 5:
-            l3.update(named)
-    return tuple(_placed(route, named, l2, l3) for route, named in found)
+    for path in found:
+        if path.kind == 3 or (path.kind == 2 and path.row.get("ip") is None):
+            l2.update(path.community.named)
+        elif path.kind == 5:
+            l3.update(path.community.named)
+    placing = _Placing(l2, l3)
+    return tuple(_route(path, placing) for path in found)
 
 
 def _by_rd(whole: Row) -> Iterator[Row]:
@@ -160,54 +177,67 @@ def _flat(paths: object) -> Iterator[object]:
             yield entry
 
 
-def _route(prefix: str, rd: str, path: Row) -> _Route:
-    kind = path.get("routeType")
+def _path(prefix: str, rd: str, row: Row) -> _Path:
+    kind = row.get("routeType")
     if kind is None and (found := _PREFIX_TYPE.match(prefix)):
         kind = int(found[1])
     if not isinstance(kind, int) or isinstance(kind, bool):
         raise FrrParseError("a route of unknown type")
-    community = _community(path)
-    targets = tuple(_TARGET.findall(community))
-    mobility = _MOBILITY.search(community)
-    router_mac = _ROUTER_MAC.search(community)
-    peer = _peer_id(path)
-    own = peer == _NO_PEER or path.get("weight") == _OWN_WEIGHT
-    ip, mac = path.get("ip"), path.get("mac")
-    route = EvpnRoute(
+    return _Path(as_text(prefix, "a prefix"), rd, kind, row, _community(_words(row)))
+
+
+def _route(path: _Path, placing: _Placing) -> EvpnRoute:
+    kind, row, community = path.kind, path.row, path.community
+    peer = _peer_id(row)
+    own = peer == _NO_PEER or row.get("weight") == _OWN_WEIGHT
+    ip, mac = row.get("ip"), row.get("mac")
+    vni, l3_vni = placing.of(path)
+    return EvpnRoute(
         route_type=kind,
-        prefix=as_text(prefix, "a prefix"),
-        rd=rd,
+        prefix=path.prefix,
+        rd=path.rd,
+        vni=vni,
+        l3_vni=l3_vni,
         mac=as_mac(mac, "mac") if mac is not None else None,
         ip=as_ip(ip, "ip") if ip is not None else None,
-        prefix_length=number(path, "ipLen") if kind == 5 and "ipLen" in path else None,
-        next_hop=_next_hop(path),
+        prefix_length=number(row, "ipLen") if kind == 5 and "ipLen" in row else None,
+        next_hop=_next_hop(row),
         own=own,
-        best=_best(path),
-        valid=flag(path, "valid"),
-        mobility=int(mobility[1]) if mobility else 0,
-        sticky=bool(mobility and mobility[2]),
-        route_targets=tuple(f"{administrator}:{assigned}" for administrator, assigned in targets),
-        router_mac=as_mac(router_mac[1], "Rmac") if router_mac else None,
+        best=_best(row),
+        valid=flag(row, "valid"),
+        mobility=community.mobility,
+        sticky=community.sticky,
+        route_targets=community.targets,
+        router_mac=community.router_mac,
         peer=None if own else peer,
     )
-    stated = _stated_vnis(path)
-    return _Route(replace(route, vni=stated[0], l3_vni=stated[1]), _named(targets))
 
 
-def _named(targets: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
-    return tuple(number for _, assigned in targets if 0 < (number := int(assigned)) <= MAX_VNI)
+class _Placing:
+    """Puts paths into VNIs. What a path itself states counts more than what its route targets suggest."""
 
+    def __init__(self, l2: set[int], l3: set[int]) -> None:
+        self._l2 = l2
+        self._l3 = l3
+        self._known: dict[tuple[object, ...], tuple[int | None, int | None]] = {}
 
-def _placed(route: EvpnRoute, named: tuple[int, ...], l2: set[int], l3: set[int]) -> EvpnRoute:
-    """The route with its VNIs; those it states itself count more than what its route targets suggest."""
-    third = route.l3_vni or _only([vni for vni in named if vni in l3])
-    if route.route_type == 5:
-        third = route.vni or third or _only(named)
-        return replace(route, vni=third, l3_vni=third)
-    second = route.vni or _only([vni for vni in named if vni not in l3]) or _only([v for v in named if v in l2])
-    if second == route.vni and third == route.l3_vni:
-        return route
-    return replace(route, vni=second, l3_vni=third)
+    def of(self, path: _Path) -> tuple[int | None, int | None]:
+        """L2 and L3 VNI."""
+        stated = _stated_vnis(path.row)
+        key = (path.kind, path.community.named, stated)
+        if key not in self._known:
+            self._known[key] = self._place(path.kind, path.community.named, *stated)
+        return self._known[key]
+
+    def _place(
+        self, kind: int, named: tuple[int, ...], stated: int | None, stated_l3: int | None
+    ) -> tuple[int | None, int | None]:
+        third = stated_l3 or _only([vni for vni in named if vni in self._l3])
+        if kind == 5:
+            third = stated or third or _only(named)
+            return third, third
+        others = _only([vni for vni in named if vni not in self._l3])
+        return stated or others or _only([vni for vni in named if vni in self._l2]), third
 
 
 def _only(candidates: Collection[int]) -> int | None:
@@ -226,7 +256,7 @@ def _stated_vnis(path: Row) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _community(path: Row) -> str:
+def _words(path: Row) -> str:
     """``extendedCommunity.string``; longer than other texts, because it may carry many route targets."""
     value = path.get("extendedCommunity")
     if value is None:
@@ -235,6 +265,21 @@ def _community(path: Row) -> str:
     if isinstance(words, str) and len(words) <= 8192:
         return words
     raise FrrParseError("extendedCommunity is no text")
+
+
+@functools.lru_cache(maxsize=4096)
+def _community(words: str) -> _Community:
+    """Thousands of routes carry the same few communities."""
+    targets = _TARGET.findall(words)
+    mobility = _MOBILITY.search(words)
+    router_mac = _ROUTER_MAC.search(words)
+    return _Community(
+        targets=tuple(f"{administrator}:{assigned}" for administrator, assigned in targets),
+        named=tuple(vni for _, assigned in targets if 0 < (vni := int(assigned)) <= MAX_VNI),
+        mobility=int(mobility[1]) if mobility else 0,
+        sticky=bool(mobility and mobility[2]),
+        router_mac=as_mac(router_mac[1], "Rmac") if router_mac else None,
+    )
 
 
 def _peer_id(path: Row) -> str | None:
@@ -254,8 +299,12 @@ def _best(path: Row) -> bool:
 
 def _next_hop(path: Row) -> str | None:
     """The next hop in use, or else the first."""
-    hops = [mapping(hop, "a next hop") for hop in sequence(path.get("nexthops", []), "nexthops")]
-    for hop in sorted(hops, key=lambda hop: hop.get("used") is not True):
-        if (ip := hop.get("ip")) is not None:
+    first = None
+    for value in sequence(path.get("nexthops", []), "nexthops"):
+        hop = mapping(value, "a next hop")
+        if (ip := hop.get("ip")) is None:
+            continue
+        if hop.get("used") is True:
             return as_ip(ip, "a next hop")
-    return None
+        first = first or ip
+    return None if first is None else as_ip(first, "a next hop")

@@ -43,7 +43,9 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 
 _FORMAT = "pve-evpn-observe "
-_MARK = re.compile(r"^(?:pve-evpn-observe (?P<word>.*)|\S{0,80}?[#>] (?P<command>show [a-z0-9 -]+))\r?$", re.MULTILINE)
+_MARK = re.compile(r"(?:pve-evpn-observe (?P<word>.*)|\S{0,80}?[#>] (?P<command>show [a-z0-9 -]+))\r?$")
+#: What every line that is not FRR's own holds, and how far from its beginning at most.
+_WORDS, _FARTHEST = (_FORMAT, "# show ", "> show "), 100
 _Part = TypeVar("_Part")
 
 
@@ -63,7 +65,7 @@ def split(answer: str) -> Answer:
         raise FrrParseError("the node did not answer as pve-evpn-observe does; is it the key's forced command?")
     if first.strip() != _FORMAT + "1":
         raise FrrParseError("pve-evpn-observe on the node is of another version; install the one of this release")
-    marks = list(_MARK.finditer(answer))
+    marks = _marks(answer)
     if marks[-1]["word"] != "end":
         raise FrrParseError("the answer was cut off")
     documents: dict[str, str] = {}
@@ -82,6 +84,22 @@ def split(answer: str) -> Answer:
         for command in COMMANDS[daemon]:
             documents.pop(command, None)  # vtysh echoes a command before it finds nobody to ask
     return Answer(documents, frozenset(down), tuple(errors))
+
+
+def _marks(answer: str) -> list[re.Match[str]]:
+    """The lines between the documents. Looked for by their words: a pattern tried on each line of some megabytes of
+    JSON takes as long as reading it."""
+    starts = set()
+    for word in _WORDS:
+        position = answer.find(word)
+        while position >= 0:
+            begin = answer.rfind("\n", max(0, position - _FARTHEST), position) + 1
+            if begin or position <= _FARTHEST:
+                starts.add(begin)
+            position = answer.find(word, position + 1)
+    ends = ((start, answer.find("\n", start)) for start in sorted(starts))
+    found = (_MARK.match(answer, start, end if end >= 0 else len(answer)) for start, end in ends)
+    return [mark for mark in found if mark]
 
 
 class _Reading:

@@ -7,6 +7,7 @@ number. Text with control characters or lone surrogates is refused too: it could
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -136,9 +137,15 @@ def as_mac(value: object, what: str) -> str:
 
 def as_ip(value: object, what: str) -> str:
     """The shape only: that it is an address is FRR's business."""
-    if isinstance(value, str) and _IP.fullmatch(lower := value.lower()):
-        return lower
+    if isinstance(value, str) and (address := _ip(value)):
+        return address
     raise FrrParseError(f"{what} is no IP address but {_kind(value)}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _ip(text: str) -> str | None:
+    """Thousands of routes name the same few nodes."""
+    return lower if _IP.fullmatch(lower := text.lower()) else None
 
 
 def as_vni(value: object) -> int:
