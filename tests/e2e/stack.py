@@ -53,8 +53,8 @@ class Stack:
             kubectl("apply", "-f", str(ROOT / "charts" / "rbac.yaml"))
         self.write_secret(TOKEN[1])
 
-    def write_secret(self, token: str) -> None:
-        data = {"tokenId": TOKEN[0], "token": token, "ca.crt": self.server.ca_pem}
+    def write_secret(self, token: str, token_id: str = TOKEN[0]) -> None:
+        data = {"tokenId": token_id, "token": token, "ca.crt": self.server.ca_pem}
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",

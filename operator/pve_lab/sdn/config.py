@@ -211,8 +211,7 @@ class SdnConfig:
                 zones.check_delete(self, id_)
             elif kind == "vnets":
                 vnets.check_delete(self, id_)
-            elif kind in self.services:
-                self._check_service_delete(kind, id_)
+            # Nobody asks whether a zone still uses an address book or a name server.
             del there[id_]
 
     # --- addresses ----------------------------------------------------------------------------------------------
@@ -271,12 +270,6 @@ class SdnConfig:
         """The zone of a VNet, with its name; empty if there is none."""
         zone = self.edited["vnets"].get(vnet, {}).get("zone", "")
         return {**self.edited["zones"].get(zone, {}), "zone": zone}
-
-    def _check_service_delete(self, kind: str, id_: str) -> None:
-        keys = ("ipam",) if kind == "ipams" else ("dns", "reversedns")
-        for zone, props in sorted(self.edited["zones"].items()):
-            if id_ in [props.get(key) for key in keys]:
-                raise refused(f"{_WORD[kind]} {id_} is used by {zone}\n")
 
 
 def _copied(config: Config) -> Config:
