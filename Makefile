@@ -83,3 +83,7 @@ e2e-argocd: $(READY) control-plane ## Networks kept by the real Argo CD
 .PHONY: test-alerts
 test-alerts: $(READY) ## Alerts by the real promtool, statuses by Flux' own library
 	$(VENV)/bin/pytest tests/alerts tests/gitops/test_kstatus.py
+
+.PHONY: dashboards
+dashboards: $(READY) ## Write the Grafana dashboards anew
+	@$(PY) charts/dashboards.py charts/pve-evpn-operator/dashboards/

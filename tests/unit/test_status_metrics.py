@@ -11,6 +11,12 @@ from pve_evpn.engine.status_metrics import StatusMetrics
 from pve_evpn.engine.store import Store
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+ZONE = {
+    "clusterRef": {"name": "pve"},
+    "controllerRef": {"name": "c"},
+    "vrfVni": 100001,
+    "allowedNamespaces": {"from": "All"},
+}
 KIND_PREFIX = "pve_evpn_"
 
 
@@ -75,6 +81,21 @@ def test_nics_are_counted_by_vnet_verdict_and_pin() -> None:
     assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="Silent", pinned="true") == 1
     assert value(registry, "nics", cluster="pve", vnet="", verdict="Unknown", pinned="false") == 1
     assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="NothingToAnnounce", pinned="false") == 1
+
+
+def test_vnets_say_their_vni_and_how_many_nodes_have_them() -> None:
+    nodes = [{"name": "pve1", "state": "Available"}, {"name": "pve2", "state": "Available"}]
+    status = {"id": "EVPN1", "vni": 5001, "zone": "EZone1", "nodes": [*nodes, {"name": "pve3", "state": "Error"}]}
+    vnet = {
+        "kind": "VNet",
+        "metadata": {"name": "v", "namespace": "n"},
+        "spec": {"zoneRef": {"name": "z"}, "vni": 5001},
+    }
+    zone = {"kind": "EvpnZone", "metadata": {"name": "z"}, "spec": ZONE}
+    registry = scraped(cluster(), zone, {**vnet, "status": status})
+    assert value(registry, "vnet_info", cluster="pve", vnet="EVPN1", vni="5001", zone="EZone1") == 1
+    assert value(registry, "vnet_nodes", cluster="pve", vnet="EVPN1", state="Available") == 2
+    assert value(registry, "vnet_nodes", cluster="pve", vnet="EVPN1", state="Error") == 1
 
 
 def test_what_a_reachable_cluster_says_of_itself() -> None:

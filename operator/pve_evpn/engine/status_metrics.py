@@ -27,6 +27,8 @@ _FAMILIES = {
     "objects_stalled": ("Objects that wait for the user: condition Stalled.", ("cluster", "kind")),
     "objects_drifted": ("Objects somebody else changed in Proxmox: condition Drifted.", ("cluster", "kind")),
     "nics": ("NicAttachments by what EVPN says of their MAC.", ("cluster", "vnet", "verdict", "pinned")),
+    "vnet_info": ("Always 1; which VNI and zone a VNet has in Proxmox.", ("cluster", "vnet", "vni", "zone")),
+    "vnet_nodes": ("Nodes by what Proxmox says of the VNet there.", ("cluster", "vnet", "state")),
     "node_online": ("1 while the Proxmox cluster sees the node.", ("cluster", "node")),
     "node_programmed": ("1 if the node's last reload of the configuration succeeded.", ("cluster", "node")),
     "pending_objects": (
@@ -75,6 +77,8 @@ class StatusMetrics(Collector):
             ready[owner, resource.key.kind, _condition(resource, "Ready")] += 1
             stalled[owner, resource.key.kind] += _condition(resource, "Stalled") == "True"
             drifted[owner, resource.key.kind] += _condition(resource, "Drifted") == "True"
+            if resource.key.kind == "VNet" and resource.status.get("id"):
+                _describe(owner, resource.status, families)
             if resource.key.kind == "NicAttachment":
                 verdict = _verdict(resource)
                 pinned = str(bool(resource.status.get("pinned"))).lower()
@@ -91,6 +95,12 @@ def _families() -> dict[str, GaugeMetricFamily]:
     return {
         name: GaugeMetricFamily(f"pve_evpn_{name}", text, labels=labels) for name, (text, labels) in _FAMILIES.items()
     }
+
+
+def _describe(cluster: str, vnet: Mapping[str, Any], families: Mapping[str, GaugeMetricFamily]) -> None:
+    families["vnet_info"].add_metric([cluster, vnet["id"], str(vnet.get("vni") or ""), vnet.get("zone") or ""], 1)
+    for state, count in Counter(row["state"] for row in vnet.get("nodes") or ()).items():
+        families["vnet_nodes"].add_metric([cluster, vnet["id"], state], count)
 
 
 def _cluster_samples(cluster: Resource[Any], now: datetime) -> Iterator[tuple[str, tuple[str, ...], float]]:
