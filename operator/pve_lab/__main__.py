@@ -16,8 +16,6 @@ from pve_lab.faults import KINDS, Fault, parse
 from pve_lab.howto import howto
 from pve_lab.server import LabServer
 
-_RELEASES = {"8.4": "8.4.5", "9.0": "9.0.11", "9.1": "9.1.4", "9.2": "9.2.3"}
-
 
 def fault(text: str) -> Fault:
     """``--fault``'s value; argparse shows what is wrong with it."""
@@ -57,7 +55,7 @@ def main() -> int:
     args = parser.parse_args()
     lab = Lab(
         args.nodes.split(","),
-        version=_RELEASES.get(args.pve_version, args.pve_version),
+        version=args.pve_version,
         task_seconds=args.task_seconds,
         seed=args.seed,
     )

@@ -27,6 +27,8 @@ from pve_lab.sdn import Config, SdnConfig
 from pve_lab.staged import Staged
 from pve_lab.tasks import Action, Agenda, Task, Tasks
 
+#: A version of each release, for those who name only the release.
+RELEASES = {"8.4": "8.4.5", "9.0": "9.0.11", "9.1": "9.1.4", "9.2": "9.2.3"}
 NO_IFQUERY = (
     "malformed JSON string, neither tag, array, object, number, string or atom, at character offset 0 "
     '(before "(end of string)")'
@@ -66,7 +68,7 @@ class Lab:
         seed: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.version = version
+        self.version = version = RELEASES.get(version, version)
         self.mutex = threading.RLock()
         self.now = clock
         self.sleep: Callable[[float], None] = time.sleep
@@ -294,19 +296,22 @@ class Lab:
     # --- what the nodes say -------------------------------------------------------------------------------------
 
     def zone_rows(self, node: Node) -> list[dict[str, str]]:
-        """``/nodes/N/sdn/zones``: available only where the node has loaded the newest version."""
+        """``/nodes/N/sdn/zones``."""
         if not node.ifupdown2:
             raise refused(died(NO_IFQUERY, "Network/SDN/Zones.pm", 200))
-        rows = []
+        return [{"zone": zone, "status": status} for zone, status in self.zone_states(node).items()]
+
+    def zone_states(self, node: Node) -> dict[str, str]:
+        """The node's zones: available only where it has loaded the newest version and every VNet is there."""
+        states = {}
         for zone, props in sorted(self.sdn.running["zones"].items()):
             if (only := props.get("nodes")) and node.name not in only.split(","):
                 continue
-            status = "available" if node.applied_version == self.sdn.version else "pending"
+            states[zone] = "available" if node.applied_version == self.sdn.version else "pending"
             vnets = [vnet for vnet, row in self.sdn.running["vnets"].items() if row.get("zone") == zone]
-            if status == "available" and any(self.dataplane.missing(node.name, vnet) for vnet in vnets):
-                status = "error"
-            rows.append({"zone": zone, "status": status})
-        return rows
+            if states[zone] == "available" and any(self.dataplane.missing(node.name, vnet) for vnet in vnets):
+                states[zone] = "error"
+        return states
 
 
 def seed(lab: Lab) -> None:

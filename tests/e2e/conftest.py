@@ -27,4 +27,5 @@ def stack(cluster: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     cluster.kubectl("delete", kinds, "--all", "-A", "--wait=false", check=False)
     cluster.kubectl("wait", "--for=delete", kinds, "--all", "-A", "--timeout=60s", check=False, timeout=90)
     made.close()
+    assert made.undeclared == []
     cluster.kubectl("delete", "secret", "-n", "pve-evpn-system", "--all", check=False)

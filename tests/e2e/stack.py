@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
+from pve_lab import official
 from pve_lab.cluster import Lab
+from pve_lab.dispatch import Request
 from pve_lab.server import LabServer
 from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
 from tests.kube.controlplane import Kubectl
@@ -38,7 +40,16 @@ class Stack:
         self.log = folder / "operator.log"
         #: How the seed's cluster is observed.
         self.observe: dict[str, Any] = {"intervalSeconds": 2, "graceSeconds": 0}
+        #: What the operator asked that Proxmox does not declare; stays empty.
+        self.undeclared: list[str] = []
+        lab.faults.before.append(self._hold_to_schema)
         self._operator: Operator | None = None
+
+    def _hold_to_schema(self, request: Request) -> None:
+        # The table holds no user management; of it the operator asks when its credentials end.
+        if not request.path.startswith("/access/users"):
+            wrong = official.wrong_request(request.method, request.path, request.params)
+            self.undeclared += [f"{request.method} {request.path}: {text}" for text in wrong]
 
     def prepare(self) -> None:
         """Namespace, RBAC, CRDs and credentials; the lab begins to serve."""

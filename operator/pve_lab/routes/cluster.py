@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pve_lab.cluster import Lab, Node
-from pve_lab.declared import declared
+from pve_lab.declared import V91, declared
 from pve_lab.dispatch import Call
 from pve_lab.errors import bad_parameters
 from pve_lab.guests import Guest
@@ -42,15 +42,22 @@ def resources(lab: Lab, call: Call) -> Any:
             return guests
         case "node":
             return nodes
-        case "sdn" | "storage":
+        case "sdn":
             # Nodes of 9.1 and newer announce zones as type "network", which this filter passes over.
+            return _visible_networks(lab, call) if lab.sdn.pve < V91 else []
+        case "storage":
             return []
-    zones = [row for row in _networks(lab) if _sees_zone(lab, call, row["network"])]
-    return [*nodes, *guests, *zones]
+    return [*nodes, *guests, *_visible_networks(lab, call)]
 
 
-def _sees_zone(lab: Lab, call: Call, zone: str) -> bool:
-    return lab.access.allowed(call.user, f"/sdn/zones/{zone}", ("SDN.Audit", "SDN.Allocate"))
+def _visible_networks(lab: Lab, call: Call) -> list[dict[str, Any]]:
+    return [row for row in _networks(lab) if _sees_network(lab, call, row)]
+
+
+def _sees_network(lab: Lab, call: Call, row: dict[str, Any]) -> bool:
+    name = row.get("network") or row.get("sdn")
+    branch = "fabrics" if row.get("network-type") == "fabric" else "zones"
+    return lab.access.allowed(call.user, f"/sdn/{branch}/{name}", ("SDN.Audit", "SDN.Allocate"))
 
 
 def _node_row(node: Node) -> dict[str, Any]:
@@ -73,16 +80,29 @@ def _guest_row(lab: Lab, guest: Guest) -> dict[str, Any]:
 
 
 def _networks(lab: Lab) -> list[dict[str, Any]]:
-    """Zones as the nodes announce them."""
-    return [
-        {
-            "id": f"network/{node.name}/zone/{row['zone']}", "type": "network", "network-type": "zone",
-            "network": row["zone"], "node": node.name, "status": "ok" if row["status"] == "available" else "error",
-            "zone-type": lab.sdn.running["zones"][row["zone"]]["type"],
-        }
-        for node in lab.nodes.values() if node.online
-        for row in lab.zone_rows(node)
-    ]  # fmt: skip
+    """Zones and fabrics as the nodes announce them: as type "sdn" up to 9.0, as "network" from 9.1 on."""
+    rows = []
+    for node in lab.nodes.values():
+        if not node.online:
+            continue
+        for zone, state in lab.zone_states(node).items():
+            status = "ok" if state == "available" else "error"
+            row: dict[str, Any] = {"node": node.name, "status": status}
+            if lab.sdn.pve < V91:
+                rows.append({**row, "id": f"sdn/{node.name}/{zone}", "type": "sdn", "sdn": zone})
+                continue
+            type_ = lab.sdn.running["zones"][zone]["type"]
+            rows.append({**row, **_network(node, "zone", zone), "zone-type": type_})
+        for fabric, props in lab.fabrics.fabrics.running.items() if lab.sdn.pve >= V91 else ():
+            status = "ok" if lab.dataplane.fabric_routes(node.name, fabric) else "not ok"
+            row = {"node": node.name, "status": status, "protocol": props["protocol"]}
+            rows.append({**row, **_network(node, "fabric", fabric)})
+    return rows
+
+
+def _network(node: Node, type_: str, name: str) -> dict[str, Any]:
+    id_ = f"network/{node.name}/{type_}/{name}"
+    return {"id": id_, "type": "network", "network-type": type_, "network": name}
 
 
 @declared("GET", "/nodes")
