@@ -250,7 +250,7 @@ class NodeOffline(NodeFault):
 @named("node-hangs")
 @dataclass(kw_only=True)
 class NodeHangs(NodeFault):
-    """A node is a member as always, but requests for it get no answer in time (596); writes may still be executed."""
+    """A node is a member as always, but requests for it get no answer in time (596) and is not executed."""
 
     def meets(self, request: Request) -> bool:
         return request.path.startswith(f"/nodes/{self.node}/")
@@ -649,14 +649,19 @@ def _token(lab: Lab) -> dict[str, str]:
 def parse(text: str) -> Fault:
     """``name`` or ``name:key=value,key=value``; raises ValueError that names what is wrong."""
     name, _, rest = text.partition(":")
-    return make(name, dict(_pair(part) for part in rest.split(",") if part))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"{text!r} is not key=value")
-    return key, value
+    params: dict[str, str] = {}
+    last = ""
+    for part in filter(None, rest.split(",")):
+        key, separator, value = part.partition("=")
+        if last == "set" and key not in ("object", "delete", "vmid"):
+            # What is set may have commas of its own.
+            params[last] += f",{part}"
+            continue
+        if not separator:
+            raise ValueError(f"{part!r} is not key=value")
+        params[key] = value
+        last = key
+    return make(name, params)
 
 
 def make(name: str, params: Mapping[str, Any]) -> Fault:

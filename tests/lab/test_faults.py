@@ -370,6 +370,10 @@ def test_a_hotplug_that_fails(pve: Asking) -> None:
         ("no-quorum", faults.NoQuorum()),
         ("node-reboot:node=pve2,seconds=5", faults.NodeReboot(node="pve2", seconds=5)),
         ("out-of-band-edit:object=vnets/v1,delete=1", faults.OutOfBandEdit(object="vnets/v1", delete=True)),
+        (
+            "guest-edited:set=net0=virtio,bridge=vmbr0;cores=2,vmid=100",
+            faults.GuestEdited(set="net0=virtio,bridge=vmbr0;cores=2", vmid=100),
+        ),
         ("foreign-change:set=type=simple;mtu=1400", faults.ForeignChange(set="type=simple;mtu=1400")),
     ],
 )
@@ -400,3 +404,12 @@ def test_every_fault_has_a_sentence_and_a_test_here() -> None:
     for name, kind in faults.KINDS.items():
         assert kind.__doc__, name
         assert f"faults.{kind.__name__}(" in text, name
+
+
+def test_the_documentation_names_every_fault_with_its_parameters() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "lab.md").read_text()
+    for name, kind in faults.KINDS.items():
+        row = next((line for line in text.splitlines() if line.startswith(f"| `{name}` |")), "")
+        own = faults.parameters(kind).keys() - faults.parameters(faults.RequestFault).keys()
+        assert row, name
+        assert all(f"`{key}`" in row for key in own), (name, own)
