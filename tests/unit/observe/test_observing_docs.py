@@ -1,0 +1,92 @@
+"""docs/observing.md names every observed field, every verdict, every Event and every metric, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from pve_evpn import metrics
+from pve_evpn.api.controller import ControllerNode, EvpnControllerStatus, Sessions
+from pve_evpn.api.nic import EvpnView
+from pve_evpn.api.node import EvpnNodeStatus, Peer, VniStatus
+from pve_evpn.api.vnet import Routes, VNetNode
+from pve_evpn.api.zone import IpVrf, NodeVrf, ZoneNode
+from pve_evpn.domain import happenings
+
+PAGE = (Path(__file__).parents[3] / "docs" / "observing.md").read_text()
+ROOT = Path(__file__).parents[3]
+
+
+def names(model: type, *without: type) -> set[str]:
+    """JSON names of a model's own fields."""
+    inherited = {name for parent in without for name in parent.model_fields}  # type: ignore[attr-defined]
+    fields = model.model_fields  # type: ignore[attr-defined]
+    return {field.alias or name for name, field in fields.items() if name not in inherited}
+
+
+def words(*headings: str) -> set[str]:
+    """Names in code in the first column of the table's parts with these headings; ``a.b[].c`` counts as its parts."""
+    found: set[str] = set()
+    part = ""
+    for line in PAGE.splitlines():
+        if heading := re.match(r"\| \*\*(\w+)\*\*", line):
+            part = heading[1]
+        elif part in headings and line.startswith("| `"):
+            for code in re.findall(r"`([^`]+)`", line.split("|")[1]):
+                found |= set(re.split(r"\.|\[\]\.?", code)) - {""}
+        elif not line.startswith("|"):
+            part = ""
+    return found
+
+
+REPORTED = {"observedGeneration", "lastHandledReconcileAt", "conditions", "source", "observedAt"}
+
+
+@pytest.mark.parametrize(
+    ("heading", "fields"),
+    [
+        ("EvpnNode", names(EvpnNodeStatus) | names(Peer) | names(VniStatus)),
+        ("EvpnController", names(EvpnControllerStatus) | names(Sessions) | names(ControllerNode)),
+        ("EvpnZone", {"ipVrf"} | names(IpVrf) | names(NodeVrf)),
+        ("VNet", {"nodes", "routes"} | names(VNetNode, ZoneNode) | names(Routes)),
+        ("NicAttachment", {"evpn"} | names(EvpnView)),
+    ],
+)
+def test_every_observed_field_says_where_it_comes_from(heading: str, fields: set[str]) -> None:
+    # Names and ids are not observed; type 5 belongs to the zone and is counted there.
+    documented = words(heading)
+    known = fields - REPORTED - {"name", "id", "origin", "programmedHash"}
+    if heading in ("EvpnController", "VNet"):
+        known -= {"truncated", "type5"}
+    assert documented == known
+
+
+def test_every_verdict_is_explained() -> None:
+    verdicts = get_args(EvpnView.model_fields["verdict"].annotation)
+    assert [verdict for verdict in verdicts if f"\n| {verdict} |" not in PAGE] == []
+
+
+def test_every_event_is_listed() -> None:
+    reasons = {word for pair in happenings._WORDS.values() for word in pair}
+    reasons |= {reason for _, reason in happenings._MAC_WORDS.values()} | {"MacMoved"}
+    section = PAGE.split("## Events and metrics")[1]
+    assert reasons == {reason for reason in re.findall(r"\b[A-Z]\w+[a-z]\b", section) if reason in reasons}
+
+
+def test_every_metric_of_the_nodes_is_listed() -> None:
+    section = PAGE.split("## Events and metrics")[1]
+    listed = set(re.findall(r"`(pve_evpn_\w+)`", section))
+    gauges = (
+        metrics.SESSION_UP, metrics.SESSION_SINCE, metrics.PREFIXES, metrics.VNI_MACS, metrics.VNI_ARP_ND,
+        metrics.VNI_REMOTE_VTEPS, metrics.VNI_MISSING_VTEPS, metrics.LAST_OBSERVATION,
+    )  # fmt: skip
+    assert listed == {gauge._name for gauge in gauges}
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGE)
+    assert links
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
