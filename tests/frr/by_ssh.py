@@ -22,7 +22,7 @@ def observe_by_ssh(stack: Stack, frr: FrrDataplane) -> None:
     stack.plane.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
     stack.observe = {
         "intervalSeconds": 2,
-        "graceSeconds": 10,
+        "graceSeconds": 4,
         "sources": ["ssh", "api"],
         "ssh": {
             "user": frr.ssh.user,

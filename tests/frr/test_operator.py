@@ -1,19 +1,37 @@
-"""The operator sees what BGP sees: real FRR, read by ssh, against the statuses it writes."""
+"""The whole operator on real FRR: it sees what BGP sees, by ssh, and keeps silent hosts announced."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from pve_lab.guests import Guest
 from tests.frr.by_ssh import evpn_node
 from tests.frr.conftest import Observing
-from tests.frr.world import NODES, VM1, await_, await_full_mesh
+from tests.frr.world import NODES, VM1, VNET, VNI, await_, await_full_mesh
+
+METER = "bc:24:11:00:00:10"
 
 
-def events(observing: Observing, reason: str) -> list[str]:
-    """Messages of the Events with a reason."""
-    items = json.loads(observing.stack.plane.kubectl("get", "events.events.k8s.io", "-A", "-o", "json"))["items"]
-    return [f"{item['regarding']['name']}: {item.get('note', '')}" for item in items if item["reason"] == reason]
+@dataclass
+class Silent:
+    """A guest that never speaks, and its NicAttachment."""
+
+    observing: Observing
+    document: dict[str, Any]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict(self.observing.stack.get(self.document).get("status") or {})
+
+    @property
+    def announced_by(self) -> str | None:
+        """The node pve1 reaches it through."""
+        route = self.observing.frr.look("pve1").mac_route(METER)
+        return next((name for name, address in NODES.items() if route and address == route.nexthop), None)
 
 
 def verdict(observing: Observing) -> str:
@@ -41,7 +59,7 @@ def test_a_quiet_network_causes_no_patches(observing: Observing) -> None:
     observing.agree()
     polled = "pve_evpn_last_successful_observation_timestamp_seconds"  # of four nodes, summed up
     before, patches = observing.stack.metric(polled), observing.stack.metric("pve_evpn_k8s_requests_total")
-    await_("five more polls", lambda: observing.stack.metric(polled) >= before + 4 * 5 * 2)
+    await_("three more polls", lambda: observing.stack.metric(polled) >= before + 4 * 3 * 2)
     assert observing.stack.metric("pve_evpn_k8s_requests_total") == patches
 
 
@@ -122,6 +140,58 @@ def test_no_key_is_shown_anywhere(observing: Observing) -> None:
     assert secret not in observing.stack.log.read_text()
     for kind in ("pvec", "evpnn", "events.events.k8s.io"):
         assert secret not in observing.stack.plane.kubectl("get", kind, "-A", "-o", "yaml")
+
+
+@pytest.fixture
+def silent(observing: Observing) -> Iterator[Silent]:
+    """VM 101 on pve4, which never says a word, and a NicAttachment that wants it pinned, not applied yet."""
+    guest = Guest(101, "qemu", "pve4", "meter", {"net0": f"virtio={METER.upper()},bridge=vmbr0"}, speaks=False)
+    observing.lab.guests[101] = guest
+    attachment = observing.document("NicAttachment")
+    spec = {**attachment["spec"], "guest": {"vmid": 101}, "macAddress": METER, "silentHost": "Pin"}
+    document = {**attachment, "metadata": {"name": "meter", "namespace": "default"}, "spec": spec}
+    yield Silent(observing, document)
+    observing.stack.delete(document)
+    del observing.lab.guests[101]
+
+
+def test_a_host_that_never_speaks_is_pinned_through_the_key_moves_and_leaves_no_zombie(
+    observing: Observing, silent: Silent
+) -> None:
+    cluster = observing.document("ProxmoxCluster")
+    ssh = {**observing.stack.observe["ssh"], "pinning": True}
+    pinning = {**cluster["spec"], "observe": {**observing.stack.observe, "ssh": ssh}}
+    observing.frr.ssh.force("/usr/local/sbin/pve-evpn-pin")
+    observing.stack.apply({**cluster, "spec": pinning}, silent.document)
+    await_("VM 101 is announced", lambda: silent.announced_by == "pve4")
+    await_("the status says so", lambda: silent.status.get("pinned") is True)
+    await_("the verdict too", lambda: silent.status["evpn"]["verdict"] == "Advertised")
+
+    observing.lab.move(observing.lab.guests[101], "pve3")
+    await_("VM 101 is announced from pve3", lambda: silent.announced_by == "pve3")
+    await_("it is pinned there", lambda: silent.status.get("pin", {}).get("node") == "pve3")
+
+    observing.stack.delete(silent.document)
+    await_("VM 101 is withdrawn", lambda: silent.announced_by is None)
+    assert all(METER not in observing.frr.look(node).macs(VNI) for node in NODES)
+    observing.stack.apply(cluster)
+    observing.frr.ssh.force("/usr/local/sbin/pve-evpn-observe")
+
+
+def test_a_zone_without_mac_learning_has_proxmox_pin_every_nic(observing: Observing, silent: Silent) -> None:
+    """No key that may write is needed, and none is given."""
+    zone = observing.document("EvpnZone")
+    quiet = {**zone, "spec": {**zone["spec"], "bridgeMacLearning": False}}
+    observing.stack.apply(quiet)
+    await_("the zone is changed", lambda: observing.frr.nodes["pve4"].bridges.made[VNET].learning is False, 60)
+    observing.stack.await_ready(quiet)
+    observing.stack.apply(silent.document)
+    await_("VM 101 is announced", lambda: silent.announced_by == "pve4")
+    await_("the status says so", lambda: silent.status.get("pinned") is True)
+    assert "pin" not in silent.status
+    observing.stack.delete(silent.document)
+    observing.stack.apply(zone)
+    await_("the zone is as before", lambda: observing.frr.nodes["pve1"].bridges.made[VNET].learning is True, 60)
 
 
 def test_a_node_left_out_of_the_peers_is_found(observing: Observing) -> None:
