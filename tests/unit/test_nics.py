@@ -83,7 +83,14 @@ def attached(item: Resource[Any], *, origin: Origin = Origin.ADOPTED, vmid: int 
         "vnet": "net1",
         "macAddress": MAC.lower(),
         "observedGeneration": 1,
-        "conditions": [{"type": "Programmed", "status": "True", "reason": "Programmed"}],
+        "conditions": [
+            {
+                "type": "Programmed",
+                "status": "True",
+                "reason": "Programmed",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ],
     }
     if origin is Origin.ADOPTED:
         remembered["previousBridge"] = "vmbr0"

@@ -6,13 +6,14 @@ a look cannot tell stays as it was.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, from_finding
 from pve_evpn.domain.guests import attached_to, label
 from pve_evpn.domain.nics import NicDecision
-from pve_evpn.domain.pinning import PinState
+from pve_evpn.domain.pinning import REMEDY, PinState
 from pve_evpn.domain.report import Circumstances, Health, finished, is_paused, kept, not_yet, paused, unobserved
 from pve_evpn.domain.resources import Resource
 
@@ -21,7 +22,7 @@ def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> 
     """The status of a NicAttachment."""
     programmed, heals = _programmed(nic, decision, at)
     health = at.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
-    health = health or unobserved()
+    health = _with_remedy(nic, health or unobserved(), at.pins.get(nic.key))
     accepted = (
         from_finding(ConditionType.ACCEPTED, decision.refused)
         if decision.refused
@@ -36,6 +37,15 @@ def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> 
     ]
     body = {**_place(nic, decision), **_memory(nic, decision), **_pin(at.pins.get(nic.key)), **health.status}
     return finished(nic, verdicts, body, at.now, heals=heals and (decision.refused is None or decision.refused.heals))
+
+
+def _with_remedy(nic: Resource[Any], health: Health, pin: PinState | None) -> Health:
+    """A host that fell silent can be kept announced: say how, unless that is asked for already."""
+    verdict = health.verdict
+    asked = getattr(nic.spec, "silent_host", None) == "Pin"
+    if verdict.reason not in (Reason.SILENT, Reason.NEVER_SEEN) or asked or (pin and pin.pinned):
+        return health
+    return replace(health, verdict=replace(verdict, message=f"{verdict.message}; {REMEDY}"))
 
 
 #: Of a guest that is not there, or not for this object to see, nothing is shown that was seen once.

@@ -176,6 +176,8 @@ class _PinPlanner:
         return f"{label(guest)} uses further MAC addresses ({listed}), which bridgeMacLearning: false would cut off"
 
 
+#: What to do about a host that fell silent.
+REMEDY = "silentHost: Pin keeps a host announced that seldom speaks"
 _PROPOSAL = (
     "set bridgeMacLearning: false on the EvpnZone, so that Proxmox pins the MAC of every NIC in it, or "
     "observe.ssh.pinning on the ProxmoxCluster"
@@ -194,13 +196,6 @@ def _pinned_by_zone(nic: Resource[NicAttachmentSpec], guest: GuestInfo, several:
     if verdict in ("Silent", "NeverSeen"):
         return PinState(False, note=_REPLUG)
     return PinState(True if verdict == "Advertised" else None, note=several)
-
-
-def proposal(nic: Resource[NicAttachmentSpec], state: PinState) -> str:
-    """What to do about a NIC that fell silent; empty where nothing is to be said."""
-    if state.pinned or getattr(nic.spec, "silent_host", None) == "Pin":
-        return ""
-    return "silentHost: Pin keeps it announced"
 
 
 def _macs_by_port(look: ClusterObservation | None) -> Mapping[tuple[str, str], set[str]]:
