@@ -66,7 +66,10 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             url = urlsplit(self.path)
             path = _path(url.path)
-            given = self._answer(path, url.query)
+            # Read in any case: a connection closed with something unread is reset, and the answer may be lost.
+            sent = self.headers.get("Content-Length") or ""
+            raw = self.rfile.read(int(sent)) if sent.isdigit() else b""
+            given = self._answer(path, url.query, raw)
             with lab.mutex:
                 lab.journal.append((self.command, path, given.status))
             if given.drop:
@@ -88,7 +91,7 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve
 
-        def _answer(self, path: str, query: str) -> Answer:
+        def _answer(self, path: str, query: str, raw: bytes) -> Answer:
             """What the envelope refuses has no body; what the API refuses has one."""
             if self.command not in _METHODS:
                 return Answer(501, f"method '{self.command}' not available")
@@ -96,7 +99,7 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             if isinstance(user, Answer):
                 return user
             try:
-                params = self._parameters(query)
+                params = self._parameters(query, raw)
             except ApiError as problem:
                 return Answer(problem.status, problem.message)
             return answer(lab, Request(self.command, path, params, user))
@@ -110,14 +113,12 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             lab.sleep(lab.refusal_seconds)
             return Answer(401, "Authentication failed!" if scheme == "PVEAPIToken" else "No ticket")
 
-        def _parameters(self, query: str) -> dict[str, Any]:
+        def _parameters(self, query: str, raw: bytes) -> dict[str, Any]:
             """Form or JSON body; the query overrides it. Repeated names become lists."""
             if "chunked" in (self.headers.get("Transfer-Encoding") or ""):
                 raise ApiError(501, "chunked transfer encoding not supported")
-            length = int(self.headers.get("Content-Length") or 0)
-            if length and self.command in ("GET", "DELETE"):
+            if raw and self.command in ("GET", "DELETE"):
                 raise ApiError(501, f"Unexpected content for method '{self.command}'")
-            raw = self.rfile.read(length) if length else b""
             kind = (self.headers.get("Content-Type") or "").split(";")[0].strip()
             return _body(raw, kind) | _flat(parse_qs(query, keep_blank_values=True))
 

@@ -73,6 +73,11 @@ def test_strangers_get_a_reason_and_no_body(wire: Wire, authorization: str, reas
     assert (answer.status, answer.reason, body) == (401, reason, None)
 
 
+def test_strangers_are_answered_however_much_they_send(wire: Wire) -> None:
+    answer, _ = wire.send("PUT", f"{ZONES}/z1", "mtu=1" + "0" * 2_000_000, FORM, Authorization="PVEAPIToken=x=y")
+    assert answer.status == 401
+
+
 def test_a_wrong_guess_takes_its_time(api: Api, wire: Wire) -> None:
     waited: list[float] = []
     api.lab.sleep, api.lab.refusal_seconds = waited.append, 3
