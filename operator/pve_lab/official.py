@@ -29,6 +29,7 @@ _KEPT = {
     "min_length": "shortest", "max_length": "longest",
 }  # fmt: skip
 Spec = Mapping[str, Any]
+_ANYTHING: Spec = {"type": "any"}
 
 
 # --- making the table -------------------------------------------------------------------------------------------------
@@ -178,8 +179,10 @@ def _wrong(name: str, value: Any, spec: Spec, text: bool) -> Iterator[str]:
                     yield f"{name}.{key}: not declared"
         return
     if isinstance(value, list):
+        if type_ == "string":
+            return
         for number, part in enumerate(value):
-            yield from _wrong(f"{name}[{number}]", part, spec.get("items", {}), text)
+            yield from _wrong(f"{name}[{number}]", part, spec.get("items", _ANYTHING), text)
         return
     yield from _out_of_bounds(name, value, spec)
 
@@ -189,7 +192,8 @@ def _is_a(type_: str, value: Any, text: bool) -> bool:
         case "null":
             return value is None
         case "string":
-            return isinstance(value, str) or (text and isinstance(value, int | float))
+            # A parameter that is a list may be given as one; Proxmox joins it.
+            return isinstance(value, str) or (text and isinstance(value, int | float | list))
         case "boolean":
             # Perl's JSON writes 1 and 0.
             return value in (0, 1, True, False) or (text and value in ("0", "1"))

@@ -7,6 +7,7 @@ from typing import Any
 import pve_lab.routes  # noqa: F401  registers the API
 from pve_lab.cluster import Lab
 from pve_lab.dispatch import Request, answer
+from tests.lab.deviations import check_answer
 
 ROOT = "root@pam!tok"
 SDN = "/cluster/sdn"
@@ -18,6 +19,7 @@ class Api:
     def __init__(self, version: str = "9.1.4") -> None:
         self.now = 1_800_000_000.0
         self.lab = Lab(["pve1", "pve2", "pve3"], version=version, task_seconds=1.0, seed=5, clock=lambda: self.now)
+        self.lab.faults.after.append(check_answer)
 
     def ask(self, method: str, path: str, params: dict[str, Any] | None = None, user: str = ROOT) -> tuple[int, Any]:
         given = answer(self.lab, Request(method, SDN + path, params or {}, user))

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pve_lab.routes  # noqa: F401  registers the API
-from pve_lab import official
 from pve_lab.cluster import Lab, seed
 from pve_lab.dispatch import Answer, Request, answer
+from tests.lab.deviations import check_answer
 
 CONTROLLER = {"controller": "c1", "type": "evpn", "asn": "65001", "peers": "192.168.16.1,192.168.16.2"}
 ZONE = {"zone": "z1", "type": "evpn", "controller": "c1", "vrf-vxlan": "100001"}
 VNET = {"vnet": "v1", "zone": "z1", "tag": "5001"}
-#: Where Proxmox itself does not answer as its schema says, and what the schema leaves open.
-_KNOWN = (
-    r".* data(\[\d+\])?\.digest: None is no string",  # measured in the pending and running views
-    # A new fabric shows all of itself below "pending".
-    r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(state|pending): not declared",
-    r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(id|protocol|\w+_id|route-map-id|order|action): missing",
-    r"GET /cluster/sdn/.* data.*\.pending\.[\w-]+: 'deleted' is no \w+",  # measured
-    r"GET /cluster/sdn/(ipams|dns)\S* data\S*: not declared",  # the lists hold whole objects: measured of ipams
-    r"GET /cluster/sdn/vnets/[^/]+/firewall/\S+ data\S*\.digest: not declared",
-    r"GET /cluster/tasks data\[\d+\]\.\w+: not declared",  # the list's own columns
-    r"GET /nodes/[^/]+/tasks.* data.*\.tokenid: not declared",  # measured
-    r"GET /nodes/[^/]+/network/[^/]+ data\.\w+: not declared",  # an interface's own options
-)
-
-
-def check_answer(request: Request, given: Answer) -> None:
-    """Hold an answer against the official schema."""
-    if given.status != 200:
-        return
-    assert given.body is not None
-    asked = f"{request.method} {request.path}"
-    wrong = [f"{asked} {text}" for text in official.wrong_answer(request.method, request.path, given.body["data"])]
-    unknown = [text for text in wrong if not any(re.fullmatch(known, text) for known in _KNOWN)]
-    assert not unknown, unknown
-
-
 _DASHED = (
     "lock_token", "release_lock", "allow_pending", "vrf_vxlan", "regenerate_frr", "dhcp_range", "route_map_id",
 )  # fmt: skip
