@@ -1,0 +1,78 @@
+"""The workflows as files: valid for actionlint, pinned, modest in what they may do, and true about this tree."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.gobuild import Tool, built
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+ACTIONLINT = Tool("actionlint", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint", home=Path(__file__).parent)
+release = runpy.run_path(str(ROOT / ".github/release.py"))
+
+
+def loaded(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text()))
+
+
+def test_actionlint_finds_nothing() -> None:
+    command = [str(built(ACTIONLINT)), "-no-color", *map(str, WORKFLOWS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_are_pinned_to_a_whole_version(path: Path) -> None:
+    used = re.findall(r"uses: (\S+)", path.read_text())
+    assert used
+    loose = [action for action in used if not re.search(r"@v\d+\.\d+\.\d+$", action) and not action.startswith("./")]
+    assert loose == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_may_only_read_unless_a_job_says_otherwise(path: Path) -> None:
+    assert loaded(path)["permissions"] == {"contents": "read"}
+
+
+def test_one_action_has_one_version() -> None:
+    used = {use for path in WORKFLOWS for use in re.findall(r"uses: ([^\s.]\S+@\S+)", path.read_text())}
+    names = [use.partition("@")[0] for use in used]
+    assert len(names) == len(set(names))
+
+
+def test_targets_that_are_run_exist() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+    text = "\n".join(path.read_text() for path in WORKFLOWS)
+    run = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", text)) | set(re.findall(r"- target: (\S+)", text))
+    assert run
+    assert run <= targets
+
+
+def test_package_and_chart_are_of_one_version() -> None:
+    versions = release["versions"]()
+    versions.pop("CHANGELOG.md (newest)")
+    assert len(set(versions.values())) == 1, versions
+
+
+def test_a_release_of_another_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert release["main"](["check", "99.0.0"]) == 1
+    said = capsys.readouterr().err
+    for where in ("pyproject.toml", "Chart.yaml version", "Chart.yaml appVersion", "CHANGELOG.md (newest)"):
+        assert f"{where} names " in said
+    assert release["main"](["notes", "99.0.0"]) == 1
+
+
+def test_notes_are_a_section_of_the_changelog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# Changelog\n\n## Unreleased\n\n- c\n\n## 1.1.0 - 2026-12-01\n\n### Added\n\n- b\n\n## [1.0.0]\n\n- a\n"
+    (tmp_path / "CHANGELOG.md").write_text(text)
+    sections = release["sections"]
+    monkeypatch.setitem(sections.__globals__, "ROOT", tmp_path)
+    assert sections() == {"1.1.0": "### Added\n\n- b", "1.0.0": "- a"}
