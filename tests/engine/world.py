@@ -21,6 +21,7 @@ from pve_evpn.domain.resources import ObjectKey
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.reloads import Pace
 from pve_evpn.engine.store import Store
+from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 from pve_lab.cluster import Lab, seed
@@ -168,6 +169,7 @@ class World:
         self.calls: list[tuple[str, str, int]] = []
         self.may_write = True
         self.observer: Any = Unseeing()
+        self.gateway: type[Gateway] | None = None
         self.operator: Reconciler | None = None
         self.store: Store | None = None
         logging.getLogger("pve_evpn").setLevel(logging.ERROR)
@@ -176,7 +178,7 @@ class World:
 
     def start(self) -> None:
         """A new process: nothing remembered but what Kubernetes and Proxmox hold."""
-        gateway = type("Gateway", (DirectGateway,), {"world": self})
+        gateway = self.gateway or type("Gateway", (DirectGateway,), {"world": self})
         self.store = self.kube.fresh_store()
         self.operator = Reconciler(
             "pve",
@@ -188,6 +190,7 @@ class World:
             clock=lambda: self.now,
             gateways=partial(gateway, may_write=lambda: self.may_write),
         )
+        self.supervisor = Supervisor(self.store, self.kube.ports, lambda _name: self.operator)
         self.store.changed = lambda _key: self.operator.wake() if self.operator else None
 
     def die(self) -> None:
@@ -198,7 +201,9 @@ class World:
         """One pass; a dead operator stays dead."""
         assert self.operator is not None
         self.operator._wake.clear()
-        return await self.operator.run_once()
+        pause = await self.operator.run_once()
+        await self.supervisor._tell_strays()
+        return pause
 
     async def settle(self, most: int = 30) -> int:
         """Passes until nothing is left to do: the last one woke nobody and says so. Time passes in between.
@@ -230,6 +235,11 @@ class World:
             return False
         self.die()
         return True
+
+    async def run_until_killed_or_stuck(self) -> None:
+        """Settle, be killed, or stop where it waits for somebody."""
+        with contextlib.suppress(Killed):
+            await self.settle_or_wait()
 
     # --- what others do -----------------------------------------------------------------------------------------
 
