@@ -28,6 +28,6 @@ SETTINGS = settings(
 
 @pytest.mark.parametrize("batch", range(FIRST, FIRST + max(1, RUNS // BATCH)))
 def test_whatever_happens(batch: int) -> None:
-    """To see one again: ``CHAOS_SEED=<batch> make chaos N=10``, with CHAOS_SHRINK=1 for the shortest way there."""
+    """To see one again: ``make chaos SEED=<batch> N=10``, with CHAOS_SHRINK=1 for the shortest way there."""
     machine = seed(batch)(type("Seeded", (Chaos,), {}))
     run_state_machine_as_test(machine, settings=SETTINGS)

@@ -205,3 +205,17 @@ async def test_an_allocated_vni_survives_the_loss_of_the_status() -> None:
     world.start()
     await world.settle()
     assert world.kube.status(b)["vni"] == vnis[1]
+
+
+async def test_a_subnet_made_just_before_we_died_is_removed_when_the_spec_has_lost_it_meanwhile() -> None:
+    """Only the journal knows that it is ours: no status says so, and no spec lists it."""
+    world = await programmed()
+    world.apply(vnet("new", 5007, "10.7.0.0/24"))
+    world.interrupt = _die_at(world, "DELETE", "/cluster/sdn/lock")
+    assert await world.run_until_killed()
+    world.interrupt = lambda *_: None
+    world.apply(vnet("new", 5007))
+    world.start()
+    await world.settle()
+    assert world.complaints() == []
+    assert not [s for s in world.lab.sdn.running["subnets"] if "10.7" in s]
