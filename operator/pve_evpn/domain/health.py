@@ -47,6 +47,8 @@ _NIC_REASON: Mapping[Word, tuple[bool | None, Reason]] = {
     Word.ZOMBIE: (False, Reason.ZOMBIE),
     Word.UNKNOWN: (None, Reason.SOURCE_UNAVAILABLE),
 }
+#: What a guest that is just moving may look like.
+_SUSPICIOUS = frozenset({Word.WRONG_NODE, Word.DUPLICATE, Word.ZOMBIE})
 _PROBLEM_REASON = {
     ProblemKind.SESSION_DOWN: Reason.SESSION_DOWN,
     ProblemKind.NODE_MISSING_FROM_PEERS: Reason.NODE_MISSING_FROM_PEERS,
@@ -64,7 +66,7 @@ class Judgement:
     l2: Mapping[ObjectKey, L2View] = field(default_factory=dict)
     nics: Mapping[ObjectKey, NicVerdict] = field(default_factory=dict)
     suspects: frozenset[ObjectKey] = frozenset()
-    """NICs that were on the right node a moment ago and seem to be on the wrong one."""
+    """NICs that were well a moment ago and seem to be on the wrong node, or on several."""
 
 
 def judge_all(
@@ -77,8 +79,9 @@ def judge_all(
 ) -> Judgement:
     """Judge everything in the scene, and `nodes`, the EvpnNode objects. `previous` gives objects as last reported.
 
-    A guest that has just moved announces itself from its new node before Proxmox was asked where it is now. So a NIC
-    is said to be on the wrong node only if it is among `confirmed`, the suspects of the poll before.
+    Nodes are not read at the same instant, and Proxmox at another one. So a guest that is moving may seem to be on the
+    wrong node, on two, or on one that has no port for it: that is said only of those among `confirmed`, the suspects
+    of the poll before.
     """
     view = _View(scene, looks, previous, now)
     expected = {overlay.key: _expected(overlay, looks) for overlay in scene.overlays}
@@ -98,7 +101,7 @@ def judge_all(
     for nic in scene.nics:
         before = verdict_before(previous(nic.key))
         verdict = judge(nic.nic, view.macs, before, now)
-        if verdict.word is Word.WRONG_NODE and before and before.word is not Word.WRONG_NODE:
+        if verdict.word in _SUSPICIOUS and before and before.word is not verdict.word:
             suspects.add(nic.key)
             verdict = verdict if nic.key in confirmed else before
         verdicts[nic.key] = verdict
@@ -478,7 +481,7 @@ def _why_no_sessions(look: NodeObservation) -> str:
 
 def _why_no_vnis(look: NodeObservation) -> str:
     if look.source == "api":
-        return "the Proxmox API shows no flood lists and routes with an IP address only"
+        return "the Proxmox API shows no flood lists, and of the routes only those with an IP address"
     return _problem_of(look, "its VNIs cannot be read")
 
 

@@ -85,7 +85,7 @@ class Observer:
         desired = self._store.desired(self._cluster)
         if self._looks is None or self._scene is None or desired is None:
             return untouched([*(desired or ()), *self._nodes()])
-        return self._judge(self._scene, self._looks).health
+        return self._judge(self._scene, self._looks, self._nodes()).health
 
     @property
     def looks(self) -> ClusterObservation | None:
@@ -101,7 +101,7 @@ class Observer:
     async def run(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> None:
         """Poll until cancelled, from the first pass on. After each poll `seen` gets the health of everything.
 
-        `look_again` asks for a pass, where what the nodes say contradicts where Proxmox said that a guest is.
+        `look_again` asks for a pass, where what the nodes say contradicts what Proxmox said of a guest.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -132,7 +132,8 @@ class Observer:
         members = self._scene.members.values()
         looks = await chain.observe([NodeTarget(node.name, node.address) for node in members])
         scene = self._scene  # a pass may have brought a newer one meanwhile
-        judgement = self._judge(scene, looks)
+        # In a thread: thousands of routes and NICs take long enough to hold up everybody else.
+        judgement = await asyncio.to_thread(self._judge, scene, looks, self._nodes())
         news = facts(judgement, looks)
         if self._announcer is None:
             known = remembered(news, self._store.get)
@@ -145,8 +146,8 @@ class Observer:
         await self._announcer.announce(news, self._clock())
         return interval
 
-    def _judge(self, scene: Scene, looks: ClusterObservation) -> Judgement:
-        return judge_all(scene, looks, self._nodes(), self._store.get, self._clock(), self._suspects)
+    def _judge(self, scene: Scene, looks: ClusterObservation, nodes: list[Resource[Any]]) -> Judgement:
+        return judge_all(scene, looks, nodes, self._store.get, self._clock(), self._suspects)
 
     def _nodes(self) -> list[Resource[Any]]:
         return [node for node in self._store.of_kind("EvpnNode") if self._store.cluster_of(node) == self._cluster]

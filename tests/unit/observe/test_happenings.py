@@ -22,8 +22,8 @@ class Telling:
         self.poll()
 
     def facts(self) -> Facts:
-        looks = self.overlay.seen()
-        return facts(self.bench.judge(looks), looks)
+        """Those of the last poll."""
+        return facts(self.bench.judgement, self.overlay.seen())
 
     def poll(self) -> list[Announcement]:
         """One poll; what is told of it."""
@@ -104,6 +104,7 @@ def test_the_life_of_a_mac(telling: Telling) -> None:
     (told,) = telling.poll()
     assert (told.reason, told.message) == ("MacMoved", "announced by pve3, before by pve4")
     overlay.speakers[VM1].nodes = ("pve1", "pve3")
+    assert telling.told() == []  # it may still be moving
     assert telling.told() == [("NicAttachment", "Warning", "MacDuplicate")]
     overlay.speakers[VM1].nodes = ("pve3",)
     overlay.speakers[VM1].zombie = True
@@ -126,7 +127,8 @@ def test_a_change_during_a_restart_is_told_afterwards(telling: Telling) -> None:
     telling.poll()
     telling.overlay.speakers.clear()
     telling.overlay.stopped = {"pve2"}
-    fresh = telling.facts()
+    looks = telling.overlay.seen()
+    fresh = facts(telling.bench.judge(looks), looks)
     damper: Damper[Subject, Fact] = Damper(timedelta(0), remembered(fresh, telling.bench.objects.get))
     told = [announcement(transition).reason for transition in damper.observe(fresh, telling.overlay.now)]
     assert sorted(told) == ["MacWithdrawn", "SessionDown"]

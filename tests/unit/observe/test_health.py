@@ -50,6 +50,7 @@ class Bench:
         keys = [CONTROLLER, ZONE, VNET, NIC, *(node_key(name) for name in names)]
         self.objects = {key: resource(key) for key in keys}
         self.confirmed: frozenset[ObjectKey] = frozenset()
+        self.judgement = Judgement()
 
     def judge(self, looks: ClusterObservation | None = None) -> Judgement:
         nodes = [found for key, found in self.objects.items() if key.kind == "EvpnNode"]
@@ -59,7 +60,7 @@ class Bench:
     def poll(self, looks: ClusterObservation | None = None, seconds: int = 15) -> dict[ObjectKey, Health]:
         """Judge, and remember it as reported."""
         self.overlay.now += timedelta(seconds=seconds)
-        judgement = self.judge(looks)
+        judgement = self.judgement = self.judge(looks)
         self.confirmed = judgement.suspects
         for key, health in judgement.health.items():
             self.objects[key] = reported(self.objects[key], health)
