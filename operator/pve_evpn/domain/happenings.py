@@ -15,7 +15,8 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict
 from pve_evpn.domain.damping import Transition
 from pve_evpn.domain.evpn import ClusterObservation, NodeObservation
-from pve_evpn.domain.health import Judgement, verdict_before
+from pve_evpn.domain.health import Judgement
+from pve_evpn.domain.health_nics import verdict_before
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.domain.sessions import Expected, Sessions, same_form
 from pve_evpn.domain.verdicts import NicVerdict, Word

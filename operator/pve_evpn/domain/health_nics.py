@@ -1,0 +1,75 @@
+"""The health of NicAttachments: the verdict on their MAC as a status says it. Pure; the verdict is `verdicts`'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import timestamp
+from pve_evpn.domain.evpn import NodeObservation, ObservationFailure
+from pve_evpn.domain.health_view import View, condition_before, dated, operational, why_no_routes
+from pve_evpn.domain.report import Health
+from pve_evpn.domain.resources import Resource
+from pve_evpn.domain.scene import NicScene
+from pve_evpn.domain.verdicts import NicVerdict, Word
+
+_IPS = 16
+#: What each verdict on a NIC means for its condition.
+_NIC_REASON: Mapping[Word, tuple[bool | None, Reason]] = {
+    Word.ADVERTISED: (True, Reason.ADVERTISED),
+    Word.SILENT: (False, Reason.SILENT),
+    Word.NEVER_SEEN: (False, Reason.NEVER_SEEN),
+    Word.WRONG_NODE: (False, Reason.WRONG_NODE),
+    Word.DUPLICATE: (False, Reason.DUPLICATE),
+    Word.ZOMBIE: (False, Reason.ZOMBIE),
+    Word.UNKNOWN: (None, Reason.SOURCE_UNAVAILABLE),
+}
+
+
+def nic_health(scene: NicScene, verdict: NicVerdict, view: View) -> Health:
+    status, reason = _NIC_REASON[verdict.word]
+    message = verdict.message
+    looks = view.looks.nodes
+    look = looks.get(scene.nic.home) if scene.nic.home else None
+    if verdict.word is Word.UNKNOWN and isinstance(look, ObservationFailure):
+        reason = Reason.OBSERVATION_STALE
+    if verdict.word is Word.UNKNOWN and isinstance(look, NodeObservation):
+        message = why_no_routes(look)
+    if verdict.word in (Word.SILENT, Word.NEVER_SEEN) and not scene.announces:
+        status, reason = None, Reason.NOTHING_TO_ANNOUNCE
+        message = "its link is down" if scene.nic.running else "the guest is not running"
+    tables = [seen for seen in view.looks.observed().values() if seen.routes is not None or seen.macs is not None]
+    announced = verdict.word not in (Word.SILENT, Word.NEVER_SEEN, Word.UNKNOWN)
+    evpn = {
+        "verdict": str(verdict.word),
+        "since": timestamp(verdict.since) if verdict.since else None,
+        "announcedBy": verdict.node if announced else None,
+        "ips": list(verdict.ips[:_IPS]) or None,
+        "mobilitySequence": verdict.mobility if announced and tables else None,
+        "seenBy": verdict.seen_by if announced and tables else None,
+        "lastAnnouncedBy": verdict.node if not announced else None,
+    }
+    body: dict[str, Any] = {
+        "evpn": {key: value for key, value in evpn.items() if value is not None},
+        "source": view.source([scene.nic.home] if scene.nic.home else looks),
+    }
+    return Health(operational(status, reason, message), dated(view.previous(scene.key), body, view.now))
+
+
+def verdict_before(nic: Resource[Any] | None) -> NicVerdict | None:
+    """The verdict a status carries."""
+    evpn = (nic.status.get("evpn") or {}) if nic else {}
+    if nic is None or evpn.get("verdict") not in list(Word):
+        return None
+    since = evpn.get("since")
+    return NicVerdict(
+        Word(evpn["verdict"]),
+        datetime.fromisoformat(since) if since else None,
+        evpn.get("announcedBy") or evpn.get("lastAnnouncedBy"),
+        tuple(evpn.get("ips") or ()),
+        evpn.get("mobilitySequence") or 0,
+        evpn.get("seenBy") or 0,
+        condition_before(nic).get("message", ""),
+    )

@@ -1,0 +1,168 @@
+"""The health of EvpnNodes and EvpnControllers: peers, and sessions against those that are expected. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain import sessions
+from pve_evpn.domain.conditions import Verdict, timestamp
+from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure, PeerState, VniRow
+from pve_evpn.domain.health_view import View, as_before, dated, listed, not_seen, operational, why_no_sessions
+from pve_evpn.domain.report import Health
+from pve_evpn.domain.resources import ObjectKey, Resource
+from pve_evpn.domain.scene import Overlay, Scene
+from pve_evpn.domain.sessions import Expected, Problem, ProblemKind, Sessions, steady_since
+
+_PEERS, _VNIS, _PROBLEMS = 128, 256, 16
+_PROBLEM_REASON = {
+    ProblemKind.SESSION_DOWN: Reason.SESSION_DOWN,
+    ProblemKind.NODE_MISSING_FROM_PEERS: Reason.NODE_MISSING_FROM_PEERS,
+    ProblemKind.OBSERVATION_STALE: Reason.OBSERVATION_STALE,
+}
+
+
+def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> Health:
+    name = node.spec.node if node.spec else ""
+    look = view.looks.nodes.get(name)
+    if isinstance(look, ObservationFailure) and not look.settled:
+        return as_before(node, look.message)
+    if not isinstance(look, NodeObservation):
+        return _unseen_node(node, look, view.now)
+    before = {row["address"]: row for row in node.status.get("peers") or ()}
+    peers = sorted(look.peers or (), key=lambda peer: peer.address)
+    vnis = look.vnis or ()
+    body: dict[str, Any] = {
+        "frrVersion": look.frr_version,
+        "routerId": look.router_id,
+        "asn": look.asn,
+        "sessions": None if look.peers is None else f"{sum(p.established for p in peers)}/{len(peers)}",
+        "peers": None if look.peers is None else [_peer(peer, before, view) for peer in peers[:_PEERS]],
+        "vnis": None if look.vnis is None else [_vni_row(row, view.scene) for row in vnis[:_VNIS]],
+        "truncated": max(0, len(vnis) - _VNIS) or None,
+        "problems": [text[:256] for text in look.problems[:_PROBLEMS]] or None,
+        "source": look.source,
+    }
+    verdict = _node_verdict(name, look, expected)
+    return Health(verdict, dated(node, body, view.now))
+
+
+def _unseen_node(node: Resource[Any], look: ObservationFailure | None, now: datetime) -> Health:
+    fields = ("frrVersion", "routerId", "asn", "sessions", "peers", "vnis", "truncated", "source")
+    body: dict[str, Any] = dict.fromkeys(fields)
+    if look is None:
+        reason, message = Reason.SOURCE_UNAVAILABLE, "the node has not been looked at"
+    else:
+        reason, message = Reason.OBSERVATION_STALE, look.message
+    body["problems"] = [message[:256]] if look else None
+    return Health(operational(None, reason, message), dated(node, body, now))
+
+
+def _peer(peer: PeerState, before: Mapping[str, Any], view: View) -> dict[str, Any]:
+    old = before.get(peer.address, {}).get("since")
+    since = steady_since(datetime.fromisoformat(old) if old else None, peer.since)
+    row = {
+        "address": peer.address,
+        "node": view.name_of(peer.address),
+        "remoteAs": peer.remote_as,
+        "state": peer.state[:32],
+        "since": timestamp(since) if since else None,
+        "prefixesReceived": peer.prefixes_received,
+        "prefixesSent": peer.prefixes_sent,
+        "lastError": peer.last_error[:256] if peer.last_error else None,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _vni_row(row: VniRow, scene: Scene) -> dict[str, Any]:
+    known = {
+        "vni": row.vni,
+        "type": row.type,
+        "vnet": scene.names.get(row.vni),
+        "macs": row.macs,
+        "arpNd": row.arp_nd,
+        "remoteVteps": row.remote_vtep_count,
+        "tenantVrf": row.tenant_vrf[:32] if row.tenant_vrf else None,
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _node_verdict(name: str, look: NodeObservation, expected: list[Expected]) -> Verdict:
+    if look.bgp_running is False:
+        return operational(False, Reason.SESSION_DOWN, f"BGP EVPN is not running on {name}")
+    if look.peers is None:
+        return operational(None, Reason.SOURCE_UNAVAILABLE, why_no_sessions(look))
+    own = [overlay for overlay in expected if name in overlay.sessions or name in overlay.missing]
+    problems = [problem for overlay in own for problem in sessions.node_sessions(name, overlay, look).problems]
+    if not own:
+        problems = [
+            Problem(ProblemKind.SESSION_DOWN, name, f"{name} to {peer.address} is {peer.state}")
+            for peer in look.peers
+            if not peer.established and not peer.admin_down
+        ]
+    if problems:
+        return _session_verdict(problems)
+    up = sum(peer.established for peer in look.peers)
+    return operational(True, Reason.OPERATIONAL, f"{up} of {len(look.peers)} sessions established")
+
+
+# --- EvpnController ---------------------------------------------------------------------------------------------
+
+
+def expected_sessions(overlay: Overlay, looks: ClusterObservation) -> Expected:
+    """The sessions an overlay asks for. Where its addresses are not known, a node's own VTEP address is as good."""
+    observed = looks.observed()
+    if overlay.peers is not None:
+        known: dict[str, tuple[str, ...] | None] = {}
+        for node, addresses in overlay.addresses.items():
+            own = observed[node].vteps if node in observed else frozenset()
+            known[node] = (*(addresses or ()), *sorted(own)) if addresses is not None or own else None
+        return sessions.expect_from_list(overlay.peers, known)
+    single: dict[str, str | None] = {}
+    undetermined = []
+    for node, addresses in overlay.addresses.items():
+        if addresses is None and node in observed and observed[node].vteps:
+            addresses = (min(observed[node].vteps),)
+        if addresses is None:
+            undetermined.append(node)
+        else:
+            single[node] = addresses[0] if addresses else None
+    expected = sessions.expect_from_nodes(single)
+    return Expected(expected.sessions, expected.vteps, expected.missing, tuple(sorted(undetermined)))
+
+
+def controller_health(key: ObjectKey, found: Sessions, view: View) -> Health:
+    names = [entry.node for entry in found.nodes]
+    if view.in_grace(names):
+        return as_before(view.previous(key))
+    rows = []
+    for entry in found.nodes:
+        problems = [problem.message[:256] for problem in entry.problems][:_PROBLEMS]
+        row = {"name": entry.node, "established": entry.established, "expected": entry.expected}
+        rows.append({k: v for k, v in {**row, "problems": problems or None}.items() if v is not None})
+    counted = found.established is not None
+    body: dict[str, Any] = {
+        "sessions": {"established": found.established, "expected": found.expected} if counted else None,
+        "sessionsSummary": f"{found.established}/{found.expected}" if counted else None,
+        "nodes": rows,
+        "source": view.source(names),
+    }
+    return Health(_controller_verdict(found, view), dated(view.previous(key), body, view.now))
+
+
+def _controller_verdict(found: Sessions, view: View) -> Verdict:
+    known = [problem for problem in found.problems if problem.kind is not ProblemKind.OBSERVATION_STALE]
+    if known:
+        return _session_verdict(known)
+    if found.unseen:
+        return not_seen(found.unseen, view, why_no_sessions)
+    return operational(True, Reason.OPERATIONAL, f"{found.established} of {found.expected} sessions established")
+
+
+def _session_verdict(problems: Iterable[Problem]) -> Verdict:
+    """The gravest kind gives the reason; its problems come first in the message."""
+    rank = list(ProblemKind)
+    ordered = sorted(problems, key=lambda p: (p.kind is ProblemKind.SESSION_DOWN, rank.index(p.kind)))
+    return operational(False, _PROBLEM_REASON[ordered[0].kind], listed(p.message for p in ordered))

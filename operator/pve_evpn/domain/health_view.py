@@ -1,0 +1,148 @@
+"""One observation laid over a scene, and what judging any object of it needs. Shared by the modules ``health_*``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.domain.conditions import Verdict, timestamp
+from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure
+from pve_evpn.domain.report import NO_BGP_SOURCE, Health
+from pve_evpn.domain.resources import ObjectKey, Resource
+from pve_evpn.domain.scene import Scene, VNetScene
+from pve_evpn.domain.sessions import Expected, same_form
+from pve_evpn.domain.verdicts import MacIndex
+from pve_evpn.domain.vnis import L2View, VniIndex
+
+Previous = Callable[[ObjectKey], Resource[Any] | None]
+_SHOWN = 3
+
+
+class View:
+    """One observation with the indexes over it, and where each node is in the overlay."""
+
+    def __init__(self, scene: Scene, looks: ClusterObservation, previous: Previous, now: datetime) -> None:
+        self.scene = scene
+        self.looks = looks
+        self.previous = previous
+        self.now = now
+        self.vnis = VniIndex(looks)
+        self.vteps: dict[str, str] = {}
+        self.macs: MacIndex
+
+    def locate(self, expected: Iterable[Expected]) -> None:
+        """Learn each node's VTEP address: what the node says itself counts more than what was configured."""
+        for overlay in expected:
+            self.vteps.update(overlay.vteps)
+        for name, look in self.looks.observed().items():
+            if look.vteps and self.vteps.get(name) not in look.vteps:
+                self.vteps[name] = min(look.vteps)
+        by_address = {address: name for name, address in self.vteps.items()}
+        self.macs = MacIndex(self.looks, by_address, {vnet.id: vnet.vni for vnet in self.scene.vnets})
+
+    def name_of(self, address: str) -> str | None:
+        return next((name for name, vtep in self.vteps.items() if vtep == same_form(address)), None)
+
+    def l2(self, vnet: VNetScene) -> L2View:
+        """A node that is switched off is missing from every flood list, and nobody misses it."""
+        vteps = {name: address for name, address in self.vteps.items() if self.online(name)}
+        return self.vnis.l2(vnet.vni, vnet.nodes, vteps)
+
+    def online(self, name: str) -> bool:
+        member = self.scene.members.get(name)
+        return member is None or member.online
+
+    def source(self, nodes: Iterable[str]) -> str | None:
+        """Which sources spoke for these nodes."""
+        looks = self.looks.observed()
+        return ", ".join(sorted({looks[name].source for name in nodes if name in looks})) or None
+
+    def in_grace(self, nodes: Iterable[str]) -> bool:
+        """Whether any of the nodes was not seen yet and may still be: then nothing new is said."""
+        looks = (self.looks.nodes.get(name) for name in nodes)
+        return any(isinstance(look, ObservationFailure) and not look.settled for look in looks)
+
+
+def operational(status: bool | None, reason: Reason, message: str) -> Verdict:
+    return Verdict(ConditionType.OPERATIONAL, status, reason, message)
+
+
+def not_seen(nodes: Iterable[str], view: View, why: Callable[[NodeObservation], str]) -> Verdict:
+    """Unknown: because nodes could not be read at all, or because no source shows this."""
+    looks = {name: view.looks.nodes.get(name) for name in nodes}
+    failed = [(name, look) for name, look in looks.items() if isinstance(look, ObservationFailure)]
+    if failed:
+        message = listed(f"{name} cannot be observed: {look.message}" for name, look in failed)
+        return operational(None, Reason.OBSERVATION_STALE, message)
+    messages = dict.fromkeys(why(look) for look in looks.values() if isinstance(look, NodeObservation))
+    message = listed(messages) if messages else f"{names_of(list(looks))}: not looked at yet"
+    return operational(None, Reason.SOURCE_UNAVAILABLE, message)
+
+
+def why_no_sessions(look: NodeObservation) -> str:
+    return NO_BGP_SOURCE if look.source == "api" else _problem_of(look, "its BGP sessions cannot be read")
+
+
+def why_no_vnis(look: NodeObservation) -> str:
+    if look.source == "api":
+        return "the Proxmox API shows no flood lists, and of the routes only those with an IP address"
+    return _problem_of(look, "its VNIs cannot be read")
+
+
+def why_no_routes(look: NodeObservation) -> str:
+    if look.source == "api":
+        return "no route with an IP address is seen; the Proxmox API does not show others"
+    if look.source == "frrExporter":
+        return "frr_exporter shows no MAC addresses"
+    return _problem_of(look, "its EVPN routes cannot be read")
+
+
+def _problem_of(look: NodeObservation, what: str) -> str:
+    return f"{look.node}: {look.problems[0] if look.problems else what}"
+
+
+def as_before(resource: Resource[Any] | None, message: str = "not observed yet") -> Health:
+    """Nothing new: the condition and the observed part of the status stay as they are."""
+    condition = condition_before(resource)
+    word = {"True": True, "False": False}.get(condition.get("status", ""))
+    reason = next((r for r in Reason if r == condition.get("reason")), Reason.PENDING)
+    verdict = operational(word, reason, message if reason is Reason.PENDING else condition["message"])
+    own = ("macs", "arpNd", "remoteVteps", "missingVteps")
+    before = (resource.status.get("nodes") or ()) if resource else ()
+    rows = {str(row["name"]): {key: row[key] for key in own if key in row} for row in before}
+    return Health(verdict, {}, rows)
+
+
+def condition_before(resource: Resource[Any] | None) -> Mapping[str, Any]:
+    conditions = (resource.status.get("conditions") or ()) if resource else ()
+    return next((c for c in conditions if c["type"] == ConditionType.OPERATIONAL), {})
+
+
+def dated(
+    resource: Resource[Any] | None,
+    body: dict[str, Any],
+    now: datetime,
+    rows: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The body with ``observedAt``: when it was first seen so."""
+    before = resource.status if resource else {}
+    same = all(before.get(key) == value for key, value in body.items())
+    if same and rows is not None:
+        there = {row["name"]: row for row in before.get("nodes") or ()}
+        same = all(there.get(name, {}).get(key) == value for name, row in rows.items() for key, value in row.items())
+    return {**body, "observedAt": before["observedAt"] if same and before.get("observedAt") else timestamp(now)}
+
+
+def listed(messages: Iterable[str]) -> str:
+    texts = list(messages)
+    more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return "; ".join(texts[:_SHOWN]) + more
+
+
+def names_of(names: list[str]) -> str:
+    shown = sorted(names)
+    if len(shown) > 4:
+        return f"{', '.join(shown[:3])} and {len(shown) - 3} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
