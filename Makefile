@@ -91,3 +91,7 @@ dashboards: $(READY) ## Write the Grafana dashboards anew
 .PHONY: chaos
 chaos: $(READY) ## Users, strangers, faults and crashes at random (N=1000 runs, SEED=1 the first batch of ten)
 	CHAOS_RUNS=$(or $(N),1000) CHAOS_SEED=$(or $(SEED),1) $(VENV)/bin/pytest tests/chaos/test_machine.py -q
+
+.PHONY: e2e-helm
+e2e-helm: control-plane ## Helm and kubeconform on the real API server: install, upgrade, uninstall, break-glass
+	$(VENV)/bin/pytest tests/helm tests/upgrade

@@ -36,17 +36,17 @@ class Operator:
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self.http = free_port()
         self._folder = folder
         self._environment = {
             **os.environ,
-            "KUBECONFIG": str(kubeconfig),
             "POD_NAME": name,
             "PVE_EVPN_NAMESPACE": NAMESPACE,
-            "PVE_EVPN_HTTP": f"127.0.0.1:{self.http}",
-            "PYTHONPATH": str(ROOT / "operator"),
             **(environment or {}),
+            "KUBECONFIG": str(kubeconfig),
+            "PVE_EVPN_HTTP": f"127.0.0.1:{free_port()}",  # several on one machine
+            "PYTHONPATH": str(ROOT / "operator"),
         }
+        self.http = int(self._environment["PVE_EVPN_HTTP"].rpartition(":")[2])
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:

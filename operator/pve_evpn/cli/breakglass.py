@@ -179,6 +179,8 @@ def kind_of(text: str) -> Kind:
 def left_behind(raw: Raw) -> str:
     """What stays in Proxmox when the object goes without the operator's care."""
     status = raw.get("status") or {}
+    if "endpoints" in (raw.get("spec") or {}):
+        return "nothing is made in Proxmox for it"
     if status.get("vmid") and status.get("device"):
         return f"{status['device']} of guest {status['vmid']} stays on {status.get('vnet') or 'its bridge'}"
     if status.get("id") and status.get("origin"):

@@ -1,0 +1,67 @@
+"""A control plane that has never seen the operator, Helm, and what stands for a kubelet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helm.tools import ensure, monitoring_crds
+from tests.kube.controlplane import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "pve-evpn-operator"
+
+Helm = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build before the first test: no test's timeout should end a compiler."""
+    here = Path(__file__).parent
+    if not session.config.option.collectonly and any(here in item.path.parents for item in session.items):
+        ensure()
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of this folder's own, audited, with the Prometheus operator's kinds and none of ours."""
+    with ControlPlane(tmp_path_factory.mktemp("helm-control-plane"), audit=True) as plane:
+        for path in monitoring_crds():
+            plane.kubectl("apply", "--server-side", "-f", str(path))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """``helm(...)`` without any cluster; ``helm(..., plane=plane)`` with one."""
+    program, home = ensure()["helm"], tmp_path_factory.mktemp("helm-home")
+
+    def run(*arguments: str, plane: ControlPlane | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "HELM_CACHE_HOME": str(home),
+            "HELM_CONFIG_HOME": str(home),
+            "HELM_DATA_HOME": str(home),
+            "KUBECONFIG": str(plane.kubeconfig) if plane else "/nonexistent",
+        }
+        done = subprocess.run([str(program), *arguments], capture_output=True, text=True, env=environment, timeout=200)
+        if check and done.returncode:
+            raise AssertionError(f"helm {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def older_chart(tmp_path: Path) -> Path:
+    """The chart with the CRDs of the release before."""
+    older = tmp_path / "older" / CHART.name
+    shutil.copytree(CHART, older)
+    for path in (ROOT / "tests" / "upgrade" / "v0.1.0-alpha" / "crds").glob("*.yaml"):
+        shutil.copy(path, older / "files" / "crds" / path.name)
+    return older

@@ -1,0 +1,126 @@
+"""What runs pods where there is no kubelet: containers of rendered Deployments and Jobs as processes of this machine.
+
+Their arguments and environment are taken from the objects in the API server; the program is this tree's instead of
+the image's, and a kubeconfig with the ServiceAccount's token stands for the mounted token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.process import ROOT, Operator
+from tests.kube.controlplane import ControlPlane
+
+
+class Kubelet:
+    """Runs what one namespace asks for."""
+
+    def __init__(self, plane: ControlPlane, namespace: str, folder: Path) -> None:
+        self.plane = plane
+        self.namespace = namespace
+        self.folder = folder
+        self.pods: list[Operator] = []
+        self.job_output = ""
+        self._jobs_run: set[str] = set()
+
+    def start_replicas(self, deployment: str) -> list[Operator]:
+        """As many processes as the Deployment has replicas."""
+        found = self._get("deployment", deployment)
+        pod = found["spec"]["template"]["spec"]
+        for _ in range(found["spec"]["replicas"]):
+            name = f"{deployment}-{len(self.pods)}"
+            container = pod["containers"][0]
+            environment = _environment(container, name, self.namespace)
+            config = self.plane.kubeconfig_for(self.namespace, pod["serviceAccountName"])
+            made = Operator(config, self.folder, name, environment)
+            made.start(*container["args"][1:])
+            assert container["args"][0] == "run"
+            self.pods.append(made)
+        return self.pods
+
+    def stop(self) -> None:
+        for pod in self.pods:
+            pod.stop()
+        self.pods.clear()
+
+    @contextlib.contextmanager
+    def running_jobs(self) -> Iterator[None]:
+        """Run each Job that appears meanwhile, once, and tell Kubernetes how it ended."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._jobs, args=(over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(60)
+
+    def _jobs(self, over: threading.Event) -> None:
+        while not over.wait(0.2):
+            text = self.plane.kubectl("get", "jobs", "-n", self.namespace, "-o", "json", check=False)
+            for job in json.loads(text or '{"items": []}')["items"]:
+                if job["metadata"]["uid"] not in self._jobs_run:
+                    self._jobs_run.add(job["metadata"]["uid"])
+                    self._run_job(job)
+
+    def _run_job(self, job: dict[str, Any]) -> None:
+        pod = job["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        arguments = [self._outside(argument, container, pod) for argument in container["args"]]
+        config = self.plane.kubeconfig_for(self.namespace, pod["serviceAccountName"])
+        environment = {**os.environ, "KUBECONFIG": str(config), "PYTHONPATH": str(ROOT / "operator")}
+        began = datetime.now(UTC)
+        result = subprocess.run(
+            [sys.executable, "-m", "pve_evpn", *arguments], env=environment, capture_output=True, text=True, timeout=120
+        )
+        self.job_output += result.stdout + result.stderr
+        kinds = ("SuccessCriteriaMet", "Complete") if result.returncode == 0 else ("FailureTarget", "Failed")
+        status: dict[str, Any] = {
+            "startTime": _time(began),
+            "conditions": [
+                {"type": kind, "status": "True", "lastProbeTime": _time(began), "lastTransitionTime": _time(began)}
+                for kind in kinds
+            ],
+        }
+        if result.returncode == 0:
+            status |= {"succeeded": 1, "completionTime": _time(datetime.now(UTC))}
+        self.plane.kubectl(
+            "patch", "job", job["metadata"]["name"], "-n", self.namespace, "--subresource=status", "--type=merge",
+            "-p", json.dumps({"status": status}),
+        )  # fmt: skip
+
+    def _outside(self, argument: str, container: dict[str, Any], pod: dict[str, Any]) -> str:
+        """The argument with a ConfigMap's mount path replaced by a folder that holds its files."""
+        for mount in container.get("volumeMounts", ()):
+            volume = next(v for v in pod["volumes"] if v["name"] == mount["name"])
+            if "configMap" in volume and argument.startswith(mount["mountPath"] + "/"):
+                folder = self.folder / volume["configMap"]["name"]
+                folder.mkdir(exist_ok=True)
+                for name, text in self._get("configmap", volume["configMap"]["name"])["data"].items():
+                    (folder / name).write_text(text)
+                return str(folder) + argument.removeprefix(mount["mountPath"])
+        return argument
+
+    def _get(self, kind: str, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.plane.kubectl("get", kind, name, "-n", self.namespace, "-o", "json")))
+
+
+def _environment(container: dict[str, Any], pod: str, namespace: str) -> dict[str, str]:
+    fields = {"metadata.name": pod, "metadata.namespace": namespace}
+    return {
+        entry["name"]: entry["value"] if "value" in entry else fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        for entry in container["env"]
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,195 @@
+"""The chart by itself: what Helm and kubeconform say of it, and which values it refuses in which words."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from charts import generate
+from tests.helm import schemas
+from tests.helm.conftest import CHART, ROOT, Helm
+from tests.helm.tools import ensure
+from tests.kube.controlplane import ControlPlane
+
+EVERYTHING = {
+    "replicas": 3,
+    "fullnameOverride": "networks",
+    "image": {"digest": "sha256:" + "0" * 64},
+    "imagePullSecrets": ["registry"],
+    "clusters": [
+        {
+            "name": "dc1",
+            "credentials": {"tokenId": "a@pve!b", "token": "c", "ca.crt": "PEM"},
+            "spec": {"endpoints": ["https://pve1:8006"], "observe": {"intervalSeconds": 30}},
+        },
+        {"name": "dc2", "spec": {"endpoints": ["https://pve2:8006"], "credentialsSecretRef": {"name": "mine"}}},
+    ],
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "podLabels": {"team": "network"},
+    "podAnnotations": {"note": "x"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "infra", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "system-cluster-critical",
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    ],
+    "serviceAccount": {"name": "somebody", "annotations": {"a": "b"}},
+    "networkPolicy": {"enabled": True, "proxmoxCidrs": ["192.0.2.0/24"]},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    "dashboards": {"enabled": True, "annotations": {"folder": "networks"}},
+}
+NOTHING = {
+    "replicas": 1,
+    "crds": {"enabled": False},
+    "rbac": {"aggregate": False},
+    "podDisruptionBudget": {"enabled": False},
+}
+
+
+def rendered(helm: Helm, values: dict[str, Any], tmp_path: Path) -> str:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return helm("template", "pve-evpn-operator", str(CHART), "-n", "pve-evpn-system", "-f", str(file)).stdout
+
+
+def objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:
+    found = [document for document in yaml.safe_load_all(text) if document]
+    return {(document["kind"], document["metadata"]["name"]): document for document in found}
+
+
+def test_lint(helm: Helm) -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART)).stdout
+
+
+@pytest.mark.kube
+@pytest.mark.parametrize("values", [{}, EVERYTHING, NOTHING], ids=["defaults", "everything", "nothing"])
+def test_kubeconform_strict(values: dict[str, Any], helm: Helm, plane: ControlPlane, tmp_path: Path) -> None:
+    """By the schemas of this very API server."""
+    schemas.write(json.loads(plane.kubectl("get", "--raw", "/openapi/v2")), tmp_path)
+    command = [str(ensure()["kubeconform"]), "-strict", "-summary", "-output=json"]
+    location = f"-schema-location={tmp_path}/{schemas.LOCATION}"
+    done = subprocess.run(
+        [*command, location, "-"], input=rendered(helm, values, tmp_path), capture_output=True, text=True, timeout=120
+    )
+    summary = json.loads(done.stdout)
+    assert summary["resources"] == []
+    assert (summary["summary"]["invalid"], summary["summary"]["errors"], summary["summary"]["skipped"]) == (0, 0, 0)
+    assert summary["summary"]["valid"] == len(objects(rendered(helm, values, tmp_path)))
+
+
+@pytest.mark.kube
+def test_kubeconform_would_find_a_wrong_field(plane: ControlPlane, tmp_path: Path) -> None:
+    schemas.write(json.loads(plane.kubectl("get", "--raw", "/openapi/v2")), tmp_path)
+    wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"port": []}}
+    command = [str(ensure()["kubeconform"]), "-strict", f"-schema-location={tmp_path}/{schemas.LOCATION}", "-"]
+    done = subprocess.run(command, input=json.dumps(wrong), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "port" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"replicaCount": 3}, ["replicaCount"]),
+        ({"image": {"tagg": "x"}}, ["/image", "tagg"]),
+        ({"image": {"digest": "latest"}}, ["/image/digest"]),
+        ({"replicas": "two"}, ["/replicas", "integer"]),
+        ({"logLevel": "verbose"}, ["/logLevel", "DEBUG"]),
+        ({"leaderElection": {"leaseDuration": 5}}, ["/leaderElection", "leaseDuration"]),
+        (
+            {"clusters": [{"name": "dc1", "credentials": {}, "spec": {"endpoint": "x"}}]},
+            ["/clusters/0/spec", "endpoint"],
+        ),
+        ({"clusters": [{"name": "dc1", "credentials": {"tokenID": "x"}}]}, ["/clusters/0/credentials", "tokenID"]),
+        ({"clusters": [{"name": "dc1", "spec": {"endpoints": ["https://a"]}}]}, ["credentialsSecretRef"]),
+        (
+            {
+                "clusters": [
+                    {"name": "dc1", "credentials": {}, "spec": {"endpoints": ["https://a"], "apply": {"polcy": 1}}}
+                ]
+            },
+            ["/clusters/0/spec/apply", "polcy"],
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, list) else json.dumps(value)[:50],
+)
+def test_a_typo_is_refused_by_name(values: dict[str, Any], words: list[str], helm: Helm, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    done = helm("template", "x", str(CHART), "-f", str(file), check=False)
+    assert done.returncode != 0
+    for word in words:
+        assert word in done.stderr
+
+
+def test_the_kinds_are_the_committed_ones_and_stay(helm: Helm, tmp_path: Path) -> None:
+    found = objects(rendered(helm, {}, tmp_path))
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        committed = yaml.safe_load(path.read_text())
+        made = found["CustomResourceDefinition", committed["metadata"]["name"]]
+        assert made["spec"] == committed["spec"]
+        assert made["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    given_up = objects(rendered(helm, {"crds": {"keep": False}}, tmp_path))
+    assert "annotations" not in given_up["CustomResourceDefinition", "vnets.pve-evpn.dev"]["metadata"]
+
+
+def test_the_rbac_for_those_without_helm_is_the_charts() -> None:
+    assert generate.RBAC.read_text() == generate.rbac(str(ensure()["helm"])), (
+        "run: python charts/generate.py --rbac HELM"
+    )
+
+
+def test_pods_meet_the_restricted_standard(helm: Helm, tmp_path: Path) -> None:
+    found = objects(rendered(helm, EVERYTHING, tmp_path))
+    for kind, name in (("Deployment", "networks"), ("Job", "networks-clusters")):
+        pod = found[kind, name]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"]
+            assert container["image"].endswith("@sha256:" + "0" * 64)
+
+
+def test_every_dashboard_and_every_rule_is_packaged(helm: Helm, tmp_path: Path) -> None:
+    text = rendered(helm, EVERYTHING, tmp_path)
+    found = objects(text)
+    boards = {path.name: path for path in (CHART / "dashboards").glob("*.json")}
+    maps = [o for (kind, name), o in found.items() if kind == "ConfigMap" and "-dashboard-" in name]
+    assert {name: json.loads(text) for o in maps for name, text in o["data"].items()} == {
+        name: json.loads(path.read_text()) for name, path in boards.items()
+    }
+    assert all(o["metadata"]["labels"]["grafana_dashboard"] == "1" for o in maps)
+    rules = [o["spec"] for (kind, _), o in found.items() if kind == "PrometheusRule"]
+    assert sorted(map(str, rules)) == sorted(
+        str(yaml.safe_load(path.read_text())) for path in (CHART / "rules").glob("*.yaml")
+    )
+
+
+def test_one_replica_gets_no_budget_that_would_block_a_drain(helm: Helm, tmp_path: Path) -> None:
+    kinds = {kind for kind, _ in objects(rendered(helm, {"replicas": 1}, tmp_path))}
+    assert "PodDisruptionBudget" not in kinds
+
+
+def test_the_arguments_are_ones_the_operator_has(helm: Helm, tmp_path: Path) -> None:
+    found = objects(rendered(helm, EVERYTHING, tmp_path))
+    help_ = subprocess.run(
+        [sys.executable, "-m", "pve_evpn", "run", "--help"], capture_output=True, text=True, cwd=ROOT / "operator"
+    ).stdout
+    known = set(re.findall(r"PVE_EVPN_[A-Z_]+", help_.replace("\n", "")))
+    container = found["Deployment", "networks"]["spec"]["template"]["spec"]["containers"][0]
+    used = {entry["name"] for entry in container["env"] if entry["name"].startswith("PVE_EVPN_")}
+    assert used == known

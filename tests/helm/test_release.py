@@ -1,0 +1,257 @@
+"""The new user's way on a real API server: install, Ready, networks, upgrade, uninstall, and what stays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from pve_lab.cluster import Lab, seed
+from tests.e2e.process import ROOT, await_
+from tests.e2e.stack import NAMESPACE, TOKEN, Stack
+from tests.helm.conftest import CHART, Helm
+from tests.helm.kubelet import Kubelet
+from tests.kube.controlplane import ControlPlane
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(420)]
+
+RELEASE = "pve-evpn-operator"
+#: What a new user writes: ten lines.
+VALUES = """\
+clusters:
+  - name: pve
+    credentials: {{tokenId: "{token_id}", token: "{token}"}}
+    spec:
+      endpoints: ["{url}"]
+      tls: {{fingerprint: "{fingerprint}"}}
+      observe: {{intervalSeconds: 2}}
+      guestAccess:
+        - namespaces: {{matchLabels: {{kubernetes.io/metadata.name: default}}}}
+          guests: {{vmids: [{{from: 100, to: 199}}]}}
+"""
+
+
+class User:
+    """Somebody with helm, kubectl, a lab and nothing else."""
+
+    def __init__(self, plane: ControlPlane, helm: Helm, folder: Path) -> None:
+        self.plane = plane
+        self.kubelet = Kubelet(plane, NAMESPACE, folder)
+        self.lab = Lab(["pve1", "pve2", "pve3", "pve4"], task_seconds=0.2)
+        seed(self.lab)
+        self.lab.tokens[TOKEN[0]] = TOKEN[1]
+        self.stack = Stack(plane, self.lab, folder)
+        self.stack.server.__enter__()
+        self._helm = helm
+        self.values = folder / "values.yaml"
+        server = urlsplit(self.stack.server.url)
+        pem = ssl.get_server_certificate((server.hostname or "", server.port or 0))
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
+        fingerprint = ":".join(digest[at : at + 2] for at in range(0, 64, 2))
+        text = VALUES.format(token_id=TOKEN[0], token=TOKEN[1], url=self.stack.server.url, fingerprint=fingerprint)
+        self.values.write_text(text)
+
+    def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        with self.kubelet.running_jobs():
+            return self._helm(*arguments, "-n", NAMESPACE, plane=self.plane, check=check)
+
+    def install(self, chart: Path = CHART, *more: str) -> str:
+        """Install it, and run what the Deployment asks for; Helm's words."""
+        text = self.helm("install", RELEASE, str(chart), "--create-namespace", "-f", str(self.values), *more).stdout
+        self.kubelet.start_replicas(RELEASE)
+        return text
+
+    def networks(self) -> list[dict[str, Any]]:
+        """The seed topology without its ProxmoxCluster, which comes from the values."""
+        return self.stack.seed()[1:]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``pve-evpn`` as the administrator of Kubernetes."""
+        environment = {**self.plane.environment, "PYTHONPATH": str(ROOT / "operator")}
+        return subprocess.run(
+            [sys.executable, "-m", "pve_evpn", *arguments], capture_output=True, text=True, env=environment, timeout=120
+        )
+
+    def close(self) -> None:
+        self.kubelet.stop()
+        self.stack.server.__exit__()
+
+
+@pytest.fixture
+def user(plane: ControlPlane, helm: Helm, tmp_path: Path) -> Iterator[User]:
+    made = User(plane, helm, tmp_path)
+    yield made
+    for pod in made.kubelet.pods:
+        print(f"--- {pod.name}\n" + "\n".join(pod.log.read_text().splitlines()[-40:]))
+    print(made.kubelet.job_output)
+    made.kubelet.stop()
+    made.helm("uninstall", RELEASE, "--ignore-not-found", check=False)
+    made.command("release-finalizers", "--all", "--yes", "--even-if-running")
+    plane.kubectl("delete", "-f", str(ROOT / "crds"), "--ignore-not-found", "--timeout=50s")
+    plane.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+    made.close()
+
+
+def ready(user: User, kind: str, name: str) -> bool:
+    text = user.plane.kubectl("get", kind, name, "-o", "json", check=False)
+    conditions = json.loads(text).get("status", {}).get("conditions", []) if text else []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(user: User) -> None:
+    assert len(user.values.read_text().splitlines()) == 10
+    notes = user.install()
+    assert "kubectl get pvec" in notes
+    assert "ProxmoxCluster pve: applied" in user.kubelet.job_output
+    await_("the cluster is Ready", lambda: ready(user, "pvec", "pve"))
+    assert len(user.kubelet.pods) == 2
+    networks = user.networks()
+    user.stack.apply(*networks)
+    user.stack.await_ready(*networks)
+    assert user.lab.sdn.running["vnets"]["EVPN1"]["tag"] == 5001
+    assert user.lab.applies == 1
+    user.stack.delete(*networks)
+    user.plane.kubectl("delete", "pvec", "pve", "--timeout=50s")
+    user.kubelet.stop()
+    assert (_granted(user) - _used(user.plane), _used(user.plane) - _granted(user)) == (set(), set())
+
+
+def test_a_wrong_cluster_in_the_values_is_named_and_stops_nothing(user: User) -> None:
+    """What only the API server can judge: a rule of the kind."""
+    values = yaml.safe_load(user.values.read_text())
+    wrong = {"name": "wrong", "spec": {**values["clusters"][0]["spec"], "credentialsSecretRef": {"name": "x"}}}
+    wrong["spec"]["tls"] = {"fingerprint": wrong["spec"]["tls"]["fingerprint"], "insecureSkipVerify": True}
+    values["clusters"].insert(0, wrong)
+    user.values.write_text(yaml.safe_dump(values))
+    done = user.helm("install", RELEASE, str(CHART), "--create-namespace", "-f", str(user.values), check=False)
+    assert done.returncode != 0
+    assert "post-install" in done.stderr
+    assert "ProxmoxCluster wrong: " in user.kubelet.job_output
+    assert "spec.tls" in user.kubelet.job_output
+    user.kubelet.start_replicas(RELEASE)
+    await_("the other cluster is Ready", lambda: ready(user, "pvec", "pve"))
+
+
+def test_upgrade_brings_the_kinds_up_to_date_and_touches_no_network(user: User, older_chart: Path) -> None:
+    user.install(older_chart)
+    networks = user.networks()
+    user.stack.apply(*networks)
+    user.stack.await_ready(*networks)
+    assert outdated_kinds(user), "the older kinds are not older"
+    writes = user.stack.writes()
+    leader = next(pod for pod in user.kubelet.pods if pod.leads)
+    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), "--set", "logLevel=DEBUG")
+    user.kubelet.stop()  # a rolling update, in short
+    user.kubelet.start_replicas(RELEASE)
+    await_("a new replica leads", lambda: any(pod.leads for pod in user.kubelet.pods))
+    assert leader.ended == 0
+    assert outdated_kinds(user) == []
+    user.stack.await_ready(*networks)
+    assert user.stack.writes() == writes
+    assert "DEBUG" in user.kubelet.pods[0].log.read_text() + user.kubelet.pods[1].log.read_text()
+
+
+def test_uninstall_leaves_objects_and_networks_and_installing_again_finds_them(user: User) -> None:
+    user.install()
+    networks = user.networks()
+    user.stack.apply(*networks)
+    user.stack.await_ready(*networks)
+    running, writes = json.dumps(user.lab.sdn.running, sort_keys=True), user.stack.writes()
+    user.helm("uninstall", RELEASE)
+    user.kubelet.stop()
+    label = f"app.kubernetes.io/instance={RELEASE}"
+    assert user.plane.kubectl("get", "deploy,clusterrole", "-n", NAMESPACE, "-l", label, "-o", "name") == ""
+    for document in networks:
+        assert user.stack.get(document)["metadata"].get("deletionTimestamp") is None
+    assert json.dumps(user.lab.sdn.running, sort_keys=True) == running
+    user.install()
+    await_("it leads again", lambda: any(pod.leads for pod in user.kubelet.pods))
+    user.stack.await_ready(*networks)
+    assert user.stack.writes() == writes
+
+
+def test_kinds_that_go_with_the_release_tear_nothing_down_and_the_way_out_is_there(user: User) -> None:
+    """The worst uninstall: crds.keep=false, so every object is deleted while nobody is left to care for it."""
+    user.install(CHART, "--set", "crds.keep=false")
+    networks = user.networks()
+    user.stack.apply(*networks)
+    user.stack.await_ready(*networks)
+    running, writes = json.dumps(user.lab.sdn.running, sort_keys=True), user.stack.writes()
+    refused = user.command("release-finalizers", "--all", "--yes")
+    assert refused.returncode == 1
+    assert "the operator is running" in refused.stderr
+    user.kubelet.stop()
+    user.helm("uninstall", RELEASE)
+    deleted = user.stack.get(networks[2])
+    assert deleted["metadata"]["deletionTimestamp"]
+    assert deleted["metadata"]["finalizers"]
+
+    told = user.command("release-finalizers", "--deleting")
+    assert told.returncode == 0, told.stderr
+    assert "VNet default/evpn1 (being deleted): EVPN1 stays in Proxmox" in told.stdout
+    assert "NicAttachment default/vm1-net0 (being deleted): net0 of guest 100 stays on EVPN1" in told.stdout
+    assert "Nothing was changed" in told.stdout
+    assert user.stack.get(networks[2])["metadata"]["finalizers"]
+
+    done = user.command("release-finalizers", "--deleting", "--yes")
+    assert done.returncode == 0, done.stderr
+    user.plane.kubectl("wait", "--for=delete", "crd/vnets.pve-evpn.dev", "--timeout=50s")
+    assert json.dumps(user.lab.sdn.running, sort_keys=True) == running
+    assert user.stack.writes() == writes
+
+
+def outdated_kinds(user: User) -> list[str]:
+    """Kinds whose schema in the API server is not the committed one."""
+    found = []
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        committed = yaml.safe_load(path.read_text())
+        there = json.loads(user.plane.kubectl("get", "crd", committed["metadata"]["name"], "-o", "json"))
+        if _properties(there) != _properties(committed):
+            found.append(committed["spec"]["names"]["kind"])
+    return found
+
+
+def _properties(crd: dict[str, Any]) -> Any:
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+
+
+# --- rights -------------------------------------------------------------------------------------------------------
+
+Right = tuple[str, str, str]  # group, resource (with subresource), verb
+
+
+def _used(plane: ControlPlane) -> set[Right]:
+    """What the operator's ServiceAccount asked the API server for, whether it was let or not."""
+    assert plane.audit_log is not None
+    found = set()
+    for line in plane.audit_log.read_text().splitlines():
+        event = json.loads(line)
+        if event["user"]["username"] == f"system:serviceaccount:{NAMESPACE}:{RELEASE}" and "objectRef" in event:
+            what = event["objectRef"]
+            resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
+            found.add((what.get("apiGroup", ""), resource, event["verb"]))
+    return found
+
+
+def _granted(user: User) -> set[Right]:
+    roles = [
+        json.loads(user.plane.kubectl("get", kind, RELEASE, "-n", NAMESPACE, "-o", "json"))
+        for kind in ("clusterrole", "role")
+    ]
+    return {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
