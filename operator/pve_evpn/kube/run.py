@@ -118,6 +118,8 @@ async def _operate(
         tasks.append(asyncio.create_task(source.resync_forever(store, objects)))
 
     async def end() -> None:
+        # kopf has taken over the signals; it would wait 5 s for its own waiter of a flag nobody sets.
+        stop.set()
         supervisor.stop()
         if tasks:
             tasks[1].cancel()
