@@ -122,12 +122,17 @@ class Guest:
         """A start takes over everything that waited."""
         if self.template:
             raise refused(f"you can't start a {'vm' if self.kind == 'qemu' else 'ct'} if it's a template\n")
-        for key in [*self.pending_delete, *self.pending]:
-            self.take(key)
+        self._take_all()
         self.running = True
 
     def stop(self) -> None:
+        """So does a stop through Proxmox."""
         self.running = False
+        self._take_all()
+
+    def _take_all(self) -> None:
+        for key in [*self.pending_delete, *self.pending]:
+            self.take(key)
 
     def _set(self, key: str, value: str) -> None:
         if key == ("name" if self.kind == "qemu" else "hostname"):

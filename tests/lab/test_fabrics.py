@@ -169,7 +169,9 @@ def test_prefix_lists_are_staged_and_numbered(pve: Asking) -> None:
         {"action": "permit", "prefix": "10.0.0.0/8", "seq": 5},
     ]
     assert pve.get(LISTS) == [{"id": "pl1"}]
-    assert pve.get(LISTS, pending=1)[0]["state"] == "new"
+    assert pve.get(LISTS, pending=1) == [{"id": "pl1", "state": "new"}]
+    whole = pve.get(LISTS, pending=1, verbose=1)[0]
+    assert (whole["state"], whole["pending"]["id"]) == ("new", "pl1")
     pve.put(f"{LISTS}/pl1/entries/5", le=16)
     assert pve.get(f"{LISTS}/pl1/entries/5")["le"] == 16
     pve.delete(f"{LISTS}/pl1/entries/5")
@@ -182,3 +184,8 @@ def test_a_prefix_list_in_use_stays(pve: Asking) -> None:
     pve.post(MAPS, route_map_id="rm1", order=10, action="permit", match=["key=ip-address-prefix-list,value=pl1"])
     text = pve.message("DELETE", f"{LISTS}/pl1")
     assert "prefix list pl1 is still referenced by route map entry rm1 #10" in text
+
+
+def test_what_is_not_there_is_a_parameter_error_here(pve: Asking) -> None:
+    assert pve.errors("GET", f"{LISTS}/pl9") == {"id": "pl9 doesn't exist"}
+    assert pve.errors("GET", f"{MAPS}/rm9/entry/10") == {"route-map-id": "rm9_10 doesn't exist"}

@@ -9,7 +9,7 @@ from typing import Any
 from pve_lab.cluster import Lab
 from pve_lab.declared import declared
 from pve_lab.dispatch import Call
-from pve_lab.errors import refused
+from pve_lab.errors import refused, wrong_parameters
 from pve_lab.sdn.section import Props
 
 _FABRICS, _NODES = "/cluster/sdn/fabrics/fabric", "/cluster/sdn/fabrics/node"
@@ -178,7 +178,7 @@ def all_entries(lab: Lab, call: Call) -> Any:
 
 @declared("POST", _MAPS + "/entries")
 def create_entry(lab: Lab, call: Call) -> Any:
-    with _locked(lab, call, "adding route map entry failed"):
+    with _locked(lab, call, "creating route map entry failed"):
         lab.route_maps.entries.check_digest(call.text("digest"))
         lab.route_maps.create(_settings(call))
 
@@ -190,8 +190,11 @@ def entries(lab: Lab, call: Call) -> Any:
 
 @declared("GET", _ENTRY)
 def entry(lab: Lab, call: Call) -> Any:
-    found = lab.route_maps.entry(call.path["route-map-id"], call.path["order"])
-    return {**found, "digest": lab.route_maps.entries.digest}
+    map_, order = call.path["route-map-id"], call.path["order"]
+    found = lab.route_maps.entries.edited.get(f"{map_}/{order}")
+    if found is None:
+        raise wrong_parameters({"route-map-id": f"{map_}_{order} doesn't exist"})
+    return found
 
 
 @declared("PUT", _ENTRY)
@@ -212,24 +215,27 @@ def delete_entry(lab: Lab, call: Call) -> Any:
 
 @declared("GET", _LISTS)
 def prefix_lists(lab: Lab, call: Call) -> Any:
-    """Without ``verbose`` the ids alone, unless it is asked what waits."""
+    """Without ``verbose`` the ids alone; with what waits, whether it does, but not what."""
     lists = lab.prefix_lists.lists
     rows = [row for row in lists.rows(call.view) if _sees(lab, call, f"/sdn/prefix-lists/{_of(row, 'id')}")]
-    if call.view == "pending" or call.flag("verbose"):
+    if call.flag("verbose"):
         return rows if call.view == "running" else [{**row, "digest": lists.digest} for row in rows]
-    return [{"id": row["id"]} for row in rows]
+    return [{"id": _of(row, "id")} | ({"state": row["state"]} if "state" in row else {}) for row in rows]
 
 
 @declared("POST", _LISTS)
 def create_list(lab: Lab, call: Call) -> Any:
-    with _locked(lab, call, "adding prefix list failed"):
+    with _locked(lab, call, "creating prefix list failed"):
         lab.prefix_lists.lists.check_digest(call.text("digest"))
         lab.prefix_lists.create(str(call.params["id"]), call.params.get("entries") or [])
 
 
 @declared("GET", _LISTS + "/{id}")
 def prefix_list(lab: Lab, call: Call) -> Any:
-    return {**lab.prefix_lists.one(call.path["id"]), "digest": lab.prefix_lists.lists.digest}
+    found = lab.prefix_lists.lists.edited.get(call.path["id"])
+    if found is None:
+        raise wrong_parameters({"id": f"{call.path['id']} doesn't exist"})
+    return found
 
 
 @declared("PUT", _LISTS + "/{id}")
@@ -252,7 +258,7 @@ def list_entries(lab: Lab, call: Call) -> Any:
 
 @declared("POST", _LISTS + "/{id}/entries")
 def add_list_entry(lab: Lab, call: Call) -> Any:
-    with _locked(lab, call, "adding prefix list entry failed"):
+    with _locked(lab, call, "creating prefix list entry failed"):
         params = {key: value for key, value in call.params.items() if key not in _STEERING}
         lab.prefix_lists.add_entry(call.path["id"], params)
 
