@@ -122,6 +122,11 @@ def _check(edited: Mapping[SdnRef, SdnObject], step: Step) -> None:
             raise Refusal(f"{step.ref} is used by {users[0]}")
         return
     props = carried_out(edited, [step])[step.ref].props
+    if step.ref.kind is SdnKind.CONTROLLER:
+        others = [o for ref, o in edited.items() if ref != step.ref and ref.kind is SdnKind.CONTROLLER]
+        group = props.get("peer-group-name", "VTEP")
+        if any(other.type == "evpn" and other.props.get("peer-group-name", "VTEP") == group for other in others):
+            raise Refusal("cannot have two controllers with same peer-group-name configured")
     if step.ref.kind is SdnKind.ZONE and SdnRef(SdnKind.CONTROLLER, str(props["controller"])) not in edited:
         raise Refusal("controller does not exist")
     if step.ref.kind is SdnKind.VNET:

@@ -210,7 +210,50 @@ def test_a_second_controller_needs_proxmox_9_2() -> None:
     second = controller("evpn2", age=1)
     old = plan(desired(controller(), second), observed(version=PveVersion(9, 1)))
     assert refusal(old, second).reason is Reason.CONTROLLER_CONFLICT
+    second = controller("evpn2", age=1, peerGroupName="SPINE")
     assert plan(desired(controller(), second), observed()).decisions[second.key].refused is None
+
+
+def foreign_controller(name: str = "theirs", type_: str = "evpn", **props: str) -> SdnObject:
+    return SdnObject(SdnRef(SdnKind.CONTROLLER, name), type_, {"asn": "65001", "fabric": "Fabric1", **props})
+
+
+@pytest.mark.parametrize(
+    ("spec", "there", "names"),
+    [
+        ({}, foreign_controller(), ("peerGroupName", "VTEP", "theirs")),
+        ({"peerGroupName": "SPINE"}, foreign_controller(**{"peer-group-name": "SPINE"}), ("SPINE", "theirs")),
+        ({"peerGroupName": "SPINE", "asn": 65002}, foreign_controller(nodes=("pve2",)), ("asn", "65001", "pve2")),
+        ({}, foreign_controller("up", "bgp", asn="64512", node="pve3"), ("asn", "BGP", "64512", "pve3")),
+    ],
+)
+def test_a_controller_that_does_not_go_with_another_is_refused_before_proxmox_does(spec, there, names) -> None:
+    made = plan(desired(controller(**spec)), observed(sdn(there)))
+    finding = refusal(made, controller())
+    assert (finding.reason, finding.heals) == (Reason.CONTROLLER_CONFLICT, True)
+    assert all(name in finding.message for name in names), finding.message
+    assert made.steps == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "there"),
+    [
+        ({"peerGroupName": "SPINE"}, foreign_controller()),
+        ({"peerGroupName": "SPINE", "asn": 65002, "nodes": ["pve1"]}, foreign_controller(nodes=("pve2", "pve3"))),
+        ({"bgpMode": "External"}, foreign_controller("up", "bgp", asn="64512", node="pve3")),
+        ({}, foreign_controller("up", "bgp", asn="64512", node="pve3", ebgp="1")),
+    ],
+)
+def test_controllers_that_go_together(spec, there) -> None:
+    made = plan(desired(controller(**spec)), observed(sdn(there)))
+    assert made.decisions[controller().key].refused is None
+
+
+def test_of_two_controllers_with_one_peer_group_the_older_one_has_it() -> None:
+    older, younger = controller("second"), controller("first", age=1)
+    made = plan(desired(younger, older), observed())
+    assert made.decisions[older.key].refused is None
+    assert "'second'" in refusal(made, younger).message
 
 
 def test_a_vnet_whose_zone_is_refused_waits_and_says_for_what() -> None:

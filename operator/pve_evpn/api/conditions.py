@@ -73,7 +73,8 @@ class Reason(StrEnum):
     CONTROLLER_CONFLICT = (
         "ControllerConflict",
         "Accepted: False",
-        "Before Proxmox VE 9.2 a cluster has one EVPN controller, and there is another.",
+        "Another controller is in the way: before Proxmox VE 9.2 a cluster has one, since then their peer groups and "
+        "ASNs have to go together.",
     )
     NIC_CONFLICT = (
         "NicConflict",

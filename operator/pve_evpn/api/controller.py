@@ -133,7 +133,9 @@ class EvpnControllerSpec(ManagedSpec):
         None, description="Most hops to eBGP peers, 1 to 255 (Proxmox VE 9.2). Proxmox: ebgp-multihop."
     )
     peer_group_name: ConfigId | None = Field(
-        None, description="FRR peer group (Proxmox VE 9.2). Default: VTEP. Proxmox: peer-group-name."
+        None,
+        description="FRR peer group (Proxmox VE 9.2), different for every controller of a cluster. Default: VTEP. "
+        "Proxmox: peer-group-name.",
     )
     route_map_in: ConfigId | None = Field(
         None, description="Route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."

@@ -33,6 +33,7 @@ from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain import render
+from pve_evpn.domain.controllers import conflict
 from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Plan, Step, Update
 from pve_evpn.domain.deletion import decide_deletion
 from pve_evpn.domain.ids import proxmox_id
@@ -131,7 +132,20 @@ class _Planner:
         peers, finding = self._peers(spec)
         if finding:
             return self._refuse(resource, id_, finding)
-        return self._claim(resource, id_, (render.controller(id_, spec, peers),))
+        wanted = render.controller(id_, spec, peers)
+        if message := conflict(wanted, self._other_controllers(wanted.ref), self.observed.nodes):
+            return self._refuse(resource, id_, Finding(Reason.CONTROLLER_CONFLICT, message, heals=True))
+        return self._claim(resource, id_, (wanted,))
+
+    def _other_controllers(self, ref: SdnRef) -> list[Wanted | SdnObject]:
+        """Those in Proxmox, as they will be where that is decided; before 9.2 there is one anyway."""
+        if self.observed.version < MULTIPLE_CONTROLLERS:
+            return []
+        there: dict[SdnRef, Wanted | SdnObject] = {
+            key: obj for key, obj in self.sdn.edited.items() if key.kind is SdnKind.CONTROLLER
+        }
+        there |= {want.ref: want for made in self.decisions.values() for want in made.wanted}
+        return [controller for key, controller in there.items() if key != ref]
 
     def _controller_refusal(self, id_: str, spec: EvpnControllerSpec) -> Finding | None:
         if self.observed.version < MULTIPLE_CONTROLLERS:
