@@ -529,3 +529,41 @@ async def test_a_vnet_goes_only_after_its_nics() -> None:
     assert nic_key not in world.kube.objects
     assert key(vnet("net1", 5001)) not in world.kube.objects
     assert world.bridges() == {"net0": "vmbr0"}
+
+
+async def test_a_guest_costs_one_read_per_look() -> None:
+    world = Wired()
+    await world.after(nic())
+    before = len(world.lab.journal)
+    await world.passes(1)
+    reads = [path for method, path, _ in world.lab.journal[before:] if "/qemu/" in path or "/lxc/" in path]
+    assert sorted(reads) == sorted(
+        f"/nodes/{guest.node}/{guest.kind}/{vmid}/pending" for vmid, guest in world.lab.guests.items()
+    )
+
+
+async def test_a_vnet_is_not_taken_from_under_a_nic_that_is_still_plugged_in() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic(device="net2"))
+    world.vm.config["hotplug"] = "0"
+    vnet_key = key(vnet("net1", 5001))
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    world.kube.annotate(nic_key, "pve-evpn.dev/force-orphan", world.kube.objects[nic_key]["metadata"]["uid"])
+    world.kube.delete(vnet_key)
+    await world.passes(3)
+    assert nic_key not in world.kube.objects
+    assert "net1" in world.lab.sdn.running["vnets"]
+    assert "VM 500" in world.programmed(vnet_key)[2]
+    world.vm.stop()
+    world.vm.start()
+    await world.passes(3)
+    assert "net1" not in world.lab.sdn.running["vnets"]
+
+
+async def test_one_guest_that_may_not_be_read_hides_no_other() -> None:
+    world = Wired()
+    world.lab.faults.add(ErrorAnswer(path=".*/lxc/600/pending", status=403, message="Permission check failed"))
+    first, second = await world.after(nic(), nic(600))
+    assert world.programmed(first)[0] == "True"
+    assert world.programmed(second)[1] == "Pending"

@@ -130,7 +130,9 @@ def guests_on(observed: Observed, bridge: str) -> list[str]:
     """The NICs connected to ``bridge``, in words: ``VM 100 (web) net0 on pve4``."""
     users = []
     for guest in sorted((observed.guests or {}).values(), key=lambda g: g.vmid):
-        for device, config in sorted((guest.nics or {}).items()):
+        # What is to change at the next start is still plugged in until then.
+        live = ((device, text) for device, text in guest.pending.items() if text)
+        for device, config in sorted({*(guest.nics or {}).items(), *live}):
             match = _BRIDGE.search(config)
             if match and match.group(1) == bridge:
                 users.append(f"{_label(guest)} {device} on {guest.node}")

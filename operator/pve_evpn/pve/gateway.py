@@ -8,7 +8,6 @@ calls run in the gateway's own few threads, so that one dead cluster cannot hold
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -43,7 +42,6 @@ _COLLECTION: Mapping[SdnKind, str] = {
     SdnKind.ZONE: "/cluster/sdn/zones",
     SdnKind.VNET: "/cluster/sdn/vnets",
 }
-_NET_KEY = re.compile(r"net\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,19 +266,18 @@ class Gateway:
         return {guest.vmid: guest for guest in read}
 
     async def guest(self, guest: GuestInfo) -> GuestInfo:
-        """Read one guest's configuration; unchanged if its node does not answer."""
+        """Read one guest's configuration; unchanged if its node does not answer, or does not let us see it.
+
+        The ``pending`` view has it all, live and to come; the digest too, except where a release leaves it out.
+        """
         base = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}"
         try:
-            config, pending = await asyncio.gather(self.get(f"{base}/config"), self.get(f"{base}/pending"))
-        except (errors.Unreachable, errors.Refused):
+            read = parse.guest_config(guest, await self.get(f"{base}/pending") or ())
+            if not read.digest:
+                read = replace(read, digest=str((await self.get(f"{base}/config")).get("digest") or ""))
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
             return guest
-        return replace(
-            guest,
-            digest=str(config.get("digest") or ""),
-            lock=str(config.get("lock") or guest.lock),
-            nics={key: str(value) for key, value in config.items() if _NET_KEY.fullmatch(key)},
-            pending=parse.not_live(row for row in pending or () if _NET_KEY.fullmatch(str(row["key"]))),
-        )
+        return read
 
     # --- writing the SDN configuration --------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,7 @@ from pve_evpn.domain.sdn import (
 )
 
 Item = Mapping[str, Any]
+_NET_KEY = re.compile(r"net\d+")
 
 _ID_KEY: Mapping[SdnKind, str] = {
     SdnKind.CONTROLLER: "controller",
@@ -94,13 +97,21 @@ def guest(item: Item) -> GuestInfo:
     )
 
 
-def not_live(rows: Iterable[Item]) -> dict[str, str | None]:
-    """From a guest's ``pending`` list: the live values (None: nothing) of keys that are to be something else."""
-    return {
-        str(row["key"]): str(row["value"]) if "value" in row else None
-        for row in rows
-        if "pending" in row or row.get("delete")
-    }
+def guest_config(found: GuestInfo, rows: Iterable[Item]) -> GuestInfo:
+    """What a guest's ``pending`` list adds: lock, digest, and its NICs as they will be and as they are until then."""
+    by_key = {str(row["key"]): row for row in rows}
+    nics, pending = {}, {}
+    for key, row in by_key.items():
+        if not _NET_KEY.fullmatch(key):
+            continue
+        live = str(row["value"]) if "value" in row else None
+        wanted = None if row.get("delete") else row.get("pending", live)
+        if wanted is not None:
+            nics[key] = str(wanted)
+        if wanted != live:
+            pending[key] = live
+    lock, digest = (str(by_key.get(key, {}).get("value") or "") for key in ("lock", "digest"))
+    return replace(found, lock=lock, digest=digest, nics=nics, pending=pending)
 
 
 def nodes(status: Iterable[Item]) -> tuple[dict[str, NodeInfo], bool, str]:
