@@ -37,6 +37,22 @@ class Peer(ApiModel):
     last_error: Annotated[str, Length(max_length=256)] | None = Field(
         None, description="Why it was last reset, while it is down."
     )
+    bfd: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="State of the BFD session with the peer: up, down, init or shutdown; absent without BFD."
+    )
+
+
+class FabricNeighbour(ApiModel):
+    """One neighbour in the underlay's routing protocol."""
+
+    protocol: Annotated[str, Length(max_length=16)] | None = Field(
+        None, description="ospf or openfabric; absent where the source does not say."
+    )
+    neighbour: Annotated[str, Length(max_length=64)] = Field(
+        description="OSPF: its router id. OpenFabric: its system id or name."
+    )
+    interface: Annotated[str, Length(max_length=64)] | None = Field(None, description="The interface it is seen on.")
+    state: Annotated[str, Length(max_length=32)] = Field(description="FRR's word, e.g. Full/DR, 2-Way/DROther, Up.")
 
 
 class VniStatus(ApiModel):
@@ -72,6 +88,12 @@ class EvpnNodeStatus(ObservedStatus):
         None, max_length=256, description="As show evpn vni prints.", json_schema_extra=keyed("vni")
     )
     truncated: int | None = Field(None, description="How many more VNIs there are.")
+    fabric_neighbours: list[FabricNeighbour] | None = Field(
+        None,
+        max_length=128,
+        description="Neighbours in the underlay; absent where neither OSPF nor OpenFabric runs.",
+        json_schema_extra=ATOMIC,
+    )
     problems: list[Annotated[str, Length(max_length=256)]] | None = Field(
         None, max_length=16, description="What could not be read, and why.", json_schema_extra=ATOMIC
     )

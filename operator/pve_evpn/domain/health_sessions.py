@@ -32,6 +32,7 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
     if not isinstance(look, NodeObservation):
         return _unseen_node(node, look, view.now)
     before = {row["address"]: row for row in node.status.get("peers") or ()}
+    bfd = {peer.peer: peer.status[:32] for peer in look.bfd_peers or ()}
     peers = sorted(look.peers or (), key=lambda peer: peer.address)
     vnis = look.vnis or ()
     body: dict[str, Any] = {
@@ -39,9 +40,10 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
         "routerId": look.router_id,
         "asn": look.asn,
         "sessions": None if look.peers is None else f"{sum(p.established for p in peers)}/{len(peers)}",
-        "peers": None if look.peers is None else [_peer(peer, before, view) for peer in peers[:_PEERS]],
+        "peers": None if look.peers is None else [_peer(peer, before, bfd, view) for peer in peers[:_PEERS]],
         "vnis": None if look.vnis is None else [_vni_row(row, view.scene) for row in vnis[:_VNIS]],
         "truncated": max(0, len(vnis) - _VNIS) or None,
+        "fabricNeighbours": _fabric(look),
         "problems": [text[:256] for text in look.problems[:_PROBLEMS]] or None,
         "source": look.source,
     }
@@ -50,7 +52,7 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
 
 
 def _unseen_node(node: Resource[Any], look: ObservationFailure | None, now: datetime) -> Health:
-    fields = ("frrVersion", "routerId", "asn", "sessions", "peers", "vnis", "truncated", "source")
+    fields = ("frrVersion", "routerId", "asn", "sessions", "peers", "vnis", "truncated", "fabricNeighbours", "source")
     body: dict[str, Any] = dict.fromkeys(fields)
     if look is None:
         reason, message = Reason.SOURCE_UNAVAILABLE, "the node has not been looked at"
@@ -60,7 +62,7 @@ def _unseen_node(node: Resource[Any], look: ObservationFailure | None, now: date
     return Health(operational(None, reason, message), dated(node, body, now))
 
 
-def _peer(peer: PeerState, before: Mapping[str, Any], view: View) -> dict[str, Any]:
+def _peer(peer: PeerState, before: Mapping[str, Any], bfd: Mapping[str, str], view: View) -> dict[str, Any]:
     old = before.get(peer.address, {}).get("since")
     since = steady_since(datetime.fromisoformat(old) if old else None, peer.since)
     row = {
@@ -72,8 +74,22 @@ def _peer(peer: PeerState, before: Mapping[str, Any], view: View) -> dict[str, A
         "prefixesReceived": peer.prefixes_received,
         "prefixesSent": peer.prefixes_sent,
         "lastError": peer.last_error[:256] if peer.last_error else None,
+        "bfd": bfd.get(peer.address),
     }
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _fabric(look: NodeObservation) -> list[dict[str, Any]] | None:
+    rows = [
+        {
+            "protocol": neighbour.protocol or None,
+            "neighbour": neighbour.neighbour[:64],
+            "interface": neighbour.interface[:64] if neighbour.interface else None,
+            "state": neighbour.state[:32],
+        }
+        for neighbour in look.fabric_neighbours or ()
+    ]
+    return [{k: v for k, v in row.items() if v is not None} for row in rows[:_PEERS]] or None
 
 
 def _vni_row(row: VniRow, scene: Scene) -> dict[str, Any]:

@@ -454,3 +454,9 @@ def test_a_recorded_disaster_is_told_in_full(bench: Bench, version: str) -> None
     assert node["sessions"] == "1/3"
     assert node["peers"][0]["lastError"] == "BGP Notification received: Cease/Administrative Shutdown"
     assert node["vnis"][0]["remoteVteps"] == 1
+    assert [(peer["node"], peer["bfd"]) for peer in node["peers"]] == [
+        ("pve1", "up"), ("pve2", "down"), ("pve3", "up"),
+    ]  # fmt: skip
+    assert {(row["protocol"], row["neighbour"], row["state"]) for row in node["fabricNeighbours"]} >= {
+        ("ospf", "192.168.16.1", "Full/DROther")
+    }

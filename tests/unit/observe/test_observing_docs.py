@@ -11,7 +11,7 @@ import pytest
 from pve_evpn import metrics
 from pve_evpn.api.controller import ControllerNode, EvpnControllerStatus, Sessions
 from pve_evpn.api.nic import EvpnView
-from pve_evpn.api.node import EvpnNodeStatus, Peer, VniStatus
+from pve_evpn.api.node import EvpnNodeStatus, FabricNeighbour, Peer, VniStatus
 from pve_evpn.api.vnet import Routes, VNetNode
 from pve_evpn.api.zone import IpVrf, NodeVrf, ZoneNode
 from pve_evpn.domain import happenings
@@ -48,7 +48,7 @@ REPORTED = {"observedGeneration", "lastHandledReconcileAt", "conditions", "sourc
 @pytest.mark.parametrize(
     ("heading", "fields"),
     [
-        ("EvpnNode", names(EvpnNodeStatus) | names(Peer) | names(VniStatus)),
+        ("EvpnNode", names(EvpnNodeStatus) | names(Peer) | names(VniStatus) | names(FabricNeighbour)),
         ("EvpnController", names(EvpnControllerStatus) | names(Sessions) | names(ControllerNode)),
         ("EvpnZone", {"ipVrf"} | names(IpVrf) | names(NodeVrf)),
         ("VNet", {"nodes", "routes"} | names(VNetNode, ZoneNode) | names(Routes)),
