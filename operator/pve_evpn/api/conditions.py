@@ -84,7 +84,7 @@ class Reason(StrEnum):
     )
     MTU_TOO_BIG = (
         "MtuTooBig",
-        "Accepted: False",
+        "Accepted: False, Operational: False",
         "The MTU does not fit into the underlay's (VXLAN takes 50 bytes), or a NIC's not into its zone's.",
     )
     FOREIGN_OBJECT = "ForeignObject", "Accepted: False", "Proxmox has an object of that name which is not ours."

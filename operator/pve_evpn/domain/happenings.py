@@ -35,6 +35,8 @@ class Topic(StrEnum):
     """One node among the peers."""
     FLOODING = "flooding"
     """One VNet."""
+    MTU = "mtu"
+    """One EvpnZone in its underlay."""
     SIGHT = "sight"
     """One EvpnNode."""
     MAC = "mac"
@@ -77,6 +79,7 @@ _WORDS: Mapping[Topic, tuple[str, str]] = {
     Topic.SPEAKER: ("SessionDown", "SessionUp"),
     Topic.MEMBERSHIP: ("NodeMissingFromPeers", "NodeAmongPeers"),
     Topic.FLOODING: ("VtepMissing", "VtepsComplete"),
+    Topic.MTU: ("MtuTooBig", "MtuFits"),
     Topic.SIGHT: ("ObservationStale", "ObservationResumed"),
 }
 _MAC_WORDS: Mapping[Word, tuple[str, str]] = {
@@ -97,6 +100,8 @@ def facts(judgement: Judgement, looks: ClusterObservation) -> Facts:
     for key, health in judgement.health.items():
         if key.kind == "VNet":
             found |= _flooding(key, health.verdict)
+        elif key.kind == "EvpnZone":
+            found |= _mtu(key, health.verdict)
         elif key.kind == "EvpnNode":
             found |= _sight(key, health.verdict)
     for key, verdict in judgement.nics.items():
@@ -118,6 +123,8 @@ def remembered(fresh: Facts, previous: Callable[[ObjectKey], Resource[Any] | Non
             continue
         elif subject.topic is Topic.FLOODING:
             found |= _flooding(subject.about, verdict)
+        elif subject.topic is Topic.MTU:
+            found |= _mtu(subject.about, verdict)
         elif subject.topic is Topic.SIGHT:
             found |= _sight(subject.about, verdict)
         elif verdict.status is True:
@@ -198,6 +205,15 @@ def _flooding(key: ObjectKey, verdict: Verdict) -> Facts:
         return {subject: Fact(GOOD, verdict.message)}
     if verdict.reason in (Reason.VTEP_MISSING, Reason.NO_REMOTE_VTEPS):
         return {subject: Fact(verdict.message, verdict.message)}
+    return {}
+
+
+def _mtu(key: ObjectKey, verdict: Verdict) -> Facts:
+    subject = Subject(Topic.MTU, key)
+    if verdict.status is True:
+        return {subject: Fact(GOOD, "the MTU fits into the underlay")}
+    if verdict.reason is Reason.MTU_TOO_BIG:
+        return {subject: Fact("too big", verdict.message)}
     return {}
 
 

@@ -9,7 +9,7 @@ Which reason wins where several apply (first match):
 =================  ===================================================================================================
 EvpnNode           not seen > bgpd not running > node among nobody's peers > session down
 EvpnController     node missing from the peers > session down > a node not seen
-EvpnZone, VNet     bgpd not running > VNI missing > VTEP missing (VNet) > a node not seen
+EvpnZone, VNet     bgpd not running > VNI missing > VTEP missing (VNet), MTU too big (zone) > a node not seen
 NicAttachment      the verdict of `domain.verdicts`; nothing is expected of a stopped guest
 =================  ===================================================================================================
 """

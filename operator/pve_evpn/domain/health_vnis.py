@@ -13,6 +13,9 @@ from pve_evpn.domain.report import Health
 from pve_evpn.domain.scene import VNetScene, ZoneScene
 from pve_evpn.domain.vnis import L2OnNode, L2View
 
+#: What VXLAN adds to a frame: Ethernet, IP, UDP, VXLAN.
+_VXLAN, _VXLAN_IPV6 = 50, 70
+
 
 def zone_health(zone: ZoneScene, view: View) -> Health:
     if view.in_grace(zone.nodes):
@@ -32,9 +35,23 @@ def zone_health(zone: ZoneScene, view: View) -> Health:
     problems = _bgp_down(zone.nodes, view)
     absent = [entry.node for entry in seen.nodes if entry.present is False]
     problems += [(Reason.VNI_MISSING, f"{node} does not have L3 VNI {zone.vni}") for node in absent]
+    problems += _mtu_problems(zone, view)
     unseen = [entry.node for entry in seen.nodes if entry.present is None]
     verdict = _vni_verdict(zone.vni, problems, unseen, zone.nodes, view)
     return Health(verdict, dated(view.previous(zone.key), body, view.now))
+
+
+def _mtu_problems(zone: ZoneScene, view: View) -> list[tuple[Reason, str]]:
+    """Frames that do not fit into the underlay's are lost without a word, and only the long ones are."""
+    problems = []
+    for node in zone.nodes:
+        member, vtep = view.scene.members.get(node), view.vteps.get(node, "")
+        has = member.mtus.get(vtep) if member else None
+        needs = (zone.mtu or 0) + (_VXLAN_IPV6 if ":" in vtep else _VXLAN)
+        if has is not None and zone.mtu is not None and needs > has:
+            message = f"MTU {zone.mtu} needs {needs} in the underlay, and {node} has {has} at {vtep}"
+            problems.append((Reason.MTU_TOO_BIG, message))
+    return problems
 
 
 def vnet_health(vnet: VNetScene, seen: L2View, view: View) -> Health:

@@ -38,6 +38,7 @@ class NodeInfo:
 
     ``addresses`` are those configured on its interfaces; None where they could not be read. ``network_pending`` is
     the diff of staged host-network edits (an apply would commit them), empty where there are none, None if unknown.
+    ``mtus`` maps those of the addresses whose interface has a known MTU to it.
     ``zones`` maps zone id to Proxmox' own status (available, pending, error); None if the node did not answer.
     """
 
@@ -49,6 +50,7 @@ class NodeInfo:
     network_pending: str | None = None
     zones: Mapping[str, str] | None = None
     vnet_messages: Mapping[str, str] = field(default_factory=dict)
+    mtus: Mapping[str, int] = field(default_factory=dict)
 
     def address_in(self, cidr: str | None) -> str | None:
         """The node's address inside ``cidr``; without one, the address the cluster knows it by."""

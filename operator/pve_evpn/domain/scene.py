@@ -12,7 +12,7 @@ from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.domain.decisions import Plan
-from pve_evpn.domain.nics import NicPlan
+from pve_evpn.domain.nics import DEFAULT_MTU, NicPlan
 from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
@@ -35,12 +35,13 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class ZoneScene:
-    """One EvpnZone: its L3 VNI and the nodes it should be on."""
+    """One EvpnZone: its L3 VNI and the nodes it should be on; its MTU, where that is known."""
 
     key: ObjectKey
     id: str
     vni: int
     nodes: tuple[str, ...]
+    mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def scene_of(desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) ->
         decision = plan.decisions.get(resource.key)
         zone = running.get(decision.ref) if decision and decision.ref else None
         if zone and (vni := _number(zone.props.get("vrf-vxlan"))):
-            zones.append(ZoneScene(resource.key, zone.ref.id, vni, _nodes_of(zone.ref.id, observed)))
+            mtu = _number(zone.props.get("mtu")) or DEFAULT_MTU
+            zones.append(ZoneScene(resource.key, zone.ref.id, vni, _nodes_of(zone.ref.id, observed), mtu))
     for owner in desired.vnets:
         decision = plan.decisions.get(owner.key)
         vnet = running.get(decision.ref) if decision and decision.ref else None

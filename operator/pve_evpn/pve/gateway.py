@@ -234,8 +234,13 @@ class Gateway:
             self._quiet("GET", f"/nodes/{node.name}/sdn/zones"),
         )
         if network is not None:
-            addresses = tuple(str(i["cidr"]) for i in network.get("data") or () if i.get("cidr"))
-            node = replace(node, addresses=addresses, network_pending=str(network.get("changes") or ""))
+            interfaces = network.get("data") or ()
+            node = replace(
+                node,
+                addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
+                mtus=parse.mtus(interfaces),
+                network_pending=str(network.get("changes") or ""),
+            )
         if zones is not None:
             rows = {str(z["zone"]): str(z["status"]) for z in zones.get("data") or ()}
             unwell = [zone for zone, status in rows.items() if status != "available"]

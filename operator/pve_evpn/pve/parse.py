@@ -72,6 +72,32 @@ def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]
     return found
 
 
+_ETHERNET_MTU = 1500
+
+
+def mtus(interfaces: Iterable[Item]) -> dict[str, int]:
+    """MTU by address, where it can be told: a bridge or bond without one of its own takes the least of its ports'."""
+    by_name = {str(item["iface"]): item for item in interfaces if item.get("iface")}
+
+    def mtu(name: str, depth: int = 0) -> int | None:
+        item = by_name.get(name)
+        if item is None or depth > 4:
+            return None
+        if (own := str(item.get("mtu") or "")).isdecimal():
+            return int(own)
+        if item.get("type") == "eth":
+            return _ETHERNET_MTU
+        below = str(item.get("bridge_ports") or item.get("slaves") or item.get("vlan-raw-device") or "").split()
+        found = [mtu(port, depth + 1) for port in below]
+        return min((m for m in found if m is not None), default=None) if found and None not in found else None
+
+    return {
+        str(item["cidr"]).partition("/")[0]: known
+        for item in by_name.values()
+        if item.get("cidr") and (known := mtu(str(item["iface"]))) is not None
+    }
+
+
 def fabric_addresses(nodes: Iterable[Item]) -> dict[str, dict[str, str]]:
     """By fabric and node, the address the node has in it, which BGP peers with. New ones are not there yet."""
     found: dict[str, dict[str, str]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -80,6 +81,16 @@ def test_a_gap_in_the_flood_lists(telling: Telling) -> None:
     assert told.message == "pve2 is missing from the flood list of pve1"
     telling.overlay.flood_gaps = set()
     assert telling.told() == [("VNet", "Normal", "VtepsComplete")]
+
+
+def test_an_mtu_that_is_too_big(telling: Telling) -> None:
+    scene = telling.bench.scene
+    member = replace(scene.members["pve3"], mtus={"192.168.16.3": 1500})
+    members = {**scene.members, "pve3": member}
+    telling.bench.scene = replace(scene, members=members, zones=(replace(scene.zones[0], mtu=9000),))
+    assert telling.told() == [("EvpnZone", "Warning", "MtuTooBig")]
+    telling.bench.scene = scene
+    assert telling.told() == [("EvpnZone", "Normal", "MtuFits")]
 
 
 def test_a_node_that_cannot_be_seen_is_told_and_nothing_else_is(telling: Telling) -> None:

@@ -292,6 +292,20 @@ def test_a_node_without_the_vni_is_named(bench: Bench, vni: int, key: ObjectKey)
     assert "pve3 does not have" in health[key].verdict.message
 
 
+@pytest.mark.parametrize(("mtu", "word"), [(1450, "True"), (1451, "False"), (8950, "False")])
+def test_an_mtu_that_does_not_fit_into_the_underlays(bench: Bench, mtu: int, word: str) -> None:
+    member = replace(bench.scene.members["pve3"], mtus={"192.168.16.3": 1500})
+    zone = replace(bench.scene.zones[0], mtu=mtu)
+    bench.scene = replace(bench.scene, members={**bench.scene.members, "pve3": member}, zones=(zone,))
+    health = bench.poll()[ZONE]
+    assert health.verdict.word == word
+    if word == "False":
+        assert health.verdict.reason == "MtuTooBig"
+        assert health.verdict.message == (
+            f"MTU {mtu} needs {mtu + 50} in the underlay, and pve3 has 1500 at 192.168.16.3"
+        )
+
+
 def test_counts_alone_still_show_a_gap(bench: Bench) -> None:
     """frr_exporter counts VTEPs and does not name them."""
     bench.overlay.flood_gaps = {("pve1", "pve2")}
