@@ -45,15 +45,21 @@ def frr_conf(running: Running, node: NodeFacts, version: str, tuning: Tuning) ->
         "!",
     ]
     lines = [*head, *_vrfs(running, node), *_bgp(running, node, tuning), *_fabrics(running, node, tuning)]
-    return "\n".join([*lines, *_route_maps(running), "line vty", "!", ""])
+    return "\n".join([*lines, *_route_maps(running, node), "line vty", "!", ""])
 
 
-def _evpn_controllers(running: Running) -> list[tuple[str, Props]]:
-    return [(id_, props) for id_, props in sorted(running.controllers.items()) if props.get("type") == "evpn"]
+def _evpn_controllers(running: Running, node: str) -> list[tuple[str, Props]]:
+    """Those that concern a node: one over a fabric leaves nodes alone that are not in it."""
+    return [
+        (id_, props)
+        for id_, props in sorted(running.controllers.items())
+        if props.get("type") == "evpn"
+        and (not props.get("fabric") or running.fabric_node(str(props["fabric"]), node) is not None)
+    ]
 
 
 def _bgp(running: Running, node: NodeFacts, tuning: Tuning) -> list[str]:
-    controllers = _evpn_controllers(running)
+    controllers = _evpn_controllers(running, node.name)
     if not controllers:
         return []
     own = _bgp_controller(running, node.name)
@@ -149,8 +155,8 @@ def _vrf_bgp(running: Running, node: NodeFacts, asn: int, router_id: str) -> lis
     return lines
 
 
-def _route_maps(running: Running) -> list[str]:
-    if not _evpn_controllers(running):
+def _route_maps(running: Running, node: NodeFacts) -> list[str]:
+    if not _evpn_controllers(running, node.name):
         return []
     return ["route-map MAP_VTEP_IN permit 1", "exit", "!", "route-map MAP_VTEP_OUT permit 1", "exit", "!"]
 
