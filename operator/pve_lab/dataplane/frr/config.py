@@ -190,9 +190,10 @@ def _ospf(fabric: Props, row: Props, node: NodeFacts, tuning: Tuning) -> list[st
     for name in interfaces(row, node):
         lines += [
             f"interface {name}",
-            f" ip ospf area {area}",
+            # The area comes last: with it OSPF begins, and waits for a designated router as long as it is told by then.
             f" ip ospf hello-interval {tuning.ospf_hello}",
             f" ip ospf dead-interval {tuning.ospf_dead}",
+            f" ip ospf area {area}",
             "exit",
             "!",
         ]

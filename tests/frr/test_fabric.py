@@ -1,0 +1,39 @@
+"""Fabrics with addresses of their own: the overlay is reached through what the fabric's protocol has learned."""
+
+from __future__ import annotations
+
+from pve_evpn.observe.frr.underlay import openfabric_neighbours
+from pve_lab.dataplane.frr.lab import FrrDataplane
+from pve_lab.dataplane.running import Running
+from tests.frr.world import await_
+
+NODES = {"pve1": "192.168.16.1", "pve2": "192.168.16.2"}
+FABRIC = {"pve1": "10.9.0.1", "pve2": "10.9.0.2"}
+
+
+def over(protocol: str) -> Running:
+    return Running(
+        controllers={"evpn1": {"type": "evpn", "asn": 65001, "fabric": "fab"}},
+        fabrics={"fab": {"protocol": protocol, "area": "0"}},
+        fabric_nodes=tuple({"fabric_id": "fab", "node_id": name, "ip": ip} for name, ip in FABRIC.items()),
+    )
+
+
+def test_over_ospf() -> None:
+    with FrrDataplane(NODES) as lab:
+        lab.apply(over("ospf"))
+        look = lab.look("pve1")
+        await_("pve1 has a session with pve2's fabric address", lambda: look.established() == {FABRIC["pve2"]}, 60)
+        ((neighbour,),) = look.json("show ip ospf neighbor")["neighbors"].values()
+        assert neighbour["nbrState"].startswith("Full/")
+        assert f"{FABRIC['pve2']}/32" in look.json("show ip route ospf")
+
+
+def test_openfabric_neighbours_meet() -> None:
+    """Its routes follow half a minute later, which is not waited for."""
+    with FrrDataplane(NODES) as lab:
+        lab.apply(over("openfabric"))
+        await_("pve1 sees pve2", lambda: "Up" in lab.vtysh("pve1", "show openfabric neighbor"))
+        printed = lab.vtysh("pve1", "show openfabric neighbor json")
+        ((neighbour, state),) = [(row.neighbour, row.state) for row in openfabric_neighbours(printed)]
+        assert (neighbour, state) == ("pve2", "Up")
