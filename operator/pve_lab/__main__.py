@@ -36,6 +36,7 @@ def main() -> int:
         "--ifupdown2", action=argparse.BooleanOptionalAction, help="nodes that can tell the status of their zones"
     )
     parser.add_argument("--token", default="root@pam!tok=secret", help="user@realm!name=secret")
+    parser.add_argument("--password", default="root@pam=secret", help="user@realm=password, for who logs in")
     parser.add_argument("--pve-version", default="9.1", help="8.4, 9.0, 9.1 (the one that was measured) or 9.2")
     parser.add_argument("--refusal-seconds", type=float, default=3, help="what a wrong token waits for its 401")
     parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
@@ -61,6 +62,8 @@ def main() -> int:
     )
     name, _, secret = args.token.partition("=")
     lab.tokens[name] = secret
+    user, _, password = args.password.partition("=")
+    lab.tickets.passwords[user] = password
     lab.refusal_seconds = args.refusal_seconds
     if not args.empty:
         seed(lab)

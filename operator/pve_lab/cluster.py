@@ -26,6 +26,7 @@ from pve_lab.routing import PrefixLists, RouteMaps
 from pve_lab.sdn import Config, SdnConfig
 from pve_lab.staged import Staged
 from pve_lab.tasks import Action, Agenda, Task, Tasks
+from pve_lab.tickets import Tickets
 
 #: A version of each release, for those who name only the release.
 RELEASES = {"8.4": "8.4.5", "9.0": "9.0.11", "9.1": "9.1.4", "9.2": "9.2.3"}
@@ -73,6 +74,7 @@ class Lab:
         self.now = clock
         self.sleep: Callable[[float], None] = time.sleep
         self.access = Access()
+        self.tickets = Tickets(seed)
         self.sdn = SdnConfig(seed, version, nodes)
         self.fabrics = Fabrics(self.sdn)
         self.route_maps = RouteMaps(self.sdn)

@@ -166,7 +166,7 @@ def _call(lab: Lab, found: Route, names: dict[str, str], request: Request) -> Ca
 
 def failure(problem: ApiError) -> Answer:
     """Proxmox' envelope of an error; what pveproxy says about another daemon or node has no body."""
-    if problem.status in (595, 596):
+    if problem.status in (401, 595, 596):
         return Answer(problem.status, problem.message)
     body: dict[str, Any] = {"data": None, "message": problem.message}
     if problem.errors:

@@ -24,6 +24,7 @@ import pve_lab.routes  # noqa: F401  registers the API
 from pve_lab.cluster import Lab
 from pve_lab.dispatch import Answer, Request, answer
 from pve_lab.errors import ApiError
+from pve_lab.tickets import CSRF_HEADER, from_cookie
 
 _PREFIX = "/api2/json"
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
@@ -95,23 +96,41 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             """What the envelope refuses has no body; what the API refuses has one."""
             if self.command not in _METHODS:
                 return Answer(501, f"method '{self.command}' not available")
-            user = self._user()
+            if path == "/access/ticket":
+                user: str | Answer = ""
+            else:
+                user = self._user()
             if isinstance(user, Answer):
                 return user
             try:
                 params = self._parameters(query, raw)
             except ApiError as problem:
                 return Answer(problem.status, problem.message)
-            return answer(lab, Request(self.command, path, params, user))
+            given = answer(lab, Request(self.command, path, params, user))
+            return self._refusal(given.reason) if given.status == 401 else given
 
         def _user(self) -> str | Answer:
             """Who asks; a wrong guess costs time."""
             scheme, _, value = (self.headers.get("Authorization") or "").partition("=")
             name, _, secret = value.partition("=")
-            if scheme == "PVEAPIToken" and lab.access.knows(name, secret, lab.now()):
-                return name
+            if scheme == "PVEAPIToken":
+                if lab.access.knows(name, secret, lab.now()):
+                    return name
+                return self._refusal("Authentication failed!")
+            ticket = from_cookie(self.headers.get("Cookie") or "")
+            if not ticket:
+                return self._refusal("No ticket")
+            holder = lab.tickets.user_of(ticket, lab.now())
+            if holder is None:
+                return self._refusal("permission denied - invalid PVE ticket")
+            guard = self.headers.get(CSRF_HEADER) or ""
+            if self.command != "GET" and not lab.tickets.guards(holder, guard, lab.now()):
+                return self._refusal("Permission denied - invalid csrf token")
+            return holder
+
+        def _refusal(self, reason: str) -> Answer:
             lab.sleep(lab.refusal_seconds)
-            return Answer(401, "Authentication failed!" if scheme == "PVEAPIToken" else "No ticket")
+            return Answer(401, reason)
 
         def _parameters(self, query: str, raw: bytes) -> dict[str, Any]:
             """Form or JSON body; the query overrides it. Repeated names become lists."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from pve_lab.access import PRIVILEGES, Token, User, normalise_path
 from pve_lab.cluster import Lab
+from pve_lab.declared import declared
 from pve_lab.dispatch import Call, Needs, route
-from pve_lab.errors import bad_parameters, refused
+from pve_lab.errors import ApiError, bad_parameters, refused
 from pve_lab.schema import Prop, split_list
 
 _TEXT, _FLAG, _TIME = Prop(), Prop("boolean"), Prop("integer", minimum=0)
@@ -183,3 +184,20 @@ def _change_acl(lab: Lab, call: Call, subject: str, path: str, role: str) -> Non
     if not subject.startswith("@") and (user not in lab.access.users):
         raise refused(f"ACL update failed: user '{user}' does not exist\n")
     lab.access.grant(subject, path, role, propagate=call.text("propagate") != "0")
+
+
+@declared("GET", "/access/ticket")
+def no_ticket(_lab: Lab, _call: Call) -> Any:
+    """For login pages; says nothing."""
+
+
+@declared("POST", "/access/ticket")
+def log_in(lab: Lab, call: Call) -> Any:
+    """A ticket for a password, or for a ticket that is still good. Second factors are not modelled."""
+    user = call.text("username") or ""
+    if realm := call.text("realm"):
+        user = f"{user}@{realm}"
+    found = lab.tickets.log_in(user, call.text("password") or "", lab.now())
+    if found is None:
+        raise ApiError(401, "authentication failure")
+    return {**found, "clustername": "lab"}

@@ -1,0 +1,103 @@
+"""Logging in with a password: what the lab gives and refuses, and the operator's session on it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from urllib.parse import quote, unquote, urlencode
+
+import pytest
+
+from pve_evpn.pve import errors
+from pve_evpn.pve.session import Credentials, PveSession, Trust
+from pve_lab.cluster import Lab, seed
+from pve_lab.server import LabServer
+
+USER, PASSWORD = "root@pam", "pass word&=%"
+
+
+class Site:
+    """A lab with one password, a clock that can be moved, and requests to it."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+        self.lab = Lab(["pve1"], task_seconds=0, clock=lambda: self.time)
+        seed(self.lab)
+        self.lab.tickets.passwords[USER] = PASSWORD
+        self.url = ""
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **form: str) -> tuple[int, str, dict]:
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
+        more = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        connection.request(method, "/api2/json" + path, urlencode(form) or None, {**more, **(headers or {})})
+        given = connection.getresponse()
+        text = given.read()
+        connection.close()
+        return given.status, given.reason, json.loads(text)["data"] if text else {}
+
+    def log_in(self, password: str = PASSWORD) -> dict[str, str]:
+        status, reason, data = self.ask("POST", "/access/ticket", username=USER, password=password)
+        assert status == 200, reason
+        return {"Cookie": f"PVEAuthCookie={quote(data['ticket'])}", "CSRFPreventionToken": data["CSRFPreventionToken"]}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    with LabServer(made.lab, plain_http=True) as server:
+        made.url = server.url
+        yield made
+
+
+def test_a_ticket_reads_and_with_the_csrf_token_writes(site: Site) -> None:
+    headers = site.log_in()
+    assert site.ask("GET", "/version", {"Cookie": headers["Cookie"]})[0] == 200
+    form = {"zone": "s1", "type": "simple"}
+    status, reason, _ = site.ask("POST", "/cluster/sdn/zones", {"Cookie": headers["Cookie"]}, **form)
+    assert (status, reason) == (401, "Permission denied - invalid csrf token")
+    assert site.ask("POST", "/cluster/sdn/zones", headers, **form)[0] == 200
+    upid = site.ask("PUT", "/cluster/sdn", headers)[2]
+    assert str(upid).endswith(":root@pam:"), "the task is the user's own"
+
+
+def test_the_realm_may_be_given_apart(site: Site) -> None:
+    status, _, data = site.ask("POST", "/access/ticket", username="root", realm="pam", password=PASSWORD)
+    assert (status, data["username"]) == (200, USER)
+
+
+@pytest.mark.parametrize("form", [{"password": "wrong"}, {"username": "nobody@pam"}, {"password": "PVE:root@pam:0::x"}])
+def test_a_wrong_password_is_a_bare_401(site: Site, form: dict[str, str]) -> None:
+    status, reason, data = site.ask("POST", "/access/ticket", **{"username": USER, "password": PASSWORD, **form})
+    assert (status, reason, data) == (401, "authentication failure", {})
+
+
+def test_a_ticket_ends_and_can_be_renewed_before(site: Site) -> None:
+    headers = site.log_in()
+    ticket = headers["Cookie"].removeprefix("PVEAuthCookie=")
+    site.time += 7000
+    renewed = site.log_in(unquote(ticket))
+    site.time += 1000
+    assert site.ask("GET", "/version", headers)[1] == "permission denied - invalid PVE ticket"
+    assert site.ask("GET", "/version", renewed)[0] == 200
+
+
+def test_a_forged_ticket_is_none(site: Site) -> None:
+    headers = site.log_in()
+    forged = headers["Cookie"].replace("root", "evil")
+    assert site.ask("GET", "/version", {"Cookie": forged})[0] == 401
+    assert site.ask("GET", "/version")[1] == "No ticket"
+
+
+def test_the_operators_session_logs_in_and_writes() -> None:
+    lab = Lab(["pve1"], task_seconds=0)
+    lab.tickets.passwords[USER] = PASSWORD
+    with LabServer(lab) as server:
+        session = PveSession(server.url, Credentials(USER, None, PASSWORD), Trust(ca_pem=server.ca_pem), 10)
+        assert session.call("GET", "/version", {})["data"]
+        session.call("POST", "/cluster/sdn/zones", {"zone": "s1", "type": "simple"})
+        assert "s1" in lab.sdn.edited["zones"]
+        session.close()
+        with pytest.raises(errors.AuthenticationFailed) as caught:
+            PveSession(server.url, Credentials(USER, None, "wrong"), Trust(ca_pem=server.ca_pem), 10)
+        assert "wrong" not in str(caught.value)
