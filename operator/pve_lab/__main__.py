@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR, needs root")
     parser.add_argument("--ageing-seconds", type=float, default=300, help="with frr: when a silent MAC is forgotten")
-    parser.add_argument("--task-seconds", type=float, default=0.3, help="how long an apply takes, and every other task")
+    parser.add_argument("--task-seconds", type=float, default=0.5, help="how long an apply takes, and every other task")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is left to chance")
     parser.add_argument(
         "--fault",

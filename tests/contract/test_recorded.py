@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not FILES, reason=f"LEFT OUT: no recordings of r
 FULLY = 0.99
 
 
-def _judge() -> ModuleType:
+def _judge() -> Any:
     spec = importlib.util.spec_from_file_location("replay", JUDGE)
     assert spec is not None
     assert spec.loader is not None
@@ -38,13 +38,28 @@ def _judge() -> ModuleType:
     return module
 
 
+class Clock:
+    """Time passes only while the judge waits for a task to end: a recorded "running" is met on any machine."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        self.now += 1
+
+
 @pytest.mark.parametrize("path", FILES or [Path()], ids=lambda path: path.stem)
 def test_every_recorded_answer_is_given(path: Path) -> None:
-    lab = Lab(["pve1", "pve2", "pve3"], version="9.1.4", task_seconds=0.1)
+    clock = Clock()
+    lab = Lab(["pve1", "pve2", "pve3"], version="9.1.4", task_seconds=1, clock=clock)
     lab.tokens["root@pam!tok"] = "secret"
     for node in lab.nodes.values():
         node.ifupdown2 = False
     judge = _judge()
+    judge.time = clock
     different, worded, asked = [], 0, 0
     with LabServer(lab, plain_http=True) as server:
         replay = judge.Replay("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
@@ -61,13 +76,14 @@ def test_every_recorded_answer_is_given(path: Path) -> None:
 
 
 def test_the_command_line_gives_the_cluster_the_recordings_were_made_with() -> None:
-    smallest = min(FILES, key=lambda path: path.stat().st_size)
+    timeless = [path for path in FILES if "/tasks/" not in path.read_text()]
+    assert timeless
     start = (
         f"{sys.executable} -m pve_lab --port {{port}} --plain-http --empty --nodes pve1,pve2,pve3 "
         "--token root@pam!tok=secret"
     )
     done = subprocess.run(
-        [sys.executable, str(JUDGE), "--start", start, str(smallest)], capture_output=True, text=True, cwd=ROOT,
+        [sys.executable, str(JUDGE), "--start", start, *map(str, timeless)], capture_output=True, text=True, cwd=ROOT,
         check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
