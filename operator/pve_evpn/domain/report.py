@@ -255,7 +255,12 @@ def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) 
         return from_finding(type_, at.held), at.held.heals
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+        if getattr(at.desired.cluster.spec, "drift", None) == "Report":
+            told = f"{'; '.join(decision.drift)}; not corrected, because spec.drift of the ProxmoxCluster is Report"
+            return Verdict(type_, False, reason, told), False
         return Verdict(type_, False, reason, "; ".join(decision.drift)), True
+    if is_paused(resource, at.desired):
+        return Verdict(type_, False, Reason.PENDING_APPLY, "paused, so the change is not applied"), True
     return Verdict(type_, False, Reason.PENDING_APPLY, "the change has not been applied yet"), True
 
 

@@ -62,7 +62,7 @@ def reachable(
         Verdict(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
         Verdict(ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, f"Proxmox VE {release}"),
         quorum,
-        _programmed(at, nodes),
+        _going(at) if cluster.deleting else _programmed(at, nodes),
         paused(cluster, None),
     ]
     body = {
@@ -132,6 +132,14 @@ def _finished(
         **body,
         "conditions": conditions,
     }
+
+
+def _going(at: Circumstances) -> Verdict:
+    """A ProxmoxCluster stays while anything needs its credentials."""
+    left = [str(resource.key) for resource in at.desired]
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    message = f"it goes when what refers to it is gone: {', '.join(left[:5])}{more}" if left else "it is being removed"
+    return Verdict(ConditionType.PROGRAMMED, False, Reason.DELETING, message)
 
 
 def _programmed(at: Circumstances, nodes: Iterable[Mapping[str, Any]]) -> Verdict:

@@ -102,7 +102,11 @@ def finding_of(problem: errors.PveError) -> Finding:
         case errors.Forbidden():
             return Finding(Reason.PRIVILEGES_MISSING, str(problem), heals=True)
         case errors.OutcomeUnknown():
-            return Finding(Reason.OUTCOME_UNKNOWN, f"{problem}; reading again", heals=True)
+            return Finding(
+                Reason.OUTCOME_UNKNOWN,
+                f"Proxmox did not say what became of a write ({problem}); the state is read again before anything else",
+                heals=True,
+            )
         case errors.Refused():
             return Finding(Reason.APPLY_FAILED, str(problem), heals=True)
     return Finding(Reason.CLUSTER_UNREACHABLE, str(problem), heals=True)

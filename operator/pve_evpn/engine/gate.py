@@ -140,10 +140,10 @@ def _approved(cluster: Cluster, plan: Plan) -> bool:
 
 def _awaiting(cluster: Cluster, plan: Plan) -> Finding:
     count = max(len(plan.steps), len(plan.own_pending))
-    what = f"{count} change{'s' if count != 1 else ''}" if count > 1 else next(iter(summary(plan)), "the plan")
+    what = f"{count} changes wait" if count > 1 else f"{next(iter(summary(plan)), 'the plan')}: waits"
     message = (
-        f"{what}: waits for approval. status.pendingPlan of the ProxmoxCluster shows it; approve with: kubectl "
-        f"annotate proxmoxcluster {cluster.key.name} {kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
+        f"{what} for approval (see status.pendingPlan of the ProxmoxCluster). Approve with: kubectl annotate "
+        f"proxmoxcluster {cluster.key.name} {kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
     )
     return Finding(Reason.AWAITING_APPROVAL, message, heals=True)
 

@@ -204,7 +204,11 @@ class Transacting:
             self.locked_since = datetime.fromisoformat(known) if known else self._clock()
         if result.left:
             await self._event(cluster, "Warning", "SdnLockTaken", result)
-        message = f"{_with_rest(result)}. Seen held since {timestamp(self.locked_since.astimezone(UTC))}"
+        since = timestamp(self.locked_since.astimezone(UTC))
+        message = (
+            f"{_with_rest(result)}. Seen held since {since}; it is waited for and never removed by force. If nobody is "
+            "at work, docs/safety.md says how to remove it"
+        )
         return Finding(Reason.SDN_LOCKED, message, heals=True)
 
     async def _staging_failed(self, cluster: Resource[Any], result: Result) -> Finding | None:
