@@ -17,9 +17,7 @@ from tests.e2e.stack import Stack, await_
 pytestmark = pytest.mark.kube
 
 POINTS = [
-    ("before", "POST", "/cluster/sdn/vnets"),
     ("after", "POST", "/cluster/sdn/vnets"),
-    ("before", "PUT", "/cluster/sdn"),
     ("after", "PUT", "/cluster/sdn"),
     ("before", "DELETE", "/cluster/sdn/lock"),
 ]

@@ -32,7 +32,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
-from pve_evpn.domain import render
+from pve_evpn.domain import firewall, render
 from pve_evpn.domain.controllers import conflict
 from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Plan, Step, Update
 from pve_evpn.domain.deletion import decide_deletion
@@ -350,7 +350,7 @@ class _Planner:
             origins=origins,
             managed=not (observe_only or resource.paused or self.desired.paused),
             missing=wanted[0].ref not in self.sdn.edited,
-            fingerprint=render.fingerprint(wanted),
+            fingerprint=render.fingerprint(wanted, firewall.fingerprint(getattr(resource.spec, "firewall", None))),
         )
         # A subnet the spec no longer has stays ours, and in the status, until Proxmox has it no more.
         leftovers = [

@@ -91,10 +91,10 @@ def _wanted(ref: SdnRef, type_: str, values: Mapping[str, Any], parent: str = ""
     return Wanted(ref, type_, props, frozenset(said.keys() - props.keys()), parent)
 
 
-def fingerprint(wanted: Iterable[Wanted]) -> str:
+def fingerprint(wanted: Iterable[Wanted], more: str = "") -> str:
     """A short digest of what is wanted, kept in the status: it tells an edited spec from an edited Proxmox."""
     parts = [[str(w.ref), w.type, w.parent, sorted(w.props.items()), sorted(w.off)] for w in wanted]
-    return hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()[:12]
+    return hashlib.sha256((json.dumps(sorted(parts)) + more).encode()).hexdigest()[:12]
 
 
 def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> Wanted:

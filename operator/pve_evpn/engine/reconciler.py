@@ -30,6 +30,7 @@ from pve_evpn.domain.resources import Desired, Resource
 from pve_evpn.engine.catching_up import CatchingUp
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, finding_of
 from pve_evpn.engine.expiry import Expiry
+from pve_evpn.engine.firewalls import Firewalls
 from pve_evpn.engine.nic_writing import NicWriting
 from pve_evpn.engine.pinning import Helper, Pinning
 from pve_evpn.engine.ports import Ports
@@ -101,6 +102,7 @@ class Reconciler:
         self._reporting = Reporting(cluster, store, ports.objects, ports.events, clock)
         self._transacting = Transacting(cluster, store, ports, self._mark, may_write, self._pace, clock)
         self._catching_up = CatchingUp(self._pace, clock)
+        self._firewalls = Firewalls(may_write)
         remember = self._reporting.write
         self._pins = Pinning(cluster, store, ports.events, remember, observer.helper, may_write)
         self._nics = NicWriting(
@@ -217,6 +219,7 @@ class Reconciler:
         if carried.result is not None or caught or planned.needs_apply:
             observed, planned = await look()
         desired = self._desired()
+        planned = await self._firewalls.write(gateway, desired, planned)
         nics, observed = await self._nics.write(gateway, desired, observed, planned)
         self._observer.know(gateway, desired, observed, planned, nics)
         health = self._observer.health()

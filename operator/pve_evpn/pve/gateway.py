@@ -18,6 +18,7 @@ from typing import Any
 
 from pve_evpn import metrics
 from pve_evpn.domain.decisions import Create, Delete, Step, Update
+from pve_evpn.domain.firewall import FirewallWrite
 from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed, PveVersion
 from pve_evpn.domain.sdn import (
@@ -339,6 +340,31 @@ class Gateway:
         """Reload one node alone; the task's UPID. Needs Sys.Modify on the node."""
         answer = await self.call("PUT", f"/nodes/{node}/network", **{"regenerate-frr": 1})
         return str(answer["data"])
+
+    # --- the firewall of a VNet: in force at once, no lock, no staging -------------------------------------------
+
+    async def firewall(self, vnet: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Options and rules of a VNet's firewall, as Proxmox answers them."""
+        base = f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall"
+        options, rules = await asyncio.gather(self.get(f"{base}/options"), self.get(f"{base}/rules"))
+        return dict(options or {}), list(rules or ())
+
+    async def firewall_digest(self, vnet: str) -> str:
+        """Of the whole firewall of a VNet; the next write must carry it."""
+        answer = await self.get(f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall/options")
+        return str((answer or {}).get("digest") or "")
+
+    async def write_firewall(self, vnet: str, write: FirewallWrite, digest: str) -> None:
+        """One write. A rule is inserted at its place, or removed from it."""
+        base = f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall"
+        guard = {"digest": digest} if digest else {}
+        if write.pos is None:
+            gone = {"delete": ",".join(write.delete)} if write.delete else {}
+            await self.call("PUT", f"{base}/options", **write.values, **gone, **guard)
+        elif write.values:
+            await self.call("POST", f"{base}/rules", pos=write.pos, **write.values, **guard)
+        else:
+            await self.call("DELETE", f"{base}/rules/{write.pos}", **guard)
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
