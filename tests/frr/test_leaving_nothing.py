@@ -63,3 +63,30 @@ def test_labs_side_by_side_do_not_meet() -> None:
         assert "bgpd" not in one.vtysh("pve1", "show daemons")
     assert one.prefix not in namespaces()
     assert other.prefix not in namespaces()
+
+
+def test_the_lab_as_a_process_says_what_it_is_and_ends_tidily() -> None:
+    command = [sys.executable, "-m", "pve_lab", "--dataplane", "frr", "--nodes", "pve1", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
+    lab = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert lab.stdout is not None
+    said = "".join(
+        iter(lambda: lab.stdout.readline(), "Look into the nodes, with vtysh as root or as the operator does by ssh:\n")
+    )
+    assert "The data plane is real FRR" in said
+    assert ("no VRF devices" in said) is (not _kernel_has_vrf())
+    vtysh = lab.stdout.readline().split("#")[0].split()
+    prefix = Path(vtysh[2]).parts[-3]
+    assert subprocess.run([*vtysh, "-c", "show version"], capture_output=True, check=True).stdout.startswith(
+        b"FRRouting"
+    )
+    lab.send_signal(signal.SIGTERM)
+    lab.communicate(timeout=30)
+    assert lab.returncode == 0
+    assert prefix not in namespaces()
+    assert not (STATE / prefix).exists()
+
+
+def _kernel_has_vrf() -> bool:
+    with one_node() as lab:
+        return lab.vrf
