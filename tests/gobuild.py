@@ -34,7 +34,7 @@ _NICENESS = 5
 
 @dataclass(frozen=True)
 class Tool:
-    """One program: the module that pins it, its main package, and linker flags (version strings).
+    """One program: the module that pins it, its main package, linker flags (version strings) and build tags.
 
     ``module`` is the folder of its go.mod within ``home``. The package may be the module's own (``.``).
     """
@@ -44,6 +44,7 @@ class Tool:
     package: str
     ldflags: str = "-s -w"
     home: Path = field(default=Path(), repr=False)  # not part of the key: where the tree lies changes nothing
+    tags: str = field(default="", repr=False)
 
     @property
     def folder(self) -> Path:
@@ -68,7 +69,7 @@ def _key(tool: Tool) -> str:
     own = sorted(path.name for path in tool.folder.glob("*.go")) if tool.package == "." else []
     for part in ("go.mod", "go.sum", *own):
         digest.update((tool.folder / part).read_bytes())
-    digest.update(repr((tool, _FLAGS, sorted(_ENVIRONMENT.items()))).encode())
+    digest.update(repr((tool, _FLAGS, sorted(_ENVIRONMENT.items()))).encode() + tool.tags.encode())
     return digest.hexdigest()[:12]
 
 
@@ -110,6 +111,8 @@ def _build(tool: Tool, work: Path) -> None:
         go,
         "build",
         *_FLAGS,
+        "-tags",
+        tool.tags,
         "-ldflags",
         tool.ldflags,
         "-o",
@@ -167,8 +170,24 @@ def _say(text: str) -> None:
 
 def source_of(tool: Tool, path: str) -> Path:
     """The folder that holds the source of a module which the tool is built from, downloaded if it is not there."""
-    command = [_go(), "mod", "download", "-json", path]
+    return _downloaded(path, tool.folder)[0]
+
+
+def source(path: str, version: str, checksum: str) -> Path:
+    """The folder of a module that nothing is built from. Raises RuntimeError where its checksum is another one."""
+    with tempfile.TemporaryDirectory() as outside:
+        folder, found = _downloaded(f"{path}@{version}", Path(outside))
+    if found != checksum:
+        raise RuntimeError(f"{path} {version} has the checksum {found}, not {checksum}")
+    return folder
+
+
+def _downloaded(path: str, where: Path) -> tuple[Path, str]:
     environment = {**os.environ, **_ENVIRONMENT}
     environment.pop("GOROOT", None)
-    done = subprocess.run(command, cwd=tool.folder, env=environment, capture_output=True, text=True, check=True)
-    return Path(json.loads(done.stdout)["Dir"])
+    command = [_go(), "mod", "download", "-json", path]
+    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{path}: {done.stdout}{done.stderr}"[-1000:])
+    said = json.loads(done.stdout)
+    return Path(said["Dir"]), str(said["Sum"])

@@ -64,18 +64,21 @@ def world(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
     seed(lab)
     stack = Stack(cluster, lab, folder)
     stack.prepare()
-    stack.start_operator()
-    repository = Repository(folder / "networks")
-    with ArgoCD(cluster, folder / "argocd") as argo:
-        made = World(stack, argo, repository)
-        made.commit("The seed topology", **{f"{n}-{d['kind'].lower()}": d for n, d in enumerate(made.seed)})
-        argo.create("project.yaml", repository)
-        argo.create("applicationset.yaml", repository, allowEmpty=True)
-        yield made
-        # pytest shows this for a failed test only
-        print(cluster.kubectl("get", ",".join(KINDS), "-A", "-o", "wide", check=False))
-        print(argo.logs())
-    stack.close()
+    try:
+        stack.start_operator()
+        repository = Repository(folder / "networks")
+        with ArgoCD(cluster, folder / "argocd") as argo:
+            made = World(stack, argo, repository)
+            made.commit("The seed topology", **{f"{n}-{d['kind'].lower()}": d for n, d in enumerate(made.seed)})
+            argo.create("project.yaml", repository)
+            argo.create("applicationset.yaml", repository, allowEmpty=True)
+            yield made
+            # pytest shows this for a failed test only
+            print(cluster.kubectl("get", ",".join(KINDS), "-A", "-o", "wide", check=False))
+            print(argo.logs())
+    finally:
+        print("\n".join(stack.log.read_text().splitlines()[-40:]))
+        stack.close()
 
 
 def test_first_sync(world: World) -> None:
