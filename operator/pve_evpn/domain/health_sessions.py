@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
         "frrVersion": look.frr_version,
         "routerId": look.router_id,
         "asn": look.asn,
-        "sessions": None if look.peers is None else f"{sum(p.established for p in peers)}/{len(peers)}",
+        "sessions": None if look.peers is None else _count(name, look.peers, expected),
         "peers": None if look.peers is None else [_peer(peer, before, bfd, view) for peer in peers[:_PEERS]],
         "vnis": None if look.vnis is None else [_vni_row(row, view.scene) for row in vnis[:_VNIS]],
         "truncated": max(0, len(vnis) - _VNIS) or None,
@@ -49,6 +49,12 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
     }
     verdict = _node_verdict(name, look, expected)
     return Health(verdict, dated(node, body, view.now))
+
+
+def _count(name: str, peers: Collection[PeerState], expected: list[Expected]) -> str:
+    """Established of those there are, or should be: without bgpd there is no neighbour at all."""
+    wanted = sum(len(overlay.sessions.get(name, ())) for overlay in expected)
+    return f"{sum(peer.established for peer in peers)}/{max(len(peers), wanted)}"
 
 
 def _unseen_node(node: Resource[Any], look: ObservationFailure | None, now: datetime) -> Health:

@@ -171,6 +171,7 @@ def test_a_dead_bgpd_is_named_on_every_object_it_concerns(bench: Bench) -> None:
     )
     assert health[CONTROLLER].status["sessionsSummary"] == "6/12"
     assert health[node_key("pve2")].verdict.message == "BGP EVPN is not running on pve2"
+    assert health[node_key("pve2")].status["sessions"] == "0/3"
     assert "pve1 to pve2 (192.168.16.2) is Active: BFD down received" in health[node_key("pve1")].verdict.message
     for key in (ZONE, VNET):
         assert words(health[key]) == ("False", "SessionDown")
