@@ -259,6 +259,20 @@ async def test_the_observer_waits_for_the_first_pass_and_ends_with_the_reconcile
     assert world.nodes.polls == polls
 
 
+async def test_whoever_asks_for_a_look_does_not_wait_for_the_interval() -> None:
+    world = Watched()
+    world.start()
+    await world.seed()
+    assert world.operator is not None
+    running = asyncio.create_task(world.operator.run())
+    await _until(lambda: world.nodes.polls > 0)
+    polls = world.nodes.polls
+    world.kube.annotate(ObjectKey("ProxmoxCluster", "", "pve"), "pve-evpn.dev/reconcile-requested-at", "now")
+    await _until(lambda: world.nodes.polls > polls)
+    world.operator.stop()
+    await running
+
+
 async def _until(what: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not what():

@@ -48,7 +48,8 @@ class View:
     def l2(self, vnet: VNetScene) -> L2View:
         """A node that is switched off is missing from every flood list, and nobody misses it."""
         vteps = {name: address for name, address in self.vteps.items() if self.online(name)}
-        return self.vnis.l2(vnet.vni, vnet.nodes, vteps)
+        l3_vni = next((zone.vni for zone in self.scene.zones if zone.id == vnet.zone), None)
+        return self.vnis.l2(vnet.vni, vnet.nodes, vteps, vnet.subnets, l3_vni)
 
     def online(self, name: str) -> bool:
         member = self.scene.members.get(name)

@@ -59,7 +59,8 @@ def vnet_health(vnet: VNetScene, seen: L2View, view: View) -> Health:
         return as_before(view.previous(vnet.key))
     rows = {entry.node: row for entry in seen.nodes if (row := _l2_row(entry))}
     type2 = seen.type2 if seen.type2 is not None else _sampled_routes(vnet.id, view.looks)
-    routes = {k: v for k, v in {"type2": type2, "type3": seen.type3}.items() if v is not None}
+    counts = {"type2": type2, "type3": seen.type3, "type5": seen.type5 if vnet.subnets else None}
+    routes = {k: v for k, v in counts.items() if v is not None}
     body: dict[str, Any] = {"routes": routes or None, "source": view.source(vnet.nodes)}
     problems = _bgp_down(vnet.nodes, view)
     problems += [(Reason.VNI_MISSING, f"{node} does not have VNI {vnet.vni}") for node in seen.absent_on]

@@ -14,6 +14,7 @@ from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.domain.decisions import Plan
 from pve_evpn.domain.nics import DEFAULT_MTU, NicPlan
 from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.render import subnet_cidr
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
 from pve_evpn.domain.verdicts import Nic
@@ -53,6 +54,8 @@ class VNetScene:
     vni: int
     zone: str
     nodes: tuple[str, ...]
+    subnets: tuple[str, ...] = ()
+    """As CIDR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,10 @@ def scene_of(desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) ->
     for owner in desired.vnets:
         decision = plan.decisions.get(owner.key)
         vnet = running.get(decision.ref) if decision and decision.ref else None
-        if vnet and (vni := _number(vnet.props.get("tag"))):
+        if decision and vnet and (vni := _number(vnet.props.get("tag"))):
             zone_id = str(vnet.props.get("zone", ""))
-            vnets.append(VNetScene(owner.key, vnet.ref.id, vni, zone_id, _nodes_of(zone_id, observed)))
+            subnets = tuple(subnet_cidr(ref) for ref in decision.origins if ref.kind is SdnKind.SUBNET)
+            vnets.append(VNetScene(owner.key, vnet.ref.id, vni, zone_id, _nodes_of(zone_id, observed), subnets))
     return Scene(
         members=observed.nodes,
         overlays=tuple(_overlays(desired.controllers, observed.nodes, observed.sdn, plan)),

@@ -35,6 +35,8 @@ class L2View:
     nodes: tuple[L2OnNode, ...]
     type2: int | None = None
     type3: int | None = None
+    type5: int | None = None
+    """Of the VNet's subnets, in its zone's L3 VNI."""
 
     @property
     def gaps(self) -> tuple[tuple[str, str], ...]:
@@ -77,6 +79,7 @@ class VniIndex:
         self._rows: dict[tuple[str, int], VniRow] = {}
         self._bgp_rows: dict[tuple[str, int], BgpVniRow] = {}
         self._routes: dict[str, Counter[tuple[int, int]]] = {}
+        self._prefixes: dict[str, Counter[tuple[int, str]]] = {}
         self._router_macs: Counter[tuple[str, int]] = Counter()
         self._installed: Counter[tuple[str, str]] = Counter()
         for node, look in cluster.observed().items():
@@ -87,8 +90,17 @@ class VniIndex:
             if look.routes is not None:
                 distinct = {(r.route_type, r.vni, r.rd, r.prefix) for r in look.routes if r.vni is not None}
                 self._routes[node] = Counter((kind, vni) for kind, vni, _, _ in distinct if vni is not None)
+                networks = {(r.vni, f"{r.ip}/{r.prefix_length}", r.rd) for r in look.routes if r.route_type == 5}
+                self._prefixes[node] = Counter((vni, cidr) for vni, cidr, _ in networks if vni is not None)
 
-    def l2(self, vni: int, nodes: Iterable[str], vteps: Mapping[str, str]) -> L2View:
+    def l2(
+        self,
+        vni: int,
+        nodes: Iterable[str],
+        vteps: Mapping[str, str],
+        subnets: Iterable[str] = (),
+        l3_vni: int | None = None,
+    ) -> L2View:
         """One VNet's VNI on the nodes its zone is on. `vteps`: overlay address by node name.
 
         A node is expected in the flood lists of the others unless it was seen not to have the VNI: then that is the
@@ -98,7 +110,11 @@ class VniIndex:
         rows = {name: self._row(name, vni) for name in names}
         wanted = {name: same_form(vteps[name]) for name in names if name in vteps and rows[name] is not False}
         entries = tuple(_l2_on_node(name, rows[name], wanted) for name in names)
-        return L2View(vni, entries, self._most_routes(2, vni), self._most_routes(3, vni))
+        type5 = None
+        if l3_vni is not None:
+            wanted_networks = [(l3_vni, cidr) for cidr in subnets]
+            type5 = _most(sum(counts[network] for network in wanted_networks) for counts in self._prefixes.values())
+        return L2View(vni, entries, self._most_routes(2, vni), self._most_routes(3, vni), type5)
 
     def l3(self, vni: int, zone: str, nodes: Iterable[str]) -> L3View:
         """One zone's L3 VNI on the nodes it is on. `zone`: its Proxmox id, for rows Proxmox itself gives."""

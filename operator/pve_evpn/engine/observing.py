@@ -9,11 +9,13 @@ its sources and writes nothing but Events and metrics.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pve_evpn.api import kinds
 from pve_evpn.api.cluster import Observe
 from pve_evpn.domain.damping import HOLD
 from pve_evpn.domain.decisions import Plan
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 15.0
 GRACE = 60.0
+_LOOK_NOW = kinds.ANNOTATION_RECONCILE
 
 
 class Observer:
@@ -65,6 +68,8 @@ class Observer:
         self._suspects: frozenset[ObjectKey] = frozenset()
         self._announcer: Announcer | None = None
         self._told = asyncio.Event()
+        self._soon = asyncio.Event()
+        self._asked: tuple[object, ...] | None = None
 
     # --- between the pass and the polls -------------------------------------------------------------------------
 
@@ -74,6 +79,11 @@ class Observer:
         fabrics = {c.spec.underlay.fabric for c in desired.controllers if c.spec and c.spec.underlay.fabric}
         self._access = Access(gateway, observed.version, self._scene, tuple(sorted(fabrics)))
         self._told.set()
+        # Somebody who changes how to look, or asks for a look, does not want to wait for the interval.
+        asked = (desired.cluster.spec and desired.cluster.spec.observe, desired.cluster.annotations.get(_LOOK_NOW))
+        if self._asked not in (None, asked):
+            self._soon.set()
+        self._asked = asked
 
     def lost(self) -> None:
         """Proxmox does not answer; what it said last is still what there is to look at."""
@@ -112,7 +122,9 @@ class Observer:
                     interval = await self.poll(seen, look_again)
                 except Exception:
                     log.exception("%s: a poll failed; trying again", self._cluster)
-                await asyncio.sleep(max(0.0, began + interval - loop.time()))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._soon.wait(), max(0.0, began + interval - loop.time()))
+                self._soon.clear()
         finally:
             await self._sources.close()
 

@@ -144,6 +144,12 @@ def test_a_healthy_overlay_in_every_object(bench: Bench) -> None:
     assert {h.status["source"] for h in health.values()} == {"ssh"}
 
 
+def test_prefixes_of_a_vnets_subnets_are_counted_with_it(bench: Bench) -> None:
+    vnet = replace(bench.scene.vnets[0], subnets=("10.0.0.0/24", "10.9.0.0/24"))
+    bench.scene = replace(bench.scene, vnets=(vnet,))
+    assert bench.poll()[VNET].status["routes"] == {"type2": 0, "type3": 4, "type5": 4}
+
+
 def test_a_quiet_overlay_says_the_same_again_and_again(bench: Bench) -> None:
     bench.overlay.speak(VM1, "pve4")
     first = bench.poll()

@@ -56,11 +56,11 @@ REPORTED = {"observedGeneration", "lastHandledReconcileAt", "conditions", "sourc
     ],
 )
 def test_every_observed_field_says_where_it_comes_from(heading: str, fields: set[str]) -> None:
-    # Names and ids are not observed; type 5 belongs to the zone and is counted there.
+    # Names and ids are not observed.
     documented = words(heading)
     known = fields - REPORTED - {"name", "id", "origin", "programmedHash"}
     if heading in ("EvpnController", "VNet"):
-        known -= {"truncated", "type5"}
+        known -= {"truncated"}
     assert documented == known
 
 
