@@ -105,7 +105,9 @@ class SdnConfig:
             raise absent("vnets", vnet)
         if view == "pending":
             old, new = self.running[kind], self.edited[kind]
-            found = {id_: pending.merged(old.get(id_), new.get(id_)) for id_ in old.keys() | new.keys()}
+            # Chosen before they are merged: a client asks once for each VNet, and there may be thousands of subnets.
+            ids = [i for i in old.keys() | new.keys() if vnet is None or (new.get(i) or old[i]).get("vnet") == vnet]
+            found = {id_: pending.merged(old.get(id_), new.get(id_)) for id_ in ids}
         else:
             found = self.running[kind] if view == "running" else self._plain(kind)
         digest = self.digest(kind) if view == "plain" else None
