@@ -14,9 +14,9 @@ from pve_lab.dataplane.frr import install
 from pve_lab.dataplane.frr.config import NodeFacts, Tuning
 from pve_lab.dataplane.frr.guests import Guests, Nic
 from pve_lab.dataplane.frr.look import Look
-from pve_lab.dataplane.frr.namespaces import LabFolder, NodeSpace, run
+from pve_lab.dataplane.frr.namespaces import SSH_PORT, LabFolder, NodeSpace, run
 from pve_lab.dataplane.frr.node import FrrNode, forward_packets, has_dummy, has_vrf
-from pve_lab.dataplane.frr.sshd import HELPER, PORT, ClientKey, Sshd
+from pve_lab.dataplane.frr.sshd import HELPER, ClientKey, Sshd
 from pve_lab.dataplane.running import Running
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class SshAccess:
         self.key = ClientKey(folder)
         self.private_key = self.key.private
         self.user = "root"
-        self.port = PORT
+        self.port = SSH_PORT
         self.addresses = {name: sshd.address for name, sshd in sshds.items()}
         self.known_hosts = "".join(sshd.known_hosts for sshd in sshds.values())
         self.force(HELPER)
@@ -88,7 +88,7 @@ class FrrDataplane:
                 self.vrf, self.dummy = has_vrf(space), has_dummy(space)
             facts = NodeFacts(name, address, vrf=self.vrf)
             self.nodes[name] = FrrNode(space, facts, version, tuning, ageing)
-            self.sshd[name] = Sshd(space, f"127.20.{self.folder.number}.{number}", helpers)
+            self.sshd[name] = Sshd(space, self.folder.address(number), helpers)
             self._stop.callback(self.sshd[name].stop)
         self.guests = Guests(self.folder, {name: node.space for name, node in self.nodes.items()})
         self.each(FrrNode.start)

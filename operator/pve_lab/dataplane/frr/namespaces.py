@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 STATE = Path("/var/lib/pve-lab")
+#: Of the nodes' sshd, on loopback addresses that are the lab's own.
+SSH_PORT = 2222
 _NETNS = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 T = TypeVar("T")
@@ -76,13 +79,17 @@ class LabFolder:
                 if left.is_dir() and _is_abandoned(left):
                     _remove(left)
             taken = {int(path.read_text()) for path in STATE.glob("*/number")}
-            self.number = next(n for n in range(1, 255) if n not in taken)
+            self.number = next(n for n in range(1, 255) if n not in taken and _is_free(n))
             self.prefix = f"lab{secrets.token_hex(2)}"
             self.path = STATE / self.prefix
             self.path.mkdir(mode=0o755)
             (self.path / "number").write_text(str(self.number))
             self._lock: IO[str] = (self.path / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def address(self, node: int) -> str:
+        """Where the machine reaches a node's sshd, by the node's number."""
+        return _loopback(self.number, node)
 
     def name(self, part: str) -> str:
         """The network namespace of a part of this lab."""
@@ -187,6 +194,19 @@ def _exclusively() -> Iterator[None]:
     with (STATE / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _loopback(lab: int, node: int) -> str:
+    return f"127.20.{lab}.{node}"
+
+
+def _is_free(number: int) -> bool:
+    """Whether nobody listens there: a lab with another root folder, in a container, is not among the folders here."""
+    try:
+        socket.create_server((_loopback(number, 1), SSH_PORT)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -14,10 +14,9 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from pve_lab.dataplane.frr.namespaces import NodeSpace, run
+from pve_lab.dataplane.frr.namespaces import SSH_PORT, NodeSpace, run
 
 HELPER = "/usr/local/sbin/pve-evpn-observe"
-PORT = 2222
 _CONFIG = """
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
@@ -64,7 +63,7 @@ class Sshd:
 
     @property
     def known_hosts(self) -> str:
-        return f"{self.address} {self.host_key}\n[{self.address}]:{PORT} {self.host_key}\n"
+        return f"{self.address} {self.host_key}\n[{self.address}]:{SSH_PORT} {self.host_key}\n"
 
     def authorize(self, *lines: str) -> None:
         """The whole of root's authorized_keys."""
@@ -73,7 +72,7 @@ class Sshd:
     def start(self) -> None:
         if self._listener is not None:
             return
-        self._listener = socket.create_server((self.address, PORT))
+        self._listener = socket.create_server((self.address, SSH_PORT))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def stop(self) -> None:
