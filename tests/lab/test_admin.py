@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import os
@@ -54,6 +55,24 @@ def test_a_fault_begins_is_listed_and_ends(admin: str, pve: Asking) -> None:
     assert send(admin, "GET", "/faults") == (200, [begun])
     assert send(admin, "DELETE", f"/faults/{begun['id']}") == (200, None)
     assert pve.ask("GET", "/nodes/pve3/network").status == 200
+
+
+NEEDED = {"node": "pve2", "vmid": 100, "target": "pve1", "type": "srvreload"}
+
+
+@pytest.mark.parametrize("name", sorted(faults.KINDS))
+def test_every_fault_is_begun_and_ended_by_its_name(admin: str, pve: Asking, name: str) -> None:
+    required = [f.name for f in dataclasses.fields(faults.KINDS[name]) if f.init and f.default is dataclasses.MISSING]
+    params = {key: NEEDED[key] for key in required}
+    status, begun = send(admin, "POST", "/faults", {"fault": name, **params})
+    assert (status, begun["fault"]) == (200, name), begun
+    assert send(admin, "DELETE", f"/faults/{begun['id']}") == (200, None)
+    pve.wait(60)
+    assert pve.lab.faults.active == []
+    assert (pve.lab.quorate, pve.lab.sdn.lock, pve.lab.has_pending) == (True, None, False)
+    assert all(node.online and not node.network.changes for node in pve.lab.nodes.values())
+    by_text = ":".join([name, ",".join(f"{key}={value}" for key, value in params.items())])
+    assert faults.parse(by_text) == faults.make(name, params)
 
 
 def test_all_faults_end_at_once(admin: str, pve: Asking) -> None:
