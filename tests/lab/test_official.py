@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from pve_evpn.domain.decisions import Create, Delete, Update
+from pve_evpn.domain.firewall import FirewallWrite
 from pve_evpn.domain.sdn import PropertyDiff, SdnKind, SdnRef, canonical_props
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.session import Credentials, Trust
@@ -214,6 +215,15 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
             before = canonical_props(kind, await gateway.get("/cluster/sdn/vnets/v1/subnets/z1-10.0.0.0-24"))
         await gateway.stage(Update(refs[kind], changes, before, "v1" if kind is SdnKind.SUBNET else ""), token)
     observed = await gateway.observe(release, guests=True)
+    rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
+    for write in (
+        FirewallWrite(None, {"enable": "1", "policy_forward": "DROP"}),
+        FirewallWrite(0, rule),
+        FirewallWrite(0, {}),
+        FirewallWrite(None, {}, delete=("policy_forward",)),
+    ):
+        await gateway.write_firewall("v1", write, await gateway.firewall_digest("v1"))
+    assert (await gateway.firewall("v1"))[1] == []
     for kind in reversed(refs):
         parent = "v1" if kind is SdnKind.SUBNET else ""
         await gateway.stage(Delete(refs[kind], _PROPS[kind][1], {}, parent), token)
