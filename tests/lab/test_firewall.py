@@ -92,3 +92,12 @@ def test_there_is_no_rule_beyond_the_last(pve: Asking) -> None:
 
 def test_a_vnet_that_is_not_there_has_no_firewall(pve: Asking) -> None:
     assert "does not exist" in pve.message("GET", "/cluster/sdn/vnets/nope/firewall/rules")
+
+
+def test_rules_outlive_their_vnet(pve: Asking) -> None:
+    """Nothing in Proxmox takes the file away: a VNet of the same name finds it again."""
+    add(pve, "a")
+    pve.delete("/cluster/sdn/vnets/v1")
+    assert "does not exist" in pve.message("GET", RULES)
+    pve.post("/cluster/sdn/vnets", vnet="v1", zone="z1", tag=5001)
+    assert comments(pve) == ["a"]
