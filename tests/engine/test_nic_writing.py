@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from pve_evpn.domain.evpn import ClusterObservation
 from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.observe.source import NodeTarget
 from pve_lab.cluster import Guest, Lab
 from pve_lab.dispatch import Answer, Request
 from pve_lab.faults import (
@@ -24,7 +27,7 @@ from pve_lab.faults import (
     TaskFails,
 )
 from pve_lab.nics import Nic
-from tests.engine.world import Killed, World, cluster, controller, document, key, vnet, zone
+from tests.engine.world import Killed, Unseeing, World, cluster, controller, document, key, vnet, zone
 
 ACCESS = [{"namespaces": {}, "guests": {"vmids": [{"from": 100, "to": 9999}]}}]
 SEED = (controller(), zone(), vnet("net1", 5001), vnet("net2", 5002))
@@ -567,3 +570,94 @@ async def test_one_guest_that_may_not_be_read_hides_no_other() -> None:
     first, second = await world.after(nic(), nic(600))
     assert world.programmed(first)[0] == "True"
     assert world.programmed(second)[1] == "Pending"
+
+
+async def test_an_object_changed_meanwhile_is_planned_anew_before_its_guest_is_written() -> None:
+    world = Wired()
+    await world.after()
+    (nic_key,) = world.apply(nic())
+    changed: list[str] = []
+
+    def change(what: str) -> None:
+        if what == f"metadata {nic_key}" and not changed:
+            changed.append(what)
+            world.kube.apply(nic(vnetRef={"name": "net2"}))
+
+    world.kube.around = change
+    await world.passes(1)
+    assert world.guest_writes() == []
+    await world.passes(1)
+    assert world.bridges() == {"net0": "net2"}
+    assert len(world.guest_writes()) == 1
+
+
+class Nodes(Unseeing):
+    """An observer that has looked and seen nothing special, and nodes whose helper does what it is asked."""
+
+    looks = ClusterObservation(datetime(2026, 1, 1, tzinfo=UTC))
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def helper(self) -> Nodes:
+        return self
+
+    async def ask(self, node: NodeTarget, command: str, request: str) -> str:
+        lines = request.splitlines()
+        self._log += [f"{node.name}: {line}" for line in lines]
+        return "\n".join(["pve-evpn-pin 1", *("done" for _ in lines), "pve-evpn-pin end"])
+
+
+PINNING = {
+    "sources": ["ssh"],
+    "ssh": {"keySecretRef": {"name": "k", "key": "k"}, "knownHosts": ["pve1 ssh-ed25519 AAAA"], "pinning": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "written"), [("delete", "net0 vmbr0"), ("move", "net0 net2"), ("link", "net0 net1")]
+)
+async def test_a_pin_goes_before_its_nic_changes(change: str, written: str) -> None:
+    log: list[str] = []
+    world = Wired(observe=PINNING)
+    world.observer = Nodes(log)
+    (nic_key,) = await world.after(nic(silentHost="Pin"))
+    status = world.kube.status(nic_key)
+    assert status["pinned"] is True
+    assert status["pin"] == {"node": "pve1", "vnet": "net1", "vmid": 500, "macAddress": "bc:24:11:00:00:01"}
+
+    def watch(request: Request) -> None:
+        if request.method == "POST" and request.path.endswith("/config"):
+            log.append(f"net0 {Nic.parse('qemu', request.params['net0']).bridge}")
+
+    world.lab.faults.before.append(watch)
+    log.clear()
+    match change:
+        case "delete":
+            world.kube.delete(nic_key)
+        case "move":
+            world.apply(nic(silentHost="Pin", vnetRef={"name": "net2"}))
+        case "link":
+            world.apply(nic(silentHost="Pin", linkDown=True))
+    await world.passes(1)
+    assert log[:2] == ["pve1: unpin net1 500 0 bc:24:11:00:00:01", written]
+    if change == "move":
+        assert log[2:] == ["pve1: pin net2 500 0 bc:24:11:00:00:01"]
+    assert world.events("Unpinned")
+
+
+async def test_a_pinned_guest_that_moves_is_pinned_where_it_is_and_a_restart_says_nothing() -> None:
+    log: list[str] = []
+    world = Wired(observe=PINNING)
+    world.observer = Nodes(log)
+    (nic_key,) = await world.after(nic(silentHost="Pin"))
+    world.lab.faults.add(GuestMoves(vmid=500, target="pve2"))
+    log.clear()
+    await world.passes(1)
+    assert log == ["pve1: unpin net1 500 0 bc:24:11:00:00:01", "pve2: pin net1 500 0 bc:24:11:00:00:01"]
+    assert world.kube.status(nic_key)["pin"]["node"] == "pve2"
+    world.observer = Unseeing()  # a new process has not polled yet
+    world.start()
+    patches = len(world.kube.writes)
+    await world.passes(2)
+    assert world.kube.writes[patches:] == []

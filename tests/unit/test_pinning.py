@@ -19,6 +19,7 @@ from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.engine.pinning import Pinning
 from pve_evpn.engine.store import Store
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
+from tests.unit.plan_world import NODES
 from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
 
 SSH = {
@@ -198,9 +199,11 @@ class Nodes:
         self.unreadable: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
         self.observe_only = False
+        self.addresses: dict[str, str] = {}
 
     async def ask(self, node: NodeTarget, command: str, request: str) -> str:
         assert command == "pins"
+        self.addresses[node.name] = node.address
         if node.name in self.unreadable:
             raise NodeUnreadable("Unreachable", self.unreadable[node.name])
         if self.observe_only:
@@ -311,15 +314,28 @@ def test_a_key_that_may_only_read_is_recognised() -> None:
 
 def test_without_a_way_to_the_nodes_nothing_is_known() -> None:
     item = silent()
-    assert Rig(None, world()).one_pass(item)[item.key].pinned is None
+    state = Rig(None, world()).one_pass(item, seen=look())[item.key]
+    assert state.pinned is None
+    assert "spec.observe.ssh" in state.note
+
+
+def test_before_the_first_poll_everything_stays_as_it_was() -> None:
+    kept, fresh = pinned(), silent("fresh", guest={"vmid": 101}, status={"vmid": 101})
+    nics = {"net0": ON_VNET.replace("00:01", "00:07")}
+    rig = Rig(None, world(on_vnet(), on_vnet(vmid=101, nics=nics)))
+    said = rig.one_pass(kept, fresh)
+    assert (said[kept.key].pinned, said[kept.key].pin) == (True, PIN)
+    assert (said[fresh.key].pinned, said[fresh.key].pin) == (None, None)
+    assert rig.log == []
 
 
 def test_before_a_nic_changes_its_pin_goes() -> None:
     nodes, item, other = Nodes(), pinned(), attached(nic("other", age=1, guest={"vmid": 101}))
     rig = Rig(nodes, world())
     rig.put(item, other)
-    asyncio.run(rig.pinning.before_write([item.key, other.key]))
+    asyncio.run(rig.pinning.before_write([item.key, other.key], NODES))
     assert nodes.asked == [("pve4", f"unpin net1 100 0 {LOW}")]
+    assert nodes.addresses == {"pve4": NODES["pve4"].address}, "known without a pass before"
     assert pin_of(rig.stored(item)) is None
 
 

@@ -80,7 +80,7 @@ class PinPlan:
 
 def pin_of(nic: Resource[Any]) -> Pin | None:
     """The pin an object has, or may have, as its status remembers."""
-    pin, device = nic.status.get("pin"), nic.status.get("device")
+    pin, device = nic.status.get("pin"), nic.spec.device if nic.spec else nic.status.get("device")
     if not pin or not device:
         return None
     return Pin(str(pin["node"]), str(pin["vnet"]), int(pin["vmid"]), str(device), str(pin["macAddress"]).lower())

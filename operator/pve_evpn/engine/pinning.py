@@ -19,7 +19,7 @@ from pve_evpn.domain.decisions import Plan
 from pve_evpn.domain.evpn import ClusterObservation
 from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.nics import NicPlan
-from pve_evpn.domain.observed import Observed
+from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.pinning import Pin, PinPlan, PinState, Zombie, pin_of, plan_pins
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine.ports import Events
@@ -75,8 +75,9 @@ class Pinning:
         self._addresses: dict[str, str] = {}
         self._suspects: dict[Zombie, datetime] = {}
 
-    async def before_write(self, keys: Iterable[ObjectKey]) -> None:
+    async def before_write(self, keys: Iterable[ObjectKey], nodes: Mapping[str, NodeInfo]) -> None:
         """NICs are about to change: take their pins away. Where that fails, what is left is healed later."""
+        self._addresses = {node.name: node.address for node in nodes.values()}
         found = {key: pin for key in keys if (nic := self._store.get(key)) and (pin := pin_of(nic))}
         if found:
             await self._unpin(found)
@@ -87,9 +88,10 @@ class Pinning:
         """Bring the nodes to what is wanted; what there is to say about each object."""
         self._addresses = {node.name: node.address for node in observed.nodes.values()}
         planned = plan_pins(desired, observed, plan, nics, look)
-        if not self._may_write() or desired.paused:
-            held = {nic.key: PinState(True, pin) for nic in desired.nics if (pin := pin_of(nic))}
-            return {**planned.said, **held}
+        unknown = self._helper() is None and look is None  # just started: the way to the nodes is not known yet
+        if not self._may_write() or desired.paused or unknown:
+            held = {nic.key: PinState(nic.status.get("pinned"), pin_of(nic)) for nic in desired.nics}
+            return {**planned.said, **{key: held[key] for key in held.keys() & {*planned.wanted, *planned.stale}}}
         stuck = await self._unpin(planned.stale)
         said = dict(planned.said)
         for key, pin in stuck.items():

@@ -223,7 +223,7 @@ class Reconciler:
         nics, observed = await self._nics.write(gateway, desired, observed, planned)
         self._observer.know(gateway, desired, observed, planned, nics)
         health = self._observer.health()
-        pins = await self._pins.run(desired, observed, planned, nics, self._observer.looks)
+        pins = await self._pins.run(self._desired(), observed, planned, nics, self._observer.looks)
         failures = {**self._transacting.failures.active(desired), **self._nics.findings}
         at = Circumstances(
             desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting, pins,
