@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 #: The helper's word for requests on its standard input, and what its answer begins and ends with.
 COMMAND, FIRST, LAST = "pins", "pve-evpn-pin 1", "pve-evpn-pin end"
-#: Requests in one command. The helper takes a few milliseconds for each.
-AT_ONCE = 500
+#: Requests in one command. The helper takes some milliseconds for each, and the answer has to come in time.
+AT_ONCE = 200
 #: Seconds a pass waits for the slowest node.
 PATIENCE = 15.0
 
