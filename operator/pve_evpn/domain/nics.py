@@ -32,33 +32,14 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
-from pve_evpn.domain import netn
+from pve_evpn.domain import netn, nic_rules
 from pve_evpn.domain.decisions import Decision, Finding
 from pve_evpn.domain.guests import GuestDirectory, attached_to, label
 from pve_evpn.domain.netn import NetN, new_lxc, new_qemu
-from pve_evpn.domain.observed import GuestInfo, GuestKind, Observed, PveVersion
+from pve_evpn.domain.nic_rules import FOLLOW_BRIDGE, LXC, MTU_FOLLOWS_BRIDGE, QEMU, api_name, is_virtio
+from pve_evpn.domain.observed import GuestInfo, GuestKind, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource, oldest_first
 from pve_evpn.domain.sdn import Props, SdnKind, SdnRef
-
-#: Our field names to Proxmox' keys inside a netN string, by kind of guest.
-_COMMON = {
-    "firewall": "firewall",
-    "link_down": "link_down",
-    "mtu": "mtu",
-    "rate_limit_m_bps": "rate",
-    "tag": "tag",
-}
-_QEMU = {**_COMMON, "model": "model", "queues": "queues"}
-_LXC = {**_COMMON, "name": "name", "ip": "ip", "gw": "gw", "ip6": "ip6", "gw6": "gw6"}
-#: Proxmox' keys to the names our API has for them, where they differ.
-_API_NAME = {"bridge": "vnetRef", "mac": "macAddress", "link_down": "linkDown", "rate": "rateLimitMBps"}
-
-#: Proxmox' own choice for EVPN zones that set none.
-DEFAULT_MTU = 1450
-#: From here a VM's NIC without an MTU has the bridge's; before it has 1500, and 1 asks for the bridge's.
-MTU_FOLLOWS_BRIDGE = PveVersion(9, 2)
-_FOLLOW_BRIDGE = 1
-_LXC_LEAST_MTU, _QEMU_MOST_MTU = 64, 65520
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +216,9 @@ class _NicPlanner:
         base = self._origin(base, vnet.id, memory)
         want = self._text(spec, base, guest)
         zone_id, zone = self._zone(vnet)
-        finding = _wrong_kind(spec, guest) or _vlan(spec, want) or _mtu(spec, want, zone_id, zone)
+        finding = (
+            nic_rules.wrong_kind(spec, guest) or nic_rules.vlan(spec, want) or nic_rules.mtu(spec, want, zone_id, zone)
+        )
         if finding := finding or self._same_mac(nic, base, guest, want):
             return replace(base, refused=finding)
         base = replace(base, zone_id=zone_id, warnings=self._warnings(spec, want, base))
@@ -334,7 +317,7 @@ class _NicPlanner:
         fields: dict[str, str | None] = {"bridge": base.vnet_id}
         if spec.mac_address:
             fields["mac"] = spec.mac_address.upper()
-        for name, key in (_QEMU if guest.kind == GuestKind.QEMU else _LXC).items():
+        for name, key in (QEMU if guest.kind == GuestKind.QEMU else LXC).items():
             value = getattr(spec, name, None)
             if value is not None:
                 fields[key] = _text_of(value)
@@ -349,16 +332,16 @@ class _NicPlanner:
         if guest.kind == GuestKind.QEMU:
             config = new_qemu(spec.model or "virtio", None)
             older = self.observed.version < MTU_FOLLOWS_BRIDGE
-            return config.with_fields({"mtu": str(_FOLLOW_BRIDGE)}) if older and _is_virtio(config) else config
+            return config.with_fields({"mtu": str(FOLLOW_BRIDGE)}) if older and is_virtio(config) else config
         used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()}
         names = (f"eth{number}" for number in (int(spec.device.removeprefix("net")), *range(len(used) + 1)))
         return new_lxc(spec.name or next(name for name in names if name not in used), None)
 
     def _warnings(self, spec: NicAttachmentSpec, want: NetN, base: NicDecision) -> tuple[str, ...]:
         found = []
-        if want.kind == GuestKind.QEMU and spec.mtu is not None and not _is_virtio(want):
+        if want.kind == GuestKind.QEMU and spec.mtu is not None and not is_virtio(want):
             found.append(f"mtu has no effect on a {want.get('model')}: set it inside the guest")
-        if base.config and _is_virtio(want) and not want.get("mtu") and self.observed.version < MTU_FOLLOWS_BRIDGE:
+        if base.config and is_virtio(want) and not want.get("mtu") and self.observed.version < MTU_FOLLOWS_BRIDGE:
             found.append(f"on Proxmox VE {self.observed.version} its MTU may be 1500, more than the VNet's: set mtu: 1")
         return tuple(found)
 
@@ -411,49 +394,6 @@ class _NicPlanner:
         return tuple(GuestWrite(guests[vmid], changes[vmid], keys[vmid]) for vmid in sorted(guests))
 
 
-# --- what a NIC cannot be -----------------------------------------------------------------------------------------
-
-
-def _wrong_kind(spec: NicAttachmentSpec, guest: GuestInfo) -> Finding | None:
-    """Fields of the other kind of guest; the API can refuse them only where ``type`` is set."""
-    mine, other = (_QEMU, _LXC) if guest.kind == GuestKind.QEMU else (_LXC, _QEMU)
-    for name in other:
-        if name not in mine and getattr(spec, name, None) is not None:
-            return Finding(Reason.INVALID_SPEC, f"{name}: {label(guest)} cannot have it")
-    least, most = (1, _QEMU_MOST_MTU) if guest.kind == GuestKind.QEMU else (_LXC_LEAST_MTU, 65535)
-    if spec.mtu is not None and not least <= spec.mtu <= most:
-        return Finding(Reason.INVALID_SPEC, f"mtu: {label(guest)} can have {least} to {most}")
-    return None
-
-
-def _vlan(spec: NicAttachmentSpec, want: NetN) -> Finding | None:
-    """Proxmox refuses VLANs on EVPN VNets when the NIC is plugged, which is too late."""
-    where = next((key for key in ("tag", "trunks") if want.get(key)), None)
-    if where is None:
-        return None
-    if getattr(spec, where):
-        return Finding(Reason.INVALID_SPEC, f"{where}: an EVPN VNet carries no VLAN tags")
-    message = f"the NIC has {where}={want.get(where)}, and an EVPN VNet carries no VLAN tags: remove it in Proxmox"
-    return Finding(Reason.NIC_CONFLICT, message, heals=True)
-
-
-def _mtu(spec: NicAttachmentSpec, want: NetN, zone_id: str, zone: Props) -> Finding | None:
-    """A VM whose MTU is above its bridge's does not start, and a container loses what is too long."""
-    text = want.get("mtu")
-    if not zone or not text or not text.isdecimal() or (want.kind == GuestKind.QEMU and not _is_virtio(want)):
-        return None
-    most = int(str(zone.get("mtu") or DEFAULT_MTU))
-    if int(text) <= most:
-        return None
-    why = "" if "mtu" in zone else ", Proxmox' default, because the zone sets none"
-    whose = "mtu:" if spec.mtu is not None else "the NIC's MTU"
-    return Finding(Reason.MTU_TOO_BIG, f"{whose} {text} is more than zone {zone_id} carries ({most}{why})", heals=True)
-
-
-def _is_virtio(config: NetN) -> bool:
-    return config.kind == GuestKind.QEMU and config.get("model") == "virtio"
-
-
 # --- what a NIC is ------------------------------------------------------------------------------------------------
 
 
@@ -502,11 +442,6 @@ def _drift(base: NicDecision, want: NetN, differing: tuple[str, ...] | None) -> 
     return tuple(
         f"{api_name(key)} is {have.get(key) or 'not set'}, specified {want.get(key) or 'not set'}" for key in differing
     )
-
-
-def api_name(key: str) -> str:
-    """What our API calls a field of the netN string."""
-    return _API_NAME.get(key, key)
 
 
 def _other(holder: ObjectKey, asking: ObjectKey) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.domain.decisions import Plan
-from pve_evpn.domain.nics import DEFAULT_MTU, NicPlan
+from pve_evpn.domain.nic_rules import DEFAULT_MTU
+from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.render import subnet_cidr
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource

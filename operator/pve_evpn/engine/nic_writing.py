@@ -19,7 +19,8 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain import nic_report, report
 from pve_evpn.domain.decisions import Finding, Plan
 from pve_evpn.domain.guests import attached_to, label
-from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, api_name, plan_nics
+from pve_evpn.domain.nic_rules import api_name
+from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine.connection import finding_of
