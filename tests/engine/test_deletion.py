@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from pve_lab.faults import NodeOffline, OutOfBandEdit
+from tests.engine.test_foreign import Reply
 from tests.engine.test_lock import _die_at
 from tests.engine.world import (
     CLUSTER,
@@ -219,3 +220,19 @@ async def test_a_subnet_made_just_before_we_died_is_removed_when_the_spec_has_lo
     await world.settle()
     assert world.complaints() == []
     assert not [s for s in world.lab.sdn.running["subnets"] if "10.7" in s]
+
+
+async def test_credentials_that_do_not_see_everything_delete_nothing() -> None:
+    world = await programmed()
+    world.lab.faults.add(Reply(path="/access/permissions", data={"/sdn": {"SDN.Use": 1}}))
+    world.kube.delete(NET1)
+    world.start()
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert (reason, "SDN.Audit" in message) == ("DeletionBlocked", True)
+    assert world.kube.status(CLUSTER)["privileges"] == {"missing": ["/sdn: SDN.Audit"]}
+    assert "net1" in world.lab.sdn.running["vnets"]
+    world.lab.faults.clear()
+    world.start()
+    await world.settle()
+    assert NET1 not in world.kube.objects

@@ -200,3 +200,14 @@ async def test_another_spelling_of_our_own_values_stops_nothing_and_of_others_do
     world.apply(controller(asn=65010, **peers))
     await world.settle_or_wait()
     assert "zone theirs changed (rt-import)" in world.programmed()[1]
+
+
+async def test_a_kind_that_this_program_does_not_know_counts_too() -> None:
+    world = await programmed()
+    world.lab.faults.add(Reply(path="/cluster/sdn", method="GET", data=[{"id": "zones"}, {"id": "overlays"}]))
+    world.lab.faults.add(Reply(path="/cluster/sdn/overlays", data=[{"id": "new1", "state": "new"}, {"id": "old"}]))
+    world.apply(vnet("net2", 5002))
+    world.start()
+    await world.settle_or_wait()
+    assert world.programmed()[0] == "ForeignPendingChanges"
+    assert "object overlays/new1 new" in world.programmed()[1]

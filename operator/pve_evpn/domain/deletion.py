@@ -110,8 +110,11 @@ def _hindrance(
     if resource.paused or desired.paused:
         message = f"paused: remove the annotation, or set deletionPolicy: Orphan to leave {ref} in Proxmox"
         return Finding(Reason.DELETION_BLOCKED, message)
-    if not (desired.complete and observed.sdn.complete):
+    if not desired.complete:
         return Finding(Reason.PENDING, "waits until everything has been listed", heals=True)
+    if not observed.sdn.complete:
+        message = "the credentials may not see everything below /sdn (SDN.Audit), so it is not certain what is there"
+        return Finding(Reason.DELETION_BLOCKED, message, heals=True)
     children = [child for child in observed.sdn.children_of(ref) if child not in going]
     if children:
         return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", heals=True)

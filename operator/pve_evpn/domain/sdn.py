@@ -35,6 +35,8 @@ class SdnKind(StrEnum):
     ZONE = "zone"
     VNET = "vnet"
     SUBNET = "subnet"
+    #: Of a collection that this program does not know.
+    OTHER = "object"
 
 
 #: Parents first: the order in which objects can be created; deletions go the other way.

@@ -73,6 +73,7 @@ def reachable(
         "quorate": observed.quorate,
         "nodesOnline": f"{online}/{len(observed.nodes)}",
         "nodes": nodes,
+        "privileges": None if observed.sdn.complete else {"missing": ["/sdn: SDN.Audit"]},
         "pending": {
             "own": len(plan.own_pending) or None,
             "foreign": [str(change) for change in plan.foreign[:_LIST]] or None,

@@ -38,6 +38,10 @@ from pve_evpn.pve import errors, parse
 from pve_evpn.pve.session import Credentials, PveSession, Trust
 
 _THREADS = 8
+#: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
+_STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
+_KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
+_REACH_SECONDS = 300.0
 _COLLECTION: Mapping[SdnKind, str] = {
     SdnKind.CONTROLLER: "/cluster/sdn/controllers",
     SdnKind.ZONE: "/cluster/sdn/zones",
@@ -80,6 +84,8 @@ class Gateway:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"pve-{cluster}")
         self._local = threading.local()
         self._sessions: list[PveSession] = []
+        self._asked = -_REACH_SECONDS
+        self._reached: tuple[bool, tuple[str, ...]] = (False, ())
         self.calls = 0
 
     @property
@@ -200,7 +206,38 @@ class Gateway:
         for vnet, items in zip(vnets, subnets, strict=True):
             reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
         others, fabrics, addresses = await self._others(version)
-        return SdnSnapshot(edited, running, tuple(others), tuple(reworded), fabrics, fabric_addresses=addresses)
+        sees_all, unknown = await self._reach()
+        others += [change for name in unknown for change in await self._strange(name)]
+        return SdnSnapshot(
+            edited, running, tuple(others), tuple(reworded), fabrics, complete=sees_all, fabric_addresses=addresses
+        )
+
+    async def _reach(self) -> tuple[bool, tuple[str, ...]]:
+        """Whether the credentials see all of SDN, and the collections that this program does not know.
+
+        A list leaves out what one may not see, so an object that is missing from it may be there. Both change rarely
+        and are asked for now and then only.
+        """
+        if time.monotonic() - self._asked > _REACH_SECONDS:
+            held, names = await asyncio.gather(self.get("/access/permissions"), self._index())
+            self._reached = (parse.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
+            self._asked = time.monotonic()
+        return self._reached
+
+    async def _index(self) -> set[str]:
+        """What there is below ``/cluster/sdn``; nothing where one may not ask."""
+        try:
+            rows = await self.get("/cluster/sdn")
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+            return set()
+        return {str(row.get("id")) for row in rows or () if isinstance(row, dict)}
+
+    async def _strange(self, name: str) -> list[PendingChange]:
+        """Edits in a collection of a newer Proxmox. An apply would publish them too, whatever they are."""
+        answer = await self._quiet("GET", f"/cluster/sdn/{name}", pending=1)
+        rows = (answer or {}).get("data")
+        found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return parse.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
 
     async def _subnets(self, vnet: str) -> Any:
         try:
@@ -258,9 +295,9 @@ class Gateway:
                     messages[str(row["vnet"])] = str(row["statusmsg"])
         return messages
 
-    async def _quiet(self, method: str, path: str) -> dict[str, Any] | None:
+    async def _quiet(self, method: str, path: str, **params: Any) -> dict[str, Any] | None:
         try:
-            return await self.call(method, path)
+            return await self.call(method, path, **params)
         except (errors.Unreachable, errors.Refused):
             return None
 

@@ -107,6 +107,19 @@ def fabric_addresses(nodes: Iterable[Item]) -> dict[str, dict[str, str]]:
     return found
 
 
+def sees_all(held: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether an answer of ``/access/permissions`` lets one see everything below ``/sdn``.
+
+    The entry of a deeper path replaces what comes from above, so each that is named must allow it too; but for plain
+    bridges, which Proxmox calls the zone ``localnetwork``.
+    """
+    reading = {"SDN.Audit", "SDN.Allocate"}
+    plain = "/sdn/zones/localnetwork"
+    deeper = [f for path, f in held.items() if path.startswith("/sdn/") and not path.startswith(plain)]
+    top = held.get("/sdn", held.get("/", {}))
+    return any(top.get(name) for name in reading) and all(reading & flags.keys() for flags in deeper)
+
+
 def guest(item: Item) -> GuestInfo:
     """One row of ``/cluster/resources`` (type qemu or lxc)."""
     tags = str(item.get("tags") or "").replace(",", ";")
