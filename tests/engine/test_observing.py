@@ -30,6 +30,7 @@ class Nodes:
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
         self.polls = 0
+        self.ssh = None
         self.targets: list[NodeTarget] = []
         self.gate = asyncio.Event()
         self.gate.set()
