@@ -197,8 +197,9 @@ class Chaos(RuleBasedStateMachine):
         new = FAULTS[name]()
         if any(type(new) is type(old) and new.name != "gateway" for old in self.faults):
             return
-        if isinstance(new, HostEdit) and self.world.lab.nodes["pve1"].network.changes:
-            return
+        network = self.world.lab.nodes["pve1"].network
+        if isinstance(new, HostEdit) and (network.changes or new.iface in network.running):
+            return  # the stranger's apply has activated it
         self.faults.append(self.world.lab.faults.add(new))
 
     @precondition(lambda self: self.faults)
