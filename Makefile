@@ -95,3 +95,9 @@ chaos: $(READY) ## Users, strangers, faults and crashes at random (N=1000 runs, 
 .PHONY: e2e-helm
 e2e-helm: control-plane ## Helm and kubeconform on the real API server: install, upgrade, uninstall, break-glass
 	$(VENV)/bin/pytest tests/helm tests/upgrade
+
+.PHONY: image-test
+image-test: $(READY) control-plane ## The image, built with buildah, and the operator in it (needs root; minutes)
+	@{ command -v buildah && command -v debootstrap; } >/dev/null || { echo "installing buildah and debootstrap" && \
+		apt-get install -qq -y buildah debootstrap >/dev/null; }
+	$(VENV)/bin/pytest tests/image -m image

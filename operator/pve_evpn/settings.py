@@ -58,7 +58,7 @@ class Settings:
         """Raises ValueError naming the setting that makes no sense."""
         values = {option.flag: _value(option, flags, environment) for option in OPTIONS}
         host, _, port = values["--http"].rpartition(":")
-        if not port.isdecimal():
+        if not host or not port.isdecimal():
             raise ValueError(f"--http (PVE_EVPN_HTTP) must be address:port, not {values['--http']!r}")
         level = values["--log-level"].upper()
         if level not in _LEVELS:

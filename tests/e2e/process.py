@@ -46,11 +46,12 @@ class Operator:
             "PVE_EVPN_HTTP": f"127.0.0.1:{free_port()}",  # several on one machine
             "PYTHONPATH": str(ROOT / "operator"),
         }
+        self.program = [sys.executable, "-m", "pve_evpn"]
         self.http = int(self._environment["PVE_EVPN_HTTP"].rpartition(":")[2])
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pve_evpn", "run", *arguments]
+        command = [*self.program, "run", *arguments]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=self._folder)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from pve_lab.cluster import Lab, seed
-from tests.e2e.process import NAMESPACE, Operator, await_
+from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
 from tests.e2e.stack import KINDS, Stack
 from tests.kube.controlplane import ControlPlane
 
@@ -78,11 +80,14 @@ def replicas(cluster: ControlPlane, tmp_path: Path) -> Iterator[Replicas]:
         # pytest shows this for a failed test only
         print(f"--- {operator.name}\n" + "\n".join(operator.log.read_text().splitlines()[-40:]))
         operator.stop(9)
-    cluster.kubectl("delete", "lease", "-n", NAMESPACE, "--all")
-    stack.start_operator()  # frees what is deleted now
-    for kind in KINDS[::-1]:
-        cluster.kubectl("delete", kind, "--all", "-A", "--wait=false", check=False)
-    for kind in KINDS:
-        cluster.kubectl("wait", "--for=delete", kind, "--all", "-A", "--timeout=30s", check=False)
+    _clear(cluster)
     stack.close()
-    cluster.kubectl("delete", "secret", "-n", NAMESPACE, "--all", check=False)
+
+
+def _clear(cluster: ControlPlane) -> None:
+    """Everything out of Kubernetes; the lab ends too, so nobody has to look after Proxmox."""
+    cluster.kubectl("delete", ",".join(KINDS), "--all", "-A", "--wait=false")
+    environment = {**cluster.environment, "PYTHONPATH": str(ROOT / "operator")}
+    command = [sys.executable, "-m", "pve_evpn", "release-finalizers", "--deleting", "--yes", "--even-if-running"]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    cluster.kubectl("delete", "secret,lease", "-n", NAMESPACE, "--all")
