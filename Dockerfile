@@ -5,8 +5,8 @@
 # BASE is Python on a small distribution. A tag moves, so a release pins it by digest and says so in the image's
 # labels; the digest is not written here because it would be outdated with the next security fix:
 #
-#   --build-arg BASE=docker.io/library/python:3.11-slim-bookworm@sha256:... --build-arg VERSION=0.1.0
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+#   --build-arg BASE=python:3.11-slim-bookworm@sha256:... --build-arg VERSION=0.1.0
+ARG BASE=python:3.11-slim-bookworm
 # Where pip runs; the same family as BASE, because the virtual environment refers to its interpreter.
 ARG BUILD_BASE=${BASE}
 

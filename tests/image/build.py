@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.gobuild import cache
 
 ROOT = Path(__file__).parents[2]
-PYTHON = "docker.io/library/python:3.11-slim-bookworm"
+PYTHON = "python:3.11-slim-bookworm"
 SUITE = "bookworm"
 VERSION = "0.0.0-test"
 
