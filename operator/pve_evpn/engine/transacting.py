@@ -171,7 +171,7 @@ class Transacting:
 
     async def _judge(self, cluster: Resource[Any], result: Result) -> Finding | None:
         """What a result means for those who wait for it."""
-        log.info("%s: transaction %s: %s %s", self._cluster, result.id, result.outcome, result.message)
+        log.info("%s: transaction %s: %s", self._cluster, result.id, _told(result))
         if result.outcome is Outcome.LOCKED:
             return await self._locked(cluster, result)
         self.locked_since = None
@@ -258,3 +258,9 @@ def _with_rest(result: Result) -> str:
     if not result.left:
         return result.message
     return f"{result.message}; this could not be taken back: {'; '.join(result.left)}"
+
+
+def _told(result: Result) -> str:
+    """The outcome as a line of the log."""
+    words = f"{result.outcome}, {len(result.plan.steps)} changes in {result.finished - result.started:.1f} s"
+    return f"{words}: {result.message}" if result.message else words
