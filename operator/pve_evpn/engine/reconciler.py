@@ -215,7 +215,8 @@ class Reconciler:
         if detached is not observed:
             observed, planned = detached, self._plan(detached)
         carried = await self._transacting.carry_out(gateway, self._desired(), observed, planned, look)
-        caught = {} if carried.result else await self._catch_up(gateway, observed, planned)
+        reloaded = carried.result is not None and bool(carried.result.nodes)
+        caught = {} if reloaded else await self._catch_up(gateway, observed, planned)
         if carried.result is not None or caught or planned.needs_apply:
             observed, planned = await look()
         desired = self._desired()
