@@ -11,7 +11,9 @@ This is the only module that imports kopf.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -53,7 +55,7 @@ def registry(
     @kopf.on.login(registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         # The same choice as kube.client makes; kopf asks again when the token is refused.
-        return kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+        return kopf.login_with_kubeconfig(**kwargs) or _by_address(kopf.login_with_service_account(**kwargs))
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -94,9 +96,19 @@ def registry(
     return handlers
 
 
+def _by_address(login: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | None:
+    """The API server by the address the pod was given, as the other client has it: kopf would ask the cluster's DNS."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if login is None or not host:
+        return login
+    return dataclasses.replace(login, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
+
+
 async def watch(handlers: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
     """Watch until ``stop`` is set or a watch fails for good."""
-    await kopf.operator(registry=handlers, clusterwide=True, standalone=True, stop_flag=stop)
+    # Its own choice would be the user's name, which the nobody of a container does not have.
+    identity: Any = "pve-evpn-operator"
+    await kopf.operator(registry=handlers, clusterwide=True, standalone=True, identity=identity, stop_flag=stop)
 
 
 async def resync(store: Store, objects: CustomObjects) -> None:
