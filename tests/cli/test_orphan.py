@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.e2e.process import ROOT, await_
-from tests.e2e.stack import Stack
+from tests.e2e.stack import TOKEN, Stack
 
 pytestmark = pytest.mark.kube
 
@@ -40,6 +40,8 @@ def test_an_orphaned_object_goes_and_its_network_stays(stack: Stack) -> None:
     await_("the VNet is gone", lambda: not stack.get(vnet))
     assert "EVPN1" in stack.lab.sdn.running["vnets"]
     assert stack.writes() == writes
+    stack.lab.tokens[TOKEN[0]] = TOKEN[1]  # the rest is deleted in the usual way
+    stack.await_condition(seed[0], "Ready", "Ready", 90)
 
 
 def test_what_cannot_be_done_is_said_in_one_line(stack: Stack) -> None:
