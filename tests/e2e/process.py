@@ -72,6 +72,13 @@ class Operator:
         """Its exit status, None while it runs."""
         return self._process.poll() if self._process else None
 
+    @property
+    def peak_memory(self) -> int:
+        """The most it ever had resident, in bytes."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+
     # --- what it says of itself ---------------------------------------------------------------------------------
 
     @property

@@ -15,10 +15,28 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.e2e.process import ROOT, Operator
 from tests.kube.controlplane import ControlPlane
+
+#: What a container's program is started as to learn how much memory it took; nothing here enforces limits.
+_PEAK = "peak resident KiB: "
+_MEASURED = f"""
+import resource, sys
+from pve_evpn.cli import main
+status = main(sys.argv[1:])
+print({_PEAK!r} + str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+sys.exit(status)
+"""
+
+
+class Memory(NamedTuple):
+    """What a container took at most, and what it may take, in bytes."""
+
+    name: str
+    peak: int
+    limit: int
 
 
 class Kubelet:
@@ -30,6 +48,8 @@ class Kubelet:
         self.folder = folder
         self.pods: list[Operator] = []
         self.job_output = ""
+        self.memory: list[Memory] = []
+        self._limit = 0
         self._jobs_run: set[str] = set()
 
     def start_replicas(self, deployment: str) -> list[Operator]:
@@ -39,6 +59,7 @@ class Kubelet:
         for _ in range(found["spec"]["replicas"]):
             name = f"{deployment}-{len(self.pods)}"
             container = pod["containers"][0]
+            self._limit = _bytes(container["resources"]["limits"]["memory"])
             environment = _environment(container, name, self.namespace)
             config = self.plane.kubeconfig_for(self.namespace, pod["serviceAccountName"])
             made = Operator(config, self.folder, name, environment)
@@ -49,6 +70,8 @@ class Kubelet:
 
     def stop(self) -> None:
         for pod in self.pods:
+            if pod.ended is None:
+                self.memory.append(Memory(pod.name, pod.peak_memory, self._limit))
             pod.stop()
         self.pods.clear()
 
@@ -79,10 +102,13 @@ class Kubelet:
         config = self.plane.kubeconfig_for(self.namespace, pod["serviceAccountName"])
         environment = {**os.environ, "KUBECONFIG": str(config), "PYTHONPATH": str(ROOT / "operator")}
         began = datetime.now(UTC)
-        result = subprocess.run(
-            [sys.executable, "-m", "pve_evpn", *arguments], env=environment, capture_output=True, text=True, timeout=120
+        command = [sys.executable, "-c", _MEASURED, *arguments]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        output, _, peak = result.stdout.rpartition(_PEAK)
+        self.job_output += output + result.stderr
+        self.memory.append(
+            Memory(job["metadata"]["name"], int(peak) * 1024, _bytes(container["resources"]["limits"]["memory"]))
         )
-        self.job_output += result.stdout + result.stderr
         kinds = ("SuccessCriteriaMet", "Complete") if result.returncode == 0 else ("FailureTarget", "Failed")
         status: dict[str, Any] = {
             "startTime": _time(began),
@@ -124,3 +150,7 @@ def _environment(container: dict[str, Any], pod: str, namespace: str) -> dict[st
 
 def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _bytes(quantity: str) -> int:
+    return int(quantity.removesuffix("Mi")) * 2**20

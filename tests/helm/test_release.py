@@ -122,6 +122,8 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
     user.stack.delete(*networks)
     user.plane.kubectl("delete", "pvec", "pve", "--timeout=50s")
     user.kubelet.stop()
+    assert [used for used in user.kubelet.memory if used.peak > used.limit / 2] == [], "too near to being killed"
+    assert len(user.kubelet.memory) == 3
     assert (_granted(user) - _used(user.plane), _used(user.plane) - _granted(user)) == (set(), set())
 
 
