@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from tests.kube.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "pve-evpn-system"
 T = TypeVar("T")
@@ -113,10 +115,3 @@ class Operator:
         """The sum of one metric over its labels."""
         lines = self.get("/metrics").splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

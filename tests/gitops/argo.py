@@ -23,6 +23,7 @@ from tests.e2e.stack import await_
 from tests.gitops.programs import TOOLS
 from tests.gobuild import built, source_of
 from tests.kube.controlplane import ControlPlane
+from tests.kube.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "gitops" / "argocd"
@@ -84,7 +85,7 @@ class ArgoCD:
     def __enter__(self) -> ArgoCD:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._install()
-        redis, repo, repo_metrics, self._metrics, sets, probe, hook = _free_ports(7)
+        redis, repo, repo_metrics, self._metrics, sets, probe, hook = free_ports(7)
         self._run("redis-server", ["--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         cache = [f"--redis=127.0.0.1:{redis}"]
         self._run(
@@ -245,18 +246,6 @@ def _state(application: dict[str, Any]) -> Iterator[str]:
     status = application.get("status", {})
     yield status.get("sync", {}).get("status", "")
     yield status.get("health", {}).get("status", "")
-
-
-def _free_ports(count: int) -> list[int]:
-    """All at once: one by one the kernel may hand out the same again."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _listens(port: int) -> bool:

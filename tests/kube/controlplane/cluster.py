@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -21,6 +20,7 @@ import yaml
 from tests.kube.controlplane.binaries import ensure
 from tests.kube.controlplane.certificates import Authority, signing_key
 from tests.kube.controlplane.kubectl import Kubectl
+from tests.kube.ports import free_ports
 
 _START_SECONDS = 90
 _PR_SET_PDEATHSIG = 1
@@ -53,7 +53,7 @@ class ControlPlane(Kubectl):
         authority.issue("server", server=True)
         authority.issue("admin", organisation="system:masters")
         signing_key(self.folder / "sa.key")
-        client, peer, secure = _free_port(), _free_port(), _free_port()
+        client, peer, secure = free_ports(3)
         self.url = f"https://127.0.0.1:{secure}"
         self._write_kubeconfig()
         self._run(
@@ -159,13 +159,6 @@ class ControlPlane(Kubectl):
         tail = (self.folder / "kube-apiserver.log").read_text()[-3000:]
         self.stop()
         raise RuntimeError(f"the control plane did not start:\n{tail}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _die_with_parent() -> None:
