@@ -59,7 +59,7 @@ RECONCILES = Counter("pve_evpn_reconciles", "Passes by result.", ["cluster", "re
 RECONCILE_SECONDS = Histogram("pve_evpn_reconcile_duration_seconds", "One pass.", ["cluster"], registry=REGISTRY)
 LAST_OBSERVATION = Gauge(
     "pve_evpn_last_successful_observation_timestamp_seconds",
-    "When a node was last seen.",
+    "When the node's preferred source last saw it, or first tried to.",
     ["cluster", "node"],
     registry=REGISTRY,
 )
@@ -127,6 +127,12 @@ def replace(gauge: Gauge, cluster: str, series: Mapping[tuple[str, ...], float])
     for labels, value in series.items():
         gauge.labels(cluster, *labels).set(value)
     keep_only(gauge, cluster, series.keys())
+
+
+def begin(gauge: Gauge, value: float, *labels: str) -> None:
+    """Make a series that is not there yet."""
+    if labels not in gauge._metrics:
+        gauge.labels(*labels).set(value)
 
 
 def keep_only(gauge: Gauge, cluster: str, kept: Collection[tuple[str, ...]]) -> None:

@@ -316,6 +316,27 @@ async def test_series_of_what_is_no_longer_seen_go_and_the_last_sight_stays(worl
     assert series("last_successful_observation_timestamp_seconds")["pve", "pve1"] == before
 
 
+async def test_what_only_another_source_sees_makes_no_sight_fresh(world: Watched) -> None:
+    """Else no alert could fire while ssh, which alone shows the sessions, does not work."""
+    before = series("last_successful_observation_timestamp_seconds")
+    for name in world.overlay.names:
+        world.overlay.fall_back(name, "the key is refused")
+    await world.poll()
+    assert series("bgp_session_up") == {}
+    assert series("last_successful_observation_timestamp_seconds") == before
+    assert world.told() == [("EvpnNode", "ObservationStale")] * 4
+    assert "the key is refused" in world.kube.condition(NODE2, "Operational")["message"]
+
+
+async def test_a_node_that_was_never_seen_has_an_age_too(world: Watched) -> None:
+    metrics.forget_cluster("pve")
+    world.overlay.fail("pve1")
+    for _ in range(3):
+        await world.poll()
+    ages = series("last_successful_observation_timestamp_seconds")
+    assert ages["pve", "pve2"] - ages["pve", "pve1"] == 30
+
+
 async def test_a_cluster_that_is_gone_leaves_no_series(world: Watched) -> None:
     metrics.forget_cluster("pve")
     assert series("bgp_session_up") == series("vni_macs") == {}

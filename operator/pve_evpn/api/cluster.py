@@ -266,7 +266,8 @@ class Observe(ApiModel):
         None,
         min_length=1,
         max_length=3,
-        description="Sources in order of preference; per node the first that answers is used. Default: [api].",
+        description="Sources in order of preference, per node; the next one is asked where the ones before it fail or "
+        "show no sessions or no MACs. Default: [api].",
         # The order means something, so nobody may merge it.
         json_schema_extra=ATOMIC,
     )

@@ -179,7 +179,11 @@ class Reason(StrEnum):
         "NicAttachment: the guest is stopped or its link is down, so its MAC need not be announced.",
     )
     SOURCE_UNAVAILABLE = "SourceUnavailable", "Operational: Unknown", "No source can see this."
-    OBSERVATION_STALE = "ObservationStale", "Operational: Unknown", "The last observation is older than graceSeconds."
+    OBSERVATION_STALE = (
+        "ObservationStale",
+        "Operational: Unknown",
+        "The preferred source has not shown it for graceSeconds.",
+    )
 
     # --- Drifted
     FIELDS_DIFFER = "FieldsDiffer", "Drifted: True, Programmed: False", "Proxmox has other values than the spec."
@@ -222,7 +226,8 @@ class ObservedStatus(ReportedStatus):
     """A status that also holds what was seen on the nodes. What no source can see is absent."""
 
     source: Annotated[str, Length(max_length=32)] | None = Field(
-        None, description="Where the observation came from: ssh, frrExporter or api."
+        None,
+        description="Where the observation came from: ssh, frrExporter, api; several where one fills another's gaps.",
     )
     observed_at: Timestamp | None = Field(
         None, description="When what is reported was first seen so; it does not move while nothing changes."

@@ -1,7 +1,8 @@
 """What the nodes say about EVPN: the records every observer fills and every verdict reads.
 
 It is: frozen data in the words of the field (peer, VNI, VTEP, route target, MAC mobility). It is not: a
-parser, a verdict, or a memory - one `NodeObservation` is one look at one node at one moment.
+parser, a verdict, or a memory - one `NodeObservation` is one look at one node at one moment, filled up from another
+source's where that sees more.
 
 Two kinds of nothing are kept apart in every part of an observation:
 
@@ -14,11 +15,13 @@ Times are timezone-aware UTC. MAC addresses are lower case with colons, IP addre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 SourceName: TypeAlias = Literal["ssh", "frrExporter", "api"]
+#: Those that see most come first.
+SOURCES: tuple[SourceName, ...] = get_args(SourceName)
 
 ESTABLISHED = "Established"
 
@@ -293,6 +296,35 @@ class NodeObservation:
     ports: tuple[BridgePort, ...] | None = None
     problems: tuple[str, ...] = ()
     """What could not be read, in one sentence each; stable from look to look while the cause is the same."""
+    also: tuple[SourceName, ...] = ()
+    """Sources beside `source` that parts of this come from."""
+    instead_of: ObservationFailure | None = None
+    """Why the preferred source shows nothing, where this is what others see."""
+
+    @property
+    def sources(self) -> tuple[SourceName, ...]:
+        return (self.source, *self.also)
+
+    @property
+    def lacks(self) -> bool:
+        """Whether another source could tell more of sessions or MACs. Where bgpd is dead there are none."""
+        if self.bgp_running is False:
+            return False
+        return self.peers is None or (self.routes is None and self.macs is None and self.mac_ips is None)
+
+    def filled_from(self, other: NodeObservation) -> NodeObservation:
+        """This look, with what it could not see and `other` could. Its time and its `problems` stay its own."""
+        own = {"node", "source", "at", "problems", "also", "instead_of"}
+        if self.bgp_running is False:
+            own |= _FORGOTTEN_WITHOUT_BGP
+        seen = {
+            part.name: there
+            for part in fields(self)
+            if part.name not in own
+            and getattr(self, part.name) is None
+            and (there := getattr(other, part.name)) is not None
+        }
+        return replace(self, **seen, also=(*self.also, *other.sources)) if seen else self
 
     @property
     def vteps(self) -> frozenset[str]:
@@ -300,6 +332,10 @@ class NodeObservation:
         rows = {row.originator_ip for row in self.bgp_vnis or () if row.originator_ip}
         own = {r.next_hop for r in self.routes or () if r.own and r.route_type == 3 and r.next_hop}
         return frozenset(rows | own)
+
+
+#: Parts of an observation that are deliberately unknown where bgpd does not run.
+_FORGOTTEN_WITHOUT_BGP = {"vnis", "macs", "neighbours"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +350,15 @@ class ObservationFailure:
     message: str
     source: SourceName | None = None
     settled: bool = True
-    """``False``: the grace time is still running and nothing was seen before; keep what was last said."""
+    """``False``: the grace time is still running; keep what was last said."""
 
 
 NodeLook: TypeAlias = NodeObservation | ObservationFailure
+
+
+def failure_in(look: NodeLook | None) -> ObservationFailure | None:
+    """Why the preferred source shows nothing of a node, be there another one's look or none; ``None`` if it does."""
+    return look.instead_of if isinstance(look, NodeObservation) else look
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict
 from pve_evpn.domain.damping import Transition
-from pve_evpn.domain.evpn import ClusterObservation, NodeObservation
+from pve_evpn.domain.evpn import SOURCES, ClusterObservation, NodeObservation
 from pve_evpn.domain.health import Judgement
 from pve_evpn.domain.health_nics import verdict_before
 from pve_evpn.domain.resources import ObjectKey, Resource
@@ -38,7 +38,7 @@ class Topic(StrEnum):
     MTU = "mtu"
     """One EvpnZone in its underlay."""
     SIGHT = "sight"
-    """One EvpnNode."""
+    """One EvpnNode, by its preferred source."""
     MAC = "mac"
     """One NicAttachment."""
 
@@ -102,8 +102,8 @@ def facts(judgement: Judgement, looks: ClusterObservation) -> Facts:
             found |= _flooding(key, health.verdict)
         elif key.kind == "EvpnZone":
             found |= _mtu(key, health.verdict)
-        elif key.kind == "EvpnNode":
-            found |= _sight(key, health.verdict)
+    for key, why_not in judgement.sight.items():
+        found |= _sight(key, why_not)
     for key, verdict in judgement.nics.items():
         found |= _mac(key, verdict)
     return found
@@ -126,7 +126,7 @@ def remembered(fresh: Facts, previous: Callable[[ObjectKey], Resource[Any] | Non
         elif subject.topic is Topic.MTU:
             found |= _mtu(subject.about, verdict)
         elif subject.topic is Topic.SIGHT:
-            found |= _sight(subject.about, verdict)
+            found |= _sight_before(resource, verdict)
         elif verdict.status is True:
             found[subject] = Fact(GOOD)
     return found
@@ -217,12 +217,18 @@ def _mtu(key: ObjectKey, verdict: Verdict) -> Facts:
     return {}
 
 
-def _sight(key: ObjectKey, verdict: Verdict) -> Facts:
-    subject = Subject(Topic.SIGHT, key)
-    if verdict.reason is Reason.OBSERVATION_STALE:
-        return {subject: Fact("stale", verdict.message)}
+def _sight(key: ObjectKey, why_not: str) -> Facts:
+    fact = Fact("stale", why_not) if why_not else Fact(GOOD, "the node can be observed again")
+    return {Subject(Topic.SIGHT, key): fact}
+
+
+def _sight_before(node: Resource[Any], verdict: Verdict) -> Facts:
+    """Another source's look begins its problems with the name of the preferred one, which failed."""
+    problem = next(iter(node.status.get("problems") or ()), "")
+    if verdict.reason is Reason.OBSERVATION_STALE or problem.startswith(tuple(f"{source}: " for source in SOURCES)):
+        return _sight(node.key, problem or verdict.message)
     if verdict.reason in (Reason.OPERATIONAL, Reason.SESSION_DOWN, Reason.NODE_MISSING_FROM_PEERS):
-        return {subject: Fact(GOOD, "the node can be observed again")}
+        return _sight(node.key, "")
     return {}
 
 

@@ -22,10 +22,10 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn.domain import sessions
-from pve_evpn.domain.evpn import ClusterObservation
+from pve_evpn.domain.evpn import ClusterObservation, failure_in
 from pve_evpn.domain.health_nics import nic_health, verdict_before
 from pve_evpn.domain.health_sessions import controller_health, expected_sessions, node_health
-from pve_evpn.domain.health_view import Previous, View, as_before
+from pve_evpn.domain.health_view import Previous, View, as_before, not_observed
 from pve_evpn.domain.health_vnis import vnet_health, zone_health
 from pve_evpn.domain.report import Health
 from pve_evpn.domain.resources import ObjectKey, Resource
@@ -47,6 +47,8 @@ class Judgement:
     expected: Mapping[ObjectKey, Expected] = field(default_factory=dict)
     l2: Mapping[ObjectKey, L2View] = field(default_factory=dict)
     nics: Mapping[ObjectKey, NicVerdict] = field(default_factory=dict)
+    sight: Mapping[ObjectKey, str] = field(default_factory=dict)
+    """EvpnNodes of which it is known whether their preferred source shows them: empty if so, else why not."""
     suspects: frozenset[ObjectKey] = frozenset()
     """NICs that were well a moment ago and seem to be on the wrong node, or on several."""
 
@@ -70,8 +72,12 @@ def judge_all(
     view.locate(expected.values())
     found = {key: sessions.controller_sessions(wanted, looks) for key, wanted in expected.items()}
     health: dict[ObjectKey, Health] = {}
+    sight: dict[ObjectKey, str] = {}
     for node in nodes:
         health[node.key] = node_health(node, view, list(expected.values()))
+        look = looks.nodes.get(node.spec.node if node.spec else "")
+        if look is not None and not ((failure := failure_in(look)) and not failure.settled):
+            sight[node.key] = not_observed(look)
     for key, all_sessions in found.items():
         health[key] = controller_health(key, all_sessions, view)
     for zone in scene.zones:
@@ -90,7 +96,7 @@ def judge_all(
         nothing_new = verdict == before or (before is None and verdict.word is Word.UNKNOWN)
         waiting = nothing_new and view.in_grace([nic.nic.home] if nic.nic.home else looks.nodes)
         health[nic.key] = as_before(previous(nic.key)) if waiting else nic_health(nic, verdict, view)
-    return Judgement(health, found, expected, l2, verdicts, frozenset(suspects))
+    return Judgement(health, found, expected, l2, verdicts, sight, frozenset(suspects))
 
 
 def untouched(resources: Iterable[Resource[Any]]) -> dict[ObjectKey, Health]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import timestamp
-from pve_evpn.domain.evpn import NodeObservation, ObservationFailure
+from pve_evpn.domain.evpn import NodeObservation, failure_in
 from pve_evpn.domain.health_view import View, condition_before, dated, operational, why_no_routes
 from pve_evpn.domain.report import Health
 from pve_evpn.domain.resources import Resource
@@ -33,7 +33,7 @@ def nic_health(scene: NicScene, verdict: NicVerdict, view: View) -> Health:
     message = verdict.message
     looks = view.looks.nodes
     look = looks.get(scene.nic.home) if scene.nic.home else None
-    if verdict.word is Word.UNKNOWN and isinstance(look, ObservationFailure):
+    if verdict.word is Word.UNKNOWN and failure_in(look):
         reason = Reason.OBSERVATION_STALE
     if verdict.word is Word.UNKNOWN and isinstance(look, NodeObservation):
         message = why_no_routes(look)

@@ -10,7 +10,16 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain import sessions
 from pve_evpn.domain.conditions import Verdict, timestamp
 from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure, PeerState, VniRow
-from pve_evpn.domain.health_view import View, as_before, dated, listed, not_seen, operational, why_no_sessions
+from pve_evpn.domain.health_view import (
+    View,
+    as_before,
+    dated,
+    listed,
+    not_seen,
+    operational,
+    sources_of,
+    why_no_sessions,
+)
 from pve_evpn.domain.report import Health
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.domain.scene import Overlay, Scene
@@ -45,9 +54,9 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
         "truncated": max(0, len(vnis) - _VNIS) or None,
         "fabricNeighbours": _fabric(look),
         "problems": [text[:256] for text in look.problems[:_PROBLEMS]] or None,
-        "source": look.source,
+        "source": sources_of([look]),
     }
-    verdict = _node_verdict(name, look, expected)
+    verdict = _node_verdict(name, look, expected, view)
     return Health(verdict, dated(node, body, view.now))
 
 
@@ -111,11 +120,11 @@ def _vni_row(row: VniRow, scene: Scene) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _node_verdict(name: str, look: NodeObservation, expected: list[Expected]) -> Verdict:
+def _node_verdict(name: str, look: NodeObservation, expected: list[Expected], view: View) -> Verdict:
     if look.bgp_running is False:
         return operational(False, Reason.SESSION_DOWN, f"BGP EVPN is not running on {name}")
     if look.peers is None:
-        return operational(None, Reason.SOURCE_UNAVAILABLE, why_no_sessions(look))
+        return not_seen([name], view, why_no_sessions)
     own = [overlay for overlay in expected if name in overlay.sessions or name in overlay.missing]
     problems = [problem for overlay in own for problem in sessions.node_sessions(name, overlay, look).problems]
     if not own:

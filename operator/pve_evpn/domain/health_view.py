@@ -8,7 +8,7 @@ from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Verdict, timestamp
-from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure
+from pve_evpn.domain.evpn import SOURCES, ClusterObservation, NodeLook, NodeObservation, ObservationFailure, failure_in
 from pve_evpn.domain.report import NO_BGP_SOURCE, Health
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.domain.scene import Scene, VNetScene
@@ -58,7 +58,7 @@ class View:
     def source(self, nodes: Iterable[str]) -> str | None:
         """Which sources spoke for these nodes."""
         looks = self.looks.observed()
-        return ", ".join(sorted({looks[name].source for name in nodes if name in looks})) or None
+        return sources_of(looks[name] for name in nodes if name in looks)
 
     def in_grace(self, nodes: Iterable[str]) -> bool:
         """Whether any of the nodes was not seen yet and may still be: then nothing new is said."""
@@ -71,37 +71,52 @@ def operational(status: bool | None, reason: Reason, message: str) -> Verdict:
 
 
 def not_seen(nodes: Iterable[str], view: View, why: Callable[[NodeObservation], str]) -> Verdict:
-    """Unknown: because nodes could not be read at all, or because no source shows this."""
+    """Unknown: because nodes could not be read as was wished, or because no source shows this."""
     looks = {name: view.looks.nodes.get(name) for name in nodes}
-    failed = [(name, look) for name, look in looks.items() if isinstance(look, ObservationFailure)]
-    if failed:
-        message = listed(f"{name} cannot be observed: {look.message}" for name, look in failed)
-        return operational(None, Reason.OBSERVATION_STALE, message)
+    if failed := [message for look in looks.values() if (message := not_observed(look))]:
+        return operational(None, Reason.OBSERVATION_STALE, listed(failed))
     messages = dict.fromkeys(why(look) for look in looks.values() if isinstance(look, NodeObservation))
     message = listed(messages) if messages else f"{names_of(list(looks))}: not looked at yet"
     return operational(None, Reason.SOURCE_UNAVAILABLE, message)
 
 
+def not_observed(look: NodeLook | None) -> str:
+    """Why the preferred source shows nothing of a node, in one sentence; empty if it does."""
+    failure = failure_in(look)
+    if failure is None:
+        return ""
+    by = f" by {failure.source}" if isinstance(look, NodeObservation) else ""
+    return f"{failure.node} cannot be observed{by}: {failure.message}"
+
+
 def why_no_sessions(look: NodeObservation) -> str:
-    return NO_BGP_SOURCE if look.source == "api" else _problem_of(look, "its BGP sessions cannot be read")
+    return _why(look, NO_BGP_SOURCE if "api" in look.sources else "its BGP sessions cannot be read")
 
 
 def why_no_vnis(look: NodeObservation) -> str:
-    if look.source == "api":
-        return "the Proxmox API shows no flood lists, and of the routes only those with an IP address"
-    return _problem_of(look, "its VNIs cannot be read")
+    if "api" in look.sources:
+        return _why(look, "the Proxmox API shows no flood lists, and of the routes only those with an IP address")
+    return _why(look, "its VNIs cannot be read")
 
 
 def why_no_routes(look: NodeObservation) -> str:
-    if look.source == "api":
-        return "no route with an IP address is seen; the Proxmox API does not show others"
-    if look.source == "frrExporter":
-        return "frr_exporter shows no MAC addresses"
-    return _problem_of(look, "its EVPN routes cannot be read")
+    if "api" in look.sources:
+        return _why(look, "no route with an IP address is seen; the Proxmox API does not show others")
+    return _why(
+        look,
+        "frr_exporter shows no MAC addresses" if look.source == "frrExporter" else "its EVPN routes cannot be read",
+    )
 
 
-def _problem_of(look: NodeObservation, what: str) -> str:
-    return f"{look.node}: {look.problems[0] if look.problems else what}"
+def _why(look: NodeObservation, otherwise: str) -> str:
+    """What could not be read, if that was said; else what can be said in general."""
+    return f"{look.node}: {look.problems[0]}" if look.problems else otherwise
+
+
+def sources_of(looks: Iterable[NodeObservation]) -> str | None:
+    """The sources that looks come from, those that see most first."""
+    found = {source for look in looks for source in look.sources}
+    return ", ".join(source for source in SOURCES if source in found) or None
 
 
 def as_before(resource: Resource[Any] | None, message: str = "not observed yet") -> Health:

@@ -18,8 +18,8 @@ from pve_evpn.domain.evpn import (
     ClusterObservation,
     NodeLook,
     NodeObservation,
-    ObservationFailure,
     PeerState,
+    failure_in,
 )
 
 #: FRR computes the time of a session's last change from its age anew each time, so it wanders by a second.
@@ -166,7 +166,8 @@ def node_sessions(node: str, expected: Expected, look: NodeLook | None) -> NodeS
 
 
 def _unseen(node: str, look: NodeLook | None) -> Problem:
-    why = look.message if isinstance(look, ObservationFailure) else "no source shows its BGP sessions"
+    failure = failure_in(look)
+    why = failure.message if failure else "no source shows its BGP sessions"
     return Problem(ProblemKind.OBSERVATION_STALE, node, f"{node}: {why}")
 
 

@@ -78,8 +78,13 @@ def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> No
 
 
 def _measure_sight(cluster: str, looks: ClusterObservation) -> None:
-    """When a node was last seen: kept while it cannot be, because its age is what alerts look at."""
+    """When the preferred source last saw a node: kept while it cannot, because its age is what alerts look at.
+
+    A node that has never been seen is counted from the first time that was tried, else it would have no age at all.
+    """
     for node, look in looks.nodes.items():
-        if isinstance(look, NodeObservation):
+        if isinstance(look, NodeObservation) and look.instead_of is None:
             metrics.LAST_OBSERVATION.labels(cluster, node).set(look.at.timestamp())
+        else:
+            metrics.begin(metrics.LAST_OBSERVATION, looks.at.timestamp(), cluster, node)
     metrics.keep_only(metrics.LAST_OBSERVATION, cluster, {(node,) for node in looks.nodes})

@@ -1,9 +1,10 @@
-"""One poll of one cluster: every node side by side, each through the best source that has something to say.
+"""One poll of one cluster: every node side by side, each through the best source, filled up by the next ones.
 
-The sources are asked in the order of the specification, per node. What a source saw last is trusted for the grace
-time when it fails; only then has the next source the word, and where none is left the node is *failed*, which is
-unknown and not down. A poll never takes longer than its patience: a node that has not answered by then stays with
-what was known of it, and its answer counts in the next poll.
+The sources are asked in the order of the specification, per node, until sessions and MACs are seen; where the first
+one sees both, no other is asked. What a source saw last is trusted for the grace time when it fails; only then have
+the others to do without it, and what they see says why. Where none is left the node is *failed*, which is unknown and
+not down. A poll never takes longer than its patience: a node that has not answered by then stays with what was known
+of it, and its answer counts in the next poll.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pve_evpn.domain.evpn import ClusterObservation, NodeLook, NodeObservation, ObservationFailure, SourceName
@@ -22,8 +24,20 @@ log = logging.getLogger(__name__)
 PARALLEL = 32
 
 
+@dataclass(slots=True)
+class _Failing:
+    """A source that fails on a node: since when, how it does now, and the reason that was logged."""
+
+    since: datetime
+    failure: ObservationFailure
+    logged: str = ""
+
+
 class Chain:
-    """The sources of one cluster. `grace`: how long a failing source's last look is trusted. `patience`: seconds."""
+    """The sources of one cluster, one at least.
+
+    `grace`: how long a failing source's last look is trusted. `patience`: seconds.
+    """
 
     def __init__(
         self, sources: Sequence[Source], grace: timedelta, patience: float, clock: Callable[[], datetime] = now
@@ -33,20 +47,22 @@ class Chain:
         self._patience = patience
         self._clock = clock
         self._gate = asyncio.Semaphore(PARALLEL)
-        self._tasks: dict[str, asyncio.Task[NodeLook]] = {}
+        self._tasks: dict[str, asyncio.Task[list[NodeLook]]] = {}
+        self._asking: dict[str, SourceName] = {}
         self._seen: dict[tuple[str, SourceName], NodeObservation] = {}
-        self._failing: dict[str, tuple[datetime, str]] = {}
+        self._failing: dict[tuple[str, SourceName], _Failing] = {}
 
     async def observe(self, nodes: Sequence[NodeTarget]) -> ClusterObservation:
         """Look at all of `nodes`."""
         self._forget_all_but({node.name for node in nodes})
         for node in nodes:
             if node.name not in self._tasks:
+                self._asking[node.name] = self._sources[0].name
                 self._tasks[node.name] = asyncio.create_task(self._look(node), name=f"look-{node.name}")
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=self._patience)
         at = self._clock()
-        return ClusterObservation(at, {node.name: self._outcome(node, at) for node in nodes})
+        return ClusterObservation(at, {node.name: self._outcome(node.name, at) for node in nodes})
 
     async def close(self) -> None:
         """End the looks that are under way, and the sources."""
@@ -56,57 +72,108 @@ class Chain:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(source.close() for source in self._sources), return_exceptions=True)
 
-    def _outcome(self, node: NodeTarget, at: datetime) -> NodeLook:
-        if self._tasks[node.name].done():
-            look = self._tasks.pop(node.name).result()
-        else:
-            seconds = f"{self._patience:g} s"
-            failure = ObservationFailure(node.name, at, "Timeout", f"no answer within {seconds}")
-            look = next((kept for source in self._sources if (kept := self._kept(node, source, at))), failure)
-        return self._judged(look, at)
+    # --- one node -----------------------------------------------------------------------------------------------
 
-    def _judged(self, look: NodeLook, at: datetime) -> NodeLook:
-        """A failure is settled once it has lasted for the grace time."""
-        if isinstance(look, NodeObservation):
-            if self._failing.pop(look.node, None):
-                log.info("%s can be observed again (%s)", look.node, look.source)
-            return look
-        since, reason = self._failing.get(look.node, (look.at, ""))
-        if reason != look.reason:
-            log.warning("%s cannot be observed: %s", look.node, look.message)
-        self._failing[look.node] = (since, look.reason)
-        settled = at - since >= self._grace
-        return ObservationFailure(look.node, at, look.reason, look.message, look.source, settled)
-
-    async def _look(self, node: NodeTarget) -> NodeLook:
-        """The first source that sees the node or saw it a moment ago; else why the preferred one does not."""
-        first: ObservationFailure | None = None
+    async def _look(self, node: NodeTarget) -> list[NodeLook]:
+        """What each source says of the node, or said a moment ago, as far as they had to be asked."""
+        looks: list[NodeLook] = []
         async with self._gate:
             for source in self._sources:
-                try:
-                    look = await source.look(node)
-                except NodeUnreadable as problem:
-                    at = self._clock()
-                    first = first or ObservationFailure(node.name, at, problem.reason, str(problem), source.name)
-                    if kept := self._kept(node, source, at):
-                        return kept
-                except Exception as problem:
-                    # A defect of ours must not end the polls of the whole cluster.
-                    log.exception("%s: source %s failed", node.name, source.name)
-                    text = f"source {source.name} failed ({type(problem).__name__})"
-                    first = first or ObservationFailure(node.name, self._clock(), "Unreadable", text, source.name)
-                else:
-                    self._seen[node.name, source.name] = look
-                    return look
-        return first or ObservationFailure(node.name, self._clock(), "NotConfigured", "no source is configured")
+                looks.append(await self._ask(node, source))
+                if not _lacking(_together(looks)):
+                    break
+        for source in self._sources[len(looks) :]:  # whether one fails that nobody asks is not known
+            self._failing.pop((node.name, source.name), None)
+        return looks
 
-    def _kept(self, node: NodeTarget, source: Source, at: datetime) -> NodeObservation | None:
-        """What this source saw last, if that is not too long ago."""
-        last = self._seen.get((node.name, source.name))
-        return last if last is not None and at - last.at < self._grace else None
+    async def _ask(self, node: NodeTarget, source: Source) -> NodeLook:
+        self._asking[node.name] = source.name
+        try:
+            look = await source.look(node)
+        except NodeUnreadable as problem:
+            return self._failed(node.name, source.name, problem.reason, str(problem))
+        except Exception as problem:
+            # A defect of ours must not end the polls of the whole cluster.
+            log.exception("%s: source %s failed", node.name, source.name)
+            return self._failed(node.name, source.name, "Unreadable", f"it failed with {type(problem).__name__}")
+        self._seen[node.name, source.name] = look
+        failing = self._failing.pop((node.name, source.name), None)
+        if failing and failing.logged:
+            log.info("%s can be observed by %s again", node.name, source.name)
+        return look
+
+    def _failed(self, node: str, source: SourceName, reason: str, message: str) -> NodeLook:
+        """Note that a source fails; what it saw last, while that counts, else the failure."""
+        at = self._clock()
+        failure = ObservationFailure(node, at, reason, message, source)
+        known = self._failing.setdefault((node, source), _Failing(at, failure))
+        known.failure = failure
+        return self._last(node, source, at) or failure
+
+    def _last(self, node: str, source: SourceName, at: datetime) -> NodeLook | None:
+        """What this source saw last, if that is not too long ago; else why it does not see the node, if it was asked.
+
+        The looks of the sources are kept apart: each part of an outcome is as old as its own source's.
+        """
+        last, failing = self._seen.get((node, source)), self._failing.get((node, source))
+        if last is not None and at - last.at < self._grace:
+            return last
+        return failing.failure if failing else None
+
+    # --- the outcome --------------------------------------------------------------------------------------------
+
+    def _outcome(self, node: str, at: datetime) -> NodeLook:
+        """What all sources say together. A failure is settled once it has lasted for the grace time."""
+        if self._tasks[node].done():
+            looks = self._tasks.pop(node).result()
+        else:
+            if (node, self._asking[node]) not in self._failing:  # else its own words of the last time say more
+                self._failed(node, self._asking[node], "Timeout", f"no answer within {self._patience:g} s")
+            looks = [look for source in self._sources if (look := self._last(node, source.name, at))]
+        for look in looks:
+            if isinstance(look, ObservationFailure):
+                self._log(look)
+        found, preferred = _together(looks), self._failing.get((node, self._sources[0].name))
+        settled = preferred is None or at - preferred.since >= self._grace
+        if isinstance(found, ObservationFailure):
+            return replace(found, at=at, settled=settled)
+        return replace(found, instead_of=found.instead_of and replace(found.instead_of, settled=settled))
+
+    def _log(self, failure: ObservationFailure) -> None:
+        """Say it once, and again when the reason is another. While the last look counts nothing is said yet."""
+        known = self._failing.get((failure.node, failure.source)) if failure.source else None
+        if known and known.logged != failure.reason:
+            known.logged = failure.reason
+            log.warning("%s cannot be observed by %s: %s", failure.node, failure.source, failure.message)
 
     def _forget_all_but(self, names: set[str]) -> None:
         for name in self._tasks.keys() - names:
             self._tasks.pop(name).cancel()
+        self._asking = {name: source for name, source in self._asking.items() if name in names}
         self._seen = {key: look for key, look in self._seen.items() if key[0] in names}
-        self._failing = {name: since for name, since in self._failing.items() if name in names}
+        self._failing = {key: known for key, known in self._failing.items() if key[0] in names}
+
+
+def _together(looks: Sequence[NodeLook]) -> NodeLook:
+    """One look out of the sources' in their order: the first that saw the node, filled up by the next ones.
+
+    Its problems say what failed on the way, the best source first. If nobody saw the node, the best one's failure.
+    """
+    found: NodeObservation | None = None
+    problems: list[str] = []
+    for look in looks:
+        if found is not None and not found.lacks:
+            break
+        if isinstance(look, ObservationFailure):
+            problems.append(f"{look.source}: {look.message}")
+            continue
+        problems.extend(look.problems)
+        found = look if found is None else found.filled_from(look)
+    if found is None:
+        return looks[0]
+    first = looks[0]
+    return replace(found, problems=tuple(problems), instead_of=first if isinstance(first, ObservationFailure) else None)
+
+
+def _lacking(look: NodeLook) -> bool:
+    return isinstance(look, ObservationFailure) or look.lacks

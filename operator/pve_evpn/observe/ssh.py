@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -150,9 +151,10 @@ class SshSource:
             raise NodeUnreadable("Unreachable", f"no SSH connection to {node.address} port {self._port}") from None
 
     def _pinned(self, node: NodeTarget) -> tuple[Sequence[Any], ...]:
-        """Host keys pinned for the node's name or its address, with or without the port."""
-        found = [self._known_hosts.match(node.name, node.address, port) for port in (None, self._port)]
-        pinned = tuple([*without, *with_port] for without, with_port in zip(*found, strict=True))
+        """Host keys pinned for the node's name or for where it is reached, with or without the port."""
+        places = [(node.name, node.address)] if _is_ip(node.address) else [(node.name, ""), (node.address, "")]
+        found = [self._known_hosts.match(*place, port) for place in places for port in (None, self._port)]
+        pinned = tuple([key for keys in kind for key in keys] for kind in zip(*found, strict=True))
         if not any(pinned):
             raise NodeUnreadable("HostKeyMismatch", f"no host key is pinned for {node.name} ({node.address})")
         return pinned
@@ -195,3 +197,11 @@ class SshSource:
     async def _drop(self, name: str) -> None:
         if (connection := self._connections.pop(name, None)) is not None:
             connection.abort()
+
+
+def _is_ip(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True

@@ -54,6 +54,8 @@ class Overlay:
     stopped: set[str] = field(default_factory=set)
     """Nodes whose bgpd is dead."""
     failed: dict[str, ObservationFailure] = field(default_factory=dict)
+    fallen_back: dict[str, ObservationFailure] = field(default_factory=dict)
+    """Nodes that only the Proxmox API shows, and what is wrong with ssh."""
     without: set[tuple[str, int]] = field(default_factory=set)
     """VNIs a node does not have."""
     flood_gaps: set[tuple[str, str]] = field(default_factory=set)
@@ -75,6 +77,9 @@ class Overlay:
         message = f"no SSH connection to {self.address(name)} port 22"
         self.failed[name] = ObservationFailure(name, self.now, reason, message, "ssh", settled)
 
+    def fall_back(self, name: str, message: str, *, settled: bool = True) -> None:
+        self.fallen_back[name] = ObservationFailure(name, self.now, "HostKeyMismatch", message, "ssh", settled)
+
     def connected(self, one: str, other: str) -> bool:
         return not ({one, other} & (self.stopped | self.strangers)) and frozenset((one, other)) not in self.down
 
@@ -87,6 +92,9 @@ class Overlay:
     def look(self, name: str) -> NodeLook:
         if name in self.failed:
             return self.failed[name]
+        if failure := self.fallen_back.get(name):
+            problems = (f"ssh: {failure.message}",)
+            return NodeObservation(name, "api", self.now, mac_ips=(), problems=problems, instead_of=failure)
         if name in self.stopped:
             return NodeObservation(
                 name, self.source, self.now, "10.3", bgp_running=False, peers=(), problems=("bgpd is not running",)

@@ -1,17 +1,35 @@
-"""One poll: best source first, per node; a failing source is trusted for a while; nobody waits for a dead node."""
+"""One poll: best source first, per node, filled up by others; a failing one is trusted for a while; nobody waits."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from pve_evpn.domain.evpn import NodeLook, NodeObservation, ObservationFailure, SourceName
+import pytest
+
+from pve_evpn.domain.evpn import (
+    EvpnRoute,
+    MacIp,
+    NodeLook,
+    NodeObservation,
+    ObservationFailure,
+    PeerState,
+    SourceName,
+    VniRow,
+)
 from pve_evpn.observe.chain import PARALLEL, Chain
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NODES = [NodeTarget(f"pve{i}", f"192.168.16.{i}") for i in (1, 2, 3, 4)]
 GRACE = timedelta(seconds=60)
+PEERS = (PeerState("192.168.16.9", "Established"),)
+VNIS = (VniRow(5001, "L2", macs=3),)
+MAC_IPS = (MacIp("EVPN1", "bc:24:11:11:11:11", "10.0.0.9", "192.168.16.4", START),)
+ROUTES = (EvpnRoute(3, "[3]:x", "192.168.16.4:2"),)
 
 
 class Clock:
@@ -26,12 +44,18 @@ class Clock:
 
 
 class FakeSource:
-    """Answers unless told otherwise; `hanging` nodes answer when released."""
+    """Answers what such a source sees, unless told otherwise; `hanging` nodes answer when released."""
 
     def __init__(self, name: SourceName, clock: Clock) -> None:
         self.name: SourceName = name
         self.clock = clock
         self.dead: set[str] = set()
+        self.why = "Unreachable"
+        self.sees: dict[str, Any] = {
+            "ssh": {"bgp_running": True, "peers": PEERS, "vnis": VNIS, "routes": ROUTES, "macs": ()},
+            "frrExporter": {"bgp_running": True, "peers": PEERS, "vnis": VNIS},
+            "api": {"mac_ips": MAC_IPS},
+        }[name]
         self.hanging: dict[str, asyncio.Event] = {}
         self.broken = False
         self.asked: list[str] = []
@@ -51,8 +75,8 @@ class FakeSource:
         if self.broken:
             raise RuntimeError("a defect")
         if node.name in self.dead:
-            raise NodeUnreadable("Unreachable", f"no SSH connection to {node.address}")
-        return NodeObservation(node.name, self.name, self.clock())
+            raise NodeUnreadable(self.why, f"no SSH connection to {node.address}")
+        return NodeObservation(node.name, self.name, self.clock(), **self.sees)
 
     async def close(self) -> None:
         self.closed = True
@@ -63,7 +87,9 @@ def chain_of(*sources: FakeSource, grace: timedelta = GRACE, patience: float = 5
 
 
 def by(look: NodeLook) -> str:
-    return look.source if isinstance(look, NodeObservation) else f"{look.reason}{'' if look.settled else '?'}"
+    if isinstance(look, NodeObservation):
+        return "+".join(look.sources)
+    return f"{look.reason}{'' if look.settled else '?'}"
 
 
 async def test_every_node_is_read_once_by_the_best_source() -> None:
@@ -81,7 +107,7 @@ async def test_a_node_without_the_best_source_falls_back_alone() -> None:
     sources[0].dead = {"pve2", "pve3"}
     sources[1].dead = {"pve3"}
     looks = await chain_of(*sources).observe(NODES)
-    assert [by(looks.nodes[node.name]) for node in NODES] == ["ssh", "frrExporter", "api", "ssh"]
+    assert [by(looks.nodes[node.name]) for node in NODES] == ["ssh", "frrExporter+api", "api", "ssh"]
 
 
 async def test_within_the_grace_time_the_last_look_of_the_better_source_counts_more() -> None:
@@ -122,6 +148,97 @@ async def test_without_grace_a_failure_is_settled_at_once() -> None:
     assert by((await chain_of(only, grace=timedelta(0)).observe(NODES)).nodes["pve2"]) == "Unreachable"
 
 
+# --- several sources for one node --------------------------------------------------------------------------------
+
+
+async def test_what_stands_in_for_the_preferred_source_says_what_is_wrong_with_that() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("api", clock)
+    best.dead, best.why = {"pve2"}, "HostKeyMismatch"
+    chain = chain_of(best, other)
+    looks = (await chain.observe(NODES)).observed()
+    assert (looks["pve1"].problems, looks["pve1"].instead_of) == ((), None)
+    failure = looks["pve2"].instead_of
+    assert failure is not None
+    assert (failure.source, failure.reason, failure.settled) == ("ssh", "HostKeyMismatch", False)
+    assert looks["pve2"].problems == ("ssh: no SSH connection to 192.168.16.2",)
+    clock.pass_(60)
+    failure = (await chain.observe(NODES)).observed()["pve2"].instead_of
+    assert failure is not None
+    assert failure.settled
+
+
+async def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("api", clock)
+    chain = chain_of(best, other)
+    await chain.observe(NODES)
+    best.dead = {"pve2"}
+    for _ in range(10):
+        clock.pass_(15)
+        await chain.observe(NODES)
+    assert caplog.messages == ["pve2 cannot be observed by ssh: no SSH connection to 192.168.16.2"]
+    best.why = "AuthenticationFailed"
+    for _ in range(2):
+        await chain.observe(NODES)
+    assert len(caplog.messages) == 2
+    best.dead = set()
+    for _ in range(2):
+        await chain.observe(NODES)
+    assert caplog.messages[2:] == ["pve2 can be observed by ssh again"]
+
+
+async def test_a_source_fills_up_what_the_one_before_could_not_see() -> None:
+    clock = Clock()
+    exporter, api = FakeSource("frrExporter", clock), FakeSource("api", clock)
+    look = (await chain_of(exporter, api).observe(NODES)).observed()["pve1"]
+    assert (look.source, look.also) == ("frrExporter", ("api",))
+    assert (look.peers, look.vnis, look.mac_ips, look.instead_of) == (PEERS, VNIS, MAC_IPS, None)
+
+
+async def test_a_part_that_cannot_be_read_is_filled_up_and_named() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("frrExporter", clock)
+    best.sees |= {"peers": None, "problems": ("the summary cannot be read",)}
+    look = (await chain_of(best, other).observe(NODES)).observed()["pve1"]
+    assert (look.source, look.also, look.peers, look.routes) == ("ssh", ("frrExporter",), PEERS, ROUTES)
+    assert look.problems == ("the summary cannot be read",)
+    other.dead = {"pve1"}
+    look = (await chain_of(best, other).observe(NODES)).observed()["pve1"]
+    assert (look.also, look.peers, look.instead_of) == ((), None, None)
+    assert look.problems == ("the summary cannot be read", "frrExporter: no SSH connection to 192.168.16.1")
+
+
+async def test_where_bgpd_is_dead_nobody_else_is_asked() -> None:
+    clock = Clock()
+    best, other = FakeSource("ssh", clock), FakeSource("frrExporter", clock)
+    best.sees = {"bgp_running": False, "peers": ()}
+    look = (await chain_of(best, other).observe(NODES)).observed()["pve1"]
+    assert (look.also, look.vnis) == ((), None)
+    assert other.asked == []
+
+
+async def test_a_poll_that_hangs_is_filled_up_from_the_last_looks_too() -> None:
+    clock = Clock()
+    exporter, api = FakeSource("frrExporter", clock), FakeSource("api", clock)
+    chain = chain_of(exporter, api, patience=0.02)
+    await chain.observe(NODES)
+    api.hanging["pve3"] = asyncio.Event()
+    clock.pass_(15)
+    assert by((await chain.observe(NODES)).nodes["pve3"]) == "frrExporter+api"
+    await chain.close()
+
+
+def test_nothing_is_filled_into_what_a_dead_bgpd_makes_forget() -> None:
+    dead = NodeObservation("pve1", "ssh", START, bgp_running=False)
+    other = NodeObservation("pve1", "frrExporter", START, bgp_running=True, peers=PEERS, vnis=VNIS, macs=())
+    filled = dead.filled_from(other)
+    assert (filled.bgp_running, filled.peers, filled.vnis, filled.macs) == (False, PEERS, None, None)
+    assert filled.sources == ("ssh", "frrExporter")
+    assert other.filled_from(replace(dead, at=START + GRACE)) is other
+
+
 async def test_the_preferred_source_says_why() -> None:
     clock = Clock()
     best, other = FakeSource("ssh", clock), FakeSource("frrExporter", clock)
@@ -154,10 +271,44 @@ async def test_a_node_that_hangs_stays_what_it_was_for_the_grace_time() -> None:
     only.hanging["pve3"] = asyncio.Event()
     clock.pass_(30)
     assert by((await chain.observe(NODES)).nodes["pve3"]) == "ssh"
-    clock.pass_(30)
+    clock.pass_(30)  # the last look counts no longer, and the node has failed for 30 s
     assert by((await chain.observe(NODES)).nodes["pve3"]) == "Timeout?"
-    clock.pass_(60)
+    clock.pass_(30)
     assert by((await chain.observe(NODES)).nodes["pve3"]) == "Timeout"
+    await chain.close()
+
+
+async def test_unknown_comes_one_grace_time_after_the_first_failed_look() -> None:
+    clock = Clock()
+    only = FakeSource("ssh", clock)
+    chain = chain_of(only)
+    await chain.observe(NODES)
+    only.dead = {"pve2"}
+    told = []
+    for _ in range(6):
+        clock.pass_(15)
+        told.append(by((await chain.observe(NODES)).nodes["pve2"]))
+    assert told == ["ssh", "ssh", "ssh", "Unreachable?", "Unreachable", "Unreachable"]
+
+
+async def test_a_node_that_hangs_again_and_again_says_why_in_the_same_words() -> None:
+    """Its source gives up after the poll did, so every other poll has no answer of it."""
+    clock = Clock()
+    only = FakeSource("ssh", clock)
+    only.dead = {"pve3"}
+    chain = chain_of(only, patience=0.02)
+    await chain.observe(NODES)
+    release = only.hanging["pve3"] = asyncio.Event()
+    told = []
+    for _ in range(3):
+        told.append((await chain.observe(NODES)).nodes["pve3"])
+        release.set()
+        await asyncio.wait(chain._tasks.values())
+        told.append((await chain.observe(NODES)).nodes["pve3"])
+        release.clear()
+    assert {look.message for look in told if isinstance(look, ObservationFailure)} == {
+        "no SSH connection to 192.168.16.3"
+    }
     await chain.close()
 
 

@@ -101,6 +101,36 @@ def test_a_node_that_cannot_be_seen_is_told_and_nothing_else_is(telling: Telling
     assert telling.told() == [("EvpnNode", "Normal", "ObservationResumed")]
 
 
+def test_a_preferred_source_that_fails_is_told_though_another_one_stands_in(telling: Telling) -> None:
+    telling.overlay.fall_back("pve2", "the key is refused", settled=False)
+    assert telling.poll() == []  # within the grace time it may come back
+    telling.overlay.fall_back("pve2", "the key is refused")
+    (told,) = telling.poll()
+    assert (told.about, told.type, told.reason) == (node_key("pve2"), "Warning", "ObservationStale")
+    assert told.message == "pve2 cannot be observed by ssh: the key is refused"
+    telling.overlay.fallen_back.clear()
+    assert telling.told() == [("EvpnNode", "Normal", "ObservationResumed")]
+
+
+@pytest.mark.parametrize("sessions", [False, True], ids=["api stands in", "frrExporter stands in"])
+def test_after_a_restart_a_failing_source_is_no_news(telling: Telling, sessions: bool) -> None:
+    bench, overlay = telling.bench, telling.overlay
+    peers = overlay.seen().observed()["pve2"].peers
+    overlay.fall_back("pve2", "the key is refused")
+    looks = overlay.seen()
+    if sessions:
+        exporter = replace(looks.observed()["pve2"], source="frrExporter", peers=peers)
+        looks = replace(looks, nodes={**looks.nodes, "pve2": exporter})
+    bench.poll(looks)
+    fresh = facts(bench.judge(looks), looks)
+    damper: Damper[Subject, Fact] = Damper(timedelta(0), remembered(fresh, bench.objects.get))
+    assert damper.observe(fresh, overlay.now) == []
+    overlay.fallen_back.clear()
+    seen = overlay.seen()
+    told = damper.observe(facts(bench.judge(seen), seen), overlay.now)
+    assert [announcement(transition).reason for transition in told] == ["ObservationResumed"]
+
+
 def test_the_life_of_a_mac(telling: Telling) -> None:
     overlay = telling.overlay
     overlay.speak(VM1, "pve4")

@@ -272,6 +272,36 @@ def test_the_proxmox_api_shows_no_sessions_and_says_so(bench: Bench) -> None:
     assert health[VNET].status["routes"] is None
 
 
+def test_what_is_wrong_with_the_preferred_source_is_said_on_every_object(bench: Bench) -> None:
+    for name in bench.overlay.names:
+        bench.overlay.fall_back(name, "it does not have the pinned host key")
+    health = bench.poll()
+    assert {words(h) for h in health.values()} == {("Unknown", "ObservationStale")}
+    for key in (node_key("pve1"), CONTROLLER, VNET, ZONE):
+        assert health[key].verdict.message.startswith(
+            "pve1 cannot be observed by ssh: it does not have the pinned host key"
+        )
+    assert health[NIC].verdict.message == "pve4: ssh: it does not have the pinned host key"
+    node = health[node_key("pve1")].status
+    assert (node["source"], node["problems"]) == ("api", ["ssh: it does not have the pinned host key"])
+    assert bench.judgement.sight[node_key("pve1")] == health[node_key("pve1")].verdict.message
+
+
+def test_what_two_sources_see_of_a_node_is_judged_together(bench: Bench) -> None:
+    """frr_exporter has the sessions, the Proxmox API a route of the guest."""
+    bench.overlay.speak(VM1, "pve4")
+    row = MacIp("EVPN1", VM1, "10.60.0.100", "192.168.16.4", bench.overlay.now)
+    nodes = {}
+    for name, look in bench.overlay.seen().observed().items():
+        counted = replace(look, source="frrExporter", routes=None, macs=None, bgp_vnis=None)
+        api = NodeObservation(name, "api", look.at, mac_ips=(row,) if name == "pve1" else ())
+        nodes[name] = counted.filled_from(api)
+    health = bench.poll(ClusterObservation(bench.overlay.now, nodes))
+    assert words(health[CONTROLLER]) == ("True", "Operational")
+    assert words(health[NIC]) == ("True", "Advertised")
+    assert {h.status["source"] for h in health.values()} == {"frrExporter, api"}
+
+
 # --- VNIs --------------------------------------------------------------------------------------------------------
 
 

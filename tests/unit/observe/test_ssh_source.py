@@ -138,6 +138,21 @@ async def test_host_keys_are_pinned_by_name_or_address(node: FakeNode, pattern: 
     await source.close()
 
 
+@pytest.mark.parametrize("pattern", ["pve4", "localhost", "[localhost]:{port}", "local*"])
+async def test_a_node_reached_by_a_host_name_is_pinned_by_that_or_its_own(node: FakeNode, pattern: str) -> None:
+    key = node.host_key.export_public_key().decode()
+    source = make(node, known_hosts=f"{pattern.format(port=node.port)} {key}", addresses={"pve4": "localhost"})
+    assert (await source.look(TARGET)).bgp_running
+    await source.close()
+
+
+async def test_a_host_name_nobody_pinned_is_not_even_called(node: FakeNode) -> None:
+    key = node.host_key.export_public_key().decode()
+    source = make(node, known_hosts=f"127.0.0.1 {key}", addresses={"pve4": "localhost"})
+    assert await refusal(source) == "HostKeyMismatch"
+    assert node.connections == 0
+
+
 async def test_a_node_without_a_pinned_key_is_not_even_called(node: FakeNode) -> None:
     key = node.host_key.export_public_key().decode()
     assert await refusal(make(node, known_hosts=f"pve9 {key}")) == "HostKeyMismatch"
