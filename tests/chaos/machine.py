@@ -7,6 +7,7 @@ and what is left must be what the users asked for.
 What must hold:
 
 * nothing of a stranger is changed, and nothing he staged goes live by our hand;
+* a VNet with a guest on it still runs after whatever we did, told to delete it or not;
 * an object is gone from Kubernetes only when Proxmox has nothing of it that we made, or when somebody said so;
 * at rest nothing of ours is pending, no lock of ours is held, the journal is empty, and another pass writes nothing;
 * a burst of changes in quiet times costs at most one apply.
@@ -18,7 +19,9 @@ apply that frees it, and would rightly cost a second one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -80,6 +83,7 @@ class Chaos(RuleBasedStateMachine):
         self.applied: dict[str, dict[str, Any]] = {}
         self.released: set[ObjectKey] = set()
         self.orphans: set[str] = set()
+        self.staged_deletions: set[str] = set()
         self.known: set[ObjectKey] = set()
         self.faults: list[Fault] = []
 
@@ -143,12 +147,20 @@ class Chaos(RuleBasedStateMachine):
         self.world.kube.annotate(target, FORCE, self.world.kube.objects[target]["metadata"]["uid"])
         self.released.add(target)
 
-    @rule(name=st.sampled_from(sorted(VNETS)), on=st.booleans())
-    def plug(self, name: str, on: bool) -> None:
-        if on and name in self.world.lab.sdn.running["vnets"]:
-            self.world.add_guest(101, name)
-        else:
-            self.world.lab.guests.pop(101, None)
+    @rule(data=st.data(), and_deletes=st.booleans())
+    def plug(self, data: Any, and_deletes: bool) -> None:
+        """A guest on a VNet that runs, which somebody may just be deleting, or does now."""
+        there = sorted(self.world.lab.sdn.running["vnets"].keys() & VNETS.keys())
+        if not there:
+            return
+        name = data.draw(st.sampled_from(there))
+        self.world.add_guest(101, name)
+        if and_deletes:
+            self.world.kube.delete(key(vnet(name)))
+
+    @rule()
+    def unplug(self) -> None:
+        self.world.lab.guests.pop(101, None)
 
     # --- strangers ----------------------------------------------------------------------------------------------
 
@@ -184,10 +196,27 @@ class Chaos(RuleBasedStateMachine):
         if self.world.by_hand("PUT", f"/cluster/sdn/vnets/{name}", alias=alias).status == 200 and and_applies:
             self.stranger_applies()
 
+    @rule(data=st.data(), and_applies=st.booleans())
+    def stranger_deletes_ours(self, data: Any, and_applies: bool) -> None:
+        there = sorted(self.world.lab.sdn.edited["vnets"].keys() & VNETS.keys())
+        if not there:
+            return
+        self.stranger_stages_deletion(data.draw(st.sampled_from(there)))
+        if and_applies:
+            self.stranger_applies()
+
+    def stranger_stages_deletion(self, name: str) -> None:
+        """A VNet of ours with its subnets, as the GUI does it: subnets first."""
+        for subnet, props in list(self.world.lab.sdn.edited["subnets"].items()):
+            if props["vnet"] == name:
+                self.world.by_hand("DELETE", f"/cluster/sdn/vnets/{name}/subnets/{subnet}")
+        self.world.by_hand("DELETE", f"/cluster/sdn/vnets/{name}")
+        self.staged_deletions.add(name)
+
     @rule()
     def a_person_removes_the_lock(self) -> None:
-        """By force, as the documentation tells; whoever's it is."""
-        if not any(isinstance(fault, ForeignLock) for fault in self.faults):
+        """By force, as the documentation tells, whoever's it is; not while a write may still be on its way."""
+        if not any(isinstance(fault, ForeignLock) for fault in self.faults) and self.world.lab.agenda.next is None:
             self.world.lab.sdn.lock = None
 
     # --- trouble ------------------------------------------------------------------------------------------------
@@ -215,10 +244,11 @@ class Chaos(RuleBasedStateMachine):
         if self.world.operator is None:
             self.world.start()
         for _ in range(passes):
-            pause = self.run(self.world.one_pass())
+            with self.guests_keep_their_networks():
+                pause = self.run(self.world.one_pass())
             self.world.now += timedelta(seconds=pause)
 
-    @rule(number=st.integers(0, 80), name=st.sampled_from(sorted(STRANGER)))
+    @rule(number=st.integers(0, 80), name=st.sampled_from(sorted(STRANGER | VNETS)))
     def works_while_a_stranger_comes_in_between(self, number: int, name: str) -> None:
         """He stages something between any two calls of ours. Our lock keeps him out, where there is one."""
         left = number
@@ -226,8 +256,10 @@ class Chaos(RuleBasedStateMachine):
         def between(moment: str, _method: str, _path: str) -> None:
             nonlocal left
             left -= moment == "before"
-            if left == -1:
+            if left == -1 and name in STRANGER:
                 self.stranger_stages(name, "x")
+            elif left == -1:
+                self.stranger_stages_deletion(name)
 
         self.world.interrupt = between
         try:
@@ -254,7 +286,8 @@ class Chaos(RuleBasedStateMachine):
             self.world.start()
         self.world.interrupt, self.world.kube.around = proxmox, kubernetes
         try:
-            self.run(self.world.run_until_killed_or_stuck())
+            with self.guests_keep_their_networks():
+                self.run(self.world.run_until_killed_or_stuck())
         finally:
             self.world.interrupt, self.world.kube.around = (lambda *_: None), (lambda _name: None)
         self.world.die()
@@ -265,6 +298,20 @@ class Chaos(RuleBasedStateMachine):
         self.world.lab.settle()
 
     # --- what must hold -----------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def guests_keep_their_networks(self) -> Iterator[None]:
+        """While only we are at work, what was told to be deleted and has a guest goes on running.
+
+        A write of ours from before the guest came may still be on its way; Proxmox executes it when it likes.
+        """
+        world = self.world
+        used = {nic.rpartition("bridge=")[2] for guest in world.lab.guests.values() for nic in guest.config.values()}
+        before = used & world.lab.sdn.running["vnets"].keys()
+        on_its_way = world.lab.agenda.next is not None
+        yield
+        gone = before - world.lab.sdn.running["vnets"].keys()
+        assert not gone or on_its_way, f"{gone} was removed under a guest"
 
     @invariant()
     def nothing_of_a_stranger_is_touched(self) -> None:
@@ -338,6 +385,12 @@ class Chaos(RuleBasedStateMachine):
                 del props["alias"]
                 if live := sdn.running["vnets"].get(name, {}).get("alias"):
                     props["alias"] = live
+        for name in self.staged_deletions & sdn.running["vnets"].keys() - sdn.edited["vnets"].keys():
+            if sdn.running["vnets"][name]["zone"] in sdn.edited["zones"]:
+                sdn.edited["vnets"][name] = copy.deepcopy(sdn.running["vnets"][name])
+        for subnet, props in sdn.running["subnets"].items():
+            if props["vnet"] in self.staged_deletions & sdn.edited["vnets"].keys():
+                sdn.edited["subnets"].setdefault(subnet, copy.deepcopy(props))
 
     def at_rest(self) -> None:
         world, sdn = self.world, self.world.lab.sdn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -236,3 +237,140 @@ async def test_credentials_that_do_not_see_everything_delete_nothing() -> None:
     world.start()
     await world.settle()
     assert NET1 not in world.kube.objects
+
+
+# --- what must stay, while its deletion is staged ------------------------------------------------------------------
+
+
+def stage_deletion(world: World, name: str, *subnets: str) -> None:
+    """Somebody deletes a VNet of ours in the GUI, and has not applied it."""
+    for subnet in subnets:
+        assert world.by_hand("DELETE", f"/cluster/sdn/vnets/{name}/subnets/{subnet}").status == 200
+    assert world.by_hand("DELETE", f"/cluster/sdn/vnets/{name}").status == 200
+
+
+SUBNET = "zone1-10.1.0.0-24"
+
+
+@pytest.mark.parametrize("drift", ["Correct", "Report"])
+async def test_somebodys_staged_deletion_of_a_vnet_that_guests_use_does_not_go_live_by_our_hand(drift: str) -> None:
+    world = await programmed(drift=drift)
+    world.add_guest(101, "net1")
+    world.kube.delete(NET1)
+    await world.settle_or_wait()
+    stage_deletion(world, "net1", SUBNET)
+    new = world.apply(vnet("net2", 5002))[0]
+    world.now += timedelta(minutes=1)
+    await world.settle_or_wait()
+    assert "net1" in world.lab.sdn.running["vnets"]
+    assert SUBNET in world.lab.sdn.running["subnets"]
+    assert world.programmed(NET1)[0] == "DeletionBlocked"
+    if drift == "Correct":
+        assert world.lab.sdn.edited == world.lab.sdn.running
+        assert world.ready(new)["status"] == "True"
+    else:
+        assert world.programmed()[0] == "ForeignPendingChanges"
+        assert "vnet net1 deleted" in world.programmed()[1]
+
+
+async def test_a_staged_deletion_of_a_blocked_vnet_alone_is_taken_back_without_an_apply() -> None:
+    world = await programmed()
+    world.add_guest(101, "net1")
+    world.kube.delete(NET1)
+    stage_deletion(world, "net1", SUBNET)
+    await world.settle_or_wait()
+    assert world.lab.sdn.edited == world.lab.sdn.running
+    assert world.lab.applies == 1
+    assert "taken back" in world.events("Corrected")[0]
+    assert not world.events("Applied")[1:]
+
+
+async def test_a_subnet_that_nobody_could_see_below_a_deleted_vnet_is_put_back_with_it() -> None:
+    """Proxmox shows no subnets of a VNet whose deletion is staged; the apply is for something else."""
+    world = await programmed()
+    world.add_guest(101, "net1")
+    world.kube.delete(NET1)
+    stage_deletion(world, "net1", SUBNET)
+    world.apply(zone(mtu=1400))
+    await world.one_pass()
+    assert world.lab.sdn.running["zones"]["zone1"]["mtu"] == 1400
+    assert SUBNET in world.lab.sdn.running["subnets"]
+
+
+async def test_what_a_stranger_deleted_below_a_deleted_vnet_is_seen_once_that_is_put_back() -> None:
+    world = await programmed()
+    assert world.by_hand("POST", "/cluster/sdn/vnets/net1/subnets", subnet="10.9.0.0/24", type="subnet").status == 200
+    assert world.by_hand("PUT", "/cluster/sdn").status == 200
+    stage_deletion(world, "net1", SUBNET, "zone1-10.9.0.0-24")
+    world.apply(zone(mtu=1400))
+    await world.settle_or_wait()
+    assert world.programmed()[0] == "ForeignPendingChanges"
+    assert "subnet zone1-10.9.0.0-24 deleted" in world.programmed()[1]
+    assert "zone1-10.9.0.0-24" in world.lab.sdn.running["subnets"]
+    assert "mtu" not in world.lab.sdn.edited["zones"]["zone1"]
+
+
+async def test_a_paused_deletion_is_not_carried_out_by_somebodys_staged_one() -> None:
+    world = await programmed()
+    world.kube.annotate(NET1, "pve-evpn.dev/paused", "true")
+    world.kube.delete(NET1)
+    stage_deletion(world, "net1", SUBNET)
+    world.apply(vnet("net2", 5002))
+    await world.settle_or_wait()
+    assert world.programmed()[0] == "ForeignPendingChanges"
+    assert "net1" in world.lab.sdn.running["vnets"]
+
+
+async def test_what_is_orphaned_stays_though_somebody_has_staged_its_deletion() -> None:
+    world = await programmed(vnet("kept", 5002, deletionPolicy="Orphan"), drift="Report")
+    kept = key(vnet("kept"))
+    stage_deletion(world, "kept")
+    world.kube.delete(kept)
+    world.apply(vnet("net2", 5003))
+    await world.settle_or_wait()
+    assert kept not in world.kube.objects
+    assert "kept" in world.lab.sdn.running["vnets"]
+    assert world.programmed()[0] == "ForeignPendingChanges"
+
+
+@pytest.mark.parametrize("drift", ["Correct", "Report"])
+@pytest.mark.parametrize("meanwhile", ["guest", "orphan", "guest and zone", "guest and stranger"])
+async def test_an_interrupted_deletion_is_taken_back_when_it_must_not_be_any_more(meanwhile: str, drift: str) -> None:
+    """Killed just before the apply; by the restart a guest was plugged in, or the policy says to keep it."""
+    world = await programmed(drift=drift)
+    for target in (NET1, ZONE) if "zone" in meanwhile else (NET1,):
+        world.kube.delete(target)
+    world.interrupt = _die_at(world, "PUT", "/cluster/sdn")
+    assert await world.run_until_killed()
+    world.interrupt = lambda *_: None
+    assert "net1" not in world.lab.sdn.edited["vnets"]
+    if "guest" in meanwhile:
+        world.add_guest(101, "net1")
+    else:
+        world.apply(vnet("net1", 5001, "10.1.0.0/24", deletionPolicy="Orphan"))
+    if "stranger" in meanwhile:
+        world.lab.sdn.lock = None  # by force, and then he stages something
+        assert world.by_hand("POST", "/cluster/sdn/zones", zone="theirs", type="simple").status == 200
+    world.start()
+    await world.settle_or_wait()
+    assert world.lab.applies == 1
+    world.lab.sdn.edited["zones"].pop("theirs", None)
+    assert world.lab.sdn.edited == world.lab.sdn.running
+    assert SUBNET in world.lab.sdn.running["subnets"]
+    assert world.lab.sdn.lock is None
+    assert (NET1 in world.kube.objects) is (meanwhile != "orphan")
+
+
+async def test_what_is_taken_back_stays_so_when_another_change_is_refused() -> None:
+    world = await programmed(drift="Report")
+    world.kube.delete(NET1)
+    world.interrupt = _die_at(world, "PUT", "/cluster/sdn")
+    assert await world.run_until_killed()
+    world.interrupt = lambda *_: None
+    world.add_guest(101, "net1")
+    world.refuse("POST", "/cluster/sdn/vnets/good/subnets", "no")
+    world.apply(vnet("good", 5004, "10.4.0.0/24"))
+    world.start()
+    await world.settle_or_wait()
+    assert world.lab.sdn.edited == world.lab.sdn.running
+    assert SUBNET in world.lab.sdn.running["subnets"]

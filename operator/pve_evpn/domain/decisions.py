@@ -101,6 +101,12 @@ class Decision:
         """The object's own reference, apart from its subnets'."""
         return self.wanted[0].ref if self.wanted else None
 
+    @property
+    def may_go(self) -> bool:
+        """Of an object being deleted: whether its deletion may go live. One that Proxmox refused a moment ago may."""
+        refused = self.blocked is not None and self.blocked.reason is Reason.STAGING_FAILED
+        return not self.release and (self.blocked is None or refused)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

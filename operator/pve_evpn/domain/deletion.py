@@ -8,13 +8,13 @@ hangs. A finalizer is released only when Proxmox no longer has the object in eit
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.decisions import Decision, Delete, Finding, Step
+from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Step
 from pve_evpn.domain.ids import proxmox_id
 from pve_evpn.domain.observed import GuestInfo, Observed
 from pve_evpn.domain.ownership import claimed_refs, known_refs
@@ -54,79 +54,116 @@ def decide_deletion(
     decisions: Mapping[ObjectKey, Decision],
     journal: frozenset[SdnRef] = frozenset(),
     failures: Mapping[ObjectKey, Finding] = MappingProxyType({}),
+    recovering: bool = False,
 ) -> Deletions:
     """Decide for every controller, zone and VNet that is being deleted; children before parents.
 
-    ``failures``: what Proxmox refused not long ago; its turn has not come again.
+    ``decisions`` are those about objects that stay. ``failures``: what Proxmox refused not long ago; its turn has not
+    come again. ``recovering``: a transaction of ours was interrupted, so a staged deletion may well be ours.
     """
-    decided: dict[ObjectKey, Decision] = {}
-    steps: list[Step] = []
-    going: set[SdnRef] = set()
-    for kind in reversed(CREATION_ORDER):
-        for resource in desired:
-            if not resource.deleting or _SDN_KINDS.get(resource.key.kind) is not kind:
-                continue
-            decision, own_steps = _decide(resource, kind, desired, observed, going, journal, failures)
-            decided[resource.key] = decision
-            steps += own_steps
-            going |= {step.ref for step in own_steps}
-    return Deletions(decided, tuple(steps))
+    return _Decider(desired, observed, decisions, journal, failures, recovering).run()
 
 
-def _decide(
-    resource: Resource[Any],
-    kind: SdnKind,
-    desired: Desired,
-    observed: Observed,
-    going: set[SdnRef],
-    journal: frozenset[SdnRef],
-    failures: Mapping[ObjectKey, Finding],
-) -> tuple[Decision, list[Step]]:
-    ref = SdnRef(kind, proxmox_id(resource))
-    origins = claimed_refs(resource, observed.sdn, journal)
-    decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins)
-    if finding := failures.get(resource.key):
-        return replace(decision, blocked=finding), []
-    # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
-    unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
-    observe_only = getattr(desired.cluster.spec, "management_policy", None) == "ObserveOnly"
-    if observe_only or (leaves_proxmox_alone(resource) and not unrecorded):
-        return replace(decision, release=True), []
-    sdn = observed.sdn
-    refs = [r for r in origins if origins[r] is Origin.CREATED or r == ref]
-    left = [r for r in refs if r in sdn.edited or r in sdn.running]
-    if not left and sdn.complete:
-        return replace(decision, release=True, in_sync=True), []
-    if finding := _hindrance(resource, ref, desired, observed, going | set(refs)):
-        return replace(decision, blocked=finding), []
-    steps = [Delete(r, sdn.edited[r].type, sdn.edited[r].props, sdn.edited[r].parent) for r in left if r in sdn.edited]
-    return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
+class _Decider:
+    """One run of :func:`decide_deletion`. ``going`` and ``staying`` grow from children to parents."""
 
+    def __init__(
+        self,
+        desired: Desired,
+        observed: Observed,
+        decisions: Mapping[ObjectKey, Decision],
+        journal: frozenset[SdnRef],
+        failures: Mapping[ObjectKey, Finding],
+        recovering: bool,
+    ) -> None:
+        self.desired = desired
+        self.observed = observed
+        self.sdn = observed.sdn
+        self.journal = journal
+        self.failures = failures
+        self.recovering = recovering
+        self.going: set[SdnRef] = set()
+        self.staying = {want.ref for decision in decisions.values() for want in decision.wanted}
 
-def _hindrance(
-    resource: Resource[Any], ref: SdnRef, desired: Desired, observed: Observed, going: set[SdnRef]
-) -> Finding | None:
-    """Why the object cannot be taken out of Proxmox now, or None."""
-    if resource.paused or desired.paused:
-        message = f"paused: remove the annotation, or set deletionPolicy: Orphan to leave {ref} in Proxmox"
-        return Finding(Reason.DELETION_BLOCKED, message)
-    if not desired.complete:
-        return Finding(Reason.PENDING, "waits until everything has been listed", heals=True)
-    if not observed.sdn.complete:
-        message = "the credentials may not see everything below /sdn (SDN.Audit), so it is not certain what is there"
-        return Finding(Reason.DELETION_BLOCKED, message, heals=True)
-    children = [child for child in observed.sdn.children_of(ref) if child not in going]
-    if children:
-        return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", heals=True)
-    if ref.kind is SdnKind.VNET and observed.guests is None:
-        return Finding(Reason.PENDING, "waits until the guests have been read", heals=True)
-    if ref.kind is SdnKind.VNET and (users := guests_on(observed, ref.id)):
-        message = f"{ref} is still used by {_some(users)}; connect them to another bridge first"
-        return Finding(Reason.DELETION_BLOCKED, message, heals=True)
-    if ref.kind is SdnKind.VNET and (unread := guests_unread(observed)):
-        message = f"cannot tell whether {_some(unread)} still uses {ref}: its configuration could not be read"
-        return Finding(Reason.DELETION_BLOCKED, message, heals=True)
-    return None
+    def run(self) -> Deletions:
+        decided: dict[ObjectKey, Decision] = {}
+        steps: list[Step] = []
+        for kind in reversed(CREATION_ORDER):
+            for resource in self.desired:
+                if not resource.deleting or _SDN_KINDS.get(resource.key.kind) is not kind:
+                    continue
+                decision, own_steps = self._decide(resource, kind)
+                decided[resource.key] = decision
+                steps += own_steps
+                self.going |= {step.ref for step in own_steps if isinstance(step, Delete)}
+                if decision.release or decision.blocked:
+                    self.staying |= decision.origins.keys()
+        return Deletions(decided, tuple(steps))
+
+    def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
+        ref = SdnRef(kind, proxmox_id(resource))
+        origins = claimed_refs(resource, self.sdn, self.journal)
+        decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins)
+        refs = [r for r in origins if origins[r] is Origin.CREATED or r == ref]
+        # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
+        unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
+        if getattr(self.desired.cluster.spec, "management_policy", None) == "ObserveOnly":
+            return replace(decision, release=True), []
+        if leaves_proxmox_alone(resource) and not unrecorded:
+            return replace(decision, release=True), self._put_back(resource, refs) if self.recovering else []
+        left = [r for r in refs if r in self.sdn.edited or r in self.sdn.running]
+        if not left and self.sdn.complete:
+            return replace(decision, release=True, in_sync=True), []
+        if finding := self._hindrance(resource, ref, set(refs)) or self.failures.get(resource.key):
+            blocked = replace(decision, blocked=finding)
+            undecided = blocked.may_go or finding.reason is Reason.PENDING
+            return blocked, [] if undecided else self._put_back(resource, refs)
+        here = [(r, self.sdn.edited[r]) for r in left if r in self.sdn.edited]
+        steps: list[Step] = [Delete(r, obj.type, obj.props, obj.parent) for r, obj in here]
+        return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
+
+    def _put_back(self, resource: Resource[Any], refs: Iterable[SdnRef]) -> list[Step]:
+        """What must not go and is staged to: by somebody else, or by us before something came in between.
+
+        As it runs, so that nothing is left to publish. Where differences are only reported it is done for our own
+        half alone.
+        """
+        report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report" and not self.recovering
+        if report_only or resource.paused or self.desired.paused or not self.sdn.complete:
+            return []
+        gone = [(ref, self.sdn.running[ref]) for ref in refs if ref in self.sdn.running and ref not in self.sdn.edited]
+        return [Create(ref, live.type, live.props, live.parent) for ref, live in gone]
+
+    def _hindrance(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Finding | None:
+        """Why the object cannot be taken out of Proxmox now, or None. ``own`` goes with it."""
+        observed = self.observed
+        if resource.paused or self.desired.paused:
+            message = f"paused: remove the annotation, or set deletionPolicy: Orphan to leave {ref} in Proxmox"
+            return Finding(Reason.DELETION_BLOCKED, message)
+        if not self.desired.complete:
+            return Finding(Reason.PENDING, "waits until everything has been listed", heals=True)
+        if not self.sdn.complete:
+            message = (
+                "the credentials may not see everything below /sdn (SDN.Audit), so it is not certain what is there"
+            )
+            return Finding(Reason.DELETION_BLOCKED, message, heals=True)
+        if children := self._children(ref, own):
+            return Finding(Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", heals=True)
+        if ref.kind is SdnKind.VNET and observed.guests is None:
+            return Finding(Reason.PENDING, "waits until the guests have been read", heals=True)
+        if ref.kind is SdnKind.VNET and (users := guests_on(observed, ref.id)):
+            message = f"{ref} is still used by {_some(users)}; connect them to another bridge first"
+            return Finding(Reason.DELETION_BLOCKED, message, heals=True)
+        if ref.kind is SdnKind.VNET and (unread := guests_unread(observed)):
+            message = f"cannot tell whether {_some(unread)} still uses {ref}: its configuration could not be read"
+            return Finding(Reason.DELETION_BLOCKED, message, heals=True)
+        return None
+
+    def _children(self, ref: SdnRef, own: set[SdnRef]) -> list[SdnRef]:
+        """What keeps ``ref``: what refers to it, and what is to stay though its deletion is staged."""
+        edited, running = self.sdn.children_of(ref), replace(self.sdn, edited=self.sdn.running).children_of(ref)
+        gone = [child for child in running if child in self.staying and child not in self.sdn.edited]
+        return [child for child in (*edited, *gone) if child not in self.going | own]
 
 
 def guests_on(observed: Observed, bridge: str) -> list[str]:

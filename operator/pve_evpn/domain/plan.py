@@ -108,7 +108,9 @@ class _Planner:
         self._each(self.desired.controllers, self._controller)
         self._each(self.desired.zones, self._zone)
         self._each(self.desired.vnets, self._vnet)
-        deletions = decide_deletion(self.desired, self.observed, self.decisions, self.journal, self.failures)
+        deletions = decide_deletion(
+            self.desired, self.observed, self.decisions, self.journal, self.failures, self.recovering
+        )
         self.decisions.update(deletions.decisions)
         steps = in_order([*self._changes(), *deletions.steps])
         own, foreign = self._pending_after(steps)
@@ -470,14 +472,15 @@ class _Planner:
         return tuple(own), tuple(foreign)
 
     def _removed_on_purpose(self) -> set[SdnRef]:
-        """What is ours and to be gone: objects being deleted, and subnets their VNet no longer has."""
+        """What is ours and to be gone: objects that may be deleted now, and subnets their VNet no longer has."""
         by_key = {resource.key: resource for resource in self.desired}
         refs: set[SdnRef] = set()
         for key, decision in self.decisions.items():
-            if by_key[key].deleting:
+            deleting = by_key[key].deleting
+            if deleting and decision.may_go:
                 refs |= {ref for ref, origin in decision.origins.items() if origin is Origin.CREATED}
                 refs |= {_own_ref(by_key[key])} & decision.origins.keys()
-            elif decision.managed and decision.wanted:
+            elif not deleting and decision.managed and decision.wanted:
                 refs |= set(self._surplus(decision, by_key[key]))
         return refs
 

@@ -188,7 +188,7 @@ class Transacting:
             case Outcome.PARTIALLY_APPLIED:
                 await self._event(cluster, "Warning", "PartiallyApplied", result)
             case Outcome.CORRECTED:
-                message = "edits that others had staged on our objects were taken back; nothing had to be applied"
+                message = "edits staged on our objects were taken back; nothing had to be applied"
                 await self._event(cluster, "Normal", "Corrected", replace(result, message=message))
             case Outcome.APPLIED:
                 count = len(result.plan.steps)

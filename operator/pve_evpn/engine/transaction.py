@@ -25,7 +25,7 @@ from pve_evpn.domain.conditions import timestamp
 from pve_evpn.domain.decisions import Create, Finding, Plan, Step
 from pve_evpn.domain.leadership import NotLeading
 from pve_evpn.domain.observed import NodeInfo, Observed
-from pve_evpn.domain.sdn import SdnRef
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnRef
 from pve_evpn.domain.undo import inverse, steps_towards, withdrawal
 from pve_evpn.domain.verification import complaints
 from pve_evpn.engine.gate import Leave
@@ -114,6 +114,10 @@ class Transaction:
         self._now = now
         self._began = now()
         self._touched = False
+        #: What was put back as it runs: there is nothing of it to undo.
+        self._restored: set[SdnRef] = set()
+        #: Whether something may be staged that Proxmox has not shown yet: then the journal stays dirty.
+        self._hidden = False
         self.leave = Leave(Plan())
         self.id = secrets.token_hex(4)
 
@@ -138,7 +142,7 @@ class Transaction:
         except BaseException:
             await self._release()
             raise
-        if not await self._release(clean=not result.left):
+        if not await self._release(clean=not (result.left or self._hidden)):
             return replace(result, unreleased=True)
         return result
 
@@ -217,7 +221,7 @@ class Transaction:
         leave = self.leave = await self._gate(observed, plan)
         if leave.plan.needs_apply:
             return await self._carry_out(observed, leave.plan)
-        if before.started and not plan.own_pending:
+        if before.started and not plan.own_pending and not _put_back(observed, plan):
             return await self._resume(observed, before.started)
         if leave.finding is None:
             return self._end(Outcome.NOTHING_TO_DO, plan=plan)
@@ -227,22 +231,41 @@ class Transaction:
     async def _carry_out(self, observed: Observed, plan: Plan) -> Result:
         creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
         await self._save(replace(self.entry, creating=self.entry.creating | creating, dirty=True))
+        put_back = _put_back(observed, plan)
+        self._restored = {step.ref for step in put_back if step.props == observed.sdn.running[step.ref].props}
+        self._hidden = bool(put_back)
         if failed := await self._stage(plan):
             return failed
-        if any(step.ref in observed.sdn.running for step in plan.steps if isinstance(step, Create)):
-            # Somebody had staged the deletion of what runs. Proxmox shows no subnets of a deleted VNet, so only now
-            # can be seen whether anything is left to publish.
-            plan = await self._replan_after(plan)
+        if put_back:
+            uncovered = await self._uncover(plan)
+            if isinstance(uncovered, Result):
+                return uncovered
+            plan = uncovered
         if not plan.own_pending:
-            # The steps took back what others had staged on our objects: what runs is as it should be.
+            # The steps took back what was staged on our objects: what runs is as it should be.
             return self._end(Outcome.CORRECTED, plan=plan)
         return await self._apply(observed, plan)
 
-    async def _replan_after(self, plan: Plan) -> Plan:
-        """Look again after staging: the same plan, with what is really pending now."""
-        _, now = await self._replan()
-        pending = tuple(change for change in plan.own_pending if change in now.own_pending)
-        return replace(plan, own_pending=pending)
+    async def _uncover(self, plan: Plan) -> Plan | Result:
+        """Look again once staged deletions are taken back: the same plan, with what is really pending now.
+
+        Proxmox shows no subnets of a deleted VNet, so only now can be seen what else is staged. Of that too, what must
+        stay is put back, and what may go is: it was in no plan that the gate saw.
+        """
+        seen, now = await self._replan()
+        unseen = [c for c in now.own_pending if c.state is PendingState.DELETED and c not in plan.own_pending]
+        refused: tuple[str, ...] = ()
+        if more := (*_put_back(seen, now), *withdrawal(seen.sdn, unseen)):
+            refused = await self._stage_all(more)
+            seen, now = await self._replan()
+        self._hidden = False
+        objection = self._stranger(seen, now)
+        if objection or refused:
+            left = await self._withdraw(seen, now)
+            if objection:
+                return self._end(Outcome.REFUSED, objection.message, plan, objection=objection, left=left)
+            return self._end(Outcome.STAGING_FAILED, "; ".join(refused), plan, left=left)
+        return replace(plan, own_pending=tuple(change for change in plan.own_pending if change in now.own_pending))
 
     async def _stage(self, plan: Plan) -> Result | None:
         staged: list[Step] = []
@@ -264,11 +287,14 @@ class Transaction:
 
     async def _undo(self, staged: Iterable[Step]) -> tuple[str, ...]:
         """Take back what was staged, newest first; what could not be taken back."""
-        return await self._stage_all(inverse(step) for step in reversed(list(staged)))
+        undone = [step for step in staged if step.ref not in self._restored]
+        return await self._stage_all(inverse(step) for step in reversed(undone))
 
     async def _withdraw(self, observed: Observed, plan: Plan) -> tuple[str, ...]:
-        """Take back what an interrupted run staged and what must not go live now."""
-        return await self._stage_all(withdrawal(observed.sdn, plan.own_pending))
+        """Take back what is staged of ours and must not go live now, deletions that must not at all among it."""
+        deletions = [PendingChange(step.ref, PendingState.DELETED) for step in _put_back(observed, plan)]
+        self._hidden = bool(deletions)
+        return await self._stage_all(withdrawal(observed.sdn, (*plan.own_pending, *deletions)))
 
     async def _stage_all(self, steps: Iterable[Step]) -> tuple[str, ...]:
         """Stage what can be staged; what could not be, in words. A broken connection still breaks off."""
@@ -385,6 +411,11 @@ class Transaction:
             finished=self._now(),
             id=self.id,
         )
+
+
+def _put_back(observed: Observed, plan: Plan) -> list[Create]:
+    """The steps that take back the staged deletion of what runs."""
+    return [step for step in plan.steps if isinstance(step, Create) and step.ref in observed.sdn.running]
 
 
 def _failed(nodes: Iterable[NodeResult]) -> set[str]:
