@@ -87,6 +87,70 @@ async def test_a_lock_whose_token_was_lost_says_that_it_may_be_our_own() -> None
     assert world.complaints() == []
 
 
+REFUSALS = {
+    "busy": (500, "could not acquire lock for SDN config: cfs-lock 'domain-sdn' error: got lock request timeout"),
+    "no quorum": (500, "cluster not ready - no quorum?"),
+    "forbidden": (403, "Permission check failed (/sdn, SDN.Allocate)"),
+    "token expired": (401, "Authentication failed!"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_lock_that_was_refused_leaves_no_claim_to_it_nor_to_what_was_to_be_created(refusal: str) -> None:
+    """Somebody else takes the lock next, and makes an object of the same name: both are his."""
+    world = await programmed()
+    status, message = REFUSALS[refusal]
+    world.refuse("POST", "/cluster/sdn/lock", message, status, times=1)
+    new = world.apply(NEW)[0]
+    await world.one_pass()
+    assert world.kube.journal["pve"] == JournalEntry()
+    theirs = world.lab.faults.add(ForeignLock())
+    await world.settle_or_wait()
+    assert world.programmed()[0] == "SdnLocked"
+    assert "interrupted" not in world.programmed()[1]
+    token = {"lock-token": theirs.token}
+    assert world.by_hand("POST", "/cluster/sdn/vnets", vnet="net2", zone="zone1", tag="777", **token).status == 200
+    assert world.by_hand("PUT", "/cluster/sdn", **token).status == 200
+    world.lab.faults.remove(theirs)
+    world.now += timedelta(minutes=10)
+    await world.settle_or_wait()
+    assert world.programmed(new)[0] == "ForeignObject"
+    assert world.lab.sdn.running["vnets"]["net2"]["tag"] == 777
+
+
+async def test_a_lock_held_by_somebody_leaves_no_claim_either() -> None:
+    world = await programmed()
+    world.lab.faults.add(ForeignLock())
+    world.apply(NEW)
+    await world.settle_or_wait()
+    assert world.kube.journal["pve"] == JournalEntry()
+
+
+async def test_a_lock_that_was_perhaps_taken_stays_perhaps_our_own_though_a_later_request_is_refused() -> None:
+    world = await programmed()
+    world.apply(NEW)
+    world.lab.faults.add(DropAfter(method="POST", path="/cluster/sdn/lock", times=1))
+    await world.one_pass()
+    world.lab.faults.add(CfsLockBusy(times=1))
+    await world.settle_or_wait()
+    assert "may be its own" in world.programmed()[1]
+
+
+async def test_a_change_staged_just_before_our_lock_is_no_lock_of_somebody() -> None:
+    world = await programmed()
+    world.apply(NEW)
+
+    def stage(when: str, method: str, path: str) -> None:
+        if (when, method, path) == ("before", "POST", "/cluster/sdn/lock"):
+            world.by_hand("POST", "/cluster/sdn/zones", zone="theirs", type="simple")
+
+    world.interrupt = stage
+    await world.one_pass()
+    reason, message = world.programmed()
+    assert (reason, "at this moment" in message) == ("ForeignPendingChanges", True)
+    assert "lock" not in world.kube.status(CLUSTER)
+
+
 async def test_a_lock_left_by_a_crash_is_given_back_even_while_the_cluster_is_paused() -> None:
     world = await programmed()
     world.apply(NEW)

@@ -102,7 +102,7 @@ class Transacting:
         transaction = self._transaction(gateway, look)
         over_pending = bool(observed.sdn.pending) or gate.includes_foreign(cluster)
         try:
-            result = await transaction.run(self.journal, leave.plan, over_pending=over_pending)
+            result = await transaction.run(self.journal, over_pending=over_pending)
         finally:
             self.journal = transaction.entry
         held = await self._judge(cluster, result)
@@ -191,7 +191,7 @@ class Transacting:
                 message = "edits staged on our objects were taken back; nothing had to be applied"
                 await self._event(cluster, "Normal", "Corrected", replace(result, message=message))
             case Outcome.APPLIED:
-                count = len(result.plan.steps)
+                count = max(len(result.plan.steps), len(result.plan.own_pending))
                 told = f"{count} change{'s' if count != 1 else ''} applied on every node"
                 message = f"{told}; {result.message}" if result.message else told
                 await self._event(cluster, "Normal", "Applied", replace(result, message=message))

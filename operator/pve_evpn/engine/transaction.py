@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from pve_evpn import metrics
+from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import timestamp
 from pve_evpn.domain.decisions import Create, Finding, Plan, Step
 from pve_evpn.domain.leadership import NotLeading
@@ -121,8 +122,8 @@ class Transaction:
         self.leave = Leave(Plan())
         self.id = secrets.token_hex(4)
 
-    async def run(self, entry: JournalEntry, planned: Plan, *, over_pending: bool) -> Result:
-        """Run it. ``entry`` is what the journal holds, ``planned`` what the first look said.
+    async def run(self, entry: JournalEntry, *, over_pending: bool) -> Result:
+        """Run it. ``entry`` is what the journal holds.
 
         ``over_pending``: edits are pending already, so Proxmox is asked for the lock in spite of them; the look
         under the lock decides whose they are. Raises :class:`errors.PveError` where the connection broke: then
@@ -130,8 +131,7 @@ class Transaction:
         """
         self.entry = entry
         self._touched = entry.interrupted
-        creating = frozenset(step.ref for step in planned.steps if isinstance(step, Create))
-        if refused := await self._take_lock(creating, over_pending):
+        if refused := await self._take_lock(over_pending):
             return refused
         try:
             result = await self._locked(entry)
@@ -153,7 +153,7 @@ class Transaction:
 
     # --- the lock -----------------------------------------------------------------------------------------------
 
-    async def _take_lock(self, creating: frozenset[SdnRef], over_pending: bool) -> Result | None:
+    async def _take_lock(self, over_pending: bool) -> Result | None:
         """Hold the lock, with its token in the journal; else the result that says what prevents it.
 
         A token left by a crash proves nothing about the present (Proxmox accepts any token while nobody holds the
@@ -161,31 +161,42 @@ class Transaction:
         and a new one is taken: from then on the old token is refused.
 
         That we are about to ask is written down first: Proxmox does not say who holds a lock, so after a crash
-        between the lock and its record nobody else could know whose it is.
+        between the lock and its record nobody else could know whose it is. What is certainly not ours, because
+        Proxmox refused or never heard of it, is taken off the record again.
         """
         if self.entry.token and self.entry.fenced and self.entry.late > self._now():
             return None
-        asked_before = self.entry.asked
-        asked = asked_before or int(self._now())
-        await self._save(replace(self.entry, asked=asked, creating=self.entry.creating | creating))
         if self.entry.token:
             with contextlib.suppress(errors.LockHeld):  # somebody removed it by force and took it
                 await self._gateway.unlock(self.entry.token)
+        before = replace(self.entry, token="", fenced=False)
+        await self._save(replace(before, asked=before.asked or int(self._now())))
         try:
             token = await self._gateway.lock(allow_pending=over_pending)
-        except errors.LockHeld:
-            await self._save(replace(self.entry, token="", asked=asked_before, creating=self.entry.creating))
-            return self._end(Outcome.LOCKED, _held_message(asked_before))
-        except errors.PendingChanges:
-            await self._save(replace(self.entry, token="", asked=0))
-            return self._end(Outcome.LOCKED, "somebody staged SDN changes at this moment; looking again")
+        except errors.OutcomeUnknown:
+            raise
+        except errors.PveError as problem:
+            await self._save(before)
+            if refused := self._not_locked(problem, before.asked):
+                return refused
+            raise
         try:
             # The request before this one may still be executed, and leave a lock that nobody knows.
-            asked = asked_before if asked_before > self._now() - LATE else 0
+            asked = before.asked if before.asked > self._now() - LATE else 0
             await self._save(replace(self.entry, token=token, asked=asked, fenced=bool(self.entry.late)))
         except Exception:
             await self._gateway.unlock(token)
             raise
+        return None
+
+    def _not_locked(self, problem: errors.PveError, asked: int) -> Result | None:
+        """What it means that Proxmox refused the lock, where it says something about others."""
+        if isinstance(problem, errors.LockHeld):
+            return self._end(Outcome.LOCKED, _held_message(asked))
+        if isinstance(problem, errors.PendingChanges):
+            message = "somebody staged SDN changes at this moment; looking again"
+            objection = Finding(Reason.FOREIGN_PENDING_CHANGES, message, heals=True)
+            return self._end(Outcome.REFUSED, message, objection=objection)
         return None
 
     async def _release(self, *, clean: bool = False) -> bool:
