@@ -62,7 +62,8 @@ class ClusterNodes(ApiModel):
 
     cidr: Network | None = Field(
         None,
-        description="Take each node's address inside this network. Default: the address the cluster knows it by.",
+        description="Take each node's address inside this network; a node that is switched off keeps the peer it is. "
+        "Default: the address the cluster knows it by.",
     )
 
 

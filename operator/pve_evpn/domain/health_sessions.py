@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -144,6 +145,10 @@ def _node_verdict(name: str, look: NodeObservation, expected: list[Expected], vi
 
 def expected_sessions(overlay: Overlay, looks: ClusterObservation) -> Expected:
     """The sessions an overlay asks for. Where its addresses are not known, a node's own VTEP address is as good."""
+    return replace(_expected(overlay, looks), outsiders=overlay.outsiders)
+
+
+def _expected(overlay: Overlay, looks: ClusterObservation) -> Expected:
     observed = looks.observed()
     if overlay.peers is not None:
         known: dict[str, tuple[str, ...] | None] = {}
@@ -160,8 +165,7 @@ def expected_sessions(overlay: Overlay, looks: ClusterObservation) -> Expected:
             undetermined.append(node)
         else:
             single[node] = addresses[0] if addresses else None
-    expected = sessions.expect_from_nodes(single)
-    return Expected(expected.sessions, expected.vteps, expected.missing, tuple(sorted(undetermined)))
+    return replace(sessions.expect_from_nodes(single), undetermined=tuple(sorted(undetermined)))
 
 
 def controller_health(key: ObjectKey, found: Sessions, view: View) -> Health:

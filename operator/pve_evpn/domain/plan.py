@@ -54,6 +54,7 @@ from pve_evpn.domain.sdn import (
     show,
 )
 from pve_evpn.domain.selectors import matches
+from pve_evpn.domain.underlay import cluster_peers
 
 SpecT = TypeVar("SpecT", bound=ApiModel)
 
@@ -131,7 +132,7 @@ class _Planner:
         id_ = proxmox_id(resource)
         if finding := self._controller_refusal(id_, spec):
             return self._refuse(resource, id_, finding)
-        peers, finding = self._peers(spec)
+        peers, finding = self._peers(SdnRef(SdnKind.CONTROLLER, id_), spec)
         if finding:
             return self._refuse(resource, id_, finding)
         wanted = render.controller(id_, spec, peers)
@@ -174,26 +175,34 @@ class _Planner:
             )
         return self._unknown_nodes("nodes", spec.nodes)
 
-    def _peers(self, spec: EvpnControllerSpec) -> tuple[tuple[str, ...] | None, Finding | None]:
+    def _peers(self, ref: SdnRef, spec: EvpnControllerSpec) -> tuple[tuple[str, ...] | None, Finding | None]:
         """The peer addresses of the underlay; None with a fabric, which brings its own."""
         underlay = spec.underlay
         if underlay.peers is not None:
             return tuple(str(ipaddress.ip_address(peer)) for peer in underlay.peers), None
         if underlay.cluster_nodes is None:
             return None, None
-        cidr = underlay.cluster_nodes.cidr
-        members = [self.observed.nodes[name] for name in sorted(self.observed.nodes)]
-        if spec.nodes is not None:
-            members = [node for node in members if node.name in spec.nodes]
-        addresses = {node.name: node.address_in(cidr) for node in members}
-        if without := [name for name, address in addresses.items() if address is None]:
+        cidr, nodes = underlay.cluster_nodes.cidr, self.observed.nodes
+        members = [node for name, node in sorted(nodes.items()) if spec.nodes is None or name in spec.nodes]
+        running = self.sdn.running_peers(ref)
+        found = cluster_peers(members, nodes.values(), cidr, running)
+        peers = [*found.own.values(), *found.kept]
+        without = list(found.without)
+        for name in found.unread if len(found.unread) > len(found.kept) else ():
+            # To begin with, the address the cluster knows is the best there is. A peer that runs is not guessed at.
+            guess = None if running else nodes[name].address_in(cidr)
+            if guess is not None:
+                peers.append(guess)
+            elif nodes[name].online:
+                without.append(name)  # one that is switched off and never was a peer can wait
+        if without:
             where = f" in {cidr}" if cidr else ""
             return None, Finding(
                 Reason.REF_NOT_FOUND,
                 f"underlay.clusterNodes: no address{where} on {_names(without)}",
                 heals=True,
             )
-        return tuple(str(address) for address in addresses.values()), None
+        return tuple(peers), None
 
     def _zone(self, resource: Resource[EvpnZoneSpec], spec: EvpnZoneSpec) -> Decision:
         id_ = proxmox_id(resource)

@@ -6,11 +6,11 @@ statuses remember. Pure values: `domain.health` lays an observation of the nodes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.controller import EvpnControllerSpec, Underlay
 from pve_evpn.domain.decisions import Plan
 from pve_evpn.domain.nic_rules import DEFAULT_MTU
 from pve_evpn.domain.nics import NicPlan
@@ -18,6 +18,8 @@ from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.render import subnet_cidr
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
+from pve_evpn.domain.sessions import same_form
+from pve_evpn.domain.underlay import cluster_peers
 from pve_evpn.domain.verdicts import Nic
 
 
@@ -27,12 +29,14 @@ class Overlay:
 
     `peers`: the addresses as configured; ``None`` where each node's own address is one of them (a fabric's, or the
     cluster's). `addresses`: per node the addresses it could be known by as a peer, ``None`` if they are not known.
+    `outsiders`: nodes of the cluster by address which the controller is not on.
     """
 
     key: ObjectKey
     id: str
     peers: tuple[str, ...] | None
     addresses: Mapping[str, tuple[str, ...] | None]
+    outsiders: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,11 @@ class Scene:
     names: Mapping[int, str] = field(default_factory=dict)
 
 
-def scene_of(desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) -> Scene:
-    """What the plan is about. VNIs and zones' nodes are those of the running configuration: that is what FRR has."""
+def scene_of(desired: Desired, observed: Observed, plan: Plan, nics: NicPlan, before: Scene | None = None) -> Scene:
+    """What the plan is about. VNIs and zones' nodes are those of the running configuration: that is what FRR has.
+
+    `before`: the scene until now, which remembers the addresses of nodes that do not tell theirs at present.
+    """
     running = observed.sdn.running
     zones, vnets = [], []
     for resource in desired.zones:
@@ -100,7 +107,10 @@ def scene_of(desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) ->
             vnets.append(VNetScene(owner.key, vnet.ref.id, vni, zone_id, _nodes_of(zone_id, observed), subnets))
     return Scene(
         members=observed.nodes,
-        overlays=tuple(_overlays(desired.controllers, observed.nodes, observed.sdn, plan)),
+        overlays=tuple(
+            _remembering(overlay, before)
+            for overlay in _overlays(desired.controllers, observed.nodes, observed.sdn, plan)
+        ),
         zones=tuple(zones),
         vnets=tuple(vnets),
         nics=tuple(_nics(nics, observed)),
@@ -144,25 +154,49 @@ def _overlays(
         decision = plan.decisions.get(resource.key)
         if spec is None or (decision and decision.refused):
             continue
-        nodes = [node for name, node in sorted(members.items()) if spec.nodes is None or name in spec.nodes]
-        peers: tuple[str, ...] | None = None
-        addresses: dict[str, tuple[str, ...] | None]
-        if spec.underlay.peers is not None:
-            peers = tuple(spec.underlay.peers)
-            addresses = {node.name: _all_addresses(node) for node in nodes}
-        elif spec.underlay.fabric is not None:
-            there = sdn.fabric_addresses.get(spec.underlay.fabric)
-            addresses = {node.name: None if there is None else _one(there.get(node.name)) for node in nodes}
-        else:
-            cidr = spec.underlay.cluster_nodes.cidr if spec.underlay.cluster_nodes else None
-            addresses = {node.name: _one(node.address_in(cidr)) for node in nodes}
         id_ = decision.id if decision else str(resource.status.get("id") or resource.key.name)
-        yield Overlay(resource.key, id_, peers, addresses)
+        nodes = [node for name, node in sorted(members.items()) if spec.nodes is None or name in spec.nodes]
+        running = sdn.running_peers(SdnRef(SdnKind.CONTROLLER, id_))
+        peers, addresses = _peers(spec.underlay, nodes, members.values(), sdn, running)
+        outsiders = {
+            same_form(address): node.name
+            for node in members.values()
+            if node.name not in addresses
+            for address in (*(node.addresses or ()), *_one(node.address))
+        }
+        yield Overlay(resource.key, id_, peers, addresses, outsiders)
 
 
-def _all_addresses(node: NodeInfo) -> tuple[str, ...] | None:
-    """Every address of a node; the one the cluster knows is not enough to say that no other is a peer."""
-    return None if node.addresses is None else (*node.addresses, *_one(node.address))
+def _peers(
+    underlay: Underlay, nodes: list[NodeInfo], everyone: Iterable[NodeInfo], sdn: SdnSnapshot, running: tuple[str, ...]
+) -> tuple[tuple[str, ...] | None, dict[str, tuple[str, ...] | None]]:
+    """An overlay's `peers` and `addresses`."""
+    if underlay.peers is not None:
+        return tuple(underlay.peers), {node.name: _all_addresses(node, underlay.peers) for node in nodes}
+    if underlay.fabric is not None:
+        there = sdn.fabric_addresses.get(underlay.fabric)
+        return None, {node.name: None if there is None else _one(there.get(node.name)) for node in nodes}
+    cidr = underlay.cluster_nodes.cidr if underlay.cluster_nodes else None
+    found = cluster_peers(nodes, everyone, cidr, running)
+    known = {node.name: None if node.name in found.unread else _one(found.own.get(node.name)) for node in nodes}
+    # Where it is not known whose a running peer is, the running ones are what can be said of all of them.
+    return running if found.kept else None, known
+
+
+def _remembering(overlay: Overlay, before: Scene | None) -> Overlay:
+    """A node that is switched off keeps the addresses it had; with listed peers any of them may be the right one."""
+    if overlay.peers is None or before is None:
+        return overlay
+    known = next((old.addresses for old in before.overlays if old.key == overlay.key), {})
+    addresses = {node: known.get(node) if now is None else now for node, now in overlay.addresses.items()}
+    return replace(overlay, addresses=addresses)
+
+
+def _all_addresses(node: NodeInfo, peers: Collection[str]) -> tuple[str, ...] | None:
+    """Every address of a node. The one the cluster knows says that it is a peer, but not that no other is."""
+    if node.addresses is not None:
+        return (*node.addresses, *_one(node.address))
+    return _one(node.address) if same_form(node.address) in map(same_form, peers) else None
 
 
 def _one(address: str | None) -> tuple[str, ...]:

@@ -206,6 +206,11 @@ class SdnSnapshot:
         """Every difference between the two copies, in a stable order."""
         return (*pending_changes(self.edited, self.running), *self.other_pending, *self.reworded)
 
+    def running_peers(self, ref: SdnRef) -> tuple[str, ...]:
+        """The peers of a controller as FRR has them now; none where there is no such controller."""
+        found = self.running[ref].props.get("peers", ()) if ref in self.running else ()
+        return tuple(str(peer) for peer in found) if isinstance(found, tuple) else ()
+
     def children_of(self, ref: SdnRef) -> tuple[SdnRef, ...]:
         """The edited objects that refer to ``ref``; Proxmox refuses to delete it before them."""
         if ref.kind is SdnKind.CONTROLLER:

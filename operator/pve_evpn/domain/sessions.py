@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -46,10 +46,21 @@ class Expected:
     """Nodes that are to be in the overlay and have no address among the peers: cut off, and nobody complains."""
     undetermined: tuple[str, ...] = ()
     """Nodes whose addresses are not known, so that it cannot be said which peer they are."""
+    outsiders: Mapping[str, str] = field(default_factory=dict)
+    """By address the nodes of the cluster that are not in this overlay."""
 
     @property
     def nodes_by_vtep(self) -> dict[str, str]:
         return {address: node for node, address in self.vteps.items()}
+
+    def peer_in_words(self, address: str, name: str | None) -> str:
+        if name:
+            return f"{name} ({address})"
+        if outsider := self.outsiders.get(address):
+            return f"{outsider} ({address}), which the controller is not on,"
+        if self.undetermined:
+            return f"{address}, perhaps of {' or '.join(self.undetermined)}, whose addresses are not known,"
+        return f"{address}, which is no node of the cluster,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +76,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class NodeSessions:
-    """One node's side of its sessions. `established` is ``None`` if the node is unseen."""
+    """One node's side of its sessions. `established` is ``None`` if the node is unseen.
+
+    `expected` is ``None`` if it is not known which of the peers the node is.
+    """
 
     node: str
     established: int | None
-    expected: int
+    expected: int | None
     problems: tuple[Problem, ...] = ()
 
 
@@ -144,25 +158,26 @@ def _mesh(
 def node_sessions(node: str, expected: Expected, look: NodeLook | None) -> NodeSessions:
     """One node's sessions against what is expected of it."""
     wanted = expected.sessions.get(node, {})
+    count = None if node in expected.undetermined else len(wanted)
     missing: tuple[Problem, ...] = ()
     if node in expected.missing:
         message = f"{node} is in the overlay but not among the peers, so no other node answers it"
         missing = (Problem(ProblemKind.NODE_MISSING_FROM_PEERS, node, message),)
     if not isinstance(look, NodeObservation) or look.peers is None:
-        return NodeSessions(node, None, len(wanted), (*missing, _unseen(node, look)))
+        return NodeSessions(node, None, count, (*missing, _unseen(node, look)))
     if look.bgp_running is False:
         message = f"BGP EVPN is not running on {node}"
-        return NodeSessions(node, 0, len(wanted), (*missing, Problem(ProblemKind.SESSION_DOWN, node, message)))
+        return NodeSessions(node, 0, count, (*missing, Problem(ProblemKind.SESSION_DOWN, node, message)))
     states = {same_form(peer.address): peer for peer in look.peers}
     up = sum(1 for address in wanted if (peer := states.get(address)) and peer.established)
     if missing:  # nobody has it as a neighbour: its sessions say nothing more
-        return NodeSessions(node, up, len(wanted), missing)
+        return NodeSessions(node, up, count, missing)
     down = tuple(
-        _down(node, address, name, states.get(address))
+        _down(node, expected.peer_in_words(address, name), name, states.get(address))
         for address, name in wanted.items()
         if not ((peer := states.get(address)) and peer.established)
     )
-    return NodeSessions(node, up, len(wanted), down)
+    return NodeSessions(node, up, count, down)
 
 
 def _unseen(node: str, look: NodeLook | None) -> Problem:
@@ -171,8 +186,7 @@ def _unseen(node: str, look: NodeLook | None) -> Problem:
     return Problem(ProblemKind.OBSERVATION_STALE, node, f"{node}: {why}")
 
 
-def _down(node: str, address: str, name: str | None, peer: PeerState | None) -> Problem:
-    who = f"{name} ({address})" if name else f"{address}, which is no node of the cluster"
+def _down(node: str, who: str, name: str | None, peer: PeerState | None) -> Problem:
     if peer is None:
         message = f"{node} has no neighbour {who} in l2vpn evpn"
         return Problem(ProblemKind.SESSION_DOWN, node, message, peer_node=name)
@@ -193,7 +207,7 @@ def controller_sessions(expected: Expected, cluster: ClusterObservation) -> Sess
     unseen = [entry.node for entry in nodes if entry.established is None]
     return Sessions(
         established=sum(seen) + sum(_told_by_others(node, expected, cluster) for node in unseen) if seen else None,
-        expected=sum(entry.expected for entry in nodes),
+        expected=sum(entry.expected or 0 for entry in nodes),
         unseen=tuple(unseen),
         problems=tuple(problems),
         nodes=tuple(nodes),

@@ -75,7 +75,7 @@ class Observer:
 
     def know(self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) -> None:
         """What a pass found: the things to look at from now on."""
-        self._scene = scene_of(desired, observed, plan, nics)
+        self._scene = scene_of(desired, observed, plan, nics, self._scene)
         fabrics = {c.spec.underlay.fabric for c in desired.controllers if c.spec and c.spec.underlay.fabric}
         self._access = Access(gateway, observed.version, self._scene, tuple(sorted(fabrics)))
         self._told.set()

@@ -210,6 +210,44 @@ def test_a_node_left_out_of_the_peers_is_found(bench: Bench) -> None:
     assert "pve4" in health[VNET].verdict.message
 
 
+def off_with_listed_peers(bench: Bench, addresses: tuple[str, ...] | None) -> dict[ObjectKey, Health]:
+    """pve4 is switched off, and that is what is known of its addresses."""
+    names = bench.overlay.names
+    peers = tuple(bench.overlay.address(name) for name in names)
+    known = {**{name: (bench.overlay.address(name),) for name in names}, "pve4": addresses}
+    members = {**bench.scene.members, "pve4": NodeInfo("pve4", False, "10.9.9.4")}
+    bench.scene = replace(bench.scene, members=members, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, known),))
+    bench.overlay.fail("pve4")
+    bench.overlay.down = {frozenset(("pve4", name)) for name in names[:3]}
+    return bench.poll()
+
+
+def test_a_node_that_is_switched_off_is_missed_by_its_name(bench: Bench) -> None:
+    health = off_with_listed_peers(bench, ("192.168.16.4",))[CONTROLLER]
+    assert words(health) == ("False", "SessionDown")
+    assert health.verdict.message == "none of pve1, pve2, pve3 has a session with pve4 (192.168.16.4)"
+    assert health.status["sessionsSummary"] == "6/12"
+    assert health.status["nodes"][3]["expected"] == 3
+
+
+def test_a_peer_that_may_be_a_node_of_unknown_address_is_not_called_a_stranger(bench: Bench) -> None:
+    health = off_with_listed_peers(bench, None)[CONTROLLER]
+    assert health.verdict.message.startswith(
+        "pve1 to 192.168.16.4, perhaps of pve4, whose addresses are not known, is Active"
+    )
+    assert "expected" not in health.status["nodes"][3]
+
+
+def test_a_peer_the_controller_is_not_on_is_called_by_its_name(bench: Bench) -> None:
+    addresses = {name: (bench.overlay.address(name),) for name in ("pve1", "pve2", "pve3")}
+    peers = tuple(bench.overlay.address(name) for name in bench.overlay.names)
+    there = OverlayScene(CONTROLLER, "evpn1", peers, addresses, outsiders={"192.168.16.4": "pve4"})
+    bench.scene = replace(bench.scene, overlays=(there,))
+    bench.overlay.down = {frozenset(("pve4", name)) for name in addresses}
+    message = bench.poll()[CONTROLLER].verdict.message
+    assert message.startswith("pve1 to pve4 (192.168.16.4), which the controller is not on, is Active")
+
+
 def test_addresses_that_are_not_known_are_taken_from_the_nodes_themselves(bench: Bench) -> None:
     unknown = dict.fromkeys(bench.overlay.names)
     bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", None, unknown),))
