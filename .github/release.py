@@ -1,7 +1,9 @@
-"""What a release needs of the tree: one version everywhere, and its section of the changelog.
+"""What a release needs of the tree: one version everywhere, its section of the changelog, a chart that finds its image.
 
-python .github/release.py check 1.2.3    exit 1 and say which file names another version
-python .github/release.py notes 1.2.3    print the section
+python .github/release.py check 1.2.3            exit 1 and say which file names another version
+python .github/release.py notes 1.2.3            print the section
+python .github/release.py crds                   print the kinds as one file
+python .github/release.py image NAME sha256:...  make this image the chart's default
 """
 
 from __future__ import annotations
@@ -30,6 +32,21 @@ def sections() -> dict[str, str]:
     return {version: body.strip() for version, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
+def crds() -> str:
+    """Every kind, as documents of one YAML file."""
+    return "".join(f"---\n{path.read_text()}" for path in sorted((ROOT / "crds").glob("*.yaml")))
+
+
+def name_image(repository: str, digest: str) -> None:
+    """Write the image into the chart's default values, comments and all else as they are."""
+    path = ROOT / "charts/pve-evpn-operator/values.yaml"
+    text, repositories = re.subn(r"^(  repository: ).*$", rf"\g<1>{repository}", path.read_text(), flags=re.M)
+    text, digests = re.subn(r"^(  digest: ).*$", rf'\g<1>"{digest}"', text, flags=re.M)
+    if (repositories, digests) != (1, 1):
+        raise SystemExit(f"{path.name} has no single image.repository and image.digest")
+    path.write_text(text)
+
+
 def _value(text: str, key: str) -> str:
     match = re.search(rf"^{key}: *\"?([^\"\s]+)", text, re.M)
     return match[1] if match else ""
@@ -49,6 +66,12 @@ def main(arguments: list[str]) -> int:
         case ["notes", wanted]:
             print(f"CHANGELOG.md has no section {wanted}", file=sys.stderr)
             return 1
+        case ["crds"]:
+            print(crds(), end="")
+            return 0
+        case ["image", repository, digest] if re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            name_image(repository, digest)
+            return 0
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -144,8 +144,10 @@ $ helm install pve-evpn-operator charts/pve-evpn-operator -n pve-evpn-system --c
 with, for example, this `my-values.yaml`:
 
 ```yaml
+image:
+  repository: registry.example.com/pve-evpn-operator
 clusters:
-  - name: dc1
+  - name: pve
     credentials:
       tokenId: pve-evpn@pve!operator
       token: 00000000-0000-0000-0000-000000000000
@@ -156,6 +158,7 @@ clusters:
         fingerprint: "..."
 ```
 
+The image is the one you have built and pushed; the chart of a release names its own, and then `image` is left out.
 A value that does not exist, or a field of a cluster's `spec` that does not, is refused before anything happens, and
 the message names it.
 

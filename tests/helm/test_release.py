@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -25,19 +26,8 @@ from tests.kube.controlplane import ControlPlane
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(420)]
 
 RELEASE = "pve-evpn-operator"
-#: What a new user writes: ten lines.
-VALUES = """\
-clusters:
-  - name: pve
-    credentials: {{tokenId: "{token_id}", token: "{token}"}}
-    spec:
-      endpoints: ["{url}"]
-      tls: {{fingerprint: "{fingerprint}"}}
-      observe: {{intervalSeconds: 2}}
-      guestAccess:
-        - namespaces: {{matchLabels: {{kubernetes.io/metadata.name: default}}}}
-          guests: {{vmids: [{{from: 100, to: 199}}]}}
-"""
+#: The values file of the documentation, which a new user fills in.
+EXAMPLE = (ROOT / "docs/install.md").read_text().partition("# my-values.yaml\n")[2].partition("```")[0]
 
 
 class User:
@@ -57,8 +47,12 @@ class User:
         pem = ssl.get_server_certificate((server.hostname or "", server.port or 0))
         digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
         fingerprint = ":".join(digest[at : at + 2] for at in range(0, 64, 2))
-        text = VALUES.format(token_id=TOKEN[0], token=TOKEN[1], url=self.stack.server.url, fingerprint=fingerprint)
-        self.values.write_text(text)
+        values = yaml.safe_load(EXAMPLE)
+        (cluster,) = values["clusters"]
+        cluster["credentials"].update(tokenId=TOKEN[0], token=TOKEN[1])
+        cluster["spec"].update(endpoints=[self.stack.server.url], tls={"fingerprint": fingerprint})
+        cluster["spec"]["observe"] = {"intervalSeconds": 2}  # for tests that do not want to wait
+        self.values.write_text(yaml.safe_dump(values))
 
     def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         with self.kubelet.running_jobs():
@@ -108,13 +102,18 @@ def ready(user: User, kind: str, name: str) -> bool:
 
 
 def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(user: User) -> None:
-    assert len(user.values.read_text().splitlines()) == 10
+    assert len(EXAMPLE.splitlines()) == 10
     notes = user.install()
     assert "kubectl get pvec" in notes
+    images = user.plane.kubectl("get", "deployment", "-n", NAMESPACE, "-o", "jsonpath={..image}")
+    assert images.startswith("registry.example.com/pve-evpn-operator:")
     assert "ProxmoxCluster pve: applied" in user.kubelet.job_output
     await_("the cluster is Ready", lambda: ready(user, "pvec", "pve"))
     assert len(user.kubelet.pods) == 2
     networks = user.networks()
+    (told,) = re.findall(r"^ *kubectl (apply -f examples/seed/.*)$", notes, re.M)
+    user.plane.kubectl(*told.replace("examples/", f"{ROOT}/examples/").split())
+    user.stack.await_ready(*networks[:3])
     user.stack.apply(*networks)
     user.stack.await_ready(*networks)
     assert user.lab.sdn.running["vnets"]["EVPN1"]["tag"] == 5001
@@ -168,6 +167,8 @@ def test_uninstall_leaves_objects_and_networks_and_installing_again_finds_them(u
     user.stack.apply(*networks)
     user.stack.await_ready(*networks)
     running, writes = json.dumps(user.lab.sdn.running, sort_keys=True), user.stack.writes()
+    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), "--set-json", "clusters=[]")
+    assert user.plane.kubectl("get", "secret", "pve-credentials", "-n", NAMESPACE, "-o", "name")
     user.helm("uninstall", RELEASE)
     user.kubelet.stop()
     label = f"app.kubernetes.io/instance={RELEASE}"

@@ -70,6 +70,29 @@ def test_a_release_of_another_version_is_refused(capsys: pytest.CaptureFixture[s
     assert release["main"](["notes", "99.0.0"]) == 1
 
 
+def test_the_chart_of_a_release_names_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = Path("charts/pve-evpn-operator/values.yaml")
+    (tmp_path / values).parent.mkdir(parents=True)
+    before = (ROOT / values).read_text()
+    (tmp_path / values).write_text(before)
+    monkeypatch.setitem(release["main"].__globals__, "ROOT", tmp_path)
+    digest = f"sha256:{'0123456789abcdef' * 4}"
+    assert release["main"](["image", "registry.example.com/it", digest]) == 0
+    after = (tmp_path / values).read_text()
+    wanted = {**yaml.safe_load(before)["image"], "repository": "registry.example.com/it", "digest": digest}
+    assert yaml.safe_load(after) == {**yaml.safe_load(before), "image": wanted}
+    assert len(after.splitlines()) == len(before.splitlines())
+    assert release["main"](["image", "registry.example.com/it", "latest"]) == 2
+
+
+def test_the_kinds_of_a_release_are_all_in_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert release["main"](["crds"]) == 0
+    kinds = [document["metadata"]["name"] for document in yaml.safe_load_all(capsys.readouterr().out)]
+    assert sorted(f"{kind.partition('.')[0]}.yaml" for kind in kinds) == sorted(
+        path.name.rpartition("_")[2] for path in (ROOT / "crds").glob("*.yaml")
+    )
+
+
 def test_notes_are_a_section_of_the_changelog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "# Changelog\n\n## Unreleased\n\n- c\n\n## 1.1.0 - 2026-12-01\n\n### Added\n\n- b\n\n## [1.0.0]\n\n- a\n"
     (tmp_path / "CHANGELOG.md").write_text(text)
