@@ -14,7 +14,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.domain.resources import Resource
 from pve_evpn.domain.scene import Overlay, Scene, remembered_scene, scene_of
 from pve_evpn.domain.sdn import SdnKind, SdnRef
-from tests.unit.plan_world import carry_out, controller, desired, observed, reported, sdn
+from tests.unit.plan_world import carry_out, controller, desired, observed, reported, sdn, zone
 
 CONTROLLER = SdnRef(SdnKind.CONTROLLER, "evpn1")
 PEERS = tuple(f"192.168.16.{i}" for i in (1, 2, 3, 4))
@@ -149,6 +149,17 @@ def test_while_proxmox_does_not_answer_nothing_is_said_of_addresses_nobody_remem
     rows = [{"name": name, "online": True, "address": info.address} for name, info in nodes().items()]
     remembered = remembered_scene(desired(replace(cluster, status={"nodes": rows}), mesh(WIDE)))
     assert known(remembered.overlays[0]) == dict.fromkeys(nodes())
+
+
+def test_zones_know_whose_addresses_are_theirs() -> None:
+    wanted = desired(mesh(), zone())
+    look = observed(nodes=nodes())
+    look = replace(look, sdn=carry_out(look.sdn, plan(wanted, look)))
+    (seen,) = scene_of(wanted, look, plan(wanted, look), NicPlan({})).zones
+    assert seen.controller == "evpn1"
+    status = {"id": "zone1", "vrfVni": 100001}
+    remembered = remembered_scene(desired(mesh(), replace(zone(), status=status)))
+    assert remembered.zones[0].controller == "evpn1"
 
 
 def listed(*peers: str) -> Resource[Any]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pve_evpn.domain import sessions
@@ -60,16 +60,17 @@ def judge_all(
     previous: Previous,
     now: datetime,
     confirmed: Collection[ObjectKey] = (),
+    interval: timedelta = timedelta(seconds=15),
 ) -> Judgement:
     """Judge everything in the scene, and `nodes`, the EvpnNode objects. `previous` gives objects as last reported.
 
     Nodes are not read at the same instant, and Proxmox at another one. So a guest that is moving may seem to be on the
     wrong node, on two, or on one that has no port for it: that is said only of those among `confirmed`, the suspects
-    of the poll before.
+    of the poll before. `interval`: between two polls.
     """
-    view = View(scene, looks, previous, now)
+    view = View(scene, looks, previous, now, interval)
     expected = {overlay.key: expected_sessions(overlay, looks) for overlay in scene.overlays}
-    view.locate(expected.values())
+    view.locate(expected)
     found = {key: sessions.controller_sessions(wanted, looks) for key, wanted in expected.items()}
     health: dict[ObjectKey, Health] = {}
     sight: dict[ObjectKey, str] = {}

@@ -13,7 +13,7 @@ from pve_evpn.domain.health_view import View, condition_before, dated, operation
 from pve_evpn.domain.report import Health
 from pve_evpn.domain.resources import Resource
 from pve_evpn.domain.scene import NicScene
-from pve_evpn.domain.verdicts import NicVerdict, Word
+from pve_evpn.domain.verdicts import NOT_SHOWN, NicVerdict, Word
 
 _IPS = 16
 #: What each verdict on a NIC means for its condition.
@@ -35,7 +35,7 @@ def nic_health(scene: NicScene, verdict: NicVerdict, view: View) -> Health:
     look = looks.get(scene.nic.home) if scene.nic.home else None
     if verdict.word is Word.UNKNOWN and failure_in(look):
         reason = Reason.OBSERVATION_STALE
-    if verdict.word is Word.UNKNOWN and isinstance(look, NodeObservation):
+    if verdict.message == NOT_SHOWN and isinstance(look, NodeObservation):
         message = why_no_routes(look)
     if verdict.word in (Word.SILENT, Word.NEVER_SEEN) and not scene.announces:
         status, reason = None, Reason.NOTHING_TO_ANNOUNCE

@@ -159,8 +159,8 @@ def _expected(overlay: Overlay, looks: ClusterObservation) -> Expected:
     single: dict[str, str | None] = {}
     undetermined = []
     for node, addresses in overlay.addresses.items():
-        if addresses is None and node in observed and observed[node].vteps:
-            addresses = (min(observed[node].vteps),)
+        if addresses is None and node in observed and len(observed[node].vteps) == 1:
+            addresses = tuple(observed[node].vteps)  # of several it is not known which is this overlay's
         if addresses is None:
             undetermined.append(node)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
@@ -21,33 +21,52 @@ _SHOWN = 3
 
 
 class View:
-    """One observation with the indexes over it, and where each node is in the overlay."""
+    """One observation with the indexes over it, and where each node is in the overlays."""
 
-    def __init__(self, scene: Scene, looks: ClusterObservation, previous: Previous, now: datetime) -> None:
+    def __init__(
+        self, scene: Scene, looks: ClusterObservation, previous: Previous, now: datetime, interval: timedelta
+    ) -> None:
         self.scene = scene
         self.looks = looks
         self.previous = previous
         self.now = now
         self.vnis = VniIndex(looks)
-        self.vteps: dict[str, str] = {}
         self.macs: MacIndex
+        self._interval = interval
+        self._own = {name: vteps for name, look in looks.observed().items() if (vteps := look.vteps)}
+        self._configured: dict[str, Mapping[str, str]] = {}
+        self._controllers = {zone.id: zone.controller for zone in scene.zones}
+        self._names: dict[str, str] = {}
 
-    def locate(self, expected: Iterable[Expected]) -> None:
-        """Learn each node's VTEP address: what the node says itself counts more than what was configured."""
-        for overlay in expected:
-            self.vteps.update(overlay.vteps)
-        for name, look in self.looks.observed().items():
-            if look.vteps and self.vteps.get(name) not in look.vteps:
-                self.vteps[name] = min(look.vteps)
-        by_address = {address: name for name, address in self.vteps.items()}
-        self.macs = MacIndex(self.looks, by_address, {vnet.id: vnet.vni for vnet in self.scene.vnets})
+    def locate(self, expected: Mapping[ObjectKey, Expected]) -> None:
+        """Learn each node's addresses in the overlays: what a node says itself counts more than what is configured."""
+        for overlay in self.scene.overlays:
+            self._configured[overlay.id] = expected[overlay.key].vteps
+            self._names |= expected[overlay.key].nodes_by_vtep
+        self._names |= {same_form(address): name for name, vteps in self._own.items() for address in vteps}
+        vnis = {vnet.id: vnet.vni for vnet in self.scene.vnets}
+        self.macs = MacIndex(self.looks, self._names, vnis, self._interval)
 
     def name_of(self, address: str) -> str | None:
-        return next((name for name, vtep in self.vteps.items() if vtep == same_form(address)), None)
+        return self._names.get(same_form(address))
+
+    def vteps(self, vni: int, zone: str) -> dict[str, str]:
+        """Each node's VTEP address for a VNI: the node's own word, else what the zone's controller has it by."""
+        controller = self._controllers.get(zone)
+        if controller in self._configured:
+            found = dict(self._configured[controller])
+        else:
+            found = {name: address for there in self._configured.values() for name, address in there.items()}
+        for name, own in self._own.items():
+            if originator := self.vnis.originator(name, vni):
+                found[name] = originator
+            elif found.get(name) not in own:
+                found[name] = min(own)
+        return found
 
     def l2(self, vnet: VNetScene) -> L2View:
         """A node that is switched off is missing from every flood list, and nobody misses it."""
-        vteps = {name: address for name, address in self.vteps.items() if self.online(name)}
+        vteps = {name: address for name, address in self.vteps(vnet.vni, vnet.zone).items() if self.online(name)}
         l3_vni = next((zone.vni for zone in self.scene.zones if zone.id == vnet.zone), None)
         return self.vnis.l2(vnet.vni, vnet.nodes, vteps, vnet.subnets, l3_vni)
 

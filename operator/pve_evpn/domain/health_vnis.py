@@ -44,8 +44,9 @@ def zone_health(zone: ZoneScene, view: View) -> Health:
 def _mtu_problems(zone: ZoneScene, view: View) -> list[tuple[Reason, str]]:
     """Frames that do not fit into the underlay's are lost without a word, and only the long ones are."""
     problems = []
+    vteps = view.vteps(zone.vni, zone.id)
     for node in zone.nodes:
-        member, vtep = view.scene.members.get(node), view.vteps.get(node, "")
+        member, vtep = view.scene.members.get(node), vteps.get(node, "")
         has = member.mtus.get(vtep) if member else None
         needs = (zone.mtu or 0) + (_VXLAN_IPV6 if ":" in vtep else _VXLAN)
         if has is not None and zone.mtu is not None and needs > has:
@@ -64,7 +65,7 @@ def vnet_health(vnet: VNetScene, seen: L2View, view: View) -> Health:
     body: dict[str, Any] = {"routes": routes or None, "source": view.source(vnet.nodes)}
     problems = _bgp_down(vnet.nodes, view)
     problems += [(Reason.VNI_MISSING, f"{node} does not have VNI {vnet.vni}") for node in seen.absent_on]
-    problems += _flood_gaps(seen, view)
+    problems += _flood_gaps(vnet, seen, view)
     unseen = [entry.node for entry in seen.nodes if entry.present is None]
     verdict = _vni_verdict(vnet.vni, problems, unseen, vnet.nodes, view)
     previous = view.previous(vnet.key)
@@ -88,15 +89,16 @@ def _sampled_routes(vnet: str, looks: ClusterObservation) -> int | None:
     return len(found) or None
 
 
-def _flood_gaps(seen: L2View, view: View) -> list[tuple[Reason, str]]:
+def _flood_gaps(vnet: VNetScene, seen: L2View, view: View) -> list[tuple[Reason, str]]:
     """Said once per missing node, not once per node that misses it."""
     stopped = {name for name, look in view.looks.observed().items() if look.bgp_running is False}
     lonely = [e.node for e in seen.nodes if e.remote_vteps == 0 and (e.missing_vteps is None or e.missing_vteps)]
     others = len([entry for entry in seen.nodes if entry.present is not False and view.online(entry.node)]) - 1
+    known = view.vteps(vnet.vni, vnet.zone)
     problems = [
         (Reason.NO_REMOTE_VTEPS, f"{node} has no other VTEP in its flood list")
         for node in lonely
-        if others > 0 and not {name for name in view.vteps if name != node} <= stopped
+        if others > 0 and not {name for name in known if name != node} <= stopped
     ]
     missed: dict[str, list[str]] = {}
     for node, other in seen.gaps:

@@ -41,13 +41,14 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class ZoneScene:
-    """One EvpnZone: its L3 VNI and the nodes it should be on; its MTU, where that is known."""
+    """One EvpnZone: its L3 VNI, the nodes it should be on, its controller's id; its MTU, where that is known."""
 
     key: ObjectKey
     id: str
     vni: int
     nodes: tuple[str, ...]
     mtu: int | None = None
+    controller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ def scene_of(desired: Desired, observed: Observed, plan: Plan, nics: NicPlan, be
         zone = running.get(decision.ref) if decision and decision.ref else None
         if zone and (vni := _number(zone.props.get("vrf-vxlan"))):
             mtu = _number(zone.props.get("mtu")) or DEFAULT_MTU
-            zones.append(ZoneScene(resource.key, zone.ref.id, vni, _nodes_of(zone.ref.id, observed), mtu))
+            nodes, controller = _nodes_of(zone.ref.id, observed), str(zone.props.get("controller", ""))
+            zones.append(ZoneScene(resource.key, zone.ref.id, vni, nodes, mtu, controller))
     for owner in desired.vnets:
         decision = plan.decisions.get(owner.key)
         vnet = running.get(decision.ref) if decision and decision.ref else None
@@ -125,9 +127,16 @@ def remembered_scene(desired: Desired) -> Scene:
         str(row["name"]): NodeInfo(str(row["name"]), row.get("online", True), str(row.get("address") or ""))
         for row in status.get("nodes") or ()
     }
-    empty = SdnSnapshot({}, {})
+    overlays = tuple(_overlays(desired.controllers, members, SdnSnapshot({}, {}), Plan()))
+    ids = {overlay.key.name: overlay.id for overlay in overlays}
     zones = tuple(
-        ZoneScene(zone.key, zone.status["id"], zone.status["vrfVni"], _rows(zone))
+        ZoneScene(
+            zone.key,
+            zone.status["id"],
+            zone.status["vrfVni"],
+            _rows(zone),
+            controller=ids.get(zone.spec.controller_ref.name, "") if zone.spec else "",
+        )
         for zone in desired.zones
         if zone.status.get("id") and zone.status.get("vrfVni")
     )
@@ -143,7 +152,7 @@ def remembered_scene(desired: Desired) -> Scene:
         if nic.status.get("macAddress") and (id_ := nic.status.get("vnet")) in by_id
     )
     names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
-    return Scene(members, tuple(_overlays(desired.controllers, members, empty, Plan())), zones, vnets, nics, names)
+    return Scene(members, overlays, zones, vnets, nics, names)
 
 
 def _overlays(

@@ -5,22 +5,25 @@ object's status) and writes no conditions. Nothing in a verdict ticks: asked aga
 answers with an equal value.
 
 Truth table, first match wins. *Announced* means: some node's BGP table holds a type-2 route for MAC and VNI (where
-that table cannot be seen: zebra's MAC table, or a row of Proxmox's ``mac-vrf``). The *home* is the node the guest runs
-on. *Looked* means: the home's own tables were seen, or its bgpd was seen not running.
+that table cannot be seen: zebra's MAC table). The *home* is the node the guest runs on. *Looked* means: the home's own
+tables were seen, or its bgpd was seen not running. Where not looked, and no table of any node has the MAC, a row of
+Proxmox's ``mac-vrf`` is as good, which is a *sample*; it is *old* if it was read longer than one poll ago.
 
-====================================================================================  ============
-evidence                                                                              verdict
-====================================================================================  ============
-announced, and zebra says duplicate; or by several nodes with equal mobility          Duplicate
-announced by a node whose zebra has the MAC local without a port                      Zombie
-announced, the guest is stopped                                                       WrongNode
-announced by another node than the home                                               WrongNode
-announced (by the home, or where the guest runs is unknown)                           Advertised
-not announced, not looked, and the home's source failed within its grace time         as before
-not announced, not looked                                                             Unknown
-not announced, looked, was announced before                                           Silent
-not announced, looked, never announced before                                         NeverSeen
-====================================================================================  ============
+=====================================================================================  ============
+evidence                                                                               verdict
+=====================================================================================  ============
+announced by an address of no known node, which may be the home's, not known either    Unknown
+announced otherwise than by the home in an old sample: the guest may have moved since  as before
+announced, and zebra says duplicate; or by several nodes with equal mobility           Duplicate
+announced by a node whose zebra has the MAC local without a port                       Zombie
+announced, the guest is stopped                                                        WrongNode
+announced by another node than the home                                                WrongNode
+announced (by the home, or where the guest runs is unknown)                            Advertised
+not announced, not looked, and the home's source failed within its grace time          as before
+not announced, not looked                                                              Unknown
+not announced, looked, was announced before                                            Silent
+not announced, looked, never announced before                                          NeverSeen
+=====================================================================================  ============
 
 Of several announcing nodes the one with the highest MAC mobility sequence has it (RFC 7432, 15): the other routes are
 on their way out. bgpd's own ``bestpath`` does not tell, because it chooses per route distinguisher.
@@ -29,12 +32,15 @@ on their way out. bgpd's own ``bestpath`` does not tell, because it chooses per 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure
+
+#: Why nothing is known where nothing is wrong with the sources.
+NOT_SHOWN = "no source shows the EVPN routes of any node"
 
 
 class Word(StrEnum):
@@ -90,6 +96,8 @@ class _Evidence:
     claims: defaultdict[str, _Claim] = field(default_factory=lambda: defaultdict(_Claim))
     zombies: set[str] = field(default_factory=set)
     duplicate: bool = False
+    sampled_at: datetime | None = None
+    """When the claims were read, where they are samples."""
 
 
 class MacIndex:
@@ -97,6 +105,7 @@ class MacIndex:
 
     `vteps`: node by its VTEP address, as far as the configuration tells (what the nodes say of themselves is added).
     `vnet_vnis`: VNI by VNet id, for rows that name a VNet only (Proxmox's ``mac-vrf``).
+    `interval`: between two polls.
     """
 
     def __init__(
@@ -104,17 +113,22 @@ class MacIndex:
         cluster: ClusterObservation,
         vteps: Mapping[str, str] | None = None,
         vnet_vnis: Mapping[str, int] | None = None,
+        interval: timedelta = timedelta(seconds=15),
     ) -> None:
         self._looks = cluster.nodes
         self._vteps = dict(vteps or {})
         self._vnet_vnis = vnet_vnis or {}
+        # Those of this poll and the one before are younger, however long reading takes.
+        self._old_before = cluster.at - 1.5 * interval
         self._evidence: defaultdict[tuple[int, str], _Evidence] = defaultdict(_Evidence)
         for look in cluster.observed().values():
             self._vteps.update(dict.fromkeys(look.vteps, look.node))
         for look in cluster.observed().values():
             self._add_routes(look)
             self._add_macs(look)
-            self._add_samples(look)
+        live = {key for key, evidence in self._evidence.items() if evidence.claims}
+        for look in cluster.observed().values():
+            self._add_samples(look, live)
 
     def evidence(self, vni: int, mac: str) -> _Evidence:
         return self._evidence.get((vni, mac.lower()), _Evidence())
@@ -125,6 +139,14 @@ class MacIndex:
             return any(isinstance(look, NodeObservation) and _sees_macs(look) for look in self._looks.values())
         look = self._looks.get(home)
         return isinstance(look, NodeObservation) and (_sees_macs(look) or look.bgp_running is False)
+
+    def is_old(self, evidence: _Evidence) -> bool:
+        return evidence.sampled_at is not None and evidence.sampled_at < self._old_before
+
+    def may_be(self, owner: str, home: str | None) -> bool:
+        """Whether an owner is an address of nobody known while that of `home` is not known."""
+        nodes = self._vteps.values()
+        return home is not None and home not in nodes and owner not in self._looks and owner not in nodes
 
     def trouble(self, home: str | None) -> str:
         """Why an announcement by `home` could not be there, in one clause; empty if nothing speaks against it."""
@@ -173,9 +195,17 @@ class MacIndex:
                     sequence = row.local_sequence if row.type == "local" else row.remote_sequence
                     claim.mobility = max(claim.mobility, sequence)
 
-    def _add_samples(self, look: NodeObservation) -> None:
+    def _add_samples(self, look: NodeObservation, live: Collection[tuple[int, str]]) -> None:
+        """Only the newest samples of a MAC count, and only where no node's own tables have it."""
         for row in look.mac_ips or ():
-            if (vni := self._vnet_vnis.get(row.vnet)) is not None and (owner := self._owner(row.next_hop)):
+            vni, owner = self._vnet_vnis.get(row.vnet), self._owner(row.next_hop)
+            if vni is None or owner is None or (vni, row.mac) in live:
+                continue
+            evidence = self._evidence[vni, row.mac]
+            if evidence.sampled_at is None or evidence.sampled_at < row.at:
+                evidence.claims.clear()
+                evidence.sampled_at = row.at
+            if evidence.sampled_at == row.at:
                 self._claim(vni, row.mac, owner, look.node).ips.add(row.ip)
 
 
@@ -192,14 +222,16 @@ def judge(nic: Nic, index: MacIndex, before: NicVerdict | None, now: datetime) -
 def _judge(nic: Nic, index: MacIndex, before: NicVerdict | None) -> NicVerdict | None:
     """The verdict without its time; ``None``: what was said before still stands."""
     evidence = index.evidence(nic.vni, nic.mac)
-    if evidence.claims:
-        return _announced(nic, evidence)
     last = before.node if before is not None else None
+    if evidence.claims and not (evidence.sampled_at and index.looked(nic.home)):
+        found = _announced(nic, evidence, index, last)
+        contradicts = found.word is not Word.ADVERTISED
+        return None if contradicts and index.is_old(evidence) else found
     trouble = index.trouble(nic.home)
     if not index.looked(nic.home):
         if index.in_grace(nic.home):
             return None
-        return NicVerdict(Word.UNKNOWN, node=last, message=trouble or "no source shows the EVPN routes of any node")
+        return NicVerdict(Word.UNKNOWN, node=last, message=trouble or NOT_SHOWN)
     if not nic.running:
         trouble = "the guest is not running"
     if last is None:
@@ -213,9 +245,14 @@ def _judge(nic: Nic, index: MacIndex, before: NicVerdict | None) -> NicVerdict |
     )
 
 
-def _announced(nic: Nic, evidence: _Evidence) -> NicVerdict:
+def _announced(nic: Nic, evidence: _Evidence, index: MacIndex, last: str | None) -> NicVerdict:
     top = max(claim.mobility for claim in evidence.claims.values())
     owners = sorted(name for name, claim in evidence.claims.items() if claim.mobility == top)
+    known = [owner for owner in owners if not index.may_be(owner, nic.home)]
+    if not known:
+        message = f"{owners[0]} announces this MAC, which may be {nic.home}: its VTEP address is not known"
+        return NicVerdict(Word.UNKNOWN, node=last, message=message)
+    owners = known if nic.home in known else owners
     owner = nic.home if nic.home in owners else owners[0]
     claim = evidence.claims[owner]
     word, message = _word(nic, evidence, owner, owners)

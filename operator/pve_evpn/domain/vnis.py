@@ -93,6 +93,11 @@ class VniIndex:
                 networks = {(r.vni, f"{r.ip}/{r.prefix_length}", r.rd) for r in look.routes if r.route_type == 5}
                 self._prefixes[node] = Counter((vni, cidr) for vni, cidr, _ in networks if vni is not None)
 
+    def originator(self, node: str, vni: int) -> str | None:
+        """The node's own VTEP address for the VNI, as it says itself."""
+        row = self._bgp_rows.get((node, vni))
+        return row.originator_ip if row else None
+
     def l2(
         self,
         vni: int,

@@ -66,6 +66,7 @@ class Observer:
         self._scene: Scene | None = None
         self._looks: ClusterObservation | None = None
         self._suspects: frozenset[ObjectKey] = frozenset()
+        self._interval = timedelta(seconds=INTERVAL)
         self._announcer: Announcer | None = None
         self._told = asyncio.Event()
         self._soon = asyncio.Event()
@@ -135,6 +136,7 @@ class Observer:
             return INTERVAL
         observe = desired.cluster.spec.observe or Observe()
         interval = float(observe.interval_seconds or INTERVAL)
+        self._interval = timedelta(seconds=interval)
         grace = timedelta(seconds=GRACE if observe.grace_seconds is None else observe.grace_seconds)
         self._scene = self._scene or remembered_scene(desired)
         if not self._scene.members:
@@ -159,7 +161,7 @@ class Observer:
         return interval
 
     def _judge(self, scene: Scene, looks: ClusterObservation, nodes: list[Resource[Any]]) -> Judgement:
-        return judge_all(scene, looks, nodes, self._store.get, self._clock(), self._suspects)
+        return judge_all(scene, looks, nodes, self._store.get, self._clock(), self._suspects, self._interval)
 
     def _nodes(self) -> list[Resource[Any]]:
         return [node for node in self._store.of_kind("EvpnNode") if self._store.cluster_of(node) == self._cluster]

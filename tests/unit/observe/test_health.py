@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +9,11 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.node import EvpnNodeSpec
-from pve_evpn.domain.evpn import ClusterObservation, MacIp, NodeObservation
+from pve_evpn.domain.evpn import (
+    ClusterObservation,
+    MacIp,
+    NodeObservation,
+)
 from pve_evpn.domain.health import Judgement, judge_all
 from pve_evpn.domain.observed import NodeInfo
 from pve_evpn.domain.report import Health
@@ -399,105 +402,6 @@ def test_a_single_node_needs_no_other() -> None:
     health = bench.poll()
     assert words(health[VNET]) == words(health[CONTROLLER]) == ("True", "Operational")
     assert health[CONTROLLER].status["sessionsSummary"] == "0/0"
-
-
-# --- NICs --------------------------------------------------------------------------------------------------------
-
-
-def test_a_guest_speaks_falls_silent_and_speaks_again(bench: Bench) -> None:
-    assert bench.nic()["verdict"] == "NeverSeen"
-    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
-    assert bench.nic()["verdict"] == "Advertised"
-    bench.overlay.speakers.clear()
-    silent = bench.nic()
-    assert silent == {"verdict": "Silent", "since": "2026-01-05T12:00:45Z", "lastAnnouncedBy": "pve4"}
-    assert bench.nic() == silent
-    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
-    assert bench.nic()["verdict"] == "Advertised"
-
-
-def test_a_move_changes_the_node_and_counts(bench: Bench) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.nic()
-    bench.overlay.speak(VM1, "pve3", mobility=1)
-    bench.home("pve3")
-    moved = bench.nic()
-    assert (moved["verdict"], moved["announcedBy"], moved["mobilitySequence"]) == ("Advertised", "pve3", 1)
-    assert moved["since"] == "2026-01-05T12:00:30Z"
-
-
-def test_a_guest_that_moves_before_proxmox_says_so_is_not_on_the_wrong_node(bench: Bench) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.nic()
-    bench.overlay.speak(VM1, "pve3", mobility=1)
-    assert bench.nic()["verdict"] == "Advertised"
-    assert bench.confirmed == {NIC}
-    wrong = bench.poll()[NIC]
-    assert words(wrong) == ("False", "WrongNode")
-    assert wrong.verdict.message == "pve3 announces this MAC while the guest runs on pve4"
-
-
-def test_two_nodes_with_the_same_mac_are_a_duplicate(bench: Bench) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.overlay.speakers[VM1].nodes = ("pve2", "pve4")
-    health = bench.poll()[NIC]
-    assert words(health) == ("False", "Duplicate")
-    assert "pve2, pve4" in health.verdict.message
-
-
-def test_a_route_whose_port_is_gone_is_a_zombie(bench: Bench) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.overlay.speakers[VM1].zombie = True
-    assert words(bench.poll()[NIC]) == ("False", "Zombie")
-
-
-@pytest.mark.parametrize(("running", "message"), [(False, "the guest is not running"), (True, "its link is down")])
-def test_nothing_is_expected_of_a_guest_that_cannot_speak(bench: Bench, running: bool, message: str) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.poll()
-    bench.overlay.speakers.clear()
-    bench.home("pve4", running=running, announces=False)
-    health = bench.poll()[NIC]
-    assert words(health) == ("Unknown", "NothingToAnnounce")
-    assert health.verdict.message == message
-    assert health.status["evpn"]["verdict"] == "Silent"
-
-
-def test_a_nic_on_a_node_that_cannot_be_read_is_unknown_and_never_silent(bench: Bench) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.poll()
-    bench.overlay.speakers.clear()
-    bench.overlay.fail("pve4")
-    health = bench.poll()[NIC]
-    assert words(health) == ("Unknown", "ObservationStale")
-    assert health.status["evpn"]["verdict"] == "Unknown"
-    assert health.status["evpn"]["lastAnnouncedBy"] == "pve4"
-
-
-def test_a_nic_on_a_node_without_bgpd_is_withdrawn_with_the_cause(bench: Bench) -> None:
-    bench.overlay.speak(VM1, "pve4")
-    bench.poll()
-    bench.overlay.stopped = {"pve4"}
-    health = bench.poll()[NIC]
-    assert words(health) == ("False", "Silent")
-    assert health.verdict.message == "bgpd is not running on pve4"
-
-
-def test_the_api_knows_what_it_sees_and_nothing_of_what_it_does_not(bench: Bench) -> None:
-    def look(*rows: MacIp) -> ClusterObservation:
-        at = bench.overlay.now
-        nodes: Mapping[str, NodeObservation] = {
-            name: NodeObservation(name, "api", at, mac_ips=rows if name == "pve1" else ())
-            for name in bench.overlay.names
-        }
-        return ClusterObservation(at, nodes)
-
-    seen = bench.nic(look(MacIp("EVPN1", VM1, "10.60.0.100", "192.168.16.4", bench.overlay.now)))
-    assert (seen["verdict"], seen["announcedBy"], seen["ips"]) == ("Advertised", "pve4", ["10.60.0.100"])
-    assert "seenBy" not in seen
-    health = bench.poll(look())[NIC]
-    assert words(health) == ("Unknown", "SourceUnavailable")
-    assert "no route with an IP address" in health.verdict.message
 
 
 # --- real recordings ---------------------------------------------------------------------------------------------

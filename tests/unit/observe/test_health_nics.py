@@ -1,0 +1,210 @@
+"""What an observation means for NICs: who announces them, and what the samples of the Proxmox API are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from pve_evpn.domain.evpn import ClusterObservation, MacIp, NodeObservation
+from pve_evpn.domain.scene import Overlay as OverlayScene
+from tests.unit.observe.overlay import VM1
+from tests.unit.observe.test_health import CONTROLLER, NIC, Bench, words
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_guest_speaks_falls_silent_and_speaks_again(bench: Bench) -> None:
+    assert bench.nic()["verdict"] == "NeverSeen"
+    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
+    assert bench.nic()["verdict"] == "Advertised"
+    bench.overlay.speakers.clear()
+    silent = bench.nic()
+    assert silent == {"verdict": "Silent", "since": "2026-01-05T12:00:45Z", "lastAnnouncedBy": "pve4"}
+    assert bench.nic() == silent
+    bench.overlay.speak(VM1, "pve4", "10.60.0.100")
+    assert bench.nic()["verdict"] == "Advertised"
+
+
+def test_a_move_changes_the_node_and_counts(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.nic()
+    bench.overlay.speak(VM1, "pve3", mobility=1)
+    bench.home("pve3")
+    moved = bench.nic()
+    assert (moved["verdict"], moved["announcedBy"], moved["mobilitySequence"]) == ("Advertised", "pve3", 1)
+    assert moved["since"] == "2026-01-05T12:00:30Z"
+
+
+def test_a_guest_that_moves_before_proxmox_says_so_is_not_on_the_wrong_node(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.nic()
+    bench.overlay.speak(VM1, "pve3", mobility=1)
+    assert bench.nic()["verdict"] == "Advertised"
+    assert bench.confirmed == {NIC}
+    wrong = bench.poll()[NIC]
+    assert words(wrong) == ("False", "WrongNode")
+    assert wrong.verdict.message == "pve3 announces this MAC while the guest runs on pve4"
+
+
+def test_two_nodes_with_the_same_mac_are_a_duplicate(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.overlay.speakers[VM1].nodes = ("pve2", "pve4")
+    health = bench.poll()[NIC]
+    assert words(health) == ("False", "Duplicate")
+    assert "pve2, pve4" in health.verdict.message
+
+
+def test_a_route_whose_port_is_gone_is_a_zombie(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.overlay.speakers[VM1].zombie = True
+    assert words(bench.poll()[NIC]) == ("False", "Zombie")
+
+
+@pytest.mark.parametrize(("running", "message"), [(False, "the guest is not running"), (True, "its link is down")])
+def test_nothing_is_expected_of_a_guest_that_cannot_speak(bench: Bench, running: bool, message: str) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    bench.overlay.speakers.clear()
+    bench.home("pve4", running=running, announces=False)
+    health = bench.poll()[NIC]
+    assert words(health) == ("Unknown", "NothingToAnnounce")
+    assert health.verdict.message == message
+    assert health.status["evpn"]["verdict"] == "Silent"
+
+
+def test_a_nic_on_a_node_that_cannot_be_read_is_unknown_and_never_silent(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    bench.overlay.speakers.clear()
+    bench.overlay.fail("pve4")
+    health = bench.poll()[NIC]
+    assert words(health) == ("Unknown", "ObservationStale")
+    assert health.status["evpn"]["verdict"] == "Unknown"
+    assert health.status["evpn"]["lastAnnouncedBy"] == "pve4"
+
+
+def test_a_nic_on_a_node_without_bgpd_is_withdrawn_with_the_cause(bench: Bench) -> None:
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll()
+    bench.overlay.stopped = {"pve4"}
+    health = bench.poll()[NIC]
+    assert words(health) == ("False", "Silent")
+    assert health.verdict.message == "bgpd is not running on pve4"
+
+
+def test_the_api_knows_what_it_sees_and_nothing_of_what_it_does_not(bench: Bench) -> None:
+    def look(*rows: MacIp) -> ClusterObservation:
+        at = bench.overlay.now
+        nodes: Mapping[str, NodeObservation] = {
+            name: NodeObservation(name, "api", at, mac_ips=rows if name == "pve1" else ())
+            for name in bench.overlay.names
+        }
+        return ClusterObservation(at, nodes)
+
+    seen = bench.nic(look(MacIp("EVPN1", VM1, "10.60.0.100", "192.168.16.4", bench.overlay.now)))
+    assert (seen["verdict"], seen["announcedBy"], seen["ips"]) == ("Advertised", "pve4", ["10.60.0.100"])
+    assert "seenBy" not in seen
+    health = bench.poll(look())[NIC]
+    assert words(health) == ("Unknown", "SourceUnavailable")
+    assert "no route with an IP address" in health.verdict.message
+
+
+def sampled(bench: Bench, node: str, read: datetime, address: str = "192.168.16.4") -> NodeObservation:
+    """A node that only the Proxmox API shows; pve1 is where the VNet's table was read."""
+    row = MacIp("EVPN1", VM1, "10.60.0.100", address, read)
+    return NodeObservation(node, "api", bench.overlay.now, mac_ips=(row,) if node == "pve1" else ())
+
+
+def only_api(bench: Bench, read: datetime, address: str = "192.168.16.4") -> ClusterObservation:
+    """The poll that is due next, and when the VNet's table was read."""
+    nodes = {name: sampled(bench, name, read, address) for name in bench.overlay.names}
+    return ClusterObservation(bench.overlay.now + timedelta(seconds=15), nodes)
+
+
+def test_an_old_sample_does_not_contradict_where_the_guest_is_now(bench: Bench) -> None:
+    """With more tables than are read per poll a row is minutes old, and the guest has moved meanwhile."""
+    read = bench.overlay.now
+    assert bench.nic(only_api(bench, read))["announcedBy"] == "pve4"
+    bench.home("pve3")
+    for _ in range(5):
+        health = bench.poll(only_api(bench, read))[NIC]
+        assert words(health) == ("True", "Advertised")
+    assert health.status["evpn"]["announcedBy"] == "pve4"
+    read = bench.overlay.now
+    assert bench.nic(only_api(bench, read, "192.168.16.3"))["announcedBy"] == "pve3"
+
+
+def test_an_old_sample_still_confirms(bench: Bench) -> None:
+    read = bench.overlay.now - timedelta(minutes=5)
+    assert bench.nic(only_api(bench, read))["verdict"] == "Advertised"
+    bench.home("pve3")
+    fresh = Bench()
+    fresh.home("pve3")
+    assert fresh.nic(only_api(fresh, read))["verdict"] == "Unknown"  # it was never known otherwise
+
+
+def test_a_sample_of_now_contradicts(bench: Bench) -> None:
+    bench.nic(only_api(bench, bench.overlay.now))
+    bench.home("pve3")
+    for _ in range(2):  # as always not at first sight
+        health = bench.poll(only_api(bench, bench.overlay.now))[NIC]
+    assert words(health) == ("False", "WrongNode")
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_samples_do_not_count_beside_the_nodes_own_tables(bench: Bench, speaks: bool) -> None:
+    """One node is read through the API only, which has a row from before the guest started anew on pve3."""
+    bench.home("pve3")
+    if speaks:
+        bench.overlay.speak(VM1, "pve3")
+    before = bench.nic()["verdict"]
+    for _ in range(3):
+        looks = bench.overlay.seen()
+        nodes = {**looks.nodes, "pve1": sampled(bench, "pve1", bench.overlay.now)}
+        assert bench.nic(replace(looks, nodes=nodes))["verdict"] == before
+    assert before == ("Advertised" if speaks else "NeverSeen")
+
+
+def test_of_two_samples_the_newer_one_counts(bench: Bench) -> None:
+    """The table is read through another node since the first one was switched off."""
+    bench.home("pve3")
+    now = bench.overlay.now
+    looks = only_api(bench, now - timedelta(seconds=60))
+    newer = MacIp("EVPN1", VM1, "10.60.0.100", "192.168.16.3", now)
+    nodes = {**looks.nodes, "pve2": NodeObservation("pve2", "api", now, mac_ips=(newer,))}
+    assert bench.nic(replace(looks, nodes=nodes))["announcedBy"] == "pve3"
+
+
+def test_an_address_nobody_knows_may_be_that_of_the_guests_node(bench: Bench) -> None:
+    names = bench.overlay.names
+    peers = tuple(bench.overlay.address(name) for name in names)
+    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, dict.fromkeys(names)),))
+    for _ in range(3):
+        health = bench.poll(only_api(bench, bench.overlay.now))[NIC]
+    assert words(health) == ("Unknown", "SourceUnavailable")
+    assert health.verdict.message == (
+        "192.168.16.4 announces this MAC, which may be pve4: its VTEP address is not known"
+    )
+    known = {**dict.fromkeys(names), "pve4": ("192.168.16.9",)}
+    peers = (*peers[:3], "192.168.16.9")
+    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, known),))
+    for _ in range(2):
+        health = bench.poll(only_api(bench, bench.overlay.now))[NIC]
+    assert words(health) == ("False", "WrongNode")  # whoever that is, pve4 it is not
+
+
+def test_a_node_of_unknown_address_that_announces_itself_is_no_duplicate(bench: Bench) -> None:
+    """Its zebra was read, and its BGP tables were not; the others know the route by an address."""
+    names = bench.overlay.names
+    peers = tuple(bench.overlay.address(name) for name in names)
+    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, dict.fromkeys(names)),))
+    bench.overlay.speak(VM1, "pve4")
+    looks = bench.overlay.seen()
+    partly = replace(looks.observed()["pve4"], routes=None, bgp_vnis=None)
+    assert bench.nic(replace(looks, nodes={**looks.nodes, "pve4": partly}))["verdict"] == "Advertised"

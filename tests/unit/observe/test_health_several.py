@@ -1,0 +1,83 @@
+"""Two controllers on the same nodes, each in an underlay of its own: every VNI is judged by its own addresses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pve_evpn.domain.evpn import BgpVniRow, ClusterObservation, NodeLook, PeerState, VniRow
+from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.scene import Overlay as OverlayScene
+from pve_evpn.domain.scene import VNetScene, ZoneScene
+from tests.unit.observe.overlay import VM1
+from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, Bench, node_key, resource, words
+
+CONTROLLER2 = ObjectKey("EvpnController", "", "evpn2")
+VNET2 = ObjectKey("VNet", "default", "evpn2")
+VNI2 = 6001
+
+
+def second(name: str) -> str:
+    """The node's address in the second controller's underlay."""
+    return f"10.1.0.{name.removeprefix('pve')}"
+
+
+def two_controllers() -> Bench:
+    """Each with an underlay, a zone and a VNet of its own, all on the same nodes."""
+    bench = Bench()
+    names = tuple(bench.overlay.names)
+    first, zone, vnet = bench.scene.overlays[0], bench.scene.zones[0], bench.scene.vnets[0]
+    other = OverlayScene(CONTROLLER2, "evpn2", None, {name: (second(name),) for name in names})
+    bench.scene = replace(
+        bench.scene,
+        overlays=(first, other),
+        zones=(
+            replace(zone, controller="evpn1"),
+            ZoneScene(ObjectKey("EvpnZone", "", "z2"), "z2", 100002, names, controller="evpn2"),
+        ),
+        vnets=(vnet, VNetScene(VNET2, "EVPN2", VNI2, "z2", names)),
+    )
+    for key in (CONTROLLER2, VNET2, ObjectKey("EvpnZone", "", "z2")):
+        bench.objects[key] = resource(key)
+    return bench
+
+
+def in_both(bench: Bench, *, bgp_vnis: bool = True) -> ClusterObservation:
+    """What the nodes say with both controllers."""
+    looks = bench.overlay.seen()
+    nodes: dict[str, NodeLook] = dict(looks.nodes)
+    for name, look in looks.observed().items():
+        others = [second(other) for other in bench.overlay.names if other != name]
+        row = BgpVniRow(VNI2, "L2", originator_ip=second(name))
+        nodes[name] = replace(
+            look,
+            peers=(*(look.peers or ()), *(PeerState(address, "Established") for address in others)),
+            vnis=(*(look.vnis or ()), VniRow(VNI2, "L2", "vxlan_6001", 0, 0, tuple(others), len(others))),
+            bgp_vnis=(*(look.bgp_vnis or ()), row) if bgp_vnis else None,
+        )
+    return replace(looks, nodes=nodes)
+
+
+@pytest.mark.parametrize("bgp_vnis", [True, False], ids=["as the nodes say", "as configured"])
+def test_each_vni_is_flooded_between_its_own_controllers_addresses(bgp_vnis: bool) -> None:
+    bench = two_controllers()
+    bench.overlay.speak(VM1, "pve4")
+    looks = in_both(bench, bgp_vnis=bgp_vnis)
+    if not bgp_vnis:  # nor is there any type-3 route to tell
+        nodes = {name: replace(look, routes=None) for name, look in looks.observed().items()}
+        looks = replace(looks, nodes=nodes)
+    health = bench.poll(looks)
+    assert {words(health[key]) for key in (CONTROLLER, CONTROLLER2, VNET, VNET2)} == {("True", "Operational")}
+    assert words(health[NIC]) == ("True", "Advertised")
+    assert [peer.get("node") for peer in health[node_key("pve1")].status["peers"]] == ["pve2", "pve3", "pve4"] * 2
+
+
+def test_a_node_of_two_controllers_that_cannot_be_read_is_known_by_both_addresses() -> None:
+    bench = two_controllers()
+    bench.overlay.speak(VM1, "pve4")
+    bench.poll(in_both(bench))
+    bench.overlay.fail("pve4")
+    for _ in range(2):
+        health = bench.poll(in_both(bench))
+    assert words(health[NIC]) == ("True", "Advertised")
