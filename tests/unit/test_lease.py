@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.kube.lease import Lease, Timing
+from pve_evpn.kube.lease import LABELS, Lease, Timing
 
 pytestmark = pytest.mark.asyncio
 
@@ -206,3 +206,33 @@ async def test_a_hanging_request_leaves_time_for_another(server: Server, clock: 
 async def test_timings_that_would_let_two_lead_are_refused(timing: dict[str, float], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         Timing(**timing)
+
+
+async def test_a_holder_that_was_overtaken_knows_it_with_the_refusal(server: Server, clock: SimpleNamespace) -> None:
+    """A virtual machine that was paused with its clock: by that, the Lease is still held."""
+    first, second = candidate(server, clock, "a"), candidate(server, SimpleNamespace(now=1000.0), "b")
+    await attempt(first)
+    await attempt(second)
+    second._clock = lambda: 2000.0
+    assert await attempt(second)
+    assert first.is_held
+    assert not await attempt(first)
+    assert (first.is_held, first.holder) == (False, "b")
+
+
+async def test_a_holder_whose_renewal_met_another_edit_goes_on_holding(server: Server, clock: SimpleNamespace) -> None:
+    first = candidate(server, clock, "a")
+    await attempt(first)
+    server.stored.metadata.resource_version = "edited"
+    assert not await attempt(first)
+    assert first.is_held
+    assert await attempt(first)
+
+
+async def test_it_is_found_by_its_labels_also_where_it_was_there_before(server: Server, clock: SimpleNamespace) -> None:
+    await attempt(candidate(server, clock, "a"))
+    assert server.stored.metadata.labels == LABELS
+    server.stored.metadata.labels = {"mine": "yes"}
+    server.stored.spec.holder_identity = ""
+    await attempt(candidate(server, clock, "b"))
+    assert server.stored.metadata.labels == {"mine": "yes", **LABELS}

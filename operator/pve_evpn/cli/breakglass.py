@@ -8,9 +8,9 @@ there is no operator any more: it takes our finalizer away itself, and refuses w
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubernetes.aio import client
@@ -20,7 +20,7 @@ from pve_evpn.api.kinds import ANNOTATION_FORCE_ORPHAN, FINALIZER, KINDS, Kind
 from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.domain.resources import ObjectKey
 from pve_evpn.kube.client import CustomObjects, api_client
-from pve_evpn.settings import own_namespace
+from pve_evpn.kube.lease import LABELS
 
 Raw = Mapping[str, Any]
 _DRY = "Nothing was changed. Add --yes to do it."
@@ -46,8 +46,6 @@ def add(commands: Any) -> None:
         parser.add_argument("--yes", action="store_true", help="do it; without it only tell what would be done")
     release.add_argument("--deleting", action="store_true", help="every object that is being deleted")
     release.add_argument("--all", action="store_true", help="every object of every kind, being deleted or not")
-    release.add_argument("--operator-namespace", default="", help="where its Lease is looked for (default: as in run)")
-    release.add_argument("--lease-name", default="pve-evpn-operator", help="name of its Lease")
     release.add_argument("--even-if-running", action="store_true", help="do not look for a running operator")
     orphan.set_defaults(do=lambda arguments: guarded(_orphan(arguments)))
     release.set_defaults(do=lambda arguments: guarded(_release(arguments)))
@@ -78,8 +76,7 @@ async def _release(arguments: argparse.Namespace) -> int:
     async with api_client() as api:
         custom = CustomObjects(api)
         if not arguments.even_if_running:
-            namespace = arguments.operator_namespace or own_namespace()
-            await _refuse_if_running(client.CoordinationV1Api(api), namespace, arguments.lease_name)
+            await _refuse_if_running(client.CoordinationV1Api(api))
         if arguments.objects:
             found = await _find(custom, arguments.objects, arguments.namespace)
         else:
@@ -117,23 +114,43 @@ async def _each(
     return status
 
 
-async def _refuse_if_running(api: client.CoordinationV1Api, namespace: str, name: str) -> None:
+async def _refuse_if_running(api: client.CoordinationV1Api) -> None:
+    """Look whether a held Lease is being renewed, for as long as its holder may be silent.
+
+    Whatever the release is called and wherever it is, its Lease is known by its labels. Times in it are not compared
+    with the clock here, which may be another.
+    """
+    before = await _held_leases(api)
+    silence = max((spec.lease_duration_seconds or 15 for spec in before.values()), default=0)
+    if silence:
+        print(f"A Lease is held; looking for at most {silence} s whether it is renewed", flush=True)
+    for _ in range(silence):
+        await asyncio.sleep(1)
+        for name, spec in (await _held_leases(api)).items():
+            if name not in before or spec.renew_time != before[name].renew_time:
+                raise Refusal(
+                    f"the operator is running: {spec.holder_identity} renews the Lease {name} and would put its "
+                    "finalizers back. Use `pve-evpn orphan`, or stop the operator first (or say --even-if-running)"
+                )
+
+
+async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1LeaseSpec]:
+    """Leases of operators that somebody holds, by namespace and name."""
+    selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:
-        lease = await api.read_namespaced_lease(name, namespace)
+        leases = await api.list_lease_for_all_namespaces(label_selector=selector)
     except ApiException as problem:
-        if problem.status == 404:
-            return
-        raise
-    spec = lease.spec
-    if not (spec and spec.holder_identity and spec.renew_time):
-        return
-    age = datetime.now(UTC) - spec.renew_time
-    if age < timedelta(seconds=2 * (spec.lease_duration_seconds or 15)):
+        if problem.status != 403:
+            raise
         raise Refusal(
-            f"the operator is running: {spec.holder_identity} renewed the Lease {namespace}/{name} "
-            f"{max(0, age.seconds if age.days >= 0 else 0)} s ago and would put its finalizers back. Use `pve-evpn "
-            "orphan`, or stop the operator first (or say --even-if-running)"
-        )
+            "whether the operator is running cannot be seen: you may not list Leases in all namespaces. Make sure "
+            "that it is not, and say --even-if-running"
+        ) from None
+    return {
+        f"{lease.metadata.namespace}/{lease.metadata.name}": lease.spec
+        for lease in leases.items
+        if lease.spec and lease.spec.holder_identity
+    }
 
 
 # --- objects ----------------------------------------------------------------------------------------------------

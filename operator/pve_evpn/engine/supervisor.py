@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds of quiet before strays are told that they are strays: their zone may be in the same `kubectl apply`.
 STRAY_QUIET = 1.0
+
+#: Seconds until a stray that could not be told is told again.
+STRAY_RETRY = 10.0
 
 
 class Supervisor:
@@ -60,16 +64,19 @@ class Supervisor:
         return any(reconciler.busy for reconciler in self._reconcilers.values())
 
     async def run(self) -> None:
-        """Keep reconcilers and clusters in step until :meth:`stop`."""
+        """Keep reconcilers and clusters in step until :meth:`stop`. However it ends, running passes are ended first."""
         self._changed.set()
-        while not self._stopping.is_set():
-            await self._changed.wait()
-            self._changed.clear()
-            self._match()
-            await asyncio.sleep(STRAY_QUIET)
-            if not self._changed.is_set() and self._store.complete:
-                await self._tell_strays()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        try:
+            while not self._stopping.is_set():
+                await self._changed.wait()
+                self._changed.clear()
+                self._match()
+                await asyncio.sleep(STRAY_QUIET)
+                if not self._changed.is_set() and self._store.complete:
+                    await self._tell_strays()
+        finally:
+            self.stop()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def stop(self) -> None:
         """End every reconciler after its present pass, then return from :meth:`run`."""
@@ -94,20 +101,29 @@ class Supervisor:
             self._tasks[name] = task
 
     async def _tell_strays(self) -> None:
-        """Say what is missing, or let go what needs nothing from Proxmox."""
+        """Tell every stray; one that cannot be told holds up no other, and is tried again."""
         for resource in self._store.strays():
-            if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
-                await let_go(resource, self._store, self._ports.objects, self._ports.events)
-                continue
-            finding = _missing(self._store, resource)
-            status = report.stray_status(resource, finding, datetime.now(UTC))
-            if patch := report.changed_fields(resource.status, status):
-                raw = await self._ports.objects.patch_status(resource.key, patch)
-                if raw:
-                    self._store.upsert(raw)
+            try:
+                await self._tell_stray(resource)
+            except Exception as problem:  # the API server may be away for any reason
+                words = f"{type(problem).__name__}: {problem}"
+                log.warning("%s belongs to no cluster and could not be told so: %s", resource.key, words)
+                asyncio.get_running_loop().call_later(STRAY_RETRY, self._changed.set)
+
+    async def _tell_stray(self, resource: Resource[Any]) -> None:
+        """Say what is missing, or let go what needs nothing from Proxmox."""
+        if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
+            await let_go(resource, self._store, self._ports.objects, self._ports.events)
+            return
+        finding = _missing(self._store, resource)
+        status = report.stray_status(resource, finding, datetime.now(UTC))
+        if patch := report.changed_fields(resource.status, status):
+            raw = await self._ports.objects.patch_status(resource.key, patch)
+            if raw:
+                self._store.upsert(raw)
 
 
-def _missing(store: Store, resource: Resource) -> Finding:  # type: ignore[type-arg]
+def _missing(store: Store, resource: Resource[Any]) -> Finding:
     """What a stray lacks."""
     if resource.spec is None:
         return Finding(Reason.INVALID_SPEC, resource.invalid or "the specification could not be read")

@@ -24,7 +24,12 @@ from kubernetes.aio.client.exceptions import ApiException
 
 log = logging.getLogger(__name__)
 
+#: By which an operator's Lease is found, whatever its name and namespace.
+LABELS = {"app.kubernetes.io/name": "pve-evpn-operator", "app.kubernetes.io/component": "leader-election"}
+
 _JITTER = 1.2
+#: A clock that also runs while the machine is suspended; CLOCK_MONOTONIC, time.monotonic's, does not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -58,7 +63,7 @@ class Lease:
         name: str,
         identity: str,
         timing: Timing = Timing(),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
     ) -> None:
         self._api = api
         self._namespace = namespace
@@ -144,6 +149,9 @@ class Lease:
             if problem.status not in (404, 409):
                 raise
             self._object = None  # somebody was faster, or it was deleted: the next attempt reads it first
+            if renewing:
+                await self._read()
+                self._held_until = self._held_until if self._may_be_taken(renewing) else float("-inf")
             return False
         self._held_until = began + self._timing.renew_deadline
         return True
@@ -180,10 +188,11 @@ class Lease:
             lease_transitions=(old.lease_transitions or 0) + int(changed and bool(holder) and self._object is not None),
         )
         if self._object is None:
-            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=spec)
+            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name, labels=LABELS), spec=spec)
             self._object = await self._api.create_namespaced_lease(self._namespace, body)
         else:
             self._object.spec = spec  # with the resourceVersion it was read at: overtaken means refused
+            self._object.metadata.labels = {**(self._object.metadata.labels or {}), **LABELS}
             self._object = await self._api.replace_namespaced_lease(self._name, self._namespace, self._object)
         self.holder = holder
 

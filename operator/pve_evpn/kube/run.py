@@ -99,7 +99,7 @@ async def _lead(lease: Lease, store: Store, objects: CustomObjects, ports: Ports
 async def _operate(
     lease: Lease, store: Store, objects: CustomObjects, ports: Ports, stop: asyncio.Event, lost: asyncio.Event
 ) -> None:
-    """Watch and reconcile until ``stop``."""
+    """Watch and reconcile until ``stop``. What ends the supervisor before is raised when the rest has ended."""
 
     gateways = partial(Gateway, may_write=lambda: lease.is_held)
 
@@ -110,11 +110,17 @@ async def _operate(
     supervisor = Supervisor(store, ports, reconciler)
     tasks: list[asyncio.Task[None]] = []
 
+    async def reconcile() -> None:
+        try:
+            await supervisor.run()
+        finally:
+            stop.set()  # without it nothing is reconciled: starting anew is better than looking alive
+
     async def start() -> None:
         # Everything is listed before the first plan: one transaction instead of one per batch of watch events.
         await source.resync(store, objects)
         log.info("listed everything; reconciling")
-        tasks.append(asyncio.create_task(supervisor.run()))
+        tasks.append(asyncio.create_task(reconcile()))
         tasks.append(asyncio.create_task(source.resync_forever(store, objects)))
 
     async def end() -> None:
@@ -126,6 +132,8 @@ async def _operate(
             await asyncio.wait(tasks[:1], timeout=_LOST_SECONDS if lost.is_set() else None)
 
     await source.watch(source.registry(store, start, end), stop)
+    if tasks and tasks[0].done():
+        tasks[0].result()
 
 
 def _readiness(lease: Lease, store: Store) -> Readiness:
