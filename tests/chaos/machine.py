@@ -385,11 +385,13 @@ class Chaos(RuleBasedStateMachine):
                 del props["alias"]
                 if live := sdn.running["vnets"].get(name, {}).get("alias"):
                     props["alias"] = live
-        for name in self.staged_deletions & sdn.running["vnets"].keys() - sdn.edited["vnets"].keys():
+        # What was let go of, too: our half of its deletion may have stayed, and nobody but he can take that back.
+        deleted = self.staged_deletions | self.orphans
+        for name in deleted & sdn.running["vnets"].keys() - sdn.edited["vnets"].keys():
             if sdn.running["vnets"][name]["zone"] in sdn.edited["zones"]:
                 sdn.edited["vnets"][name] = copy.deepcopy(sdn.running["vnets"][name])
         for subnet, props in sdn.running["subnets"].items():
-            if props["vnet"] in self.staged_deletions & sdn.edited["vnets"].keys():
+            if props["vnet"] in deleted & sdn.edited["vnets"].keys():
                 sdn.edited["subnets"].setdefault(subnet, copy.deepcopy(props))
 
     def at_rest(self) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from pve_lab.faults import NodeOffline, OutOfBandEdit
+from pve_lab.faults import ForeignChange, NodeOffline, OutOfBandEdit
 from tests.engine.test_foreign import Reply
 from tests.engine.test_lock import _die_at
 from tests.engine.world import (
@@ -374,3 +374,26 @@ async def test_what_is_taken_back_stays_so_when_another_change_is_refused() -> N
     await world.settle_or_wait()
     assert world.lab.sdn.edited == world.lab.sdn.running
     assert SUBNET in world.lab.sdn.running["subnets"]
+
+
+@pytest.mark.parametrize("drift", ["Correct", "Report"])
+@pytest.mark.parametrize("stranger", [False, True])
+async def test_an_interrupted_change_of_what_is_deleted_and_held_back_stops_nobody(stranger: bool, drift: str) -> None:
+    world = await programmed(vnet("net2", 5002), drift=drift)
+    world.apply(vnet("net1", 5001, "10.1.0.0/24", alias="new"))
+    world.interrupt = _die_at(world, "PUT", "/cluster/sdn")
+    assert await world.run_until_killed()
+    world.interrupt = lambda *_: None
+    world.add_guest(101, "net1")
+    world.kube.delete(NET1)
+    theirs = world.lab.faults.add(ForeignChange(object="zones/theirs")) if stranger else None
+    world.start()
+    await world.settle_or_wait()
+    assert "alias" not in world.lab.sdn.edited["vnets"]["net1"]
+    if theirs:
+        world.lab.faults.remove(theirs)
+    changed = world.apply(vnet("net2", 5002, alias="two"))[0]
+    await world.settle_or_wait()
+    assert world.ready(changed)["status"] == "True"
+    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.lab.sdn.edited == world.lab.sdn.running

@@ -8,18 +8,18 @@ hangs. A finalizer is released only when Proxmox no longer has the object in eit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Step
+from pve_evpn.domain.decisions import Create, Decision, Delete, Finding, Step, Update
 from pve_evpn.domain.ids import proxmox_id
 from pve_evpn.domain.observed import GuestInfo, Observed
 from pve_evpn.domain.ownership import claimed_refs, known_refs
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource
-from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
+from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, compare
 
 _SDN_KINDS = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}
 _BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
@@ -104,26 +104,26 @@ class _Decider:
         ref = SdnRef(kind, proxmox_id(resource))
         origins = claimed_refs(resource, self.sdn, self.journal)
         decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins)
-        refs = [r for r in origins if origins[r] is Origin.CREATED or r == ref]
+        ours = {r: origin for r, origin in origins.items() if origin is Origin.CREATED or r == ref}
         # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
         unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
         if getattr(self.desired.cluster.spec, "management_policy", None) == "ObserveOnly":
             return replace(decision, release=True), []
         if leaves_proxmox_alone(resource) and not unrecorded:
-            return replace(decision, release=True), self._put_back(resource, refs) if self.recovering else []
-        left = [r for r in refs if r in self.sdn.edited or r in self.sdn.running]
+            return replace(decision, release=True), self._put_back(resource, ours) if self.recovering else []
+        left = [r for r in ours if r in self.sdn.edited or r in self.sdn.running]
         if not left and self.sdn.complete:
             return replace(decision, release=True, in_sync=True), []
-        if finding := self._hindrance(resource, ref, set(refs)) or self.failures.get(resource.key):
+        if finding := self._hindrance(resource, ref, set(ours)) or self.failures.get(resource.key):
             blocked = replace(decision, blocked=finding)
             undecided = blocked.may_go or finding.reason is Reason.PENDING
-            return blocked, [] if undecided else self._put_back(resource, refs)
+            return blocked, [] if undecided else self._put_back(resource, ours)
         here = [(r, self.sdn.edited[r]) for r in left if r in self.sdn.edited]
         steps: list[Step] = [Delete(r, obj.type, obj.props, obj.parent) for r, obj in here]
         return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
 
-    def _put_back(self, resource: Resource[Any], refs: Iterable[SdnRef]) -> list[Step]:
-        """What must not go and is staged to: by somebody else, or by us before something came in between.
+    def _put_back(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
+        """What stays and is staged to go, or to change: by somebody else, or by us before something came in between.
 
         As it runs, so that nothing is left to publish. Where differences are only reported it is done for our own
         half alone.
@@ -131,8 +131,15 @@ class _Decider:
         report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report" and not self.recovering
         if report_only or resource.paused or self.desired.paused or not self.sdn.complete:
             return []
-        gone = [(ref, self.sdn.running[ref]) for ref in refs if ref in self.sdn.running and ref not in self.sdn.edited]
-        return [Create(ref, live.type, live.props, live.parent) for ref, live in gone]
+        steps: list[Step] = []
+        for ref, origin in origins.items():
+            have, live = self.sdn.edited.get(ref), self.sdn.running.get(ref)
+            if live and have is None:
+                steps.append(Create(ref, live.type, live.props, live.parent))
+            elif live and have and origin is Origin.CREATED:
+                diff = compare(have.props, live.props, must_be_absent=have.props.keys())
+                steps += [Update(ref, diff, have.props, have.parent)] if diff else []
+        return steps
 
     def _hindrance(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Finding | None:
         """Why the object cannot be taken out of Proxmox now, or None. ``own`` goes with it."""

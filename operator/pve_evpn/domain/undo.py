@@ -49,7 +49,7 @@ def withdrawal(sdn: SdnSnapshot, changes: Iterable[PendingChange]) -> tuple[Step
     for change in changes:
         live, staged = sdn.running.get(change.ref), sdn.edited.get(change.ref)
         if change.state is PendingState.CHANGED and live and staged:
-            props = dict(staged.props)
+            props = dict((target.get(change.ref) or staged).props)
             for key in change.keys:
                 props.pop(key, None)
                 if key in live.props:
@@ -58,3 +58,16 @@ def withdrawal(sdn: SdnSnapshot, changes: Iterable[PendingChange]) -> tuple[Step
         else:
             target[change.ref] = live
     return steps_towards(sdn.edited, target)
+
+
+def put_back(sdn: SdnSnapshot, steps: Iterable[Step]) -> tuple[PendingChange, ...]:
+    """The staged edits that these steps take back: deletions of what runs, and values that are to be as they run."""
+    found = []
+    for step in steps:
+        live = sdn.running.get(step.ref)
+        if live and isinstance(step, Create):
+            found.append(PendingChange(step.ref, PendingState.DELETED))
+        elif live and isinstance(step, Update):
+            keys = tuple(diff.key for diff in step.diff if diff.want == live.props.get(diff.key))
+            found += [PendingChange(step.ref, PendingState.CHANGED, keys)] if keys else []
+    return tuple(found)

@@ -26,8 +26,8 @@ from pve_evpn.domain.conditions import timestamp
 from pve_evpn.domain.decisions import Create, Finding, Plan, Step
 from pve_evpn.domain.leadership import NotLeading
 from pve_evpn.domain.observed import NodeInfo, Observed
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnRef
-from pve_evpn.domain.undo import inverse, steps_towards, withdrawal
+from pve_evpn.domain.sdn import PendingState, SdnRef
+from pve_evpn.domain.undo import inverse, put_back, steps_towards, withdrawal
 from pve_evpn.domain.verification import complaints
 from pve_evpn.engine.gate import Leave
 from pve_evpn.engine.ports import Journal, JournalEntry
@@ -227,12 +227,13 @@ class Transaction:
 
     async def _locked(self, before: JournalEntry) -> Result:
         observed, plan = await self._replan()
-        if before.late and not before.fenced and not plan.own_pending:
+        staged = plan.own_pending or put_back(observed.sdn, plan.steps)
+        if before.late and not before.fenced and not staged:
             self.entry = replace(self.entry, late=0)  # it has been executed
         leave = self.leave = await self._gate(observed, plan)
         if leave.plan.needs_apply:
             return await self._carry_out(observed, leave.plan)
-        if before.started and not plan.own_pending and not _put_back(observed, plan):
+        if before.started and not staged:
             return await self._resume(observed, before.started)
         if leave.finding is None:
             return self._end(Outcome.NOTHING_TO_DO, plan=plan)
@@ -242,12 +243,12 @@ class Transaction:
     async def _carry_out(self, observed: Observed, plan: Plan) -> Result:
         creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
         await self._save(replace(self.entry, creating=self.entry.creating | creating, dirty=True))
-        put_back = _put_back(observed, plan)
-        self._restored = {step.ref for step in put_back if step.props == observed.sdn.running[step.ref].props}
-        self._hidden = bool(put_back)
+        restoring = _restorations(observed, plan)
+        self._restored = {step.ref for step in restoring if step.props == observed.sdn.running[step.ref].props}
+        self._hidden = bool(restoring)
         if failed := await self._stage(plan):
             return failed
-        if put_back:
+        if restoring:
             uncovered = await self._uncover(plan)
             if isinstance(uncovered, Result):
                 return uncovered
@@ -266,7 +267,7 @@ class Transaction:
         seen, now = await self._replan()
         unseen = [c for c in now.own_pending if c.state is PendingState.DELETED and c not in plan.own_pending]
         refused: tuple[str, ...] = ()
-        if more := (*_put_back(seen, now), *withdrawal(seen.sdn, unseen)):
+        if more := (*_restorations(seen, now), *withdrawal(seen.sdn, unseen)):
             refused = await self._stage_all(more)
             seen, now = await self._replan()
         self._hidden = False
@@ -302,10 +303,10 @@ class Transaction:
         return await self._stage_all(inverse(step) for step in reversed(undone))
 
     async def _withdraw(self, observed: Observed, plan: Plan) -> tuple[str, ...]:
-        """Take back what is staged of ours and must not go live now, deletions that must not at all among it."""
-        deletions = [PendingChange(step.ref, PendingState.DELETED) for step in _put_back(observed, plan)]
-        self._hidden = bool(deletions)
-        return await self._stage_all(withdrawal(observed.sdn, (*plan.own_pending, *deletions)))
+        """Take back what is staged of ours and must not go live now, and what the plan would have taken back."""
+        self._hidden = bool(_restorations(observed, plan))
+        changes = (*plan.own_pending, *put_back(observed.sdn, plan.steps))
+        return await self._stage_all(withdrawal(observed.sdn, changes))
 
     async def _stage_all(self, steps: Iterable[Step]) -> tuple[str, ...]:
         """Stage what can be staged; what could not be, in words. A broken connection still breaks off."""
@@ -424,7 +425,7 @@ class Transaction:
         )
 
 
-def _put_back(observed: Observed, plan: Plan) -> list[Create]:
+def _restorations(observed: Observed, plan: Plan) -> list[Create]:
     """The steps that take back the staged deletion of what runs."""
     return [step for step in plan.steps if isinstance(step, Create) and step.ref in observed.sdn.running]
 
