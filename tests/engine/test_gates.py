@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pve_lab.faults import ForeignChange
+from pve_lab.faults import CfsLockBusy, ForeignChange, OutOfBandEdit
 from tests.engine.test_lock import _die_at
 from tests.engine.world import CLUSTER, NET1, World, cluster, programmed, vnet, zone
 
@@ -79,6 +79,94 @@ async def test_a_crash_in_the_middle_of_an_approved_plan_keeps_the_approval() ->
     await world.settle()
     assert world.complaints() == []
     assert world.lab.applies == 2
+
+
+async def test_an_approval_counts_once_and_not_for_the_next_object_of_that_name() -> None:
+    world = await programmed(apply={"destructive": "Manual"})
+    world.kube.delete(NET1)
+    await world.settle_or_wait()
+    await approve(world)
+    assert NET1 not in world.kube.objects
+    world.now += timedelta(days=60)
+    world.apply(vnet("net1", 5001, "10.1.0.0/24"))
+    await world.settle()
+    world.kube.delete(NET1)
+    await world.settle_or_wait()
+    assert world.programmed(NET1)[0] == "AwaitingApproval"
+    assert "net1" in world.lab.sdn.running["vnets"]
+    await approve(world)
+    assert NET1 not in world.kube.objects
+
+
+async def test_an_approved_change_that_comes_up_again_has_another_hash() -> None:
+    """Somebody sets the value back by hand, twice: the object and its spec are the same, and so are the steps."""
+    world = await manual_world()
+    hashes = set()
+    for _ in range(3):
+        world.lab.faults.add(OutOfBandEdit(object="vnets/net1", set="alias=theirs"))
+        await world.settle_or_wait()
+        assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "theirs"
+        assert world.programmed()[0] == "AwaitingApproval"
+        hashes.add(world.kube.status(CLUSTER)["pendingPlan"]["hash"])
+        await approve(world)
+        assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+        world.start()  # it is remembered beyond a restart
+        await world.settle()
+    assert len(hashes) == 3
+
+
+async def test_an_approval_that_was_never_used_is_not_for_a_later_edit_to_the_same_effect() -> None:
+    world = await manual_world()
+    world.apply(zone(mtu=1400))
+    await world.settle_or_wait()
+    hash_ = world.kube.status(CLUSTER)["pendingPlan"]["hash"]
+    world.apply(zone())
+    await approve(world, hash_)
+    world.apply(zone(mtu=1400))
+    await world.settle_or_wait()
+    assert world.programmed()[0] == "AwaitingApproval"
+    assert "mtu" not in world.lab.sdn.running["zones"]["zone1"]
+
+
+@pytest.mark.parametrize(
+    ("when", "method", "path"),
+    [
+        ("before", "POST", "/cluster/sdn/vnets"),
+        ("after", "POST", "/cluster/sdn/vnets/good/subnets"),
+        ("before", "PUT", "/cluster/sdn"),
+        ("after", "PUT", "/cluster/sdn"),
+        ("before", "DELETE", "/cluster/sdn/lock"),
+        ("after", "DELETE", "/cluster/sdn/lock"),
+    ],
+)
+async def test_a_crash_in_an_approved_plan_neither_loses_the_approval_nor_leaves_it_for_another_time(
+    when: str, method: str, path: str
+) -> None:
+    world = await manual_world()
+    world.apply(vnet("net1", 5001, "10.1.0.0/24", alias="ours"), GOOD)
+    await world.settle_or_wait()
+    approved = world.kube.status(CLUSTER)["pendingPlan"]["hash"]
+    world.kube.annotate(CLUSTER, APPROVED, approved)
+    world.interrupt = _die_at(world, method, path, when)
+    assert await world.run_until_killed()
+    world.interrupt = lambda *_: None
+    world.start()
+    await world.settle()
+    assert world.complaints() == []
+    assert world.lab.applies == 2
+    entry = world.kube.journal["pve"]
+    assert (entry.spent, entry.approved) == (approved, "")
+
+
+async def test_an_approval_stays_where_proxmox_refuses_for_a_moment() -> None:
+    world = await manual_world()
+    world.apply(GOOD)
+    await world.settle_or_wait()
+    world.lab.faults.add(CfsLockBusy(method="POST", path="/cluster/sdn/vnets/good/subnets", times=1))
+    world.refuse("PUT", "/cluster/sdn", "could not commit SDN config: no", times=1)
+    world.kube.annotate(CLUSTER, APPROVED, world.kube.status(CLUSTER)["pendingPlan"]["hash"])
+    await world.settle()
+    assert world.complaints() == []
 
 
 async def test_with_destructive_manual_the_rest_goes_ahead_and_only_the_deletion_waits() -> None:

@@ -165,12 +165,12 @@ async def test_a_lock_left_by_a_crash_is_given_back_even_while_the_cluster_is_pa
     assert "net2" not in world.lab.sdn.running["vnets"]
 
 
-def _die_at(world: World, method: str, path: str):
+def _die_at(world: World, method: str, path: str, when: str = "before"):
     dead = False
 
-    def interrupt(_when: str, method_: str, path_: str) -> None:
+    def interrupt(when_: str, method_: str, path_: str) -> None:
         nonlocal dead
-        dead = dead or (method_, path_) == (method, path)
+        dead = dead or (when_, method_, path_) == (when, method, path)
         if dead:
             raise Killed
 

@@ -375,7 +375,7 @@ class PendingPlan(ApiModel):
     """A plan that waits for approval or a window."""
 
     hash: Annotated[str, Length(max_length=64)] = Field(
-        description="Approve by setting the annotation pve-evpn.dev/approved-plan to this."
+        description="Approve by setting the annotation pve-evpn.dev/approved-plan to this. It counts once."
     )
     summary: list[Annotated[str, Length(max_length=256)]] = Field(
         max_length=64, description="The steps in words.", json_schema_extra=ATOMIC

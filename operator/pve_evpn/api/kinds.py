@@ -34,7 +34,7 @@ ANNOTATIONS: dict[str, str] = {
     "ProxmoxCluster it holds for everything of that cluster.",
     ANNOTATION_RECONCILE: "Yours. Any new value asks for a look now; it is echoed in status.lastHandledReconcileAt.",
     ANNOTATION_APPROVED_PLAN: "Yours, on a ProxmoxCluster. The hash of status.pendingPlan: approves that plan and no "
-    "other.",
+    "other, once.",
     ANNOTATION_FORCE_ORPHAN: "Yours, the way out of a stuck deletion. The object's uid: it goes at once, and what it "
     "stands for stays in Proxmox.",
     ANNOTATION_ORIGIN: "Ours. Created or Adopted, as in status.origin; backups keep it.",

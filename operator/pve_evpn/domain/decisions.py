@@ -78,6 +78,7 @@ class Decision:
     ``in_sync``: both copies of Proxmox' configuration hold what the spec wants (or, deleting, hold nothing of it).
     ``drift``: differences somebody else made since it was last programmed.
     ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
+    ``version``: which object of that name, and which of its specs, was decided about.
     """
 
     key: ObjectKey
@@ -95,6 +96,7 @@ class Decision:
     drift: tuple[str, ...] = ()
     missing: bool = False
     fingerprint: str = ""
+    version: str = ""
 
     @property
     def ref(self) -> SdnRef | None:
@@ -113,13 +115,14 @@ class Plan:
     """One transaction's worth of intent.
 
     ``steps`` are in an order Proxmox accepts. ``own_pending`` is what an apply would publish of ours once they are
-    staged; ``foreign`` would be published too but is not ours.
+    staged; ``foreign`` would be published too but is not ours. ``spent`` is the approval used last.
     """
 
     steps: tuple[Step, ...] = ()
     decisions: Mapping[ObjectKey, Decision] = field(default_factory=dict)
     own_pending: tuple[PendingChange, ...] = ()
     foreign: tuple[PendingChange, ...] = ()
+    spent: str = ""
 
     @property
     def needs_apply(self) -> bool:

@@ -103,7 +103,7 @@ class _Decider:
     def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
         ref = SdnRef(kind, proxmox_id(resource))
         origins = claimed_refs(resource, self.sdn, self.journal)
-        decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins)
+        decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins, version=resource.version)
         ours = {r: origin for r, origin in origins.items() if origin is Origin.CREATED or r == ref}
         # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
         unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)

@@ -66,6 +66,7 @@ def plan(
     journal: frozenset[SdnRef] = frozenset(),
     failures: Mapping[ObjectKey, Finding] = MappingProxyType({}),
     recovering: bool = False,
+    spent: str = "",
 ) -> Plan:
     """Decide everything for one cluster.
 
@@ -73,8 +74,9 @@ def plan(
     made them, even though no status says so yet. ``failures`` names objects whose steps are left out for now because
     Proxmox refused them, or because what they did had to be taken back; what needs them waits with them.
     ``recovering``: a transaction of ours was interrupted, so a difference is more likely our own half of it than drift.
+    ``spent``: the approval that was used last; it makes the next equal plan another one.
     """
-    return _Planner(desired, observed, journal, failures, recovering).run()
+    return replace(_Planner(desired, observed, journal, failures, recovering).run(), spent=spent)
 
 
 class _Planner:
@@ -361,6 +363,7 @@ class _Planner:
             origins=origins,
             managed=not (observe_only or resource.paused or self.desired.paused),
             missing=wanted[0].ref not in self.sdn.edited,
+            version=resource.version,
             fingerprint=render.fingerprint(wanted, firewall.fingerprint(getattr(resource.spec, "firewall", None))),
         )
         # A subnet the spec no longer has stays ours, and in the status, until Proxmox has it no more.

@@ -68,6 +68,11 @@ class Resource(Generic[SpecT]):
         return (self.created, self.uid)
 
     @property
+    def version(self) -> str:
+        """Which object of this name, and which of its specs."""
+        return f"{self.uid}/{self.generation}"
+
+    @property
     def paused(self) -> bool:
         """Whether the object itself asks for a pause (the cluster may ask for it too)."""
         return self.annotations.get(kinds.ANNOTATION_PAUSED) == "true"

@@ -35,11 +35,13 @@ class Leave:
     """What may be carried out now, and why the rest (or all) of it waits.
 
     ``waiting`` is the part that waits for a person or for its time; None where something else stands in the way.
+    ``approved`` is the approval without which ``plan`` would wait.
     """
 
     plan: Plan
     finding: Finding | None = None
     waiting: Plan | None = None
+    approved: str = ""
 
 
 def judge(cluster: Cluster, observed: Observed, plan: Plan, now: datetime) -> Leave:
@@ -114,7 +116,7 @@ def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> Leave:
     """What needs nobody's consent, or has it. A deletion can be made to wait while the rest goes ahead."""
     policy = _policy(cluster)
     if _approved(cluster, plan):
-        return Leave(plan)
+        return Leave(plan, approved=plan_hash(plan))
     if policy.policy == "Manual":
         return Leave(_nothing(plan), _awaiting(cluster, plan), plan)
     if policy.policy == "Window" and (finding := _impossible(policy.windows or ())):
@@ -127,6 +129,7 @@ def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> Leave:
             return Leave(_nothing(plan), _awaiting(cluster, plan), plan)
         if not _approved(cluster, destructive):
             return Leave(harmless, _awaiting(cluster, destructive), destructive)
+        return Leave(plan, approved=plan_hash(destructive))
     return Leave(plan)
 
 
@@ -182,11 +185,16 @@ def _next(window: Window, now: datetime) -> datetime:
 
 
 def plan_hash(plan: Plan) -> str:
-    """What an approval refers to: exactly these steps and nothing else.
+    """What an approval refers to: exactly these steps, for exactly these objects and specs, once.
 
-    What else an object holds is not part of it, so that an edit elsewhere does not void an approval.
+    The same steps another time, or for a new object of the old name, have another hash. What is planned for other
+    objects is not part of it, so that an edit elsewhere does not void an approval.
     """
-    text = json.dumps([[_digestible(step) for step in plan.steps], [str(change) for change in plan.own_pending]])
+    steps = [_digestible(step) for step in plan.steps]
+    changes = [str(change) for change in plan.own_pending]
+    refs = {*(step.ref for step in plan.steps), *(change.ref for change in plan.own_pending)}
+    objects = sorted(plan.decisions[key].version for key in plan.keys_of(refs))
+    text = json.dumps([steps, changes, objects, plan.spent])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

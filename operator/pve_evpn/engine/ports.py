@@ -24,6 +24,9 @@ class JournalEntry:
     staged, ``started`` when an apply was sent whose end was not seen, ``late`` until when such an apply may still be
     executed, and ``fenced`` whether the lock we hold was taken after it, so that it would be refused. Times are Unix
     seconds.
+
+    ``approved`` is the hash of the plan that a person let through and that is being carried out, ``spent`` of the one
+    that was carried out last: an approval counts once.
     """
 
     token: str = field(default="", repr=False)
@@ -33,6 +36,8 @@ class JournalEntry:
     started: int = 0
     late: int = 0
     fenced: bool = False
+    approved: str = ""
+    spent: str = ""
 
     @property
     def interrupted(self) -> bool:

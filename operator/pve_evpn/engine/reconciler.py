@@ -260,6 +260,7 @@ class Reconciler:
             journal=journal.creating,
             failures=self._transacting.failures.active(desired),
             recovering=journal.interrupted,
+            spent=journal.spent,
         )
 
     async def _catch_up(self, gateway: Gateway, observed: Observed, planned: Plan) -> dict[str, NodeResult]:

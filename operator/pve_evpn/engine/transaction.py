@@ -218,6 +218,11 @@ class Transaction:
         )
         return True
 
+    async def _spend(self) -> None:
+        """The approval has done what it was given for. Until then a crash does not use it up."""
+        if self.entry.approved:
+            await self._save(replace(self.entry, approved="", spent=self.entry.approved))
+
     async def _save(self, entry: JournalEntry) -> None:
         if entry != self.entry:
             await self._journal.save(self._gateway.cluster, entry)
@@ -231,8 +236,13 @@ class Transaction:
         if before.late and not before.fenced and not staged:
             self.entry = replace(self.entry, late=0)  # it has been executed
         leave = self.leave = await self._gate(observed, plan)
+        if before.started and not staged:
+            await self._spend()
         if leave.plan.needs_apply:
-            return await self._carry_out(observed, leave.plan)
+            result = await self._carry_out(observed, leave.plan)
+            if result.nodes or result.outcome is Outcome.CORRECTED:  # else it was undone, or is not known to be done
+                await self._spend()
+            return result
         if before.started and not staged:
             return await self._resume(observed, before.started)
         if leave.finding is None:
@@ -242,7 +252,8 @@ class Transaction:
 
     async def _carry_out(self, observed: Observed, plan: Plan) -> Result:
         creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
-        await self._save(replace(self.entry, creating=self.entry.creating | creating, dirty=True))
+        creating |= self.entry.creating
+        await self._save(replace(self.entry, creating=creating, dirty=True, approved=self.leave.approved))
         restoring = _restorations(observed, plan)
         self._restored = {step.ref for step in restoring if step.props == observed.sdn.running[step.ref].props}
         self._hidden = bool(restoring)

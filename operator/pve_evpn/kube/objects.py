@@ -130,6 +130,8 @@ class SecretJournal:
             started=entry.get("started", 0),
             late=entry.get("late", 0),
             fenced=entry.get("fenced", False),
+            approved=entry.get("approved", ""),
+            spent=entry.get("spent", ""),
         )
 
     async def save(self, cluster: str, entry: JournalEntry) -> None:
@@ -144,6 +146,8 @@ class SecretJournal:
                 "started": entry.started,
                 "late": entry.late,
                 "fenced": entry.fenced,
+                "approved": entry.approved,
+                "spent": entry.spent,
             }
         )
         body = {"stringData": {"entry": text}}

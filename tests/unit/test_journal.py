@@ -1,0 +1,66 @@
+"""The journal's Secret: whatever a transaction writes down is read back, also by the next version."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.engine.ports import JournalEntry
+from pve_evpn.kube.objects import SecretJournal
+
+ENTRY = JournalEntry(
+    token="t",
+    asked=1,
+    creating=frozenset({SdnRef(SdnKind.VNET, "net1"), SdnRef(SdnKind.SUBNET, "zone1-10.1.0.0-24")}),
+    dirty=True,
+    started=2,
+    late=3,
+    fenced=True,
+    approved="a",
+    spent="s",
+)
+
+
+class OneSecret:
+    """As much of the core API as the journal uses; ``text`` is the entry."""
+
+    text: str | None = None
+
+    async def read_namespaced_secret(self, _name: str, _namespace: str) -> Any:
+        if self.text is None:
+            raise ApiException(status=404)
+        return SimpleNamespace(data={"entry": base64.b64encode(self.text.encode()).decode()})
+
+    async def create_namespaced_secret(self, _namespace: str, body: dict[str, Any]) -> None:
+        self.text = body["stringData"]["entry"]
+
+    async def patch_namespaced_secret(self, _name: str, _namespace: str, body: dict[str, Any], **_: Any) -> None:
+        self.text = body["stringData"]["entry"]
+
+
+def journal(secret: OneSecret) -> SecretJournal:
+    made = SecretJournal(None, "system", lambda: True)
+    made._core = secret
+    return made
+
+
+async def test_every_field_is_read_back() -> None:
+    assert all(getattr(ENTRY, field.name) != field.default for field in dataclasses.fields(ENTRY)), "a test of nothing"
+    secret = OneSecret()
+    writer = journal(secret)
+    await writer.save("dc1", JournalEntry())
+    await writer.save("dc1", ENTRY)
+    assert await journal(secret).load("dc1") == ENTRY
+
+
+async def test_what_an_older_version_wrote_is_read() -> None:
+    secret = OneSecret()
+    secret.text = json.dumps({"token": "t", "creating": [["vnet", "net1"]], "dirty": True})
+    creating = frozenset({SdnRef(SdnKind.VNET, "net1")})
+    assert await journal(secret).load("dc1") == JournalEntry("t", creating=creating, dirty=True)
