@@ -80,6 +80,45 @@ class Wired(World):
         return {device: live.bridge for device, live in guest.nics().items()}
 
 
+async def test_a_nic_that_may_not_be_written_holds_up_no_other_of_its_guest() -> None:
+    """Its present bridge is not the token's to change, and Proxmox blames the whole request."""
+
+    class Forbids(ErrorAnswer):
+        def around(self, lab: Lab, request: Request, proceed: Proceed) -> Answer:
+            return super().around(lab, request, proceed) if "net1" in request.params else proceed()
+
+    world = Wired()
+    world.vm.config["net1"] = TEXT.format(7).replace("vmbr0", "vmbr1")
+    message = "Permission check failed (/sdn/zones/localnetwork/vmbr1, SDN.Use)"
+    world.lab.faults.add(Forbids(method="POST", path=".*/config", status=403, message=message))
+    good, bad = await world.after(nic(), nic(device="net1"))
+    assert world.programmed(good)[0] == "True"
+    assert world.programmed(bad)[1] == "PrivilegesMissing"
+    assert world.bridges() == {"net0": "net1", "net1": "vmbr1"}
+
+
+async def test_a_number_reused_for_another_guest_gets_its_nic_back_at_the_end() -> None:
+    world = Wired()
+    (nic_key,) = await world.after(nic(device="net1"))
+    assert world.kube.status(nic_key)["origin"] == "Created"
+    world.vm = world.guest(500, "qemu", {"net0": TEXT.format(1), "net1": TEXT.format(9)})
+    await world.passes(2)
+    assert world.bridges()["net1"] == "net1"
+    assert world.kube.status(nic_key)["origin"] == "Adopted"
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.vm.config["net1"] == TEXT.format(9)
+    assert nic_key not in world.kube.objects
+
+
+async def test_a_nic_that_is_lost_keeps_its_mac() -> None:
+    world = Wired()
+    await world.after(nic(device="net1"))
+    before = world.vm.config.pop("net1")
+    await world.passes(2)
+    assert world.vm.config["net1"] == before
+
+
 # --- what it costs ------------------------------------------------------------------------------------------------
 
 

@@ -500,12 +500,43 @@ def test_the_bridge_to_go_back_to_is_not_taken_from_an_annotation() -> None:
         "pve-evpn.dev/previous-bridge": "mgmt0",
         kinds.ANNOTATION_ORIGIN: "Adopted",
         kinds.ANNOTATION_ATTACHED: "net1",
-        kinds.ANNOTATION_ATTACHED_GUEST: "100",
     }
     item = nic(annotations=forged, deleting=True)
     world = World(vm(nics={"net0": ON_VNET}))
     assert world.plan(item).writes == ()
     assert world.decision(item).release
+
+
+def test_a_nic_is_not_removed_because_an_annotation_says_that_we_made_it() -> None:
+    forged = {kinds.ANNOTATION_ORIGIN: "Created", kinds.ANNOTATION_ATTACHED: "vmbr0"}
+    assert World(vm()).decision(nic(annotations=forged, deleting=True)).release
+    assert World(vm()).decision(nic(annotations=forged)).origin is Origin.ADOPTED
+
+
+def test_annotations_do_not_tell_which_guests_exist() -> None:
+    world = World(vm(105), guestAccess=None)
+    said = set()
+    for number in ("105", "106"):
+        forged = {kinds.ANNOTATION_ORIGIN: "Adopted", "pve-evpn.dev/attached-guest": number}
+        reason, message = refused(world.decision(nic(guest={"vmid": int(number)}, annotations=forged)))
+        said.add((reason, message.replace(number, "N")))
+    assert len(said) == 1
+
+
+def test_a_number_that_was_given_to_another_guest_is_another_nic() -> None:
+    """The VM whose NIC we made was destroyed; the next one of its number came with a NIC of its own."""
+    theirs = "virtio=BC:24:11:99:99:99,bridge=vmbr7"
+    item = attached(nic(), origin=Origin.CREATED)
+    decision = World(vm(nics={"net0": theirs})).decision(item)
+    assert (decision.origin, decision.previous_bridge) == (Origin.ADOPTED, "vmbr7")
+    on_our_vnet = World(vm(nics={"net0": theirs.replace("vmbr7", "net1")}))
+    assert on_our_vnet.change(attached(nic(deleting=True), origin=Origin.CREATED)) == {}
+
+
+def test_a_nic_that_was_lost_comes_back_with_its_mac() -> None:
+    """Removed by hand, or by a snapshot from before it was made."""
+    item = attached(nic(device="net1"), origin=Origin.CREATED, device="net1")
+    assert World(vm()).change(item) == {"net1": f"virtio={MAC},bridge=net1"}
 
 
 def test_what_was_done_to_one_guest_is_not_undone_on_its_namesake() -> None:

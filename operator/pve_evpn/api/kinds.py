@@ -26,7 +26,6 @@ ANNOTATION_APPROVED_PLAN = f"{GROUP}/approved-plan"
 ANNOTATION_ORIGIN = f"{GROUP}/origin"
 ANNOTATION_VNI = f"{GROUP}/allocated-vni"
 ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
-ANNOTATION_ATTACHED_GUEST = f"{GROUP}/attached-guest"
 
 #: What each means, and who writes it.
 ANNOTATIONS: dict[str, str] = {
@@ -40,7 +39,6 @@ ANNOTATIONS: dict[str, str] = {
     ANNOTATION_ORIGIN: "Ours. Created or Adopted, as in status.origin; backups keep it.",
     ANNOTATION_VNI: "Ours. The VNI allocated for the object; backups keep it.",
     ANNOTATION_ATTACHED: "Ours. The VNet a NIC was attached to last; backups keep it.",
-    ANNOTATION_ATTACHED_GUEST: "Ours. The number of the guest it was attached to last; backups keep it.",
 }
 
 

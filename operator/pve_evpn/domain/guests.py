@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pve_evpn.api import kinds
 from pve_evpn.api.cluster import GuestSet
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import Guest, NicAttachmentSpec
@@ -76,10 +75,12 @@ class GuestDirectory:
 
 
 def attached_to(nic: Resource[Any]) -> int | None:
-    """The number of the guest the object was attached to; None if it never was, as far as is known."""
-    known = nic.status.get("vmid") if nic.origin_confirmed else nic.annotations.get(kinds.ANNOTATION_ATTACHED_GUEST)
-    text = str(known or "")
-    return int(text) if text.isdecimal() else None
+    """The number of the guest the object was attached to; None if it never was, as far as is known.
+
+    From the status alone: who could say so in an annotation could ask for any number, and learn which guests exist.
+    """
+    known = nic.status.get("vmid") if nic.origin_confirmed else None
+    return int(known) if known else None
 
 
 def label(guest: GuestInfo) -> str:

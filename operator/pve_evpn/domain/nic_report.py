@@ -72,11 +72,13 @@ def _elsewhere(nic: Resource[Any], decision: NicDecision) -> bool:
 def ahead_of_write(decision: NicDecision) -> dict[str, Any]:
     """The part of the status that is written before Proxmox is."""
     assert decision.guest is not None
+    known = {"macAddress": decision.mac.lower()} if decision.mac else {}
     return {
         "vmid": decision.guest.vmid,
         "vnet": decision.vnet_id,
         "origin": str(decision.origin),
         "previousBridge": decision.previous_bridge or None,
+        **known,
     }
 
 

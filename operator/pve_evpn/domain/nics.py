@@ -19,7 +19,7 @@ otherwise                                    written, if it differs
 ==========================================  ====================================================
 
 What was done before is remembered in the object's *status*: a tenant can write the annotations of its own objects,
-so that the bridge a NIC goes back to must not come from there.
+so that neither whose guest it was, nor whether we made the NIC, nor the bridge it goes back to may come from there.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class GuestWrite:
         """The same write, leaving some devices alone."""
         changes = {device: text for device, text in self.changes.items() if device not in devices}
         return GuestWrite(self.guest, changes, {device: self.keys[device] for device in changes})
+
+    def only(self, device: str) -> GuestWrite:
+        """The same write for one device."""
+        return self.without(frozenset(self.changes) - {device})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +110,29 @@ def plan_nics(desired: Desired, observed: Observed, decisions: Mapping[ObjectKey
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What is known of earlier writes for this guest; nothing of it holds for another guest of the same name."""
+    """What is known of earlier writes to this NIC of this guest. ``mac`` is the one it had, "" if that is not known.
 
-    origin: Origin | None
-    previous_bridge: str
-    vnets: frozenset[str]
-    macs: frozenset[str]
+    Nothing of it holds for another guest of the same name, nor for another NIC in the place of the one we wrote: a
+    number is given to a new guest once the old one is destroyed.
+    """
+
+    origin: Origin | None = None
+    previous_bridge: str = ""
+    vnets: frozenset[str] = frozenset()
+    mac: str = ""
 
     @classmethod
-    def of(cls, nic: Resource[NicAttachmentSpec], guest: GuestInfo) -> _Memory:
+    def of(cls, nic: Resource[NicAttachmentSpec], guest: GuestInfo, config: NetN | None) -> _Memory:
         if attached_to(nic) != guest.vmid:
-            return cls(None, "", frozenset(), frozenset())
+            return cls()
+        mac = str(nic.status.get("macAddress") or "").lower()
+        specified = (nic.spec.mac_address if nic.spec else None) or ""
+        there = (config.get("mac") if config else None) or ""
+        if mac and there and there.lower() not in (mac, specified.lower()):
+            return cls()
         vnets = (nic.status.get("vnet"), nic.annotations.get(kinds.ANNOTATION_ATTACHED))
-        macs = (nic.status.get("macAddress"), nic.spec.mac_address if nic.spec else None)
-        return cls(
-            nic.origin,
-            str(nic.status.get("previousBridge") or ""),
-            frozenset(str(vnet) for vnet in vnets if vnet),
-            frozenset(str(mac).lower() for mac in macs if mac),
-        )
+        previous = str(nic.status.get("previousBridge") or "")
+        return cls(nic.origin, previous, frozenset(str(vnet) for vnet in vnets if vnet), mac)
 
 
 class _NicPlanner:
@@ -167,10 +175,13 @@ class _NicPlanner:
         if guest is None:
             # Nothing of a guest that is gone, or no longer ours to touch, holds back a deletion.
             return replace(base, release=nic.deleting, refused=finding)
-        memory = _Memory.of(nic, guest)
+        text = (guest.nics or {}).get(nic.spec.device)
+        config = NetN.parse(guest.kind, text) if text is not None else None
+        memory = _Memory.of(nic, guest, config)
         base = replace(
             base,
             guest=guest,
+            config=config,
             origin=memory.origin,
             attached=memory.origin is not None,
             previous_bridge=memory.previous_bridge,
@@ -178,8 +189,6 @@ class _NicPlanner:
         if guest.nics is None:
             message = f"the configuration of {label(guest)} could not be read"
             return replace(base, waiting=Finding(Reason.PENDING, message, heals=True))
-        text = guest.nics.get(nic.spec.device)
-        base = replace(base, config=NetN.parse(guest.kind, text) if text is not None else None)
         if nic.deleting:
             return self._detach(nic, base, guest, memory)
         return self._attach(nic, nic.spec, base, guest, memory)
@@ -193,7 +202,7 @@ class _NicPlanner:
 
     def _leaves_guest_alone(self, nic: Resource[NicAttachmentSpec]) -> bool:
         policy = getattr(nic.spec, "deletion_policy", None)
-        return nic.force_orphan or self._observe_only(nic) or policy == "Orphan" or nic.origin is None
+        return nic.force_orphan or self._observe_only(nic) or policy == "Orphan" or not nic.origin_confirmed
 
     # --- attaching ----------------------------------------------------------------------------------------------
 
@@ -214,7 +223,7 @@ class _NicPlanner:
             message = f"vnetRef: there is no VNet {spec.vnet_ref.name!r} in namespace {nic.key.namespace}"
             return replace(base, refused=Finding(Reason.REF_NOT_FOUND, message, heals=True))
         base = self._origin(base, vnet.id, memory)
-        want = self._text(spec, base, guest)
+        want = self._text(spec, base, guest, memory)
         zone_id, zone = self._zone(vnet)
         finding = (
             nic_rules.wrong_kind(spec, guest) or nic_rules.vlan(spec, want) or nic_rules.mtu(spec, want, zone_id, zone)
@@ -311,9 +320,9 @@ class _NicPlanner:
             return Finding(Reason.NIC_CONFLICT, message, heals=True)
         return None
 
-    def _text(self, spec: NicAttachmentSpec, base: NicDecision, guest: GuestInfo) -> NetN:
+    def _text(self, spec: NicAttachmentSpec, base: NicDecision, guest: GuestInfo, memory: _Memory) -> NetN:
         """The netN string with the fields the spec sets, everything else as it is."""
-        config = base.config or self._new(spec, guest)
+        config = base.config or self._new(spec, guest, memory.mac.upper() or None)
         fields: dict[str, str | None] = {"bridge": base.vnet_id}
         if spec.mac_address:
             fields["mac"] = spec.mac_address.upper()
@@ -327,15 +336,15 @@ class _NicPlanner:
             {key: text for key, text in fields.items() if not netn.same(key, config.get(key), text)}
         )
 
-    def _new(self, spec: NicAttachmentSpec, guest: GuestInfo) -> NetN:
-        """A NIC that is not there yet: what Proxmox needs beside the spec."""
+    def _new(self, spec: NicAttachmentSpec, guest: GuestInfo, mac: str | None) -> NetN:
+        """A NIC that is not there, or no longer: what Proxmox needs beside the spec. ``mac``: the one it had."""
         if guest.kind == GuestKind.QEMU:
-            config = new_qemu(spec.model or "virtio", None)
+            config = new_qemu(spec.model or "virtio", mac)
             older = self.observed.version < MTU_FOLLOWS_BRIDGE
             return config.with_fields({"mtu": str(FOLLOW_BRIDGE)}) if older and is_virtio(config) else config
         used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()}
         names = (f"eth{number}" for number in (int(spec.device.removeprefix("net")), *range(len(used) + 1)))
-        return new_lxc(spec.name or next(name for name in names if name not in used), None)
+        return new_lxc(spec.name or next(name for name in names if name not in used), mac)
 
     def _warnings(self, spec: NicAttachmentSpec, want: NetN, base: NicDecision) -> tuple[str, ...]:
         found = []
@@ -354,7 +363,7 @@ class _NicPlanner:
         config = base.config
         if self.owners[guest.vmid, base.device] != nic.key:
             return replace(base, release=True)
-        if config is None or config.get("bridge") not in memory.vnets or not _is_known(config, memory):
+        if config is None or config.get("bridge") not in memory.vnets:
             if waiting := _still_live(guest, base.device, memory):
                 return replace(base, blocked=waiting)
             return replace(base, release=True)
@@ -427,12 +436,6 @@ def _still_live(guest: GuestInfo, device: str, memory: _Memory) -> Finding | Non
         return None
     message = f"{device} is detached when {label(guest)} is stopped and started; deletionPolicy: Orphan does not wait"
     return Finding(Reason.RESTART_REQUIRED, message, heals=True)
-
-
-def _is_known(config: NetN, memory: _Memory) -> bool:
-    """Whether it is the NIC we wrote, and not one somebody put in its place."""
-    mac = (config.get("mac") or "").lower()
-    return not memory.macs or not mac or mac in memory.macs
 
 
 def _drift(base: NicDecision, want: NetN, differing: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -146,7 +146,20 @@ class NicWriting:
                 self._note(write, culprits, finding, "" if finding.heals else write.guest.digest)
                 write = write.without(culprits)
                 finding, _ = await self._attempt(gateway, write) if write.changes else (None, culprits)
+            if finding and finding.reason is Reason.PRIVILEGES_MISSING and len(write.changes) > 1:
+                await self._write_one_by_one(gateway, write)
+                return
             self._note(write, frozenset(write.changes), finding)
+
+    async def _write_one_by_one(self, gateway: Gateway, write: GuestWrite) -> None:
+        """A privilege is missing, for which NIC Proxmox does not say: it must not hold up the others."""
+        for device in write.changes:
+            now = await gateway.guest(write.guest)
+            if (now.nics or {}).get(device) != (write.guest.nics or {}).get(device):
+                continue  # somebody changed it just now; the next pass plans again
+            alone = replace(write.only(device), guest=now)
+            finding, _ = await self._attempt(gateway, alone)
+            self._note(alone, frozenset([device]), finding)
 
     async def _remember_first(self, key: ObjectKey, decision: NicDecision) -> bool:
         """How it came under our care, and the way back, ahead of the write: a crash must not make us forget."""
@@ -235,11 +248,9 @@ class NicWriting:
 
 
 def _annotations(decision: NicDecision) -> dict[str, str]:
-    assert decision.guest is not None
     return {
         kinds.ANNOTATION_ORIGIN: str(decision.origin),
         kinds.ANNOTATION_ATTACHED: decision.vnet_id,
-        kinds.ANNOTATION_ATTACHED_GUEST: str(decision.guest.vmid),
     }
 
 
