@@ -169,7 +169,11 @@ async def test_what_stands_in_for_the_preferred_source_says_what_is_wrong_with_t
 
 
 async def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="pve_evpn.observe.chain")
+
+    def said() -> list[str]:
+        return [record.message for record in caplog.records if record.name == "pve_evpn.observe.chain"]
+
     clock = Clock()
     best, other = FakeSource("ssh", clock), FakeSource("api", clock)
     chain = chain_of(best, other)
@@ -178,15 +182,15 @@ async def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapt
     for _ in range(10):
         clock.pass_(15)
         await chain.observe(NODES)
-    assert caplog.messages == ["pve2 cannot be observed by ssh: no SSH connection to 192.168.16.2"]
+    assert said() == ["pve2 cannot be observed by ssh: no SSH connection to 192.168.16.2"]
     best.why = "AuthenticationFailed"
     for _ in range(2):
         await chain.observe(NODES)
-    assert len(caplog.messages) == 2
+    assert len(said()) == 2
     best.dead = set()
     for _ in range(2):
         await chain.observe(NODES)
-    assert caplog.messages[2:] == ["pve2 can be observed by ssh again"]
+    assert said()[2:] == ["pve2 can be observed by ssh again"]
 
 
 async def test_a_source_fills_up_what_the_one_before_could_not_see() -> None:
