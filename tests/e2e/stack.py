@@ -168,9 +168,10 @@ class Stack:
     def await_ready(self, *documents: dict[str, Any], seconds: float = 60) -> None:
         for document in documents:
             name = f"{document['kind']} {document['metadata']['name']}"
-            await_(f"{name} is Ready", lambda d=document: self._ready(d), seconds)
+            await_(f"{name} is Ready", lambda d=document: self.is_ready(d), seconds)
 
-    def _ready(self, document: dict[str, Any]) -> bool:
+    def is_ready(self, document: dict[str, Any]) -> bool:
+        """Whether it says so of its present spec."""
         whole = self.get(document)
         ready = next((c for c in whole.get("status", {}).get("conditions") or [] if c["type"] == "Ready"), {})
         return ready.get("status") == "True" and ready.get("observedGeneration") == whole["metadata"]["generation"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import signal
 import threading
@@ -11,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.process import Operator, await_
+from pve_lab.dispatch import Request, answer_plainly
+from tests.e2e.process import NAMESPACE, Operator, await_
 from tests.e2e.stack import Stack
 from tests.ha.conftest import Replicas
 from tests.ha.proxy import Proxy
 
 pytestmark = pytest.mark.kube
+
+LOCK = ("POST", "/cluster/sdn/lock")
 
 
 def vnets(stack: Stack, count: int, first: int = 0) -> list[dict[str, Any]]:
@@ -33,27 +38,71 @@ def vnets(stack: Stack, count: int, first: int = 0) -> list[dict[str, Any]]:
 
 
 class Tripwire(list[tuple[str, str, int]]):
-    """A lab's journal that acts once: as soon as so many VNets are staged, before Proxmox' answer is sent."""
+    """A lab's journal that acts once: as soon as so many VNets are staged, before Proxmox' answer is sent.
 
-    def __init__(self, stack: Stack, count: int, act: Callable[[], None]) -> None:
+    ``path`` is where else than to the VNets it waits for as many POSTs.
+    """
+
+    def __init__(self, stack: Stack, count: int, act: Callable[[], None], path: str = "/cluster/sdn/vnets") -> None:
         super().__init__(stack.lab.journal)
         self._left = count
         self._act = act
+        self._path = path
         self.tripped = threading.Event()
         stack.lab.journal = self
 
     def append(self, entry: tuple[str, str, int]) -> None:
         super().append(entry)
-        if entry[:2] == ("POST", "/cluster/sdn/vnets"):
+        if entry[:2] == ("POST", self._path):
             self._left -= 1
             if self._left == 0:
                 self._act()
                 self.tripped.set()
 
 
+class OnCall:
+    """A person who does what docs/safety.md says about a lock that the operator was interrupted at, and nothing else.
+
+    He removes it when, and only when, the operator says that it may be its own and somebody who lives has been refused
+    it since it was taken: the lock is then nobody's who is at work. Once: while nobody is killed, no other is left.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._cluster = stack.seed()[0]
+        self.has_removed_it = False
+
+    def looks(self) -> None:
+        programmed = self._stack.condition(self._cluster, "Programmed")
+        called = programmed.get("reason") == "SdnLocked" and "may be its own" in programmed["message"]
+        if self.has_removed_it or not called or not self._nobody_at_work():
+            return
+        assert self._stack.lab.sdn.lock != self._recorded(), "the operator knows this one, and gives it back by itself"
+        request = Request("DELETE", "/cluster/sdn/lock", {"force": "1"})
+        assert answer_plainly(self._stack.lab, request).status == 200
+        self.has_removed_it = True
+
+    def _nobody_at_work(self) -> bool:
+        """Whether the last to ask for the lock, who is the one leader alive, was refused."""
+        asked = [status for method, path, status in self._stack.lab.journal if (method, path) == LOCK]
+        return self._stack.lab.sdn.lock is not None and asked[-1] != 200
+
+    def _recorded(self) -> str:
+        """The token in the operator's journal."""
+        name = f"pve-evpn-journal-{self._cluster['metadata']['name']}"
+        text = self._stack.plane.kubectl("get", "secret", name, "-n", NAMESPACE, "-o", "jsonpath={.data.entry}")
+        return str(json.loads(base64.b64decode(text))["token"])
+
+
 def assert_tidy(stack: Stack) -> None:
     """No lock, nothing pending."""
     assert stack.lab.sdn.lock is None
+    assert stack.lab.sdn.edited == stack.lab.sdn.running
+
+
+def await_tidy(stack: Stack) -> None:
+    """The same in a while: after an interruption the lock is taken now and then to see that nothing was left."""
+    await_("the lock is given back", lambda: stack.lab.sdn.lock is None)
     assert stack.lab.sdn.edited == stack.lab.sdn.running
 
 
@@ -174,8 +223,40 @@ def test_a_leader_cut_off_from_kubernetes_stops_by_itself(replicas: Replicas) ->
     assert_tidy(stack)
 
 
+def test_a_lock_that_a_killed_leader_could_not_record_is_named_and_a_person_removes_it(replicas: Replicas) -> None:
+    """Killed after Proxmox has given the lock and before its answer came: nobody can prove whose it is."""
+    stack = replicas.stack
+    seed, new = stack.seed(), vnets(stack, 2)
+    leader = replicas.start()
+    replicas.await_leader(leader)
+    standby = replicas.start()
+    await_standby(standby)
+    stack.apply(*seed[:3])
+    stack.await_ready(*seed[:3])
+    wire = Tripwire(stack, 1, lambda: leader.send(signal.SIGKILL), "/cluster/sdn/lock")
+    stack.apply(*new)
+    assert wire.tripped.wait(30)
+    replicas.kill(leader, signal.SIGKILL)
+    lock = stack.lab.sdn.lock
+    assert lock is not None
+    replicas.await_leader(standby)
+    message = stack.await_condition(seed[0], "Programmed", "SdnLocked")
+    assert "This operator was interrupted at" in message
+    assert "it may be its own" in message
+    assert "docs/safety.md" in message
+    assert stack.lab.sdn.lock == lock, "it is never removed by force"
+    person = OnCall(stack)
+    await_("a person removes it", lambda: person.looks() or person.has_removed_it)
+    stack.await_ready(*new)
+    await_tidy(stack)
+
+
 def test_kills_at_random_moments_leave_nothing_half_done(replicas: Replicas) -> None:
-    """Each leader is killed somewhere in its work; what was asked for comes true in the end, once."""
+    """Each leader is killed somewhere in its work; what was asked for comes true in the end, once.
+
+    One of the moments is between Proxmox' giving the lock and the journal's record of it. Then, and only then, a person
+    is needed, and the operator says so.
+    """
     seed_number = random.randrange(10**6)
     print(f"seed of the random moments: {seed_number}")
     moments = random.Random(seed_number)
@@ -195,7 +276,11 @@ def test_kills_at_random_moments_leave_nothing_half_done(replicas: Replicas) -> 
             stack.delete(*gone, wait=False)
         time.sleep(moments.uniform(0, 2.5))
         replicas.kill(leader, signal.SIGKILL)
-    stack.await_ready(*seed, *wanted.values(), seconds=90)
+    person = OnCall(stack)
+    for document in (*seed, *wanted.values()):
+        name = f"{document['kind']} {document['metadata']['name']}"
+        await_(f"{name} is Ready", lambda d=document: person.looks() or stack.is_ready(d), 90)
+    print(f"a person had to remove a lock: {person.has_removed_it}")
     vnets_wanted = {"EVPN1", *(vnet["spec"]["id"] for vnet in wanted.values())}
     await_("what was deleted is gone", lambda: set(stack.lab.sdn.running["vnets"]) == vnets_wanted)
-    assert_tidy(stack)
+    await_tidy(stack)
