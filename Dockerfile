@@ -2,8 +2,10 @@
 #
 #   docker build -t pve-evpn-operator .
 #
-# BASE is Python on a small distribution. A tag moves, so a release pins it by digest and says so in the image's
-# labels; the digest is not written here because it would be outdated with the next security fix:
+# BASE is Python on a small distribution. Its tag moves: the command above takes what it points to today. A release
+# (.github/workflows/release.yaml) asks for the digest of the tag, ends where it gets none, builds from that digest and
+# says it in the image's labels. The digest is not written here because it would be outdated with the next security fix.
+# To pin it yourself:
 #
 #   --build-arg BASE=python:3.11-slim-bookworm@sha256:... --build-arg VERSION=0.1.0
 ARG BASE=python:3.11-slim-bookworm

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from charts import generate
+from pve_evpn.kube.lease import Timing
 from tests.helm import schemas
 from tests.helm.conftest import CHART, ROOT, Helm
 from tests.helm.tools import ensure
@@ -47,6 +48,8 @@ EVERYTHING = {
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "dashboards": {"enabled": True, "annotations": {"folder": "networks"}},
 }
+#: What runs in a pod when everything is asked for.
+OUR_PODS = (("Deployment", "networks"), ("Job", "networks-clusters"))
 NOTHING = {
     "replicas": 1,
     "crds": {"enabled": False},
@@ -131,6 +134,59 @@ def test_a_typo_is_refused_by_name(values: dict[str, Any], words: list[str], hel
         assert word in done.stderr
 
 
+ONE_CLUSTER = {"name": "pve", "credentials": {}, "spec": {"endpoints": ["https://a"]}}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"leaderElection": {"renewDeadlineSeconds": 20}}, "leaseDurationSeconds (15) must be longer than"),
+        ({"leaderElection": {"retryPeriodSeconds": 9}}, "1.2 times retryPeriodSeconds (9)"),
+        ({"clusters": [ONE_CLUSTER, {**ONE_CLUSTER, "name": "dc2"}, ONE_CLUSTER]}, "clusters: pve is there twice"),
+    ],
+    ids=["deadline-above-duration", "retry-too-long", "one-name-twice"],
+)
+def test_values_that_contradict_each_other_are_refused(
+    values: dict[str, Any], words: str, helm: Helm, tmp_path: Path
+) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    done = helm("template", "x", str(CHART), "-f", str(file), check=False)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("duration", "deadline", "retry"), [(15, 10, 2), (15, 10, 8), (15, 10, 9), (15, 15, 2), (15, 20, 2), (3, 1.5, 0.5)]
+)
+def test_the_chart_takes_the_timing_that_the_operator_takes(
+    duration: int, deadline: float, retry: float, helm: Helm
+) -> None:
+    try:
+        Timing(duration, deadline, retry)
+        taken = True
+    except ValueError:
+        taken = False
+    names = ("leaseDurationSeconds", "renewDeadlineSeconds", "retryPeriodSeconds")
+    given = dict(zip(names, (duration, deadline, retry), strict=True))
+    done = helm("template", "x", str(CHART), "--set-json", f"leaderElection={json.dumps(given)}", check=False)
+    assert (done.returncode == 0) is taken, done.stderr
+
+
+def test_each_pod_is_let_out_to_what_it_needs_and_no_further(helm: Helm, tmp_path: Path) -> None:
+    """In a namespace that lets nothing out, what no policy selects reaches nothing: not even the API server."""
+    found = objects(rendered(helm, EVERYTHING, tmp_path))
+    policies = [o["spec"] for (kind, _), o in found.items() if kind == "NetworkPolicy"]
+    ports = {}
+    for kind, name in OUR_PODS:
+        labels = found[kind, name]["spec"]["template"]["metadata"]["labels"]
+        ours = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= labels.items()]
+        ports[kind] = [{port["port"] for rule in policy["egress"] for port in rule["ports"]} for policy in ours]
+    assert ports == {"Deployment": [{53, 443, 6443, 8006, 22, 9342}], "Job": [{53, 443, 6443}]}
+    without_job = objects(rendered(helm, {"networkPolicy": {"enabled": True}}, tmp_path))
+    assert [kind for kind, _ in without_job].count("NetworkPolicy") == 1
+
+
 def test_the_kinds_are_the_committed_ones_and_stay(helm: Helm, tmp_path: Path) -> None:
     found = objects(rendered(helm, {}, tmp_path))
     for path in sorted((ROOT / "crds").glob("*.yaml")):
@@ -150,7 +206,7 @@ def test_the_rbac_for_those_without_helm_is_the_charts() -> None:
 
 def test_pods_meet_the_restricted_standard(helm: Helm, tmp_path: Path) -> None:
     found = objects(rendered(helm, EVERYTHING, tmp_path))
-    for kind, name in (("Deployment", "networks"), ("Job", "networks-clusters")):
+    for kind, name in OUR_PODS:
         pod = found[kind, name]["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import subprocess
@@ -68,6 +69,36 @@ def test_a_release_of_another_version_is_refused(capsys: pytest.CaptureFixture[s
     for where in ("pyproject.toml", "Chart.yaml version", "Chart.yaml appVersion", "CHANGELOG.md (newest)"):
         assert f"{where} names " in said
     assert release["main"](["notes", "99.0.0"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "digest"),
+    [
+        (f'{{"digest": "sha256:{"0123456789abcdef" * 4}"}}', f"sha256:{'0123456789abcdef' * 4}"),
+        ('{"digest": ""}', None),
+        ("{}", None),
+        ("", None),
+    ],
+    ids=["digest", "empty", "none", "no-answer"],
+)
+def test_no_release_without_the_digest_of_its_base(answer: str, digest: str | None, tmp_path: Path) -> None:
+    """The very step, with a docker that answers for the registry."""
+    docker, output = tmp_path / "docker", tmp_path / "output"
+    docker.write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\n")
+    docker.chmod(0o755)
+    output.touch()
+    steps = loaded(ROOT / ".github/workflows/release.yaml")["jobs"]["image"]["steps"]
+    (script,) = [step["run"] for step in steps if step.get("id") == "base"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(output)}
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    (base,) = re.findall(r"^ARG BASE=(.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    if digest:
+        assert done.returncode == 0, done.stderr
+        assert output.read_text() == f"image={base}@{digest}\n"
+    else:
+        assert done.returncode == 1
+        assert f"no digest of {base}" in done.stderr
+        assert output.read_text() == ""
 
 
 def test_the_chart_of_a_release_names_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
