@@ -47,7 +47,7 @@ PLANNED = Counter(
 )
 NIC_CHANGES = Counter(
     "pve_evpn_nic_changes",
-    "What happened to NICs: attached, updated, moved, detached, pinned, unpinned, healed.",
+    "What happened to NICs, by their Events' reasons in lower case: attached, pinned, macwithdrawn and so on.",
     ["cluster", "change"],
     registry=REGISTRY,
 )

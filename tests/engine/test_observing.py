@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -335,6 +336,26 @@ async def test_a_node_that_was_never_seen_has_an_age_too(world: Watched) -> None
         await world.poll()
     ages = series("last_successful_observation_timestamp_seconds")
     assert ages["pve", "pve2"] - ages["pve", "pve1"] == 30
+
+
+async def test_what_evpn_makes_of_nics_is_counted(world: Watched) -> None:
+    """Withdrawn, back, and moved: once each, and nothing that happened to other objects."""
+    before = series("nic_changes_total")
+    world.overlay.stopped = {"pve2"}
+    speakers = dict(world.overlay.speakers)
+    world.overlay.speakers.clear()
+    await world.poll()
+    world.overlay.speakers.update(speakers)
+    await world.poll()
+    world.overlay.speak(VM1, "pve3", mobility=1)
+    world.lab.guests[100].node = "pve3"
+    await world.poll()
+    await world.one_pass()
+    await world.poll()
+    counted = {labels[1]: n - before.get(labels, 0) for labels, n in series("nic_changes_total").items()}
+    told = Counter(reason.lower() for kind, reason in world.told() if kind == "NicAttachment")
+    assert {"macwithdrawn", "macadvertised", "macmoved", "moved"} <= told.keys()
+    assert {change: n for change, n in counted.items() if n} == told
 
 
 async def test_a_cluster_that_is_gone_leaves_no_series(world: Watched) -> None:

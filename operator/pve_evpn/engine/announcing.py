@@ -32,6 +32,8 @@ class Announcer:
         for transition in self._damper.observe(facts, now):
             told = announcement(transition)
             if resource := self._store.get(told.about):
+                if told.about.kind == "NicAttachment":
+                    metrics.NIC_CHANGES.labels(self._cluster, told.reason.lower()).inc()
                 await self._events.post(told.about, resource.uid, told.type, told.reason, told.message)
         self._damper.keep_only(lambda subject: self._store.get(subject.about) is not None)
 
