@@ -66,6 +66,12 @@ class Node:
         assert (first, last) == ("pve-evpn-pin 1", "pve-evpn-pin end"), done.stdout
         return answers
 
+    def start(self) -> subprocess.Popen[str]:
+        """A helper that waits for requests."""
+        environment = {"PATH": os.environ["PATH"], "SSH_ORIGINAL_COMMAND": "pins"}
+        command = ["ip", "netns", "exec", self.name, str(HELPER), "-c", str(self.cluster)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
     def entries(self, mac: str = MAC) -> list[str]:
         """The bridge's entries for a MAC, without the port's own."""
         lines = self.run("bridge", "fdb", "show", "br", "EVPN1").splitlines()
@@ -154,6 +160,18 @@ def test_healing_lets_an_entry_come_and_go_and_leaves_no_trace(node: Node) -> No
         node.run("ip", "link", "del", port)
     before = node.run("bridge", "fdb", "show"), node.run("ip", "-br", "link")
     assert node.ask(f"heal EVPN1 {OTHER}") == ["done"]
+    assert (node.run("bridge", "fdb", "show"), node.run("ip", "-br", "link")) == before
+
+
+def test_healing_leaves_no_trace_either_when_nobody_waits_for_the_answer(node: Node) -> None:
+    for port in ("tap100i0", "fwpr101p0"):
+        node.run("ip", "link", "del", port)
+    before = node.run("bridge", "fdb", "show"), node.run("ip", "-br", "link")
+    with node.start() as helper:
+        assert helper.stdout is not None
+        assert helper.stdout.readline() == "pve-evpn-pin 1\n"
+        helper.stdout.close()
+        helper.communicate(f"heal EVPN1 {OTHER}\n", timeout=30)
     assert (node.run("bridge", "fdb", "show"), node.run("ip", "-br", "link")) == before
 
 
