@@ -562,6 +562,18 @@ async def test_events_say_what_happened_in_words() -> None:
     assert world.events("Detached") == ["detached net0 of VM 500 (g500) from net1"]
 
 
+async def test_a_nic_that_was_on_its_vnet_before_stays_there_and_that_is_told_once() -> None:
+    world = Wired()
+    world.vm.config["net0"] = on_vnet = TEXT.format(1).replace("vmbr0", "net1")
+    (nic_key,) = await world.after(nic())
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert nic_key not in world.kube.objects
+    assert world.vm.config["net0"] == on_vnet
+    why = "because no bridge is known that it was on before"
+    assert world.events("Orphaned") == [f"left in Proxmox: net0 of VM 500 (g500) on net1, {why}"]
+
+
 async def test_a_vnet_goes_only_after_its_nics() -> None:
     world = Wired()
     (nic_key,) = await world.after(nic())

@@ -9,6 +9,7 @@ import pytest
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.netn import NetN
 from pve_evpn.domain.nics import NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.observed import GuestInfo, Observed, PveVersion
 from pve_evpn.domain.plan import plan
@@ -135,6 +136,29 @@ def test_a_missing_nic_is_added_with_what_proxmox_needs() -> None:
     assert world.change(nic(device="net1")) == {"net1": "virtio,bridge=net1"}
     container = nic(guest={"vmid": 200}, device="net1", macAddress=MAC)
     assert world.change(container) == {"net1": f"name=eth0,type=veth,bridge=net1,hwaddr={MAC}"}
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        ((None, None), {"net1": "eth0", "net2": "eth3"}),
+        ((None, "eth0"), {"net1": "eth3", "net2": "eth0"}),
+        (("eth0", None), {"net1": "eth0", "net2": "eth3"}),
+    ],
+    ids=["both chosen", "the younger's is specified", "the older's is specified"],
+)
+def test_nics_added_to_a_container_at_once_have_different_names(
+    names: tuple[str | None, str | None], written: dict[str, str]
+) -> None:
+    there = {"net5": "name=eth1,bridge=vmbr0", "net6": "name=eth2,bridge=vmbr0"}
+    older, younger = (
+        replace(item, spec=item.spec.model_copy(update={"name": name}))
+        for item, name in zip(
+            (nic(f"n{n}", age=n, guest={"vmid": 200}, device=f"net{n}") for n in (1, 2)), names, strict=True
+        )
+    )
+    change = World(ct(nics=there)).change(older, younger)
+    assert {device: NetN.parse("lxc", text or "").get("name") for device, text in change.items()} == written
 
 
 def test_before_9_2_a_new_vm_nic_asks_for_the_mtu_of_its_bridge() -> None:
@@ -471,6 +495,19 @@ def test_a_detached_nic_is_waited_for_until_the_guest_lets_it_go() -> None:
 
 def test_a_guest_that_is_gone_holds_back_no_deletion() -> None:
     assert World().decision(attached(nic(deleting=True))).release
+
+
+def test_a_nic_with_no_bridge_to_go_back_to_stays_and_is_named() -> None:
+    item = attached(nic(deleting=True), previousBridge=None)
+    decision = World(vm(nics={"net0": ON_VNET})).decision(item)
+    assert decision.release
+    assert decision.left == "net0 of VM 100 (web) on net1, because no bridge is known that it was on before"
+
+
+@pytest.mark.parametrize("policy", ["LinkDown", "Orphan"])
+def test_what_stays_by_its_policy_is_nothing_to_be_told(policy: str) -> None:
+    item = attached(nic(deletionPolicy=policy, deleting=True), previousBridge=None)
+    assert World(vm(nics={"net0": f"{ON_VNET},link_down=1"})).decision(item).left == ""
 
 
 def test_a_renamed_guest_is_still_detached() -> None:

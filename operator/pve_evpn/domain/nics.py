@@ -32,11 +32,11 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
-from pve_evpn.domain import netn, nic_rules
+from pve_evpn.domain import nic_rules, nic_text
 from pve_evpn.domain.decisions import Decision, Finding
 from pve_evpn.domain.guests import GuestDirectory, attached_to, label
-from pve_evpn.domain.netn import NetN, new_lxc, new_qemu
-from pve_evpn.domain.nic_rules import FOLLOW_BRIDGE, LXC, MTU_FOLLOWS_BRIDGE, QEMU, api_name, is_virtio
+from pve_evpn.domain.netn import NetN
+from pve_evpn.domain.nic_rules import MTU_FOLLOWS_BRIDGE, api_name, is_virtio
 from pve_evpn.domain.observed import GuestInfo, GuestKind, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Origin, Resource, oldest_first
 from pve_evpn.domain.sdn import Props, SdnKind, SdnRef
@@ -66,7 +66,8 @@ class NicDecision:
 
     ``config`` is the NIC as it is now. ``attached``: it is, or was once written, as ``origin`` says. ``restart``
     names the fields that are written and wait for a restart of the guest. ``misplaced``: connected, but where its
-    VNet cannot be. ``warnings`` are true whatever the conditions say.
+    VNet cannot be. ``warnings`` are true whatever the conditions say. ``left`` names the NIC that stays connected when
+    the object goes, though its policy is to detach it.
     """
 
     key: ObjectKey
@@ -83,6 +84,7 @@ class NicDecision:
     blocked: Finding | None = None
     misplaced: Finding | None = None
     release: bool = False
+    left: str = ""
     in_sync: bool = False
     managed: bool = True
     missing: bool = False
@@ -147,10 +149,14 @@ class _NicPlanner:
         self.rank = {nic.key: position for position, nic in enumerate(self.nics)}
         self.found = {nic.key: self._find(nic) for nic in self.nics}
         self.owners: dict[tuple[int, str], ObjectKey] = {}
+        #: By container, what its NICs are to be called inside: two that are added at once must not be called the same.
+        self.names: defaultdict[int, set[str]] = defaultdict(set)
         for nic in self.nics:
             guest, _ = self.found[nic.key]
             if guest and nic.spec:
                 self.owners.setdefault((guest.vmid, nic.spec.device), nic.key)
+                if nic.spec.name:
+                    self.names[guest.vmid].add(nic.spec.name)
         self.on_bridge = _macs_by_bridge(observed)
         self.macs: dict[tuple[str, str], ObjectKey] = {}
         self.wanted: dict[ObjectKey, str | None] = {}
@@ -323,28 +329,16 @@ class _NicPlanner:
     def _text(self, spec: NicAttachmentSpec, base: NicDecision, guest: GuestInfo, memory: _Memory) -> NetN:
         """The netN string with the fields the spec sets, everything else as it is."""
         config = base.config or self._new(spec, guest, memory.mac.upper() or None)
-        fields: dict[str, str | None] = {"bridge": base.vnet_id}
-        if spec.mac_address:
-            fields["mac"] = spec.mac_address.upper()
-        for name, key in (QEMU if guest.kind == GuestKind.QEMU else LXC).items():
-            value = getattr(spec, name, None)
-            if value is not None:
-                fields[key] = _text_of(value)
-        if spec.trunks:
-            fields["trunks"] = ";".join(str(vid) for vid in spec.trunks)
-        return config.with_fields(
-            {key: text for key, text in fields.items() if not netn.same(key, config.get(key), text)}
-        )
+        return nic_text.as_specified(config, spec, base.vnet_id)
 
     def _new(self, spec: NicAttachmentSpec, guest: GuestInfo, mac: str | None) -> NetN:
-        """A NIC that is not there, or no longer: what Proxmox needs beside the spec. ``mac``: the one it had."""
+        """A NIC that is not there, or no longer. ``mac``: the one it had."""
         if guest.kind == GuestKind.QEMU:
-            config = new_qemu(spec.model or "virtio", mac)
-            older = self.observed.version < MTU_FOLLOWS_BRIDGE
-            return config.with_fields({"mtu": str(FOLLOW_BRIDGE)}) if older and is_virtio(config) else config
-        used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()}
-        names = (f"eth{number}" for number in (int(spec.device.removeprefix("net")), *range(len(used) + 1)))
-        return new_lxc(spec.name or next(name for name in names if name not in used), mac)
+            return nic_text.new_vm_nic(spec, self.observed.version, mac)
+        promised = self.names[guest.vmid]
+        config = nic_text.new_container_nic(spec, guest, promised, mac)
+        promised.add(config.get("name") or "")
+        return config
 
     def _warnings(self, spec: NicAttachmentSpec, want: NetN, base: NicDecision) -> tuple[str, ...]:
         found = []
@@ -373,8 +367,12 @@ class _NicPlanner:
             want: NetN | None = config.with_fields({"link_down": "1"})
         elif memory.origin is Origin.CREATED:
             want = None
+        elif not memory.previous_bridge:
+            where = f"{base.device} of {label(guest)} on {base.vnet_id}"
+            left = f"{where}, because no bridge is known that it was on before"
+            return replace(base, release=True, left=left)
         else:
-            want = config.with_fields({"bridge": memory.previous_bridge}) if memory.previous_bridge else config
+            want = config.with_fields({"bridge": memory.previous_bridge})
         if want == config:
             return replace(base, release=True)
         if nic.paused or self.desired.paused:
@@ -450,12 +448,6 @@ def _drift(base: NicDecision, want: NetN, differing: tuple[str, ...] | None) -> 
 def _other(holder: ObjectKey, asking: ObjectKey) -> str:
     """Another object by name, unless it is in a namespace that is none of the asker's business."""
     return str(holder) if holder.namespace == asking.namespace else "a NicAttachment of another namespace"
-
-
-def _text_of(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "1" if value else None
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def was_programmed(nic: Resource[Any]) -> bool:

@@ -126,7 +126,7 @@ class Reporting:
         if decision is None or current is None or current.generation != nic.generation:
             return
         if decision.release and current.deleting:
-            await self._release(current)
+            await self._release(current, decision.left)
             return
         await self.write(current, nic_report.nic_status(current, decision, at))
 
@@ -146,9 +146,9 @@ class Reporting:
 
     # --- letting go ---------------------------------------------------------------------------------------------
 
-    async def _release(self, resource: Resource[Any]) -> None:
+    async def _release(self, resource: Resource[Any], left: str = "") -> None:
         """Take our finalizer away; Kubernetes then removes the object."""
-        await let_go(resource, self._store, self._objects, self._events)
+        await let_go(resource, self._store, self._objects, self._events, left)
 
     async def _release_cluster(self) -> None:
         """A ProxmoxCluster stays while anything refers to it, being deleted or not: its credentials are needed."""
@@ -158,8 +158,8 @@ class Reporting:
             await self._release(desired.cluster)
 
 
-async def let_go(resource: Resource[Any], store: Store, objects: Objects, events: Events) -> None:
-    """Take our finalizer away. What somebody forced us to leave in Proxmox is named in an Event."""
+async def let_go(resource: Resource[Any], store: Store, objects: Objects, events: Events, left: str = "") -> None:
+    """Take our finalizer away. What we have to leave in Proxmox (``left``), or are forced to, is named in an Event."""
     if not resource.has_finalizer:
         return
     finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
@@ -167,8 +167,10 @@ async def let_go(resource: Resource[Any], store: Store, objects: Objects, events
     if raw is None:
         return
     store.upsert(raw)
-    if resource.force_orphan and (left := sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)):
-        message = f"left in Proxmox: {', '.join(map(str, left))}"
+    if resource.force_orphan:
+        left = ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)))
+    if left:
+        message = f"left in Proxmox: {left}"
         await events.post(resource.key, resource.uid, "Warning", "Orphaned", message)
 
 
