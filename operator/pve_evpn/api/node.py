@@ -87,7 +87,7 @@ class EvpnNodeStatus(ObservedStatus):
     vnis: list[VniStatus] | None = Field(
         None, max_length=256, description="As show evpn vni prints.", json_schema_extra=keyed("vni")
     )
-    truncated: int | None = Field(None, description="How many more VNIs there are.")
+    truncated: int | None = Field(None, description="How many more VNIs and peers there are.")
     fabric_neighbours: list[FabricNeighbour] | None = Field(
         None,
         max_length=128,

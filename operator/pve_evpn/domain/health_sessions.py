@@ -21,7 +21,7 @@ from pve_evpn.domain.health_view import (
     sources_of,
     why_no_sessions,
 )
-from pve_evpn.domain.report import Health
+from pve_evpn.domain.report import Health, nodes_that_fit
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.domain.scene import Overlay, Scene
 from pve_evpn.domain.sessions import Expected, Problem, ProblemKind, Sessions, steady_since
@@ -52,7 +52,7 @@ def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> He
         "sessions": None if look.peers is None else _count(name, look.peers, expected),
         "peers": None if look.peers is None else [_peer(peer, before, bfd, view) for peer in peers[:_PEERS]],
         "vnis": None if look.vnis is None else [_vni_row(row, view.scene) for row in vnis[:_VNIS]],
-        "truncated": max(0, len(vnis) - _VNIS) or None,
+        "truncated": max(0, len(vnis) - _VNIS) + max(0, len(peers) - _PEERS) or None,
         "fabricNeighbours": _fabric(look),
         "problems": [text[:256] for text in look.problems[:_PROBLEMS]] or None,
         "source": sources_of([look]),
@@ -181,7 +181,7 @@ def controller_health(key: ObjectKey, found: Sessions, view: View) -> Health:
     body: dict[str, Any] = {
         "sessions": {"established": found.established, "expected": found.expected} if counted else None,
         "sessionsSummary": f"{found.established}/{found.expected}" if counted else None,
-        "nodes": rows,
+        **nodes_that_fit(rows, lambda row: "problems" in row),
         "source": view.source(names),
     }
     return Health(_controller_verdict(found, view), dated(view.previous(key), body, view.now))

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.limits import fit
 from pve_evpn.domain.conditions import Verdict, timestamp
 from pve_evpn.domain.evpn import SOURCES, ClusterObservation, NodeLook, NodeObservation, ObservationFailure, failure_in
-from pve_evpn.domain.report import NO_BGP_SOURCE, Health
+from pve_evpn.domain.report import MOST_NODES, NO_BGP_SOURCE, Health
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.domain.scene import Scene, VNetScene
 from pve_evpn.domain.sessions import Expected, same_form
@@ -161,12 +162,15 @@ def dated(
     now: datetime,
     rows: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The body with ``observedAt``: when it was first seen so."""
+    """The body, cut to what there is room for, with ``observedAt``: when it was first seen so."""
     before = resource.status if resource else {}
+    if resource is not None:
+        body = fit(resource.key.kind, body)
     same = all(before.get(key) == value for key, value in body.items())
     if same and rows is not None:
         there = {row["name"]: row for row in before.get("nodes") or ()}
-        same = all(there.get(name, {}).get(key) == value for name, row in rows.items() for key, value in row.items())
+        shown = {name: row for name, row in rows.items() if name in there or len(there) < MOST_NODES}
+        same = all(there.get(name, {}).get(key) == value for name, row in shown.items() for key, value in row.items())
     return {**body, "observedAt": before["observedAt"] if same and before.get("observedAt") else timestamp(now)}
 
 

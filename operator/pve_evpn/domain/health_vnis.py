@@ -9,7 +9,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Verdict
 from pve_evpn.domain.evpn import ClusterObservation
 from pve_evpn.domain.health_view import View, as_before, dated, listed, names_of, not_seen, operational, why_no_vnis
-from pve_evpn.domain.report import Health
+from pve_evpn.domain.report import MOST_NODES, Health
 from pve_evpn.domain.scene import VNetScene, ZoneScene
 from pve_evpn.domain.vnis import L2OnNode, L2View
 
@@ -77,7 +77,7 @@ def _l2_row(entry: L2OnNode) -> dict[str, Any]:
         "macs": entry.macs,
         "arpNd": entry.arp_nd,
         "remoteVteps": entry.remote_vteps,
-        "missingVteps": list(entry.missing_vteps) if entry.missing_vteps else None,
+        "missingVteps": list(entry.missing_vteps[:MOST_NODES]) if entry.missing_vteps else None,
     }
     return {key: value for key, value in row.items() if value is not None}
 

@@ -7,13 +7,14 @@ written. Statuses are plain dictionaries in the API's spelling; ``None`` removes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.limits import fit
 from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready
 from pve_evpn.domain.decisions import Decision, Finding, Plan
 from pve_evpn.domain.observed import NodeInfo, Observed
@@ -22,6 +23,8 @@ from pve_evpn.domain.pinning import PinState
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.domain.sdn import SdnKind
 
+#: Rows per node in a status.
+MOST_NODES = 64
 _DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPERATIONAL)
 
 
@@ -208,6 +211,11 @@ def finished(
     }
 
 
+def patch_for(resource: Resource[Any], status: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be written so that the resource has this status, cut to what its kind has room for."""
+    return changed_fields(resource.status, fit(resource.key.kind, status))
+
+
 def changed_fields(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The merge patch from one status to the other; empty where nothing has to be written.
 
@@ -347,7 +355,7 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
     if resource.key.kind == "EvpnZone":
         return {
             "vrfVni": decision.vni or kept(resource, "vrfVni"),
-            "nodes": with_observed(node_rows(decision, at.observed), at.health.get(resource.key)),
+            **_rows(decision, at, resource.key),
         }
     if resource.key.kind == "VNet":
         zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else kept(resource, "zone")
@@ -362,9 +370,20 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
             "vni": decision.vni or kept(resource, "vni"),
             "zone": zone,
             "subnets": subnets,
-            "nodes": with_observed(node_rows(decision, at.observed), at.health.get(resource.key)),
+            **_rows(decision, at, resource.key),
         }
     return {}
+
+
+def _rows(decision: Decision, at: Circumstances, key: ObjectKey) -> dict[str, Any]:
+    rows = with_observed(node_rows(decision, at.observed), at.health.get(key))
+    return nodes_that_fit(rows, lambda row: row["state"] not in ("Available", "Unknown") or "missingVteps" in row)
+
+
+def nodes_that_fit(rows: list[dict[str, Any]], unwell: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+    """The rows there is room for, those of unwell nodes before others, and how many more there are."""
+    shown = sorted(range(len(rows)), key=lambda n: not unwell(rows[n]))[:MOST_NODES]
+    return {"nodes": [rows[n] for n in sorted(shown)], "truncated": len(rows) - len(shown) or None}
 
 
 def kept(resource: Resource[Any], field_: str) -> Any:

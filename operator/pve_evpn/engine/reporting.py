@@ -95,7 +95,7 @@ class Reporting:
 
     async def write(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
         """Write what differs, if anything, and remember the answer."""
-        if patch := report.changed_fields(resource.status, status):
+        if patch := report.patch_for(resource, status):
             raw = await self._objects.patch_status(resource.key, patch)
             if raw:
                 self._store.upsert(raw)

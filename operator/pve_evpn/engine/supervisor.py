@@ -117,7 +117,7 @@ class Supervisor:
             return
         finding = _missing(self._store, resource)
         status = report.stray_status(resource, finding, datetime.now(UTC))
-        if patch := report.changed_fields(resource.status, status):
+        if patch := report.patch_for(resource, status):
             raw = await self._ports.objects.patch_status(resource.key, patch)
             if raw:
                 self._store.upsert(raw)
