@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.kinds import KINDS, LABEL_CLUSTER
 from pve_evpn.domain.resources import ObjectKey
 from pve_evpn.engine.ports import JournalEntry, Ports, RawObject
 from pve_evpn.engine.store import WATCHED, Store
@@ -60,6 +60,7 @@ class FakeKube:
                     "generation": 1,
                     "creationTimestamp": f"2026-01-01T00:00:{self._uid % 60:02d}Z",
                     "annotations": dict(document["metadata"].get("annotations") or {}),
+                    "labels": dict(document["metadata"].get("labels") or {}),
                     "finalizers": [],
                 },
                 "spec": copy.deepcopy(dict(document["spec"])),
@@ -178,7 +179,8 @@ class _Objects:
 
     async def create(self, kind: str, name: str, spec: Mapping[str, Any], owner: ObjectKey) -> RawObject | None:
         self.kube._write(f"create {kind} {name}")
-        key = self.kube.apply({"kind": kind, "metadata": {"name": name}, "spec": spec})
+        labels = {LABEL_CLUSTER: owner.name}
+        key = self.kube.apply({"kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec})
         return copy.deepcopy(self.kube.objects[key])
 
     async def delete(self, key: ObjectKey) -> None:

@@ -281,6 +281,24 @@ async def _until(what: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_an_evpnnode_that_somebody_else_made_is_reported_and_never_deleted(world: Watched) -> None:
+    mine = ObjectKey("EvpnNode", "", "mine")
+    gone = ObjectKey("EvpnNode", "", "gone")
+    world.apply(
+        document("EvpnNode", mine.name, {"clusterRef": {"name": "pve"}, "node": "pve2"}),
+        document("EvpnNode", gone.name, {"clusterRef": {"name": "pve"}, "node": "pve9"}),
+    )
+    await world.one_pass()
+    await world.poll()
+    assert operational(world, mine) == ("True", "Operational")
+    assert operational(world, gone) == ("Unknown", "SourceUnavailable")
+    del world.lab.nodes["pve3"]
+    await world.one_pass()
+    assert {key.name for key in world.kube.objects if key.kind == "EvpnNode"} == {
+        "mine", "gone", "pve-pve1", "pve-pve2", "pve-pve4",
+    }  # fmt: skip
+
+
 # --- metrics -----------------------------------------------------------------------------------------------------
 
 

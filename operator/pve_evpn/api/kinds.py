@@ -17,6 +17,8 @@ GROUP = "pve-evpn.dev"
 VERSION = "v1alpha1"
 CATEGORY = "pve-evpn"
 
+#: On every EvpnNode the operator made: the ProxmoxCluster it made it for.
+LABEL_CLUSTER = f"{GROUP}/cluster"
 FINALIZER = f"{GROUP}/cleanup"
 ANNOTATION_PAUSED = f"{GROUP}/paused"
 ANNOTATION_RECONCILE = f"{GROUP}/reconcile-requested-at"

@@ -12,7 +12,7 @@ from pve_evpn.api.conditions import ObservedStatus
 
 
 class EvpnNodeSpec(ApiModel):
-    """Which node. The operator makes one EvpnNode per node; those made by hand are ignored."""
+    """Which node. The operator makes one EvpnNode per node; those made by hand are reported too, and never deleted."""
 
     cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
         description="The ProxmoxCluster. Immutable."

@@ -24,7 +24,7 @@ from typing import Any
 from pve_evpn.domain import sessions
 from pve_evpn.domain.evpn import ClusterObservation, failure_in
 from pve_evpn.domain.health_nics import nic_health, verdict_before
-from pve_evpn.domain.health_sessions import controller_health, expected_sessions, node_health
+from pve_evpn.domain.health_sessions import controller_health, expected_sessions, node_health, steady_looks
 from pve_evpn.domain.health_view import Previous, View, as_before, not_observed
 from pve_evpn.domain.health_vnis import vnet_health, zone_health
 from pve_evpn.domain.report import Health
@@ -68,6 +68,8 @@ def judge_all(
     wrong node, on two, or on one that has no port for it: that is said only of those among `confirmed`, the suspects
     of the poll before. `interval`: between two polls.
     """
+    nodes = list(nodes)
+    looks = steady_looks(looks, nodes)
     view = View(scene, looks, previous, now, interval)
     expected = {overlay.key: expected_sessions(overlay, looks) for overlay in scene.overlays}
     view.locate(expected)

@@ -10,7 +10,7 @@ from typing import Any
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain import sessions
 from pve_evpn.domain.conditions import Verdict, timestamp
-from pve_evpn.domain.evpn import ClusterObservation, NodeObservation, ObservationFailure, PeerState, VniRow
+from pve_evpn.domain.evpn import ClusterObservation, NodeLook, NodeObservation, ObservationFailure, PeerState, VniRow
 from pve_evpn.domain.health_view import (
     View,
     as_before,
@@ -32,6 +32,24 @@ _PROBLEM_REASON = {
     ProblemKind.NODE_MISSING_FROM_PEERS: Reason.NODE_MISSING_FROM_PEERS,
     ProblemKind.OBSERVATION_STALE: Reason.OBSERVATION_STALE,
 }
+
+
+def steady_looks(looks: ClusterObservation, nodes: Iterable[Resource[Any]]) -> ClusterObservation:
+    """The looks, with sessions that are down called what the EvpnNodes' statuses call them."""
+    steady: dict[str, NodeLook] = dict(looks.nodes)
+    for node in nodes:
+        name = node.spec.node if node.spec else ""
+        look = looks.nodes.get(name)
+        if isinstance(look, NodeObservation) and look.peers and not all(peer.established for peer in look.peers):
+            before = {row["address"]: _peer_before(row) for row in node.status.get("peers") or ()}
+            peers = tuple(sessions.steady_state(before.get(peer.address), peer) for peer in look.peers)
+            steady[name] = replace(look, peers=peers)
+    return replace(looks, nodes=steady)
+
+
+def _peer_before(row: Mapping[str, Any]) -> PeerState:
+    since = row.get("since")
+    return PeerState(row["address"], row["state"], since=datetime.fromisoformat(since) if since else None)
 
 
 def node_health(node: Resource[Any], view: View, expected: list[Expected]) -> Health:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -22,6 +22,8 @@ from pve_evpn.domain.evpn import (
     failure_in,
 )
 
+#: What FRR goes through again and again while a peer does not answer (RFC 4271, 8.2.2).
+_TRYING = frozenset({"Idle", "Connect", "Active", "OpenSent", "OpenConfirm"})
 #: FRR computes the time of a session's last change from its age anew each time, so it wanders by a second.
 _JITTER = timedelta(seconds=2)
 
@@ -261,3 +263,10 @@ def steady_since(before: datetime | None, now: datetime | None) -> datetime | No
     if before is not None and now is not None and abs(now - before) <= _JITTER:
         return before
     return now
+
+
+def steady_state(before: PeerState | None, now: PeerState) -> PeerState:
+    """The session with the word it was down by before: a dead peer is Active and Connect in turn, for ever."""
+    if before is None or not {before.state, now.state} <= _TRYING:
+        return now
+    return replace(now, state=before.state) if steady_since(before.since, now.since) == before.since else now

@@ -1,4 +1,7 @@
-"""EvpnNode objects: one per node of a Proxmox cluster, created, reported and removed by the operator alone."""
+"""EvpnNode objects: one per node of a Proxmox cluster, created, reported and removed by the operator.
+
+One that somebody else made is reported too, and left alone otherwise.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pve_evpn.api import kinds
 from pve_evpn.domain.report import NO_BGP_SOURCE, Health, node_status, patch_for, unobserved
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.engine.ports import Objects
@@ -26,8 +30,9 @@ async def sync(cluster: str, store: Store, objects: Objects, members: Iterable[s
         spec = {"clusterRef": {"name": cluster}, "node": wanted[key]}
         if raw := await objects.create("EvpnNode", key.name, spec, ObjectKey("ProxmoxCluster", "", cluster)):
             store.upsert(raw)
-    for key in sorted(there - wanted.keys()):
-        await objects.delete(key)
+    for node in _made_by_us(cluster, store):
+        if node.key not in wanted:
+            await objects.delete(node.key)
 
 
 async def report(
@@ -39,10 +44,14 @@ async def report(
 
 
 async def remove(cluster: str, store: Store, objects: Objects) -> None:
-    """Delete all of a cluster's EvpnNodes."""
-    for node in list(store.of_kind("EvpnNode")):
-        if store.cluster_of(node) == cluster:
-            await objects.delete(node.key)
+    """Delete all EvpnNodes that were made for a cluster."""
+    for node in _made_by_us(cluster, store):
+        await objects.delete(node.key)
+
+
+def _made_by_us(cluster: str, store: Store) -> list[Resource[Any]]:
+    nodes = sorted(store.of_kind("EvpnNode"), key=lambda node: node.key)
+    return [node for node in nodes if node.labels.get(kinds.LABEL_CLUSTER) == cluster == store.cluster_of(node)]
 
 
 async def _report(

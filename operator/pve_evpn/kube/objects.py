@@ -19,7 +19,7 @@ from typing import Any
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.api.kinds import GROUP, KINDS, VERSION
+from pve_evpn.api.kinds import GROUP, KINDS, LABEL_CLUSTER, VERSION
 from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.resources import ObjectKey
 from pve_evpn.domain.sdn import SdnKind, SdnRef
@@ -68,7 +68,7 @@ class KubeObjects:
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": kind,
-            "metadata": {"name": name, "labels": {f"{GROUP}/cluster": owner.name}},
+            "metadata": {"name": name, "labels": {LABEL_CLUSTER: owner.name}},
             "spec": dict(spec),
         }
         async with self._turn(f"the new {kind} {name}"):

@@ -51,6 +51,8 @@ class Overlay:
     speakers: dict[str, Speaker] = field(default_factory=dict)
     down: set[frozenset[str]] = field(default_factory=set)
     """Pairs without a session."""
+    down_word: str = "Active"
+    """FRR's word for them."""
     stopped: set[str] = field(default_factory=set)
     """Nodes whose bgpd is dead."""
     failed: dict[str, ObservationFailure] = field(default_factory=dict)
@@ -128,7 +130,7 @@ class Overlay:
         since = START - timedelta(hours=1) + timedelta(seconds=self.now.second % 2)
         return PeerState(
             address=self.address(other),
-            state="Established" if up else "Active",
+            state="Established" if up else self.down_word,
             hostname=other,
             remote_as=65001,
             since=since,

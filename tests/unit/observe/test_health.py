@@ -198,6 +198,20 @@ def test_one_session_down_is_named_with_both_ends(bench: Bench) -> None:
     assert words(health[node_key("pve2")]) == ("True", "Operational")
 
 
+def test_a_dead_peer_says_the_same_whatever_frr_is_trying(bench: Bench) -> None:
+    bench.overlay.down = {frozenset(("pve1", "pve3"))}
+    first = bench.poll()
+    for word in ("Connect", "Active", "Idle", "OpenSent"):
+        bench.overlay.down_word = word
+        assert bench.poll() == first
+    bench.overlay.down_word = "Idle (Admin)"
+    health = bench.poll()
+    assert "pve1 to pve3 (192.168.16.3) is Idle (Admin)" in health[CONTROLLER].verdict.message
+    assert health[node_key("pve1")].status["peers"][1]["state"] == "Idle (Admin)"
+    bench.overlay.down_word = "Connect"
+    assert bench.poll()[node_key("pve1")].status["peers"][1]["state"] == "Connect"
+
+
 def test_a_node_left_out_of_the_peers_is_found(bench: Bench) -> None:
     addresses = {name: (bench.overlay.address(name),) for name in bench.overlay.names}
     peers = tuple(bench.overlay.address(name) for name in ("pve1", "pve2", "pve3"))
