@@ -697,6 +697,39 @@ async def test_a_pin_goes_before_its_nic_changes(change: str, written: str) -> N
     assert world.events("Unpinned")
 
 
+async def test_a_nic_deleted_while_nobody_ran_is_unpinned_before_it_is_detached() -> None:
+    log: list[str] = []
+    world = Wired(observe=PINNING)
+    world.observer = Nodes(log)
+    (nic_key,) = await world.after(nic(silentHost="Pin"))
+    world.kube.delete(nic_key)
+    log.clear()
+    world.observer = Unseeing()  # a new process has no way to the nodes before its first look
+    world.start()
+    await world.passes(1)
+    assert world.bridges() == {"net0": "net1"}
+    assert "pve1" in world.programmed(nic_key)[2]
+    world.observer = Nodes(log)
+    world.start()
+    await world.passes(2)
+    assert log == ["pve1: unpin net1 500 0 bc:24:11:00:00:01"]
+    assert world.bridges() == {"net0": "vmbr0"}
+    assert nic_key not in world.kube.objects
+
+
+async def test_one_look_that_fails_takes_no_pin_away() -> None:
+    log: list[str] = []
+    world = Wired(observe=PINNING)
+    world.observer = Nodes(log)
+    (nic_key,) = await world.after(nic(silentHost="Pin"))
+    log.clear()
+    path = "/nodes/pve1/qemu/500/pending"
+    world.lab.faults.add(ErrorAnswer(method="GET", path=path, status=500, message="got timeout", times=1))
+    await world.passes(2)
+    assert [line for line in log if "unpin" in line] == []
+    assert world.kube.status(nic_key)["pinned"] is True
+
+
 async def test_a_pinned_guest_that_moves_is_pinned_where_it_is_and_a_restart_says_nothing() -> None:
     log: list[str] = []
     world = Wired(observe=PINNING)

@@ -16,10 +16,10 @@ from pve_evpn.domain.nics import plan_nics
 from pve_evpn.domain.pinning import Pin, PinPlan, Zombie, pin_of, plan_pins
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.resources import ObjectKey, Resource
-from pve_evpn.engine.pinning import Pinning
+from pve_evpn.engine.pinning import HELD, Pinning
 from pve_evpn.engine.store import Store
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
-from tests.unit.plan_world import NODES
+from tests.unit.plan_world import NODES, vnet
 from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
 
 SSH = {
@@ -88,7 +88,8 @@ def test_it_needs_to_be_allowed() -> None:
         ({"running": False}, "stopped"),
         ({"lock": "migrate"}, "migrates"),
         ({"nics": {"net0": f"{ON_VNET},link_down=1"}}, "link"),
-        ({"pending": {"net0": ON_VNET.replace("virtio", "e1000")}}, "connected as specified"),
+        ({"pending": {"net0": ON_VNET.replace("00:01", "00:09")}}, "connected as specified"),
+        ({"pending": {"net0": None}}, "connected as specified"),
         ({"nics": {"net0": ON_VNET.replace("net1", "vmbr0")}}, "before it is connected"),
     ],
 )
@@ -100,10 +101,40 @@ def test_a_pin_goes_while_it_does_not_belong(guest: dict[str, Any], why: str) ->
     assert why in made.said[item.key].note
 
 
-def test_other_locks_are_no_reason_to_unpin() -> None:
+@pytest.mark.parametrize(
+    ("guest", "spec"),
+    [
+        ({"lock": "backup"}, {}),
+        ({"lock": "backup"}, {"rateLimitMBps": 10}),
+        ({"lock": "backup"}, {"vnetRef": {"name": "other"}}),
+        ({"pending": {"net0": ON_VNET.replace("virtio", "e1000")}}, {}),
+    ],
+    ids=["a lock", "an edit that waits", "a move that waits", "a model that waits for a restart"],
+)
+def test_what_leaves_the_nic_where_it_is_is_no_reason_to_unpin(guest: dict[str, Any], spec: dict[str, Any]) -> None:
+    item = pinned(**spec)
+    other = vnet("other", vni=5002)
+    made = world(on_vnet(**guest))
+    made.base = (*made.base, other)
+    planned = pins(made, item)
+    assert (planned.wanted, planned.stale) == ({item.key: PIN}, {})
+
+
+def test_a_look_that_failed_is_no_reason_to_unpin() -> None:
     item = pinned()
-    made = pins(world(on_vnet(lock="backup")), item)
-    assert (made.wanted, made.stale) == ({item.key: PIN}, {})
+    unread, silent_node = world(on_vnet(nics=None)), world(on_vnet(running=False, known=False))
+    no_guests = world()
+    no_guests.observed = replace(no_guests.observed, guests=None)
+    for made in (unread, silent_node, no_guests):
+        planned = pins(made, item)
+        assert (planned.wanted, planned.stale) == ({}, {})
+        assert (planned.said[item.key].pinned, planned.said[item.key].pin) == (True, PIN)
+
+
+def test_a_guest_whose_node_tells_nothing_of_it_keeps_its_name() -> None:
+    item = pinned(guest={"name": "web"})
+    assert pins(world(on_vnet(name="", running=False, known=False)), item).stale == {}
+    assert pins(world(on_vnet(name="renamed")), item).stale == {item.key: PIN}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +202,20 @@ def test_a_pin_that_is_the_zones_too_is_forgotten_and_not_taken_away() -> None:
     assert made.said[item.key].pin is None
 
 
+@pytest.mark.parametrize("change", ["orphaned", "no longer permitted", "moved"])
+def test_a_zone_that_pins_loses_no_entry_through_us(change: str) -> None:
+    """With learning off, nothing would bring the MAC back before its NIC is plugged in again."""
+    item, made = pinned(), world(zone_spec=ZONE)
+    match change:
+        case "orphaned":
+            item = replace(item, deleting=True, spec=item.spec.model_copy(update={"deletion_policy": "Orphan"}))
+        case "no longer permitted":
+            made = World(on_vnet(), guestAccess=None, observe=SSH, zone_spec=ZONE)
+        case "moved":
+            made = world(on_vnet(node="pve2"), zone_spec=ZONE)
+    assert pins(made, item).stale == {}
+
+
 # --- zombies ------------------------------------------------------------------------------------------------------
 
 DEAD = MacRow(5001, "bc:24:11:00:00:66", "local", None)
@@ -223,7 +268,8 @@ class Rig:
         self.nodes = nodes
         self.events: list[tuple[str, str]] = []
         self.log: list[tuple[ObjectKey, Mapping[str, Any]]] = []
-        self.pinning = Pinning("pve", self.store, self, self.remember, lambda: self.nodes)
+        self.now = 0.0
+        self.pinning = Pinning("pve", self.store, self, self.remember, lambda: self.nodes, clock=lambda: self.now)
 
     async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
         self.events.append((key.name, reason))
@@ -333,10 +379,59 @@ def test_before_a_nic_changes_its_pin_goes() -> None:
     nodes, item, other = Nodes(), pinned(), attached(nic("other", age=1, guest={"vmid": 101}))
     rig = Rig(nodes, world())
     rig.put(item, other)
-    asyncio.run(rig.pinning.before_write([item.key, other.key], NODES))
+    assert asyncio.run(rig.pinning.before_write([item.key, other.key], rig.world.observed)) == {}
     assert nodes.asked == [("pve4", f"unpin net1 100 0 {LOW}")]
     assert nodes.addresses == {"pve4": NODES["pve4"].address}, "known without a pass before"
     assert pin_of(rig.stored(item)) is None
+
+
+def test_before_a_nic_changes_its_pin_is_left_to_a_zone_that_pins() -> None:
+    nodes, item = Nodes(), pinned()
+    rig = Rig(nodes, world(zone_spec=ZONE))
+    rig.put(item)
+    assert asyncio.run(rig.pinning.before_write([item.key], rig.world.observed)) == {}
+    assert nodes.asked == []
+
+
+def test_a_pin_that_cannot_be_taken_away_holds_its_nic_for_a_while() -> None:
+    nodes, item = Nodes(), pinned()
+    nodes.unreadable["pve4"] = "no SSH connection"
+    rig = Rig(nodes, world())
+    rig.put(item)
+
+    def held() -> Any:
+        return asyncio.run(rig.pinning.before_write([item.key], rig.world.observed))
+
+    assert "pve4" in held()[item.key].message
+    rig.now += HELD - 1
+    assert held()
+    rig.now += 2
+    assert held() == {}
+
+
+def test_a_pin_on_a_node_that_is_off_holds_nothing() -> None:
+    nodes, item = Nodes(), pinned()
+    nodes.unreadable["pve4"] = "no SSH connection"
+    rig = Rig(nodes, world())
+    off = {**rig.world.observed.nodes, "pve4": replace(NODES["pve4"], online=False)}
+    rig.world.observed = replace(rig.world.observed, nodes=off)
+    rig.put(item)
+    assert asyncio.run(rig.pinning.before_write([item.key], rig.world.observed)) == {}
+
+
+@pytest.mark.parametrize("way", ["none yet", "broken"])
+def test_an_object_is_not_let_go_before_its_pin(way: str) -> None:
+    item = replace(pinned(), deleting=True)
+    item = replace(item, spec=item.spec.model_copy(update={"deletion_policy": "Orphan"}))
+    nodes = Nodes()
+    nodes.unreadable["pve4"] = "no SSH connection"
+    rig = Rig(None if way == "none yet" else nodes, world())
+    assert rig.one_pass(item)[item.key].holds
+    nodes.unreadable.clear()
+    rig.nodes = nodes
+    assert item.key not in rig.one_pass(rig.stored(item))
+    assert pin_of(rig.stored(item)) is None
+    assert nodes.asked == [("pve4", f"unpin net1 100 0 {LOW}")]
 
 
 def test_one_command_per_node_whatever_the_number_of_pins() -> None:

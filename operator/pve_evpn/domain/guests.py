@@ -36,7 +36,7 @@ class GuestDirectory:
     ) -> tuple[GuestInfo | None, Finding | None]:
         """The guest the spec names, or why there is none for this object."""
         asked = _asked(spec.guest)
-        named = [guest for guest in self._named(spec.guest) if spec.type is None or guest.kind == spec.type]
+        named = [guest for guest in self._named(nic, spec.guest) if spec.type is None or guest.kind == spec.type]
         usable = [guest for guest in named if self.permits(nic.key.namespace, guest)]
         if not usable:
             if any(guest.vmid == attached_to(nic) for guest in named):
@@ -67,10 +67,13 @@ class GuestDirectory:
             )
         return any(_contains(guests, guest) for guests in self._granted[namespace])
 
-    def _named(self, wanted: Guest) -> list[GuestInfo]:
+    def _named(self, nic: Resource[Any], wanted: Guest) -> list[GuestInfo]:
         if wanted.vmid is not None:
             guest = self._by_vmid.get(wanted.vmid)
             return [guest] if guest else []
+        before = self._by_vmid.get(attached_to(nic) or 0)
+        if before and not before.known and not before.name:
+            return [before]  # it has not lost its name: nobody tells it at present
         return self._by_name.get(wanted.name or "", [])
 
 

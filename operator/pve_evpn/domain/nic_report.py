@@ -103,6 +103,9 @@ def _pin(state: PinState | None) -> dict[str, Any]:
 
 def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[Verdict, bool]:
     type_ = ConditionType.PROGRAMMED
+    pin = at.pins.get(nic.key)
+    if nic.deleting and pin and pin.holds:
+        return Verdict(type_, False, Reason.DELETION_BLOCKED, pin.note), True
     for finding in (decision.blocked, decision.refused, decision.misplaced, decision.waiting):
         if finding:
             return from_finding(type_, finding), finding.heals
@@ -111,7 +114,6 @@ def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) ->
         message = _restart_message(decision, failure.message if failure else "")
         return Verdict(type_, False, Reason.RESTART_REQUIRED, message), True
     if decision.in_sync:
-        pin = at.pins.get(nic.key)
         notes = "".join(f"; {note}" for note in (*decision.warnings, pin.note if pin else "") if note)
         return Verdict(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True
     if failure:

@@ -77,7 +77,8 @@ class GuestInfo:
 
     ``nics`` maps ``net0``... to the configured string with pending values applied; None until its configuration was
     read. ``pending`` has the NICs whose configured value takes effect only after a restart, with the value that is
-    live until then (None: not plugged in). ``digest`` guards the next write.
+    live until then (None: not plugged in). ``digest`` guards the next write. ``known`` is false while nobody says
+    whether it runs: its node is off, or its status daemon hangs, and then Proxmox does not know its name either.
     """
 
     vmid: int
@@ -85,6 +86,7 @@ class GuestInfo:
     node: str
     name: str = ""
     running: bool = False
+    known: bool = True
     template: bool = False
     pool: str = ""
     tags: frozenset[str] = frozenset()
@@ -92,6 +94,10 @@ class GuestInfo:
     digest: str = ""
     nics: Mapping[str, str] | None = None
     pending: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def may_run(self) -> bool:
+        return self.running or not self.known
 
 
 @dataclass(frozen=True, slots=True)

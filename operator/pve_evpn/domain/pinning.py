@@ -21,6 +21,7 @@ from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.decisions import Plan
 from pve_evpn.domain.evpn import ClusterObservation, MacRow
 from pve_evpn.domain.guests import label
+from pve_evpn.domain.netn import NetN
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.observed import GuestInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
@@ -61,11 +62,15 @@ class Zombie:
 
 @dataclass(frozen=True, slots=True)
 class PinState:
-    """What the status says: ``pinned`` is None where nobody can tell; ``note`` says why it is not, or a warning."""
+    """What the status says: ``pinned`` is None where nobody can tell; ``note`` says why it is not, or a warning.
+
+    ``holds``: the object must not be let go yet, for then nobody would know of the pin any more.
+    """
 
     pinned: bool | None = None
     pin: Pin | None = None
     note: str = ""
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +121,35 @@ class _PinPlanner:
 
     def decide(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> None:
         held = pin_of(nic)
-        if not decision.managed and not nic.deleting:
-            # Paused or observed only: what is pinned stays, and nothing new is.
-            self.said[nic.key] = PinState(True if held else None, held)
+        if not nic.deleting and (not decision.managed or self._cannot_tell(nic, decision)):
+            # Paused, observed only, or not to be judged now: what is pinned stays, and nothing new is.
+            self.said[nic.key] = PinState(nic.status.get("pinned") if held else None, held)
             return
-        wish = self._wish(nic, decision)
+        wish = self._wish(nic, decision, held)
         if isinstance(wish, Pin):
             self.wanted[nic.key] = wish
         elif wish is not None:
             self.said[nic.key] = wish
-        if held and held != wish and not self._zone_wants(held, decision):
+        if held and held != wish and not pinned_by_zone(self.observed, held):
             self.stale[nic.key] = held
 
-    def _zone_wants(self, held: Pin, decision: NicDecision) -> bool:
-        """In a zone that pins by itself the entry is Proxmox' as much as ours: it is forgotten, not taken away."""
-        here = (decision.vnet_id, (decision.mac or "").lower(), decision.guest.node if decision.guest else "")
-        return decision.in_sync and self._zone_pins(decision) and (held.vnet, held.mac, held.node) == here
+    def _cannot_tell(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> bool:
+        """A look that failed is no reason to take a pin away: the host would be gone from EVPN for it."""
+        guest = decision.guest
+        unread = guest is not None and (guest.nics is None or not guest.known)
+        return nic.spec is None or self.observed.guests is None or unread
 
-    def _wish(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> Pin | PinState | None:
+    def _wish(self, nic: Resource[NicAttachmentSpec], decision: NicDecision, held: Pin | None) -> Pin | PinState | None:
         guest, asked = decision.guest, getattr(nic.spec, "silent_host", None) == "Pin"
-        if nic.deleting or guest is None or not decision.in_sync:
+        bridge = decision.config.get("bridge") if decision.config and not decision.refused else None
+        # Until it can be written to its new VNet (its guest may be locked), it is kept on the one it is on.
+        connected = bridge is not None and bridge in (decision.vnet_id, held.vnet if held else None)
+        if nic.deleting or guest is None or not connected:
             return PinState(False, note="not pinned before it is connected") if asked and not nic.deleting else None
         if asked and self.enabled:
             return self._by_helper(decision, guest)
         several = self._several_macs(decision, guest)
-        if self._zone_pins(decision):
+        if _pins(self.observed, decision.zone_id):
             return _pinned_by_zone(nic, guest, several)
         if not asked:
             return None
@@ -153,16 +162,12 @@ class _PinPlanner:
             return PinState(False, note="not pinned while the guest is stopped")
         if guest.lock in _LEAVING:
             return PinState(False, note="not pinned while the guest migrates")
-        if decision.restart or decision.misplaced:
+        if decision.misplaced or not _is_live(decision, guest):
             return PinState(False, note="not pinned until the NIC is connected as specified")
         if config.get("link_down") == "1":
             return PinState(False, note="not pinned while the link is down")
         mac = (decision.mac or "").lower()
-        return Pin(guest.node, decision.vnet_id, guest.vmid, decision.device, mac)
-
-    def _zone_pins(self, decision: NicDecision) -> bool:
-        zone = self.observed.sdn.running.get(SdnRef(SdnKind.ZONE, decision.zone_id))
-        return bool(zone and zone.props.get("bridge-disable-mac-learning"))
+        return Pin(guest.node, config.get("bridge") or "", guest.vmid, decision.device, mac)
 
     def _several_macs(self, decision: NicDecision, guest: GuestInfo) -> str:
         """Guests behind the guest, or addresses that float: without learning they would be cut off."""
@@ -174,6 +179,28 @@ class _PinPlanner:
             return ""
         listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         return f"{label(guest)} uses further MAC addresses ({listed}), which bridgeMacLearning: false would cut off"
+
+
+def pinned_by_zone(observed: Observed, pin: Pin) -> bool:
+    """Whether the pin's zone pins by itself: then the entry is Proxmox' as much as ours, and is never taken away.
+
+    With learning off nothing would bring the MAC back before the NIC is plugged in again.
+    """
+    vnet = observed.sdn.running.get(SdnRef(SdnKind.VNET, pin.vnet))
+    return vnet is not None and _pins(observed, str(vnet.props.get("zone") or ""))
+
+
+def _pins(observed: Observed, zone_id: str) -> bool:
+    zone = observed.sdn.running.get(SdnRef(SdnKind.ZONE, zone_id))
+    return bool(zone and zone.props.get("bridge-disable-mac-learning"))
+
+
+def _is_live(decision: NicDecision, guest: GuestInfo) -> bool:
+    """Whether bridge and MAC are in force; other fields may well wait for a restart."""
+    if decision.device not in guest.pending or decision.config is None:
+        return True
+    live = guest.pending[decision.device]
+    return live is not None and not {"bridge", "mac"} & set(NetN.parse(guest.kind, live).differing(decision.config))
 
 
 #: What to do about a host that fell silent.

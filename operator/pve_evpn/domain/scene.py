@@ -225,8 +225,8 @@ def _nics(nics: NicPlan, observed: Observed) -> Iterable[NicScene]:
         guest, config = decision.guest, decision.config
         if vni is None or guest is None or config is None or not decision.mac or decision.refused:
             continue
-        nic = Nic(decision.mac.lower(), vni, guest.node, guest.running)
-        yield NicScene(key, nic, decision.vnet_id, guest.running and config.get("link_down") != "1")
+        nic = Nic(decision.mac.lower(), vni, guest.node, guest.may_run)
+        yield NicScene(key, nic, decision.vnet_id, guest.may_run and config.get("link_down") != "1")
 
 
 def _names(sdn: SdnSnapshot) -> dict[int, str]:

@@ -21,7 +21,7 @@ from pve_evpn.domain.decisions import Finding, Plan
 from pve_evpn.domain.guests import attached_to, label
 from pve_evpn.domain.nic_rules import api_name
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
-from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed
+from pve_evpn.domain.observed import GuestInfo, Observed
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine.connection import finding_of
 from pve_evpn.engine.ports import Events
@@ -34,17 +34,17 @@ from pve_evpn.pve.gateway import Gateway
 PER_NODE, IN_ALL = 4, 32
 _BAD_PARAMETER = 400
 
-Nodes = Mapping[str, NodeInfo]
 #: Adds our finalizer and annotations to an object; false if somebody wrote it meanwhile.
 Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[bool]]
 #: Writes part of an object's status.
 Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
-#: Takes pins away before their NICs change.
-Unpin = Callable[[Iterable[ObjectKey], Nodes], Awaitable[None]]
+#: Takes pins away before their NICs change; those whose NIC must wait for it, and why.
+Unpin = Callable[[Iterable[ObjectKey], Observed], Awaitable[dict[ObjectKey, Finding]]]
 
 
-async def _nothing_pinned(_keys: Iterable[ObjectKey], _nodes: Nodes) -> None:
+async def _nothing_pinned(_keys: Iterable[ObjectKey], _observed: Observed) -> dict[ObjectKey, Finding]:
     """Where pinning is not enabled there is nothing to take away."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class NicWriting:
         writes = [write for write in self._due(nics) if not detach_only or self._only_detaches(write)]
         if not writes:
             return nics, observed
-        await asyncio.gather(*(self._write_guest(gateway, nics, write, observed.nodes) for write in writes))
+        await asyncio.gather(*(self._write_guest(gateway, nics, write, observed) for write in writes))
         guests = dict(observed.guests or {})
         read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
         guests.update({guest.vmid: guest for guest in read})
@@ -135,12 +135,17 @@ class NicWriting:
 
     # --- one guest ----------------------------------------------------------------------------------------------
 
-    async def _write_guest(self, gateway: Gateway, nics: NicPlan, write: GuestWrite, nodes: Nodes) -> None:
+    async def _write_guest(self, gateway: Gateway, nics: NicPlan, write: GuestWrite, observed: Observed) -> None:
         async with self._in_all, self._per_node[write.guest.node]:
             known = [await self._remember_first(key, nics.decisions[key]) for key in write.keys.values()]
             if not all(known):
                 return  # somebody changed an object just now, and will have another plan
-            await self._unpin(write.keys.values(), nodes)
+            waiting = await self._unpin(write.keys.values(), observed)
+            for device in [device for device, key in write.keys.items() if key in waiting]:
+                self._note(write, frozenset([device]), waiting[write.keys[device]])
+                write = write.without(frozenset([device]))
+            if not write.changes:
+                return
             finding, culprits = await self._attempt(gateway, write)
             if finding and culprits:
                 self._note(write, culprits, finding, "" if finding.heals else write.guest.digest)

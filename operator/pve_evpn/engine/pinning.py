@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from pve_evpn import metrics
-from pve_evpn.domain.decisions import Plan
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.decisions import Finding, Plan
 from pve_evpn.domain.evpn import ClusterObservation
 from pve_evpn.domain.leadership import MayWrite, NotLeading
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.observed import NodeInfo, Observed
-from pve_evpn.domain.pinning import Pin, PinPlan, PinState, Zombie, pin_of, plan_pins
+from pve_evpn.domain.pinning import Pin, PinPlan, PinState, Zombie, pin_of, pinned_by_zone, plan_pins
 from pve_evpn.domain.resources import Desired, ObjectKey, Resource
 from pve_evpn.engine.ports import Events
 from pve_evpn.engine.store import Store
@@ -34,6 +37,8 @@ COMMAND, FIRST, LAST = "pins", "pve-evpn-pin 1", "pve-evpn-pin end"
 AT_ONCE = 200
 #: Seconds a pass waits for the slowest node.
 PATIENCE = 15.0
+#: Seconds a pin that cannot be taken away holds back what would make us forget it. Then its NIC is more important.
+HELD = 120.0
 
 _REFUSED = {
     "absent": "{pin.node} has no port of {pin.device} in VNet {pin.vnet}",
@@ -43,6 +48,8 @@ _REFUSED = {
     "failed": "the kernel of {pin.node} refused the entry",
     "syntax": "the helper on {pin.node} does not understand the request: is it of this release?",
 }
+
+_STUCK = "the pin on {pin.node} cannot be taken away at present"
 
 Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
 
@@ -65,6 +72,7 @@ class Pinning:
         remember: Remember,
         helper: Callable[[], Helper | None],
         may_write: MayWrite = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
         self._store = store
@@ -73,14 +81,30 @@ class Pinning:
         self._helper = helper
         self._may_write = may_write
         self._addresses: dict[str, str] = {}
+        self._clock = clock
         self._suspects: dict[Zombie, datetime] = {}
+        self._stuck_since: dict[Pin, float] = {}
 
-    async def before_write(self, keys: Iterable[ObjectKey], nodes: Mapping[str, NodeInfo]) -> None:
-        """NICs are about to change: take their pins away. Where that fails, what is left is healed later."""
-        self._addresses = {node.name: node.address for node in nodes.values()}
+    async def before_write(self, keys: Iterable[ObjectKey], observed: Observed) -> dict[ObjectKey, Finding]:
+        """NICs are about to change: take their pins away. Those whose NIC must wait for it, and why.
+
+        What is left when that has lasted too long is healed later.
+        """
+        self._addresses = {node.name: node.address for node in observed.nodes.values()}
         found = {key: pin for key in keys if (nic := self._store.get(key)) and (pin := pin_of(nic))}
-        if found:
-            await self._unpin(found)
+        found = {key: pin for key, pin in found.items() if not pinned_by_zone(observed, pin)}
+        stuck = await self._unpin(found) if found else {}
+        return {
+            key: Finding(Reason.PENDING, f"waits: {_STUCK.format(pin=pin)}", heals=True)
+            for key, pin in stuck.items()
+            if self._holds(pin, observed.nodes)
+        }
+
+    def _holds(self, pin: Pin, nodes: Mapping[str, NodeInfo]) -> bool:
+        """Whether to wait for a pin to go. What was on a node that is off has gone with it."""
+        node = nodes.get(pin.node)
+        since = self._stuck_since.setdefault(pin, self._clock())
+        return bool(node and node.online) and self._clock() - since < HELD
 
     async def run(
         self, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan, look: ClusterObservation | None
@@ -90,15 +114,26 @@ class Pinning:
         planned = plan_pins(desired, observed, plan, nics, look)
         unknown = self._helper() is None and look is None  # just started: the way to the nodes is not known yet
         if not self._may_write() or desired.paused or unknown:
-            held = {nic.key: PinState(nic.status.get("pinned"), pin_of(nic)) for nic in desired.nics}
-            return {**planned.said, **{key: held[key] for key in held.keys() & {*planned.wanted, *planned.stale}}}
+            return {**planned.said, **self._as_before(desired, planned, observed, unknown=unknown)}
         stuck = await self._unpin(planned.stale)
         said = dict(planned.said)
         for key, pin in stuck.items():
-            said[key] = PinState(None, pin, f"the pin on {pin.node} cannot be taken away at present")
+            said[key] = PinState(None, pin, _STUCK.format(pin=pin), self._holds(pin, observed.nodes))
         pinned = await self._pin(planned, stuck)
         await self._heal(plan, self._confirmed(planned.zombies, look))
         return {**said, **pinned}
+
+    def _as_before(
+        self, desired: Desired, planned: PinPlan, observed: Observed, *, unknown: bool
+    ) -> dict[ObjectKey, PinState]:
+        """Nothing is done now: what the statuses say of pins goes on standing."""
+        held = {nic.key: PinState(nic.status.get("pinned"), pin_of(nic)) for nic in desired.nics}
+        said = {key: held[key] for key in held.keys() & {*planned.wanted, *planned.stale}}
+        if unknown:
+            for key, pin in planned.stale.items():
+                note = f"{pin.node} has not been asked yet whether its pin can be taken away"
+                said[key] = replace(held[key], note=note, holds=self._holds(pin, observed.nodes))
+        return said
 
     # --- pins ---------------------------------------------------------------------------------------------------
 
@@ -111,6 +146,7 @@ class Pinning:
             if answer not in ("done", "gone"):
                 stuck[key] = pin
                 continue
+            self._stuck_since.pop(pin, None)
             nic = self._store.get(key)
             if nic is None:
                 continue
@@ -131,6 +167,8 @@ class Pinning:
         for key, pin in due.items():
             answer = answers[key]
             said[key] = _state(pin, answer)
+            if said[key].pinned:
+                self._stuck_since.pop(pin, None)
             nic = self._store.get(key)
             if answer == "done" and nic:
                 await self._event(nic, "Pinned", f"{pin.mac} is pinned on {pin.node}")

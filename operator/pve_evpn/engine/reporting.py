@@ -125,7 +125,9 @@ class Reporting:
         current = self._store.get(nic.key)
         if decision is None or current is None or current.generation != nic.generation:
             return
-        if decision.release and current.deleting:
+        pin = at.pins.get(nic.key)
+        forgotten = pin is not None and pin.holds and not current.force_orphan
+        if decision.release and current.deleting and not forgotten:
             await self._release(current, decision.left)
             return
         await self.write(current, nic_report.nic_status(current, decision, at))

@@ -129,6 +129,7 @@ def guest(item: Item) -> GuestInfo:
         node=str(item["node"]),
         name=str(item.get("name") or ""),
         running=item.get("status") == "running",
+        known=item.get("status") != "unknown",
         template=bool(item.get("template")),
         pool=str(item.get("pool") or ""),
         tags=frozenset(tag for tag in tags.split(";") if tag),
