@@ -98,6 +98,16 @@ def test_a_digest_is_of_the_whole_file(api: Api) -> None:
     assert {row["digest"] for row in api.get("/zones")} == {before}
 
 
+def test_a_digest_is_of_the_order_in_the_file_too(empty: Api) -> None:
+    """What is made again stands last, so nothing is as it was though every object is."""
+    for zone in ("z1", "z2"):
+        empty.do("POST", "/zones", zone=zone, type="simple")
+    before = empty.get("/zones/z2")["digest"]
+    empty.do("DELETE", "/zones/z1")
+    empty.do("POST", "/zones", zone="z1", type="simple")
+    assert "detected modified configuration" in empty.refusal("PUT", "/zones/z2", digest=before)
+
+
 @pytest.mark.parametrize("view", ["pending", "running"])
 def test_the_other_views_have_none(api: Api, view: str) -> None:
     api.apply()

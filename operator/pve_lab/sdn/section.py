@@ -68,8 +68,8 @@ def as_read(kind: str, props: Props) -> Props:
 
 
 def digest(sections: dict[str, Props]) -> str:
-    """Of a whole file: the same for every object in it."""
-    text = json.dumps(sections, sort_keys=True) if sections else ""
+    """Of a whole file: the same for every object in it. Sections stand in the order in which they were made."""
+    text = json.dumps(list(sections.items()), sort_keys=True) if sections else ""
     return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324
 
 
