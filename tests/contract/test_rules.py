@@ -101,10 +101,19 @@ def mixed(api: Api) -> Api:
         ("trunk", {"tag": 4097}, "tag: vlan tag max value is 4096"),
         ("trunk", {"tag": 10}, "tag: tag 10 already exist in vnet t10"),
         ("stack", {"tag": 10}, "tag: tag 10 already exist in zone stack vnet s10"),
+        ("stack", {"tag": 4097}, "tag: VLAN tag maximal value is 4096"),
     ],
 )  # fmt: skip
 def test_tags_by_the_type_of_the_zone(mixed: Api, zone: str, params: dict[str, Any], words: str) -> None:
     assert new_vnet(mixed, "v2", zone, **params) == f"{VERIFY}{words}\n"
+
+
+def test_one_vnet_of_a_qinq_zone_needs_no_tag(mixed: Api) -> None:
+    mixed.do("POST", "/vnets", vnet="bare", zone="stack")
+    words = f"{VERIFY}tag: tag-less vnet already exists in zone stack vnet bare\n"
+    assert new_vnet(mixed, "v2", "stack") == words
+    mixed.do("PUT", "/vnets/bare", tag=11)
+    mixed.do("POST", "/vnets", vnet="v2", zone="stack")
 
 
 def test_a_tag_may_be_that_of_another_kind_of_zone(mixed: Api) -> None:

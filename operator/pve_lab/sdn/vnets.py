@@ -44,26 +44,25 @@ def _simple(_config: SdnConfig, _id: str, props: Props) -> None:
 
 
 def _vlan(config: SdnConfig, id_: str, props: Props) -> None:
-    tag = _vlan_tag(props)
+    if "tag" not in props:
+        raise bad_parameters(tag="missing vlan tag")
+    tag: int = props["tag"]
+    if tag > 4096:
+        raise bad_parameters(tag="vlan tag max value is 4096")
     for other, there in sorted(config.edited["vnets"].items()):
         if other != id_ and there["zone"] == props["zone"] and there.get("tag") == tag:
             raise bad_parameters(tag=f"tag {tag} already exist in vnet {other}")
 
 
 def _qinq(config: SdnConfig, id_: str, props: Props) -> None:
-    tag = _vlan_tag(props)
+    """The inner tag may be missing, in one VNet of a zone."""
+    tag = props.get("tag")
+    if tag is not None and tag > 4096:
+        raise bad_parameters(tag="VLAN tag maximal value is 4096")
+    what = "tag-less vnet already exists" if tag is None else f"tag {tag} already exist"
     for other, there in sorted(config.edited["vnets"].items()):
         if other != id_ and there["zone"] == props["zone"] and there.get("tag") == tag:
-            raise bad_parameters(tag=f"tag {tag} already exist in zone {props['zone']} vnet {other}")
-
-
-def _vlan_tag(props: Props) -> int:
-    if "tag" not in props:
-        raise bad_parameters(tag="missing vlan tag")
-    tag: int = props["tag"]
-    if tag > 4096:
-        raise bad_parameters(tag="vlan tag max value is 4096")
-    return tag
+            raise bad_parameters(tag=f"{what} in zone {props['zone']} vnet {other}")
 
 
 def _vxlan(config: SdnConfig, id_: str, props: Props) -> None:
