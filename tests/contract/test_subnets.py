@@ -124,6 +124,12 @@ def test_it_is_built_in_and_its_configuration_is_no_file(empty: Api) -> None:
     assert found["digest"] == "da39a3ee5e6b4b0d3255bfef95601890afd80709"  # of nothing
 
 
+def test_it_is_still_there_when_it_was_deleted(empty: Api) -> None:
+    empty.do("DELETE", "/ipams/pve")
+    assert [row["ipam"] for row in empty.get("/ipams")] == ["pve"]
+    empty.do("POST", "/zones", zone="z1", type="simple", ipam="pve")
+
+
 def test_gateways_come_and_go_with_the_edited_copy(booked: Api) -> None:
     add(booked, "198.51.100.0/24", gateway="198.51.100.1")
     assert book(booked) == {}

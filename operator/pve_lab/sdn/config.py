@@ -213,8 +213,10 @@ class SdnConfig:
                 zones.check_delete(self, id_)
             elif kind == "vnets":
                 vnets.check_delete(self, id_)
-            # Nobody asks whether a zone still uses an address book or a name server.
-            del there[id_]
+            # Nobody asks whether a zone still uses an address book or a name server. The address book that is built in
+            # is in no file, so it is still there afterwards.
+            if (kind, id_) != ("ipams", "pve"):
+                del there[id_]
 
     # --- addresses ----------------------------------------------------------------------------------------------
 
