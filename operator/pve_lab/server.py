@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -96,6 +96,8 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             """What the envelope refuses has no body; what the API refuses has one."""
             if self.command not in _METHODS:
                 return Answer(501, f"method '{self.command}' not available")
+            if not self.path.startswith(_PREFIX):
+                return Answer(501, f"no such file '{path}'")
             if path == "/access/ticket":
                 user: str | Answer = ""
             else:
@@ -139,7 +141,10 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             if raw and self.command in ("GET", "DELETE"):
                 raise ApiError(501, f"Unexpected content for method '{self.command}'")
             kind = (self.headers.get("Content-Type") or "").split(";")[0].strip()
-            return _body(raw, kind) | _flat(parse_qs(query, keep_blank_values=True))
+            params = _body(raw, kind) | _form(query)
+            # What the web interface adds to get past caches.
+            params.pop("_dc", None)
+            return params
 
         def log_message(self, *_: object) -> None:
             pass
@@ -166,11 +171,20 @@ def _body(raw: bytes, kind: str) -> dict[str, Any]:
         return {}
     if kind not in ("", "application/x-www-form-urlencoded"):
         raise ApiError(506, f"upload 'Content-Type '{kind}' not implemented")
-    return _flat(parse_qs(raw.decode(errors="replace"), keep_blank_values=True))
+    return _form(raw.decode(errors="replace"))
 
 
-def _flat(values: dict[str, list[str]]) -> dict[str, Any]:
-    return {key: value[0] if len(value) == 1 else value for key, value in values.items()}
+def _form(text: str) -> dict[str, Any]:
+    """A form or a query: `;` separates as `&` does, a second `=` ends the value, a name alone is an undefined value."""
+    values: dict[str, Any] = {}
+    for part in filter(None, re.split("[&;]", text)):
+        name, *rest = map(unquote_plus, part.split("="))
+        value = rest[0] if rest else None
+        if value is not None and (old := values.get(name)) is not None:
+            values[name] = [*old, value] if isinstance(old, list) else [old, value]
+        else:
+            values[name] = value
+    return values
 
 
 def _tls() -> tuple[str, ssl.SSLContext]:

@@ -130,6 +130,31 @@ def test_form_and_json_say_the_same_and_the_query_wins(wire: Wire) -> None:
     assert [(row["mtu"], row["nodes"]) for row in body["data"]] == [(1400, "pve1,pve2"), (1300, "pve1,pve2")]
 
 
+def test_a_form_ends_a_value_at_the_next_semicolon_or_equals_sign(wire: Wire) -> None:
+    """What curl sends for `-d`, which does not encode anything."""
+    wire.send("PUT", "/api2/json/cluster/sdn/vnets/v1", "alias=a=b;tag=502", FORM)
+    _, body = wire.send("GET", "/api2/json/cluster/sdn/vnets/v1")
+    assert (body["data"]["alias"], body["data"]["tag"]) == ("a", 502)
+    wire.send("PUT", "/api2/json/cluster/sdn/vnets/v1", "alias=a%3Db%3Bc", FORM)
+    assert wire.send("GET", "/api2/json/cluster/sdn/vnets/v1")[1]["data"]["alias"] == "a=b;c"
+
+
+def test_a_name_without_a_value_is_an_undefined_one(wire: Wire) -> None:
+    assert wire.send("GET", f"{ZONES}?pending")[1] == wire.send("GET", ZONES)[1]
+    assert wire.send("GET", f"{ZONES}?pending=")[0].status == 400
+    answer, _ = wire.send("PUT", f"{ZONES}/z1", "mtu", FORM)
+    assert answer.reason == "update sdn zone object failed: got undefined value for option 'mtu'"
+
+
+def test_what_gets_past_caches_is_no_parameter(wire: Wire) -> None:
+    assert wire.send("GET", f"{ZONES}?_dc=1700000000000")[0].status == 200
+
+
+def test_the_api_is_below_its_prefix_only(wire: Wire) -> None:
+    answer, body = wire.send("GET", "/cluster/sdn/zones")
+    assert (answer.status, answer.reason, body) == (501, "no such file '/cluster/sdn/zones'", None)
+
+
 @pytest.mark.parametrize("path", ["/api2/json//cluster/sdn///zones/", "/api2/json/cluster/sdn/zones//"])
 def test_slashes_do_not_count(wire: Wire, path: str) -> None:
     _, body = wire.send("GET", path)
