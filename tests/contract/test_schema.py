@@ -180,3 +180,14 @@ def test_null_never_deletes(api: Api) -> None:
     api.do("PUT", "/zones/z1", mtu=1400)
     assert api.refusal("PUT", "/zones/z1", mtu=None).endswith("got undefined value for option 'mtu'\n")
     assert api.get("/zones/z1")["mtu"] == 1400
+
+
+def test_a_name_server_needs_its_address_and_key_at_once(empty: Api) -> None:
+    """There is one type of them, so the schema knows what it needs; what no type takes it knows for a new one only."""
+    missing = "property is missing and it is not optional"
+    assert empty.wrong("POST", "/dns", dns="ns1", type="powerdns") == {"key": missing, "url": missing}
+    server = {"dns": "ns1", "type": "powerdns", "key": "k", "url": "http://192.0.2.53:8081/api"}
+    assert empty.refusal("POST", "/dns", **server, reversev6mask=64) == "unexpected property 'reversev6mask'\n"
+    empty.do("POST", "/dns", **server)
+    assert empty.wrong("PUT", "/dns/ns1", reversev6mask=64).keys() == {"reversev6mask"}
+    empty.do("PUT", "/dns/ns1", ttl=60)

@@ -46,8 +46,19 @@ def index(lab: Lab, _call: Call) -> Any:
 # --- controllers, zones, and the services they use --------------------------------------------------------------
 
 
-def _collection(kind: str, id_prop: Prop, schema: Schema, types: tuple[str, ...], write: str, views: Schema) -> None:
-    """The five verbs of a kind whose objects have types. ``write`` is where one may change an object."""
+def _collection(
+    kind: str,
+    id_prop: Prop,
+    schema: Schema,
+    types: tuple[str, ...],
+    write: str,
+    views: Schema,
+    created: Schema | None = None,
+) -> None:
+    """The five verbs of a kind whose objects have types. ``write`` is where one may change an object.
+
+    ``created`` is the schema of a new one where it is not that of a change.
+    """
     base, key = f"/cluster/sdn/{kind}", ID_KEY[kind]
     rights = f"/sdn/{kind}"
 
@@ -57,7 +68,7 @@ def _collection(kind: str, id_prop: Prop, schema: Schema, types: tuple[str, ...]
         rows = lab.sdn.listing(kind, call.view)
         return [r for r in rows if (not only or r["type"] == only) and _may_see(lab, call, f"{rights}/{r[key]}")]
 
-    new: Schema = {key: id_prop, "type": table.type_of(types), "lock-token": table.LOCK_TOKEN, **schema}
+    new: Schema = {key: id_prop, "type": table.type_of(types), "lock-token": table.LOCK_TOKEN, **(created or schema)}
 
     @route("POST", base, parameters=new, needs=_allocate(rights))
     def create(lab: Lab, call: Call) -> Any:
@@ -84,7 +95,7 @@ _collection(
 )  # fmt: skip
 _collection("zones", table.SHORT_ID, table.ZONE, table.ZONE_TYPES, "/sdn/zones/{zone}", table.VIEWS)
 _collection("ipams", table.SERVICE_ID, table.IPAM, table.IPAM_TYPES, "/sdn/ipams", {})
-_collection("dns", table.SERVICE_ID, table.DNS, table.DNS_TYPES, "/sdn/dns", {})
+_collection("dns", table.SERVICE_ID, table.DNS, table.DNS_TYPES, "/sdn/dns", {}, table.NEW_DNS)
 
 
 @route("GET", "/cluster/sdn/ipams/{ipam}/status", parameters={"ipam": table.SERVICE_ID})

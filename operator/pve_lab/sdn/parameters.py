@@ -109,14 +109,9 @@ SUBNET: Schema = {
 }
 
 IPAM: Schema = {"fingerprint": FINGERPRINT, "section": NUMBER, "token": TEXT, "url": TEXT}
-DNS: Schema = {
-    "fingerprint": FINGERPRINT,
-    "key": TEXT,
-    "reversemaskv6": NUMBER,
-    "reversev6mask": NUMBER,
-    "ttl": NUMBER,
-    "url": TEXT,
-}
+DNS: Schema = {"fingerprint": FINGERPRINT, "key": TEXT, "reversemaskv6": NUMBER, "ttl": NUMBER, "url": TEXT}
+# With one type only, what the type needs is what the schema needs; and one parameter is known that no type takes.
+NEW_DNS: Schema = {**DNS, "key": TEXT.required(), "reversev6mask": NUMBER, "url": TEXT.required()}
 
 ADDRESS: Schema = {
     "ip": IP.required(),
@@ -193,7 +188,7 @@ OPTIONS: Mapping[str, Mapping[str, Options]] = {
         "phpipam": Options(("url", "token", "section"), ("fingerprint",)),
     },
     "dns": {
-        "powerdns": Options(("url", "key"), ("ttl", "reversemaskv6", "reversev6mask", "fingerprint")),
+        "powerdns": Options(("url", "key"), ("ttl", "reversemaskv6", "fingerprint")),
     },
 }  # fmt: skip
 
