@@ -37,6 +37,13 @@ def test_an_alias_that_is_accepted_and_not_there_afterwards(api: Api, given: str
     assert "alias" not in api.get("/vnets/v1")
 
 
+def test_a_number_beyond_64_bits_is_accepted_and_not_there_afterwards(api: Api) -> None:
+    api.do("PUT", "/zones/z1", mtu=str(2**64 - 1))
+    assert api.get("/zones/z1")["mtu"] == 2**64 - 1
+    api.do("PUT", "/zones/z1", mtu=str(2**64))
+    assert "mtu" not in api.get("/zones/z1")
+
+
 def test_a_line_feed_gets_past_the_pattern_and_not_into_the_file(api: Api) -> None:
     words = "update sdn vnet object failed: property contains a line feed\n"
     assert api.refusal("PUT", "/vnets/v1", alias="two\nlines") == words

@@ -1,8 +1,9 @@
 """Configuration files made of sections, as Proxmox keeps them: what a request may set, and what is read back.
 
 A write goes through ``accepted`` (which options the type takes) and ``remove`` (``delete=``); what is stored is what
-the next reader of the file would see (``as_read``): empty values vanish, spaces at the ends too, and so does a text
-with non-ASCII letters where the property has a pattern, although the request was answered with 200.
+the next reader of the file would see (``as_read``): empty values vanish, spaces at the ends too, and so do a text
+with non-ASCII letters where the property has a pattern and a number beyond 64 bits, although the request was answered
+with 200.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def as_read(kind: str, props: Props) -> Props:
         if kept == "" or kept == []:
             continue
         if isinstance(kept, str) and not kept.isascii() and key in schema and schema[key].pattern:
+            continue
+        # Perl writes what has more than 64 bits as 1e+25, which is no integer to who reads it.
+        if isinstance(kept, int) and not -(2**63) <= kept < 2**64:
             continue
         read[key] = kept
     return read
