@@ -125,9 +125,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until stopped, or until the ProxmoxCluster is gone."""
-        observing = asyncio.create_task(
-            self._observer.run(self._reporting.seen, self.wake), name=f"observer-{self.cluster}"
-        )
+        observing = asyncio.create_task(self._observe(), name=f"observer-{self.cluster}")
         try:
             pause = 0.0
             while not self._stopping:
@@ -143,6 +141,16 @@ class Reconciler:
             await asyncio.gather(observing, return_exceptions=True)
             self._connection.close()
             metrics.forget_cluster(self.cluster)
+
+    async def _observe(self) -> None:
+        """Look at the nodes for as long as this runs; what ends a look's loop must not leave everybody blind."""
+        while True:
+            try:
+                await self._observer.run(self._reporting.seen, self.wake)
+                return
+            except Exception:
+                log.exception("%s: observing the nodes ended; beginning again", self.cluster)
+            await asyncio.sleep(BACKOFF_MAX)
 
     async def _wait(self, seconds: float) -> None:
         """Until woken and quiet, or until ``seconds`` have passed."""

@@ -61,6 +61,9 @@ class TaskEnd:
         return self.text.startswith("WARNINGS")
 
 
+_CLOSED = "the connection was replaced: credentials or endpoints have changed"
+
+
 class Gateway:
     """All calls to one cluster. Create it in the event loop; :meth:`close` it when credentials or endpoints change."""
 
@@ -86,6 +89,7 @@ class Gateway:
         self._sessions: list[PveSession] = []
         self._asked = -_REACH_SECONDS
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
+        self._closed = False
         self.calls = 0
 
     @property
@@ -94,7 +98,11 @@ class Gateway:
         return self._endpoints[self._preferred]
 
     def close(self) -> None:
-        """End the threads once their present calls are over; does not wait for a hanging server."""
+        """End the threads once their present calls are over; does not wait for a hanging server.
+
+        Calls that wait for a thread were never sent and raise :class:`errors.Unreachable`.
+        """
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for session in self._sessions:
             session.close()
@@ -103,8 +111,15 @@ class Gateway:
 
     async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         """One request, the whole answer. Raises :class:`errors.PveError`, and NotLeading for a write kept back."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._call, method, path, params)
+        if self._closed:
+            raise errors.Unreachable(_CLOSED)
+        try:
+            return await asyncio.wrap_future(self._threads.submit(self._call, method, path, params))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and not (task and task.cancelling()):
+                raise errors.Unreachable(_CLOSED) from None
+            raise
 
     async def get(self, path: str, **params: Any) -> Any:
         """The ``data`` of a GET."""
