@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client import Gauge
+
+from pve_evpn import metrics
+from pve_evpn.engine import status_metrics
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts/pve-evpn-operator/rules/pve-evpn.yaml"
@@ -48,7 +52,7 @@ class Fires:
 CASES = [
     Fires(
         "PveEvpnOperatorDown",
-        {"pve_evpn_build_info": "1x10 stale"},
+        {'pve_evpn_build_info{version="0.1.0"}': "1x10 stale"},
         at=16,
         not_yet=14,
         labels={},
@@ -81,13 +85,13 @@ CASES = [
     Fires(
         "PveEvpnApplyFailed",
         {
-            'pve_evpn_last_transaction_timestamp_seconds{cluster="pve",outcome="Applied"}': "1x3 stale",
-            'pve_evpn_last_transaction_timestamp_seconds{cluster="pve",outcome="ApplyFailed"}': "_x3 240x20",
+            'pve_evpn_transaction_failed{cluster="pve",outcome="StagingFailed"}': "1x3 0x20",
+            'pve_evpn_transaction_failed{cluster="pve",outcome="ApplyFailed"}': "0x2 1x20",
         },
         at=8,
         not_yet=7,
         labels={"cluster": "pve", "outcome": "ApplyFailed"},
-        summary="The last transaction on pve ended with ApplyFailed.",
+        summary="A transaction on pve ended with ApplyFailed, and that is not over.",
     ),
     Fires(
         "PveEvpnNodeNotProgrammed",
@@ -139,7 +143,10 @@ CASES = [
     Fires(
         "PveEvpnObjectsNotReady",
         {
-            'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "1x40",
+            'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "3x40",
+            'pve_evpn_objects_waiting{cluster="pve",kind="VNet"}': "2x40",
+            'pve_evpn_objects{cluster="pve",kind="EvpnZone",ready="False"}': "2x40",
+            'pve_evpn_objects_waiting{cluster="pve",kind="EvpnZone"}': "2x40",
             'pve_evpn_objects{cluster="pve",kind="VNet",ready="Unknown"}': "5x40",
             'pve_evpn_objects{cluster="pve",kind="EvpnNode",ready="False"}': "5x40",
         },
@@ -228,11 +235,12 @@ CASES = [
 
 #: Nothing here is worth anybody's sleep.
 HEALTHY = {
-    "pve_evpn_build_info": "1x120",
+    'pve_evpn_build_info{version="0.1.0"}': "1x120",
     "pve_evpn_leader": "1x120",
     'pve_evpn_cluster_reachable{cluster="pve"}': "1x120",
     'pve_evpn_token_expiry_timestamp_seconds{cluster="pve"}': f"{60 * DAY}x120",
-    'pve_evpn_last_transaction_timestamp_seconds{cluster="pve",outcome="Applied"}': "1x120",
+    'pve_evpn_last_transaction_timestamp_seconds{cluster="pve",outcome="StagingFailed"}': "1x120",
+    'pve_evpn_transaction_failed{cluster="pve",outcome="StagingFailed"}': "1x3 0x120",
     'pve_evpn_node_programmed{cluster="pve",node="pve1"}': "1x120",
     'pve_evpn_sdn_lock_held_seconds{cluster="pve"}': "0 60 120 0x120",
     'pve_evpn_pending_objects{cluster="pve",owner="foreign"}': "0 1x30 0x100",
@@ -241,6 +249,9 @@ HEALTHY = {
     'pve_evpn_objects_stalled{cluster="pve",kind="VNet"}': "0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "0 3x10 0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="True"}': "3x120",
+    'pve_evpn_objects_waiting{cluster="pve",kind="VNet"}': "0x120",
+    'pve_evpn_objects{cluster="pve",kind="EvpnZone",ready="False"}': "1x120",
+    'pve_evpn_objects_waiting{cluster="pve",kind="EvpnZone"}': "1x120",
     'pve_evpn_last_successful_observation_timestamp_seconds{cluster="pve",node="pve1"}': "0+60x120",
     'pve_evpn_bgp_session_up{cluster="pve",node="pve1",peer="192.168.16.2",vrf="default"}': "1 0 0 1x120",
     'pve_evpn_vni_missing_vteps{cluster="pve",node="pve1",vni="5001"}': "0x120",
@@ -295,6 +306,21 @@ def test_every_alert_fires_when_it_should_and_not_before(promtool: Promtool, tmp
     file.write_text(yaml.safe_dump({**document, "tests": [*tests, rule_test("healthy", healthy, quiet)]}))
     done = promtool("test", "rules", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def declared() -> dict[str, set[str]]:
+    """Every gauge the operator can export, with the labels it is declared with."""
+    gauges = [gauge for gauge in vars(metrics).values() if isinstance(gauge, Gauge)]
+    counted = {gauge._name: set(gauge._labelnames) for gauge in gauges}
+    told = {f"pve_evpn_{name}": set(labels) for name, (_, labels) in status_metrics._FAMILIES.items()}
+    return counted | told
+
+
+def test_the_cases_are_made_of_what_the_operator_exports() -> None:
+    known = declared()
+    for name in [*HEALTHY, *(name for case in CASES for name in case.series)]:
+        metric, _, labels = name.partition("{")
+        assert set(re.findall(r"(\w+)=", labels)) == known.get(metric), name
 
 
 def test_every_alert_has_a_case_and_a_runbook() -> None:

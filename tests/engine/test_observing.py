@@ -322,6 +322,29 @@ async def test_metrics_say_what_was_seen(world: Watched) -> None:
     assert len(since) == 12
 
 
+async def test_without_bgpd_a_node_has_its_sessions_down_and_not_none(world: Watched) -> None:
+    world.overlay.stopped = {"pve2"}
+    await world.poll()
+    up = series("bgp_session_up")
+    assert len(up) == 12
+    assert {labels[2]: value for labels, value in up.items() if labels[1] == "pve2"} == {
+        "192.168.16.1": 0, "192.168.16.3": 0, "192.168.16.4": 0,
+    }  # fmt: skip
+    assert not any(labels[1] == "pve2" for labels in series("bgp_session_established_timestamp_seconds"))
+
+
+async def test_before_the_controller_is_applied_no_session_is_missing() -> None:
+    """The plan waits for approval, and FRR has not heard of EVPN."""
+    metrics.forget_cluster("pve")
+    world = Watched()
+    world.overlay.stopped = set(world.overlay.names)
+    world.start()
+    world.apply(cluster(apply={"policy": "Manual"}), controller(), zone(id="EZone1"))
+    await world.settle_or_wait()
+    await world.poll()
+    assert series("bgp_session_up") == {}
+
+
 async def test_series_of_what_is_no_longer_seen_go_and_the_last_sight_stays(world: Watched) -> None:
     world.overlay.fail("pve1")
     before = series("last_successful_observation_timestamp_seconds")["pve", "pve1"]

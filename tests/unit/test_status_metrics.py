@@ -122,6 +122,55 @@ def test_what_a_reachable_cluster_says_of_itself() -> None:
     assert value(registry, "token_expiry_timestamp_seconds", cluster="pve") == NOW.timestamp() + 86400
 
 
+def failed(word: str) -> list[dict[str, str]]:
+    return [{"type": "Programmed", "status": "False", "reason": word}]
+
+
+def test_a_failed_transaction_counts_while_an_object_says_so() -> None:
+    at_rest = cluster(conditions=conditions(Reachable="True"), lastTransaction={"outcome": "StagingFailed"})
+    zone = {"kind": "EvpnZone", "metadata": {"name": "z"}, "spec": ZONE}
+    suffering = scraped(at_rest, {**zone, "status": {"conditions": failed("StagingFailed")}})
+    assert value(suffering, "transaction_failed", cluster="pve", outcome="StagingFailed") == 1
+    assert value(suffering, "transaction_failed", cluster="pve", outcome="Reverted") == 0
+    assert value(scraped(at_rest, zone), "transaction_failed", cluster="pve", outcome="StagingFailed") == 0
+
+
+def test_it_counts_while_something_of_it_is_still_staged() -> None:
+    status = {"conditions": conditions(Reachable="True"), "lastTransaction": {"outcome": "ApplyFailed"}}
+    registry = scraped(cluster(**status, pending={"own": 1}))
+    assert value(registry, "transaction_failed", cluster="pve", outcome="ApplyFailed") == 1
+    assert value(registry, "transaction_failed", cluster="pve", outcome="StagingFailed") == 0
+    assert value(scraped(cluster(**status)), "transaction_failed", cluster="pve", outcome="ApplyFailed") == 0
+
+
+def test_a_guest_that_refused_its_nic_is_no_failed_transaction() -> None:
+    registry = scraped(cluster(conditions=conditions(Reachable="True")), nic("a", conditions=failed("ApplyFailed")))
+    assert value(registry, "transaction_failed", cluster="pve", outcome="ApplyFailed") == 0
+
+
+def test_what_waits_as_planned_is_counted_apart_with_the_nics_that_wait_for_it() -> None:
+    def unready(reason: str) -> list[dict[str, str]]:
+        return [{"type": "Ready", "status": "False", "reason": reason}]
+
+    zone = {"kind": "EvpnZone", "metadata": {"name": "z"}, "spec": ZONE}
+    vnet = {"kind": "VNet", "spec": {"zoneRef": {"name": "z"}, "vni": 5001}}
+    for reason, counted in (("OutsideWindow", 1), ("AwaitingApproval", 1), ("SdnLocked", 0)):
+        registry = scraped(
+            cluster(conditions=unready(reason)),
+            zone,
+            {**vnet, "metadata": {"name": "v", "namespace": "n"}, "status": {"conditions": unready(reason)}},
+            {**vnet, "metadata": {"name": "v", "namespace": "other"}, "status": {"conditions": unready("SdnLocked")}},
+            nic("a", conditions=unready("WaitingForDependencies")),
+            nic("b", conditions=unready("GuestLocked")),
+            nic("c", conditions=conditions(Ready="True")),
+        )
+        waiting = {
+            kind: value(registry, "objects_waiting", cluster="pve", kind=kind)
+            for kind in ("ProxmoxCluster", "EvpnZone", "VNet", "NicAttachment")
+        }
+        assert waiting == {"ProxmoxCluster": counted, "EvpnZone": 0, "VNet": counted, "NicAttachment": counted}, reason
+
+
 def test_our_own_lock_is_in_nobodys_way() -> None:
     lock = {"holder": "Self", "since": "2026-11-25T11:50:00Z"}
     registry = scraped(cluster(conditions=conditions(Reachable="True"), lock=lock))

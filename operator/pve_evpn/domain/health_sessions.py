@@ -163,7 +163,7 @@ def _node_verdict(name: str, look: NodeObservation, expected: list[Expected], vi
 
 def expected_sessions(overlay: Overlay, looks: ClusterObservation) -> Expected:
     """The sessions an overlay asks for. Where its addresses are not known, a node's own VTEP address is as good."""
-    return replace(_expected(overlay, looks), outsiders=overlay.outsiders)
+    return replace(_expected(overlay, looks), outsiders=overlay.outsiders, running=overlay.running)
 
 
 def _expected(overlay: Overlay, looks: ClusterObservation) -> Expected:

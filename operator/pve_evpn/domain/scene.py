@@ -29,7 +29,8 @@ class Overlay:
 
     `peers`: the addresses as configured; ``None`` where each node's own address is one of them (a fabric's, or the
     cluster's). `addresses`: per node the addresses it could be known by as a peer, ``None`` if they are not known.
-    `outsiders`: nodes of the cluster by address which the controller is not on.
+    `outsiders`: nodes of the cluster by address which the controller is not on. `running`: the controller is in
+    Proxmox' running configuration, or was when that was last seen; before, no node can have its sessions.
     """
 
     key: ObjectKey
@@ -37,6 +38,7 @@ class Overlay:
     peers: tuple[str, ...] | None
     addresses: Mapping[str, tuple[str, ...] | None]
     outsiders: Mapping[str, str] = field(default_factory=dict)
+    running: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +167,16 @@ def _overlays(
             continue
         id_ = decision.id if decision else str(resource.status.get("id") or resource.key.name)
         nodes = [node for name, node in sorted(members.items()) if spec.nodes is None or name in spec.nodes]
-        running = sdn.running_peers(SdnRef(SdnKind.CONTROLLER, id_))
-        peers, addresses = _peers(spec.underlay, nodes, members.values(), sdn, running)
+        ref = SdnRef(SdnKind.CONTROLLER, id_)
+        peers, addresses = _peers(spec.underlay, nodes, members.values(), sdn, sdn.running_peers(ref))
         outsiders = {
             same_form(address): node.name
             for node in members.values()
             if node.name not in addresses
             for address in (*(node.addresses or ()), *_one(node.address))
         }
-        yield Overlay(resource.key, id_, peers, addresses, outsiders)
+        running = ref in sdn.running if decision else bool(resource.status.get("programmedHash"))
+        yield Overlay(resource.key, id_, peers, addresses, outsiders, running)
 
 
 def _peers(

@@ -50,6 +50,8 @@ class Expected:
     """Nodes whose addresses are not known, so that it cannot be said which peer they are."""
     outsiders: Mapping[str, str] = field(default_factory=dict)
     """By address the nodes of the cluster that are not in this overlay."""
+    running: bool = True
+    """Whether Proxmox runs the controller at all; before, nobody can have these sessions."""
 
     @property
     def nodes_by_vtep(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pve_evpn import metrics
@@ -47,6 +48,7 @@ def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> No
     neighbours: Series = {}
     vteps: Series = {}
     for node, look in looks.observed().items():
+        up |= dict.fromkeys(((node, peer, _VRF) for peer in _lost_with_bgp(look, judgement)), False)
         for peer in look.peers or ():
             labels = (node, peer.address, _VRF)
             up[labels] = peer.established
@@ -77,6 +79,17 @@ def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> No
     ):
         metrics.replace(gauge, cluster, series)
     _measure_sight(cluster, looks)
+
+
+def _lost_with_bgp(look: NodeObservation, judgement: Judgement) -> Iterable[str]:
+    """The peers of a node that has no neighbour left, as without bgpd: its sessions are down, not unknown.
+
+    Where it has some, a missing one may be a change that has not been applied yet.
+    """
+    if look.peers or (look.peers is None and look.bgp_running is not False):
+        return ()
+    overlays = (expected for expected in judgement.expected.values() if expected.running)
+    return [peer for expected in overlays for peer in expected.sessions.get(look.node, ())]
 
 
 def _measure_sight(cluster: str, looks: ClusterObservation) -> None:
