@@ -160,7 +160,7 @@ def test_what_an_interrupted_transaction_created_is_ours() -> None:
         pytest.param(
             (controller(), zone(), vnet(), vnet("b", age=1, id="net1", vni=7)),
             Reason.ID_CONFLICT,
-            "set spec.id",
+            "a free spec.id",
             id="id",
         ),
         pytest.param(

@@ -31,7 +31,7 @@ def proxmox_id(resource: Resource[ApiModel]) -> str:
     _, namespace, name = resource.key
     pattern = _LONG if resource.key.kind == "EvpnController" else _SHORT
     # A namespaced name is only unique within its namespace, so two tenants may both want "web": the older
-    # object wins the plain name and the other is told to set spec.id.
+    # object wins the plain name and the other is told to be made anew with spec.id.
     if pattern.fullmatch(name):
         return name
     return hashed_id(namespace, name)

@@ -79,6 +79,10 @@ def plan(
     return replace(_Planner(desired, observed, journal, failures, recovering).run(), spent=spent)
 
 
+#: Types of zones whose VNets' tags are VNIs.
+_WITH_VNIS = frozenset(["evpn", "vxlan"])
+
+
 class _Planner:
     """One run of :func:`plan`. Claims grow while objects are judged oldest first; nothing else is mutable."""
 
@@ -98,7 +102,7 @@ class _Planner:
         self.journal = journal
         self.decisions: dict[ObjectKey, Decision] = {}
         self.claimed: dict[SdnRef, ObjectKey] = {}
-        self.vnis = _VniTable(self.sdn.edited.values(), self.sdn.running.values())
+        self.vnis = _VniTable(self.sdn.edited, self.sdn.running)
         self.deleting = tuple(oldest_first(r for r in desired if r.deleting))
 
     # --- the run ------------------------------------------------------------------------------------------------
@@ -339,7 +343,7 @@ class _Planner:
         for want in wanted:
             holder = self.claimed.get(want.ref)
             if holder is not None and holder != resource.key:
-                message = f"id: {want.ref} already belongs to {holder}; set spec.id to a free one"
+                message = f"id: {want.ref} already belongs to {holder}; make this object anew with a free spec.id"
                 return self._refuse(resource, id_, Finding(Reason.ID_CONFLICT, message))
         ownership = Ownership(resource, self.sdn, self.journal)
         origins: dict[SdnRef, Origin] = {}
@@ -517,13 +521,19 @@ class _Planner:
 
 
 class _VniTable:
-    """Who uses which VNI. L2 and L3 VNIs share one number space on the wire; Proxmox checks each kind apart only."""
+    """Who uses which VNI. L2 and L3 VNIs share one number space on the wire; Proxmox checks each kind apart only.
 
-    def __init__(self, *copies: Iterable[SdnObject]) -> None:
+    The tag of a VNet in a VLAN or QinQ zone is a VLAN, and may well be somebody's VNI too.
+    """
+
+    def __init__(self, *copies: Mapping[SdnRef, SdnObject]) -> None:
         self._holders: dict[int, dict[SdnRef, str]] = {}
-        for objects in copies:
-            for obj in objects:
+        for copy in copies:
+            for obj in copy.values():
                 key = {SdnKind.ZONE: "vrf-vxlan", SdnKind.VNET: "tag"}.get(obj.ref.kind, "")
+                zone = copy.get(SdnRef(SdnKind.ZONE, str(obj.props.get("zone") or "")))
+                if obj.ref.kind is SdnKind.VNET and zone is not None and zone.type not in _WITH_VNIS:
+                    continue
                 if number := obj.props.get(key):
                     self._holders.setdefault(int(str(number)), {})[obj.ref] = f"Proxmox {obj.ref}"
 

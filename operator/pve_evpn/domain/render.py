@@ -98,14 +98,17 @@ def fingerprint(wanted: Iterable[Wanted], more: str = "") -> str:
 
 
 def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> Wanted:
-    """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric."""
+    """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric.
+
+    Proxmox takes exactly one of the two, so that the one is always the absence of the other.
+    """
     return _wanted(
         SdnRef(SdnKind.CONTROLLER, id_),
         "evpn",
         {
             "asn": spec.asn,
-            "peers": peers,
-            "fabric": spec.underlay.fabric,
+            "peers": peers or (),
+            "fabric": spec.underlay.fabric or "",
             "nodes": spec.nodes,
             "bgp-mode": spec.bgp_mode.lower() if spec.bgp_mode else None,
             "ebgp-multihop": spec.ebgp_multihop,

@@ -360,7 +360,10 @@ class Gateway:
                 await self.call("POST", collection, **params)
             case Update(ref, diff, before, _):
                 digest = await self._unchanged(ref, path, before)
-                params = _on_wire({d.key: d.want for d in diff if d.want is not None})
+                want = {d.key: d.want for d in diff if d.want is not None}
+                if "dnszone" in want and "dns" in before and "dns" not in {d.key for d in diff}:
+                    want["dns"] = before["dns"]  # Proxmox takes the one only together with the other
+                params = _on_wire(want)
                 if gone := [d.key for d in diff if d.want is None]:
                     params["delete"] = ",".join(gone)
                 await self.call("PUT", path, digest=digest, **params, **{"lock-token": token})
