@@ -34,6 +34,26 @@ class Reply(RequestFault):
         return Answer(200, "OK", {"data": self.data})
 
 
+async def test_a_host_network_edit_made_while_we_stage_stops_the_apply() -> None:
+    """The SDN lock does not cover it, and the apply would activate it."""
+    world = await programmed()
+    good = world.apply(vnet("good", 5004))[0]
+
+    def edit(when: str, method: str, path: str) -> None:
+        if (when, method, path) == ("after", "POST", "/cluster/sdn/vnets"):
+            world.interrupt = lambda *_: None
+            world.lab.faults.add(HostEdit(node="pve1"))
+
+    world.interrupt = edit
+    applies = world.lab.applies
+    await world.one_pass()
+    assert world.lab.nodes["pve1"].network.changes
+    assert world.lab.applies == applies
+    assert world.programmed(good)[0] == "NodeNetworkPending"
+    assert world.lab.sdn.edited == world.lab.sdn.running
+    assert world.lab.sdn.lock is None
+
+
 @pytest.mark.parametrize("what", OTHERS)
 async def test_a_staged_object_of_somebody_stops_the_transaction_and_is_named(what: str) -> None:
     world = await programmed()

@@ -89,6 +89,26 @@ async def test_a_node_with_staged_host_network_edits_is_not_caught_up() -> None:
     assert world.complaints() == []
 
 
+async def test_a_host_network_edit_made_while_another_node_is_caught_up_is_seen() -> None:
+    world = await programmed(nodes=6)
+    faults = [world.lab.faults.add(NodeOffline(node=node)) for node in ("pve2", "pve3")]
+    world.apply(NEW)
+    await world.settle_or_wait()
+    for fault in faults:
+        world.lab.faults.remove(fault)
+
+    def edit(when: str, method: str, path: str) -> None:
+        if (when, method, path) == ("after", "PUT", "/nodes/pve2/network"):
+            world.interrupt = lambda *_: None
+            world.lab.faults.add(HostEdit(node="pve3"))
+
+    world.interrupt = edit
+    world.now += timedelta(minutes=1)
+    await world.one_pass()
+    assert [path for path in reloads(world) if "pve3" in str(path)] == []
+    assert world.lab.nodes["pve3"].network.changes
+
+
 async def test_a_token_that_may_not_reload_a_node_says_so() -> None:
     world = await programmed()
     fault = world.lab.faults.add(NodeOffline(node="pve3"))

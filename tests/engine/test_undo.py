@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pve_lab.faults import HostEdit, NodeOffline, ReloadFails
+from pve_lab.faults import DropBefore, GatewayError, HostEdit, NodeOffline, ReloadFails
 from tests.engine.world import CLUSTER, NET1, ZONE, World, programmed, vnet, zone
 
 REVERT = {"apply": {"onFailure": "Revert"}}
@@ -174,6 +174,55 @@ async def test_what_was_bad_before_is_no_reason_to_revert() -> None:
     await world.settle()
     assert world.kube.status(CLUSTER)["lastTransaction"]["outcome"] == "PartiallyApplied"
     assert world.lab.sdn.running["vnets"]["good"]
+
+
+async def test_a_node_that_returns_meanwhile_is_no_reason_to_revert() -> None:
+    """It has not loaded the zone yet, and nobody knew before whether it had it."""
+    world = await programmed(**REVERT)
+    away = world.lab.faults.add(NodeOffline(node="pve3"))
+    world.apply(zone(mtu=1400))
+
+    def back(when: str, method: str, path: str) -> None:
+        if (when, method, path) == ("after", "PUT", "/cluster/sdn"):
+            world.interrupt = lambda *_: None
+            world.lab.faults.remove(away)
+
+    world.interrupt = back
+    await world.one_pass()
+    assert world.kube.status(CLUSTER)["lastTransaction"]["outcome"] == "PartiallyApplied"
+    assert world.lab.sdn.running["zones"]["zone1"]["mtu"] == 1400
+
+
+async def test_a_read_that_fails_after_a_bad_apply_does_not_save_it() -> None:
+    world = await programmed(**REVERT)
+    world.lab.faults.add(ReloadFails(node="pve2", times=1))
+    world.apply(zone(mtu=1400))
+
+    def cut(when: str, method: str, path: str) -> None:
+        if (when, method, path) == ("after", "PUT", "/cluster/sdn"):
+            world.interrupt = lambda *_: None
+            world.lab.faults.add(DropBefore(method="GET", path="/cluster/status", user="tok", times=1))
+
+    world.interrupt = cut
+    await world.one_pass()
+    assert world.kube.status(CLUSTER)["lastTransaction"]["outcome"] == "Reverted"
+    assert "mtu" not in world.lab.sdn.running["zones"]["zone1"]
+
+
+async def test_a_revert_of_unknown_outcome_keeps_the_lock_in_its_way() -> None:
+    """Executed a minute later it would publish what a stranger has staged by then."""
+    world = await programmed(**REVERT)
+    world.lab.faults.add(ReloadFails(node="pve2", times=1))
+    world.apply(zone(mtu=1400))
+    late = GatewayError(method="PUT", path="/cluster/sdn", times=1, skip=1, outcome="late", seconds=60)
+    world.lab.faults.add(late)
+    for _ in range(3):
+        world.now += timedelta(seconds=await world.one_pass())
+    assert world.by_hand("POST", "/cluster/sdn/zones", zone="alien", type="simple").status != 200
+    assert world.lab.sdn.lock is not None
+    world.now += timedelta(seconds=70)
+    world.lab.settle()
+    assert "alien" not in world.lab.sdn.running["zones"]
 
 
 async def test_reverting_would_publish_host_network_edits_of_others_so_it_is_not_done() -> None:

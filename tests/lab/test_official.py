@@ -215,6 +215,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
             before = canonical_props(kind, await gateway.get("/cluster/sdn/vnets/v1/subnets/z1-10.0.0.0-24"))
         await gateway.stage(Update(refs[kind], changes, before, "v1" if kind is SdnKind.SUBNET else ""), token)
     observed = await gateway.observe(release, guests=True)
+    assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
     for write in (
         FirewallWrite(None, {"enable": "1", "policy_forward": "DROP"}),

@@ -1,30 +1,42 @@
-"""What is wrong on the nodes, in words that can be compared before and after an apply. Pure."""
+"""What an apply made worse on the nodes, in words. Pure."""
 
 from __future__ import annotations
 
-from pve_evpn.domain.observed import Observed
+from collections.abc import Mapping
+
+from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.sdn import SdnKind
 
 
-def complaints(observed: Observed) -> frozenset[str]:
-    """Everything that is not well: nodes that are gone, zones that a node does not have as it should.
+def worsened(before: Observed, after: Observed) -> frozenset[str]:
+    """What is not well and was well before: nodes that are gone, zones that a node does not have as it should.
 
-    A node that does not answer for a moment is no complaint: unknown is not bad.
+    Unknown is not bad: neither a node that does not answer for a moment, nor one of which nothing was known before,
+    because it was off or did not answer, and of which nobody could say that it is worse off now.
     """
-    found = set()
+    bad = _complaints(before).keys()
+    known = {node.name for node in before.nodes.values() if node.online and node.zones is not None}
+    return frozenset(
+        said for (node, zone), said in _complaints(after).items() if node in known and (node, zone) not in bad
+    )
+
+
+def _complaints(observed: Observed) -> Mapping[tuple[str, str], str]:
+    """By node and zone; the zone is "" where it is the node itself."""
+    found = {}
     for node in observed.nodes.values():
         if not node.online:
-            found.add(f"{node.name} is offline")
-            continue
-        if node.zones is None:
-            continue
-        for ref, zone in observed.sdn.running.items():
-            if ref.kind is not SdnKind.ZONE:
-                continue
-            only = zone.props.get("nodes") or ()
-            if only and node.name not in only:
-                continue
-            state = node.zones.get(ref.id, "missing")
-            if state != "available":
-                found.add(f"{node.name}: zone {ref.id} is {state}")
-    return frozenset(found)
+            found[node.name, ""] = f"{node.name} is offline"
+        elif node.zones is not None:
+            found |= {
+                (node.name, zone): f"{node.name}: zone {zone} is {state}" for zone, state in _not_well(node, observed)
+            }
+    return found
+
+
+def _not_well(node: NodeInfo, observed: Observed) -> list[tuple[str, str]]:
+    """Zones the node should have and has not as it should, with their state."""
+    zones = {ref.id: zone for ref, zone in observed.sdn.running.items() if ref.kind is SdnKind.ZONE}
+    expected = [name for name, zone in zones.items() if node.name in (zone.props.get("nodes") or (node.name,))]
+    states = {name: (node.zones or {}).get(name, "missing") for name in expected}
+    return [(name, state) for name, state in states.items() if state != "available"]

@@ -74,6 +74,7 @@ class CatchingUp:
         state = self._behind[node.name]
         state.attempts += 1
         state.next = self._clock() + min(LAST, FIRST * 2 ** (state.attempts - 1))
+        node = await gateway.host_edits(node)  # the nodes before it took their time
         if node.network_pending != "" and not gate.includes_foreign(cluster):
             why = "host-network edits are staged on it" if node.network_pending else "its staged edits are not known"
             return NodeResult(node.name, ok=False, message=f"behind; it is not reloaded while {why}")

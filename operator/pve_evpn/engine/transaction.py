@@ -28,7 +28,7 @@ from pve_evpn.domain.leadership import NotLeading
 from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.sdn import PendingState, SdnRef
 from pve_evpn.domain.undo import inverse, put_back, steps_towards, withdrawal
-from pve_evpn.domain.verification import complaints
+from pve_evpn.domain.verification import worsened
 from pve_evpn.engine.gate import Leave
 from pve_evpn.engine.ports import Journal, JournalEntry
 from pve_evpn.engine.reloads import NodeResult, Pace, Reloads
@@ -267,6 +267,11 @@ class Transaction:
         if not plan.own_pending:
             # The steps took back what was staged on our objects: what runs is as it should be.
             return self._end(Outcome.CORRECTED, plan=plan)
+        # The lock does not cover the hosts' own networks, and an apply activates what is staged there.
+        nodes = await asyncio.gather(*map(self._gateway.host_edits, observed.nodes.values()))
+        if finding := self._stranger(replace(observed, nodes={node.name: node for node in nodes}), plan):
+            left = await self._undo(plan.steps)
+            return self._end(Outcome.REFUSED, finding.message, plan, objection=finding, left=left)
         return await self._apply(observed, plan)
 
     async def _uncover(self, plan: Plan) -> Plan | Result:
@@ -342,12 +347,7 @@ class Transaction:
         known = await self._reloads.listed(observed.nodes.values())
         await self._save(replace(self.entry, started=int(self._now())))
         try:
-            upid = await self._gateway.apply(self.entry.token)
-        except errors.OutcomeUnknown:
-            # While nobody holds the lock Proxmox takes any token. Should this apply be executed after all, it must
-            # find a lock in its way, for it would publish whatever is staged then.
-            await self._save(replace(self.entry, late=int(self._now()) + LATE, fenced=False))
-            raise
+            upid = await self._send_apply()
         except _BROKEN_OFF:
             raise
         except errors.LockHeld:
@@ -363,7 +363,20 @@ class Transaction:
             result = self._end(Outcome.APPLY_FAILED, f"the apply task {why}", plan, nodes=nodes)
         else:
             result = self._applied(plan, nodes)
-        return await self._verified(result, observed) if self._revert else result
+        # One that still runs is no reason to send another, and its nodes cannot be judged yet.
+        return await self._verified(result, observed) if self._revert and end is not None else result
+
+    async def _send_apply(self) -> str:
+        """Send the apply; its task. Where nobody knows what becomes of it, the lock is kept in its way.
+
+        While nobody holds the lock Proxmox takes any token. Should the apply be executed after all, it must find a
+        lock, for it would publish whatever is staged then.
+        """
+        try:
+            return await self._gateway.apply(self.entry.token)
+        except errors.OutcomeUnknown:
+            await self._save(replace(self.entry, late=int(self._now()) + LATE, fenced=False))
+            raise
 
     async def _resume(self, observed: Observed, started: int) -> Result:
         """An apply was sent by a run that did not see its end: it has been executed, so look at the nodes."""
@@ -379,15 +392,21 @@ class Transaction:
 
     async def _verified(self, result: Result, before: Observed) -> Result:
         """The result, or that of going back if the nodes are worse off than before and stay so."""
-        baseline = complaints(before)
-        deadline = time.monotonic() + self._pace.settle
+        deadline, misses = time.monotonic() + self._pace.settle, 0
         while True:
-            after, plan = await self._replan()
-            worse = {*(complaints(after) - baseline), *_failed(result.nodes.values())}
-            if not worse:
-                return result
-            if time.monotonic() >= deadline:
-                break
+            over = time.monotonic() >= deadline
+            try:
+                after, plan = await self._replan()
+            except errors.Unreachable:
+                misses += 1
+                if over and misses > 1:
+                    raise
+            else:
+                worse = {*worsened(before, after), *_failed(result.nodes.values())}
+                if not worse:
+                    return result
+                if over:
+                    break
             await asyncio.sleep(self._pace.poll_max)
         told = "; ".join(sorted(worse))
         if finding := self._stranger(after, plan):
@@ -399,7 +418,7 @@ class Transaction:
         known = await self._reloads.listed(after.nodes.values())
         started = int(self._now())
         try:
-            upid = await self._gateway.apply(self.entry.token)
+            upid = await self._send_apply()
         except _BROKEN_OFF:
             raise
         except errors.PveError as problem:

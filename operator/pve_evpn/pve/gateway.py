@@ -292,13 +292,18 @@ class Gateway:
                 node,
                 addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
                 mtus=parse.mtus(interfaces),
-                network_pending=str(network.get("changes") or ""),
+                network_pending=_host_edits(network),
             )
         if zones is not None:
             rows = {str(z["zone"]): str(z["status"]) for z in zones.get("data") or ()}
             unwell = [zone for zone, status in rows.items() if status != "available"]
             node = replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
         return node
+
+    async def host_edits(self, node: NodeInfo) -> NodeInfo:
+        """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
+        network = await self._quiet("GET", f"/nodes/{node.name}/network") if node.online else None
+        return replace(node, network_pending=None if network is None else _host_edits(network))
 
     async def _messages(self, node: str, zones: Iterable[str]) -> dict[str, str]:
         """Per VNet what Proxmox complains about; asked only for zones that are not well."""
@@ -478,6 +483,11 @@ def _sort_in(
         if new and old and item.get("state") and (new.type, new.props) == (old.type, old.props):
             reworded.append(PendingChange(new.ref, PendingState.CHANGED, tuple(sorted(item.get("pending") or ()))))
     return reworded
+
+
+def _host_edits(network: Mapping[str, Any]) -> str:
+    """The difference between staged and active host network; "" if there is none."""
+    return str(network.get("changes") or "")
 
 
 def _path(ref: SdnRef, parent: str) -> str:
