@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.engine.world import CONTROLLER, World, cluster, controller, vnet, zone
+from tests.engine.world import CONTROLLER, ZONE, World, cluster, controller, vnet, zone
 
 PEERS = [f"192.168.16.{number}" for number in (1, 2, 3)]
 
@@ -50,3 +52,29 @@ async def test_a_vlan_of_the_same_number_is_no_vni() -> None:
     await world.settle_or_wait()
     assert world.ready(free)["status"] == "True"
     assert world.ready(taken)["reason"] == "VniConflict"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"nodes": ["pve1"]}, "nodes"),
+        ({"bgpMode": "External"}, "bgpMode"),
+        ({"peerGroupName": "spine"}, "peerGroupName"),
+        ({"ebgpMultihop": 3}, "ebgpMultihop"),
+        ({"routeMapIn": "in"}, "routeMapIn"),
+    ],
+)
+async def test_what_proxmox_has_since_9_2_is_not_tried_before(fields: dict[str, Any], name: str) -> None:
+    world = World(version="9.1")
+    world.apply(cluster(), controller(**fields))
+    await world.settle_or_wait()
+    ready = world.ready(CONTROLLER)
+    assert (ready["reason"], ready["message"].split(":")[0]) == ("VersionUnsupported", name)
+    assert world.writes() == []
+
+
+async def test_a_zone_with_further_controllers_is_not_tried_before_9_2() -> None:
+    world = World(version="9.1")
+    world.apply(cluster(), controller(), zone(secondaryControllerRefs=[{"name": "other"}]))
+    await world.settle_or_wait()
+    assert world.ready(ZONE)["reason"] == "VersionUnsupported"

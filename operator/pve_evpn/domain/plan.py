@@ -26,6 +26,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from pydantic.alias_generators import to_camel
+
 from pve_evpn.api import kinds
 from pve_evpn.api.base import ApiModel
 from pve_evpn.api.conditions import Reason
@@ -78,6 +80,9 @@ def plan(
     """
     return replace(_Planner(desired, observed, journal, failures, recovering).run(), spent=spent)
 
+
+#: A controller's fields that Proxmox VE has since 9.2.
+_SINCE_9_2 = ("nodes", "bgp_mode", "ebgp_multihop", "peer_group_name", "route_map_in", "route_map_out")
 
 #: Types of zones whose VNets' tags are VNIs.
 _WITH_VNIS = frozenset(["evpn", "vxlan"])
@@ -157,9 +162,9 @@ class _Planner:
         return [controller for key, controller in there.items() if key != ref]
 
     def _controller_refusal(self, id_: str, spec: EvpnControllerSpec) -> Finding | None:
+        if finding := self._too_new(spec, _SINCE_9_2):
+            return finding
         if self.observed.version < MULTIPLE_CONTROLLERS:
-            if spec.nodes is not None:
-                return Finding(Reason.VERSION_UNSUPPORTED, "nodes: needs Proxmox VE 9.2 or newer on every node")
             others = [
                 ref.id
                 for ref, obj in sorted(self.sdn.edited.items())
@@ -180,6 +185,14 @@ class _Planner:
                 heals=True,
             )
         return self._unknown_nodes("nodes", spec.nodes)
+
+    def _too_new(self, spec: ApiModel, fields: Iterable[str]) -> Finding | None:
+        """The first of the fields of Proxmox VE 9.2 that is set, where the node that answers is older."""
+        if self.observed.version >= MULTIPLE_CONTROLLERS:
+            return None
+        said = [to_camel(name) for name in fields if getattr(spec, name) is not None]
+        message = f"needs Proxmox VE {MULTIPLE_CONTROLLERS} or newer, and it is {self.observed.version}"
+        return Finding(Reason.VERSION_UNSUPPORTED, f"{said[0]}: {message}", heals=True) if said else None
 
     def _peers(self, ref: SdnRef, spec: EvpnControllerSpec) -> tuple[tuple[str, ...] | None, Finding | None]:
         """The peer addresses of the underlay; None with a fabric, which brings its own."""
@@ -212,6 +225,8 @@ class _Planner:
 
     def _zone(self, resource: Resource[EvpnZoneSpec], spec: EvpnZoneSpec) -> Decision:
         id_ = proxmox_id(resource)
+        if finding := self._too_new(spec, ["secondary_controller_refs"]):
+            return self._refuse(resource, id_, finding)
         refs = [("controllerRef", spec.controller_ref.name)]
         refs += [("secondaryControllerRefs", ref.name) for ref in spec.secondary_controller_refs or ()]
         controllers = []
