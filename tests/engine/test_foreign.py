@@ -9,7 +9,7 @@ import pytest
 
 from pve_lab.dispatch import Answer
 from pve_lab.faults import HostEdit, RequestFault
-from tests.engine.world import NET1, SEED, World, cluster, controller, programmed, vnet
+from tests.engine.world import NET1, SEED, Killed, World, cluster, controller, programmed, vnet
 
 APPLY = {"apply": {"foreignPending": "Include"}}
 OTHERS = {
@@ -50,6 +50,34 @@ async def test_a_host_network_edit_made_while_we_stage_stops_the_apply() -> None
     assert world.lab.nodes["pve1"].network.changes
     assert world.lab.applies == applies
     assert world.programmed(good)[0] == "NodeNetworkPending"
+    assert world.lab.sdn.edited == world.lab.sdn.running
+    assert world.lab.sdn.lock is None
+
+
+async def test_it_leaves_nothing_of_an_interrupted_run_either() -> None:
+    world = await programmed()
+    good = world.apply(vnet("good", 5004))[0]
+
+    def die(when: str, method: str, path: str) -> None:
+        if (when, method, path) == ("before", "PUT", "/cluster/sdn"):
+            raise Killed
+
+    world.interrupt = die
+    assert await world.run_until_killed()
+    looks = 0
+
+    def edit(when: str, method: str, path: str) -> None:
+        nonlocal looks
+        if (when, method, path) == ("after", "GET", "/nodes/pve1/network"):
+            looks += 1
+            if looks == 2:  # the one under the lock
+                world.lab.faults.add(HostEdit(node="pve1"))
+
+    world.interrupt = edit
+    world.start()
+    await world.one_pass()
+    assert world.programmed(good)[0] == "NodeNetworkPending"
+    assert world.lab.nodes["pve1"].network.changes
     assert world.lab.sdn.edited == world.lab.sdn.running
     assert world.lab.sdn.lock is None
 

@@ -242,6 +242,27 @@ async def test_reverting_would_publish_host_network_edits_of_others_so_it_is_not
     assert "not reverted" in world.kube.status(CLUSTER)["lastTransaction"]["message"]
 
 
+async def test_a_host_network_edit_made_while_the_revert_is_staged_stops_it_too() -> None:
+    world = await programmed(**REVERT)
+    world.lab.faults.add(ReloadFails(node="pve2", times=1))
+    world.apply(zone(mtu=1400))
+    writes = 0
+
+    def edit(when: str, method: str, path: str) -> None:
+        nonlocal writes
+        if (when, method, path) == ("after", "PUT", "/cluster/sdn/zones/zone1"):
+            writes += 1
+            if writes == 2:
+                world.lab.faults.add(HostEdit(node="pve1"))
+
+    world.interrupt = edit
+    await world.one_pass()
+    assert world.lab.applies == 2
+    assert world.lab.nodes["pve1"].network.changes
+    assert world.lab.sdn.edited == world.lab.sdn.running
+    assert "not reverted" in world.kube.status(CLUSTER)["lastTransaction"]["message"]
+
+
 @pytest.mark.parametrize("deleting", [NET1])
 async def test_a_reverted_deletion_is_put_back_and_waits(deleting) -> None:
     world = await programmed(**REVERT)

@@ -147,7 +147,10 @@ class Reconciler:
         while True:
             try:
                 await self._observer.run(self._reporting.seen, self.wake)
-                return
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) and task.cancelling():
+                    raise
+                log.error("%s: observing the nodes was cancelled from elsewhere; beginning again", self.cluster)
             except Exception:
                 log.exception("%s: observing the nodes ended; beginning again", self.cluster)
             await asyncio.sleep(BACKOFF_MAX)

@@ -239,7 +239,7 @@ class Transaction:
         if before.started and not staged:
             await self._spend()
         if leave.plan.needs_apply:
-            result = await self._carry_out(observed, leave.plan)
+            result = await self._carry_out(observed, leave.plan, before)
             if result.nodes or result.outcome is Outcome.CORRECTED:  # else it was undone, or is not known to be done
                 await self._spend()
             return result
@@ -250,7 +250,7 @@ class Transaction:
         left = await self._withdraw(observed, plan) if before.interrupted else ()
         return self._end(Outcome.REFUSED, leave.finding.message, plan, objection=leave.finding, left=left)
 
-    async def _carry_out(self, observed: Observed, plan: Plan) -> Result:
+    async def _carry_out(self, observed: Observed, plan: Plan, before: JournalEntry) -> Result:
         creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
         creating |= self.entry.creating
         await self._save(replace(self.entry, creating=creating, dirty=True, approved=self.leave.approved))
@@ -267,12 +267,20 @@ class Transaction:
         if not plan.own_pending:
             # The steps took back what was staged on our objects: what runs is as it should be.
             return self._end(Outcome.CORRECTED, plan=plan)
-        # The lock does not cover the hosts' own networks, and an apply activates what is staged there.
-        nodes = await asyncio.gather(*map(self._gateway.host_edits, observed.nodes.values()))
-        if finding := self._stranger(replace(observed, nodes={node.name: node for node in nodes}), plan):
+        if finding := await self._unsafe_now(observed, plan):
             left = await self._undo(plan.steps)
+            if before.interrupted:
+                left += await self._withdraw(observed, plan)
             return self._end(Outcome.REFUSED, finding.message, plan, objection=finding, left=left)
         return await self._apply(observed, plan)
+
+    async def _unsafe_now(self, observed: Observed, plan: Plan) -> Finding | None:
+        """What an apply would publish that is not ours, with a fresh look at the hosts' own networks.
+
+        The lock does not cover those, and an apply activates what is staged there.
+        """
+        nodes = await asyncio.gather(*map(self._gateway.host_edits, observed.nodes.values()))
+        return self._stranger(replace(observed, nodes={node.name: node for node in nodes}), plan)
 
     async def _uncover(self, plan: Plan) -> Plan | Result:
         """Look again once staged deletions are taken back: the same plan, with what is really pending now.
@@ -415,6 +423,8 @@ class Transaction:
         steps = steps_towards(after.sdn.edited, {ref: before.sdn.running.get(ref) for ref in refs})
         if left := await self._stage_all(steps):
             return replace(result, message=f"{told}; not reverted", left=left)
+        if finding := await self._unsafe_now(after, plan):
+            return replace(result, message=f"{told}; not reverted: {finding.message}", left=await self._undo(steps))
         known = await self._reloads.listed(after.nodes.values())
         started = int(self._now())
         try:
