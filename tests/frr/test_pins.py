@@ -203,7 +203,7 @@ def test_a_pinned_nic_that_is_deleted_leaves_no_zombie(lab: FrrDataplane, operat
     assert all(state.pinned for state in operator.one_pass().values())
     look = lab.look("pve1")
     await_("all are announced", lambda: {r.mac for r in look.mac_routes()} >= {guest.mac for guest in guests})
-    operator.wait(operator.pinning.before_write(keys, {}))
+    assert operator.wait(operator.pinning.before_write(keys, World(observe=SSH).observed)) == {}
     for guest in guests:
         lab.unplug(guest.vmid)
     operator.where.clear()
