@@ -110,6 +110,7 @@ class RequestFault(Fault):
         return True
 
     def around(self, lab: Lab, request: Request, proceed: Proceed) -> Answer:
+        """What becomes of a request that is met; every kind says it for itself."""
         raise NotImplementedError
 
 

@@ -29,12 +29,12 @@ def _complaints(observed: Observed) -> Mapping[tuple[str, str], str]:
             found[node.name, ""] = f"{node.name} is offline"
         elif node.zones is not None:
             found |= {
-                (node.name, zone): f"{node.name}: zone {zone} is {state}" for zone, state in _not_well(node, observed)
+                (node.name, zone): f"{node.name}: zone {zone} is {state}" for zone, state in not_well(node, observed)
             }
     return found
 
 
-def _not_well(node: NodeInfo, observed: Observed) -> list[tuple[str, str]]:
+def not_well(node: NodeInfo, observed: Observed) -> list[tuple[str, str]]:
     """Zones the node should have and has not as it should, with their state."""
     zones = {ref.id: zone for ref, zone in observed.sdn.running.items() if ref.kind is SdnKind.ZONE}
     expected = [name for name, zone in zones.items() if node.name in (zone.props.get("nodes") or (node.name,))]

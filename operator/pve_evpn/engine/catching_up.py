@@ -18,6 +18,7 @@ from pve_evpn.domain.decisions import Plan
 from pve_evpn.domain.observed import NodeInfo, Observed
 from pve_evpn.domain.resources import Resource
 from pve_evpn.domain.sdn import SdnKind
+from pve_evpn.domain.verification import not_well
 from pve_evpn.engine import gate
 from pve_evpn.engine.reloads import NodeResult, Pace, Reloads
 from pve_evpn.pve import errors
@@ -58,7 +59,9 @@ class CatchingUp:
         late = {
             node.name: node
             for node in observed.nodes.values()
-            if node.online and node.zones is not None and (node.name in missed or _lacks(node, ours, observed))
+            if node.online
+            and node.zones is not None
+            and (node.name in missed or any(zone in ours for zone, _ in not_well(node, observed)))
         }
         self._behind = {name: self._behind.get(name, _Behind(now)) for name in late}
         found = []
@@ -88,14 +91,3 @@ class CatchingUp:
             return NodeResult(node.name, ok=False, message=f"behind; it could not be reloaded: {problem}")
         log.info("%s: reloaded %s alone: %s", gateway.cluster, node.name, result.message or "OK")
         return result
-
-
-def _lacks(node: NodeInfo, zones: set[str], observed: Observed) -> bool:
-    """Whether the node has not loaded one of the zones as it should."""
-    for ref, zone in observed.sdn.running.items():
-        if ref.kind is not SdnKind.ZONE or ref.id not in zones:
-            continue
-        only = zone.props.get("nodes") or ()
-        if (not only or node.name in only) and (node.zones or {}).get(ref.id) != "available":
-            return True
-    return False

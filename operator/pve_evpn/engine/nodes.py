@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn.api import kinds
-from pve_evpn.domain.report import NO_BGP_SOURCE, Health, node_status, patch_for, unobserved
+from pve_evpn.domain.report import NO_BGP_SOURCE, Health, node_status, unobserved
 from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.engine.ports import Objects
+from pve_evpn.engine.statuses import write_status
 from pve_evpn.engine.store import Store
 
 
@@ -58,7 +59,4 @@ async def _report(
     store: Store, objects: Objects, node: Resource[Any], health: Mapping[ObjectKey, Health], now: datetime
 ) -> None:
     status = node_status(node, health.get(node.key) or unobserved(NO_BGP_SOURCE), now)
-    if patch := patch_for(node, status):
-        raw = await objects.patch_status(node.key, patch)
-        if raw:
-            store.upsert(raw)
+    await write_status(node, status, store, objects)

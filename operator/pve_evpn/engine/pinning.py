@@ -91,9 +91,8 @@ class Pinning:
         What is left when that has lasted too long is healed later.
         """
         self._addresses = {node.name: node.address for node in observed.nodes.values()}
-        found = {key: pin for key in keys if (nic := self._store.get(key)) and (pin := pin_of(nic))}
-        found = {key: pin for key, pin in found.items() if not pinned_by_zone(observed, pin)}
-        stuck = await self._unpin(found) if found else {}
+        held = {key: pin for key in keys if (nic := self._store.get(key)) and (pin := pin_of(nic))}
+        stuck = await self._unpin({key: pin for key, pin in held.items() if not pinned_by_zone(observed, pin)})
         return {
             key: Finding(Reason.PENDING, f"waits: {_STUCK.format(pin=pin)}", heals=True)
             for key, pin in stuck.items()

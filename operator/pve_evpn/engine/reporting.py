@@ -25,6 +25,7 @@ from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.engine import cluster_status, nodes
 from pve_evpn.engine.ports import Events, Objects
 from pve_evpn.engine.reloads import NodeResult
+from pve_evpn.engine.statuses import write_status
 from pve_evpn.engine.store import Store
 from pve_evpn.engine.transaction import Result
 
@@ -95,10 +96,7 @@ class Reporting:
 
     async def write(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
         """Write what differs, if anything, and remember the answer."""
-        if patch := report.patch_for(resource, status):
-            raw = await self._objects.patch_status(resource.key, patch)
-            if raw:
-                self._store.upsert(raw)
+        await write_status(resource, status, self._store, self._objects)
 
     # --- what a pass found --------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from pve_evpn.domain.resources import ObjectKey, Resource
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.reporting import let_go
+from pve_evpn.engine.statuses import write_status
 from pve_evpn.engine.store import Store
 
 log = logging.getLogger(__name__)
@@ -117,10 +118,7 @@ class Supervisor:
             return
         finding = _missing(self._store, resource)
         status = report.stray_status(resource, finding, datetime.now(UTC))
-        if patch := report.patch_for(resource, status):
-            raw = await self._ports.objects.patch_status(resource.key, patch)
-            if raw:
-                self._store.upsert(raw)
+        await write_status(resource, status, self._store, self._ports.objects)
 
 
 def _missing(store: Store, resource: Resource[Any]) -> Finding:

@@ -151,7 +151,8 @@ class Lease:
             self._object = None  # somebody was faster, or it was deleted: the next attempt reads it first
             if renewing:
                 await self._read()
-                self._held_until = self._held_until if self._may_be_taken(renewing) else float("-inf")
+                if not self._may_be_taken(renewing):
+                    self._held_until = float("-inf")
             return False
         self._held_until = began + self._timing.renew_deadline
         return True
