@@ -38,13 +38,7 @@ async def test_a_host_network_edit_made_while_we_stage_stops_the_apply() -> None
     """The SDN lock does not cover it, and the apply would activate it."""
     world = await programmed()
     good = world.apply(vnet("good", 5004))[0]
-
-    def edit(when: str, method: str, path: str) -> None:
-        if (when, method, path) == ("after", "POST", "/cluster/sdn/vnets"):
-            world.interrupt = lambda *_: None
-            world.lab.faults.add(HostEdit(node="pve1"))
-
-    world.interrupt = edit
+    world.once("after", "POST", "/cluster/sdn/vnets", lambda: world.lab.faults.add(HostEdit(node="pve1")))
     applies = world.lab.applies
     await world.one_pass()
     assert world.lab.nodes["pve1"].network.changes

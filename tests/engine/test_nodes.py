@@ -96,13 +96,7 @@ async def test_a_host_network_edit_made_while_another_node_is_caught_up_is_seen(
     await world.settle_or_wait()
     for fault in faults:
         world.lab.faults.remove(fault)
-
-    def edit(when: str, method: str, path: str) -> None:
-        if (when, method, path) == ("after", "PUT", "/nodes/pve2/network"):
-            world.interrupt = lambda *_: None
-            world.lab.faults.add(HostEdit(node="pve3"))
-
-    world.interrupt = edit
+    world.once("after", "PUT", "/nodes/pve2/network", lambda: world.lab.faults.add(HostEdit(node="pve3")))
     world.now += timedelta(minutes=1)
     await world.one_pass()
     assert [path for path in reloads(world) if "pve3" in str(path)] == []

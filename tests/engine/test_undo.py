@@ -181,13 +181,7 @@ async def test_a_node_that_returns_meanwhile_is_no_reason_to_revert() -> None:
     world = await programmed(**REVERT)
     away = world.lab.faults.add(NodeOffline(node="pve3"))
     world.apply(zone(mtu=1400))
-
-    def back(when: str, method: str, path: str) -> None:
-        if (when, method, path) == ("after", "PUT", "/cluster/sdn"):
-            world.interrupt = lambda *_: None
-            world.lab.faults.remove(away)
-
-    world.interrupt = back
+    world.once("after", "PUT", "/cluster/sdn", lambda: world.lab.faults.remove(away))
     await world.one_pass()
     assert world.kube.status(CLUSTER)["lastTransaction"]["outcome"] == "PartiallyApplied"
     assert world.lab.sdn.running["zones"]["zone1"]["mtu"] == 1400
@@ -197,13 +191,12 @@ async def test_a_read_that_fails_after_a_bad_apply_does_not_save_it() -> None:
     world = await programmed(**REVERT)
     world.lab.faults.add(ReloadFails(node="pve2", times=1))
     world.apply(zone(mtu=1400))
-
-    def cut(when: str, method: str, path: str) -> None:
-        if (when, method, path) == ("after", "PUT", "/cluster/sdn"):
-            world.interrupt = lambda *_: None
-            world.lab.faults.add(DropBefore(method="GET", path="/cluster/status", user="tok", times=1))
-
-    world.interrupt = cut
+    world.once(
+        "after",
+        "PUT",
+        "/cluster/sdn",
+        lambda: world.lab.faults.add(DropBefore(method="GET", path="/cluster/status", user="tok", times=1)),
+    )
     await world.one_pass()
     assert world.kube.status(CLUSTER)["lastTransaction"]["outcome"] == "Reverted"
     assert "mtu" not in world.lab.sdn.running["zones"]["zone1"]
@@ -229,13 +222,7 @@ async def test_reverting_would_publish_host_network_edits_of_others_so_it_is_not
     world = await programmed(**REVERT)
     world.lab.faults.add(ReloadFails(node="pve2", times=1))
     world.apply(zone(mtu=1400))
-
-    def edit(when: str, method: str, path: str) -> None:
-        if (when, method, path) == ("after", "PUT", "/cluster/sdn"):
-            world.interrupt = lambda *_: None
-            world.lab.faults.add(HostEdit(node="pve1"))
-
-    world.interrupt = edit
+    world.once("after", "PUT", "/cluster/sdn", lambda: world.lab.faults.add(HostEdit(node="pve1")))
     await world.one_pass()
     assert world.lab.applies == 2
     assert world.lab.nodes["pve1"].network.changes

@@ -193,6 +193,16 @@ class World:
         self.supervisor = Supervisor(self.store, self.kube.ports, lambda _name: self.operator)
         self.store.changed = lambda _key: self.operator.wake() if self.operator else None
 
+    def once(self, when: str, method: str, path: str, act: Callable[[], object]) -> None:
+        """Do this one time, before or after Proxmox gets such a request."""
+
+        def interrupt(*moment: str) -> None:
+            if moment == (when, method, path):
+                self.interrupt = lambda *_: None
+                act()
+
+        self.interrupt = interrupt
+
     def die(self) -> None:
         """``kill -9``: whatever it remembered is gone."""
         self.operator, self.kube.store = None, None

@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from pve_lab.dispatch import Request, answer_plainly
 from tests.e2e.process import NAMESPACE, Operator, await_
 from tests.e2e.stack import Stack
-from tests.ha.conftest import Replicas
+from tests.ha.conftest import QUICK, Replicas
 from tests.ha.proxy import Proxy
 
 pytestmark = pytest.mark.kube
@@ -110,12 +110,18 @@ def await_standby(operator: Operator) -> None:
     await_(f"{operator.name} is a standby", lambda: operator.readiness.startswith("200 standby"))
 
 
+def a_pair(replicas: Replicas, environment: Mapping[str, str] = QUICK) -> tuple[Operator, Operator]:
+    """One that leads, and one that would."""
+    leader = replicas.start(environment)
+    replicas.await_leader(leader)
+    standby = replicas.start(environment)
+    await_standby(standby)
+    return leader, standby
+
+
 def test_only_the_leader_speaks_to_proxmox(replicas: Replicas) -> None:
     stack = replicas.stack
-    leader = replicas.start()
-    replicas.await_leader(leader)
-    standby = replicas.start()
-    await_standby(standby)
+    leader, standby = a_pair(replicas)
     stack.apply(*stack.seed())
     stack.await_ready(*stack.seed())
     assert (leader.metric("pve_evpn_leader"), standby.metric("pve_evpn_leader")) == (1, 0)
@@ -128,10 +134,7 @@ def test_after_kill_9_a_standby_takes_over_within_20_seconds_and_finishes(replic
     """With the shipped timing, killed between the first staged object and the apply."""
     stack = replicas.stack
     seed, many = stack.seed(), vnets(stack, 20)
-    leader = replicas.start(environment={})
-    replicas.await_leader(leader)
-    standby = replicas.start(environment={})
-    await_standby(standby)
+    leader, standby = a_pair(replicas, environment={})
     stack.apply(*seed[:3])
     stack.await_ready(*seed[:3])
     applies = stack.lab.applies
@@ -152,10 +155,7 @@ def test_a_graceful_stop_ends_the_running_transaction_and_hands_over(replicas: R
     stack = replicas.stack
     stack.lab.task_seconds = 2
     seed = stack.seed()
-    leader = replicas.start()
-    replicas.await_leader(leader)
-    standby = replicas.start()
-    await_standby(standby)
+    leader, standby = a_pair(replicas)
     stack.apply(*seed[:4])
     await_("the apply runs", lambda: stack.lab.applies == 1)
     assert replicas.kill(leader, signal.SIGTERM) == 0
@@ -169,10 +169,7 @@ def test_a_graceful_stop_ends_the_running_transaction_and_hands_over(replicas: R
 
 
 def test_a_stopped_standby_leaves_the_leader_alone(replicas: Replicas) -> None:
-    leader = replicas.start()
-    replicas.await_leader(leader)
-    standby = replicas.start()
-    await_standby(standby)
+    leader, standby = a_pair(replicas)
     assert replicas.kill(standby, signal.SIGTERM) == 0
     assert replicas.lease()["holderIdentity"].startswith(leader.name)
     assert leader.leads
@@ -182,10 +179,7 @@ def test_a_frozen_leader_writes_nothing_when_it_thaws(replicas: Replicas) -> Non
     """The machine sleeps in mid-transaction; a standby leads meanwhile."""
     stack = replicas.stack
     seed, many = stack.seed(), vnets(stack, 20)
-    leader = replicas.start()
-    replicas.await_leader(leader)
-    standby = replicas.start()
-    await_standby(standby)
+    leader, standby = a_pair(replicas)
     stack.apply(*seed[:3])
     stack.await_ready(*seed[:3])
     wire = Tripwire(stack, 3, lambda: leader.send(signal.SIGSTOP))
@@ -227,10 +221,7 @@ def test_a_lock_that_a_killed_leader_could_not_record_is_named_and_a_person_remo
     """Killed after Proxmox has given the lock and before its answer came: nobody can prove whose it is."""
     stack = replicas.stack
     seed, new = stack.seed(), vnets(stack, 2)
-    leader = replicas.start()
-    replicas.await_leader(leader)
-    standby = replicas.start()
-    await_standby(standby)
+    leader, standby = a_pair(replicas)
     stack.apply(*seed[:3])
     stack.await_ready(*seed[:3])
     wire = Tripwire(stack, 1, lambda: leader.send(signal.SIGKILL), "/cluster/sdn/lock")
