@@ -35,6 +35,9 @@ def test_a_restart_writes_nothing(stack: Stack) -> None:
     seed = stack.seed()
     stack.apply(*seed)
     stack.await_ready(*seed)
+    passes = stack.metric("pve_evpn_reconcile_duration_seconds_count")
+    # What the first looks still find out is written by the one that runs, not by the next.
+    await_("it has come to rest", lambda: stack.metric("pve_evpn_reconcile_duration_seconds_count") >= passes + 2)
     stack.stop_operator()
     writes = stack.writes()
     versions = [stack.get(document)["metadata"]["resourceVersion"] for document in seed]
