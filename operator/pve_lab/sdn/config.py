@@ -7,21 +7,18 @@ a 500 with a prefix, whatever it was. Modelled on measured behaviour of the real
 from __future__ import annotations
 
 import copy
-import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pve_lab.errors import ApiError, died, refused, wrapped
-from pve_lab.schema import Version, parse_version, split_list
+from pve_lab.schema import split_list
 from pve_lab.sdn import controllers, pending, section, subnets, vnets, zones
-from pve_lab.sdn.ipam import Entry, Ipam
+from pve_lab.sdn.ipam import Entry
+from pve_lab.sdn.objects import KINDS, Config, SdnObjects, absent
 from pve_lab.sdn.section import Props
 
-Config = dict[str, dict[str, Props]]
-
-KINDS = ("controllers", "zones", "vnets", "subnets")
 ID_KEY = {
     "controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet", "ipams": "ipam", "dns": "dns",
 }  # fmt: skip
@@ -29,23 +26,13 @@ _NO_TOKEN = died("invalid lock token provided!", "Network/SDN.pm", 291)
 _MODIFIED = "detected modified configuration - file changed by other user? Try again.\n"
 
 
-class SdnConfig:
-    """Both copies and everything that writes to the edited one."""
+class SdnConfig(SdnObjects):
+    """The SDN objects with the lock, the views of the API, and the writes."""
 
     def __init__(self, seed: int = 0, version: str = "9.2.3", nodes: Sequence[str] = ("pve1",)) -> None:
-        self.pve: Version = parse_version(version)
-        self.nodes = list(nodes)
-        # The node that answers.
-        self.local_node = self.nodes[0]
-        self.edited: Config = {kind: {} for kind in KINDS}
-        self.running: Config = {kind: {} for kind in KINDS}
-        self.services: Config = {"ipams": {"pve": {"type": "pve"}}, "dns": {}}
-        self.ipam = Ipam()
+        super().__init__(seed, version, nodes)
         self.version = 0
         self.lock: str | None = None
-        # Names of the route maps there are; whoever keeps them says so.
-        self.route_maps: Callable[[], Collection[str]] = tuple
-        self._random = random.Random(seed)
 
     # --- the lock -----------------------------------------------------------------------------------------------
 
@@ -56,7 +43,7 @@ class SdnConfig:
                 raise refused(died("configuration has pending changes", "API2/Network/SDN.pm", 150))
         # A UUID of version 7, as the real one.
         stamp = f"{int(time.time() * 1000):012x}"
-        tail = f"{self._random.getrandbits(72):018x}"
+        tail = f"{self.random.getrandbits(72):018x}"
         self.lock = f"{stamp[:8]}-{stamp[8:]}-7{tail[:3]}-b{tail[3:6]}-{tail[6:]}"
         return self.lock
 
@@ -86,7 +73,7 @@ class SdnConfig:
         if kind == "ipams":
             # The built-in one is in no file.
             return section.digest({id_: p for id_, p in self.services["ipams"].items() if id_ != "pve"})
-        return section.digest(self._plain(kind))
+        return section.digest(self.file(kind))
 
     def item(self, kind: str, id_: str, view: str) -> Props:
         if view == "pending":
@@ -94,7 +81,7 @@ class SdnConfig:
             if old is not None or new is not None:
                 return self._shown(kind, id_, pending.merged(old, new), None)
             raise absent(kind, id_)
-        found = self.running[kind] if view == "running" else self._plain(kind)
+        found = self.running[kind] if view == "running" else self.file(kind)
         if id_ not in found:
             raise absent(kind, id_)
         return self._shown(kind, id_, found[id_], self.digest(kind) if view == "plain" else None)
@@ -109,7 +96,7 @@ class SdnConfig:
             ids = [i for i in old.keys() | new.keys() if vnet is None or (new.get(i) or old[i]).get("vnet") == vnet]
             found = {id_: pending.merged(old.get(id_), new.get(id_)) for id_ in ids}
         else:
-            found = self.running[kind] if view == "running" else self._plain(kind)
+            found = self.running[kind] if view == "running" else self.file(kind)
         digest = self.digest(kind) if view == "plain" else None
         return [
             self._shown(kind, id_, props, digest)
@@ -121,19 +108,6 @@ class SdnConfig:
         """Of the four kinds; Proxmox does not look at fabrics here."""
         return any(pending.differ(self.running[kind], self.edited[kind]) for kind in KINDS)
 
-    def subnets_of(self, vnet: str) -> list[str]:
-        return [id_ for id_, props in self.edited["subnets"].items() if props.get("vnet") == vnet]
-
-    def zone_of_subnet(self, id_: str) -> str:
-        return id_.partition("-")[0]
-
-    def zone_of_vnet(self, vnet: str) -> str:
-        """By the edited copy, which is what access checks ask."""
-        if vnet not in self.edited["vnets"]:
-            raise absent("vnets", vnet)
-        zone: str = self.edited["vnets"][vnet]["zone"]
-        return zone
-
     def vnet_around(self, zone: str, address: str) -> str:
         """The VNet of a zone that runs with a subnet around an address; empty if none does."""
         for id_, props in sorted(self.running["subnets"].items()):
@@ -141,13 +115,6 @@ class SdnConfig:
             if shown["zone"] == zone and subnets.inside(address, shown["cidr"]):
                 return str(props["vnet"])
         return ""
-
-    def ipam_type(self, zone: Props) -> str:
-        ipam = self.services["ipams"].get(zone.get("ipam") or "")
-        return str(ipam["type"]) if ipam else ""
-
-    def _plain(self, kind: str) -> dict[str, Props]:
-        return self.services[kind] if kind in self.services else self.edited[kind]
 
     def _shown(self, kind: str, id_: str, props: Props, digest: str | None) -> Props:
         shown: Props = {ID_KEY[kind]: id_, **props, "digest": digest}
@@ -172,11 +139,11 @@ class SdnConfig:
                 id_ = subnets.subnet_id(zone["zone"], id_)
             if not early:
                 new = section.accepted(kind, type_, params, self.pve, create=True)
-            if id_ in self._plain(kind):
+            if id_ in self.file(kind):
                 raise refused(f"sdn {word} object ID '{id_}' already defined\n")
             props = {"type": type_, **new}
             self._check(kind, id_, props, new, None, zone)
-            self._plain(kind)[id_] = section.as_read(kind, props)
+            self.file(kind)[id_] = section.as_read(kind, props)
 
     def update(
         self, kind: str, id_: str, params: Props, token: str | None = None, digest: str | None = None, delete: str = ""
@@ -186,7 +153,7 @@ class SdnConfig:
                 raise absent(kind, id_)
             if digest and digest != self.digest(kind):
                 raise refused(_MODIFIED)
-            old = self._plain(kind).get(id_)
+            old = self.file(kind).get(id_)
             if old is None:
                 raise absent(kind, id_)
             new = section.accepted(kind, old["type"], params, self.pve, create=False)
@@ -194,12 +161,12 @@ class SdnConfig:
             section.remove(kind, old["type"], props, new, split_list(delete), self.pve)
             props |= new
             self._check(kind, id_, props, new, old, self._zone_of(params.get("vnet")))
-            self._plain(kind)[id_] = section.as_read(kind, props)
+            self.file(kind)[id_] = section.as_read(kind, props)
 
     def delete(self, kind: str, id_: str, token: str | None = None, vnet: str | None = None) -> None:
         """A subnet that is not there can be deleted, unless an address book misses it; ``vnet`` is who was asked."""
         with self.locked(f"delete sdn {_WORD[kind]} object failed", token):
-            there = self._plain(kind)
+            there = self.file(kind)
             if kind == "subnets":
                 asked = vnet or there.get(id_, {}).get("vnet")
                 subnets.unregister(self, self._zone_of(asked), id_, id_ in there)
@@ -252,10 +219,6 @@ class SdnConfig:
     def rollback(self) -> None:
         self.edited = _copied(self.running)
 
-    def new_mac(self) -> str:
-        tail = [f"{self._random.getrandbits(8):02X}" for _ in range(3)]
-        return ":".join(["BC", "24", "11", *tail])
-
     def _check(self, kind: str, id_: str, props: Props, new: Props, old: Props | None, zone: Props) -> None:
         if kind == "controllers":
             controllers.check(self, id_, props)
@@ -284,9 +247,3 @@ def _copied(config: Config) -> Config:
 _WORD = {
     "controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet", "ipams": "ipam", "dns": "dns",
 }  # fmt: skip
-
-
-def absent(kind: str, id_: str) -> ApiError:
-    """Not found is a 500 as well."""
-    word = {"vnets": "sdn vnet", "subnets": "sdn subnet"}.get(kind, "sdn")
-    return refused(f"{word} '{id_}' does not exist\n")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pve_lab.errors import died, refused
 from pve_lab.schema import split_list
+from pve_lab.sdn.objects import SdnObjects
 from pve_lab.sdn.parameters import V92
-
-if TYPE_CHECKING:
-    from pve_lab.sdn.config import SdnConfig
-    from pve_lab.sdn.section import Props
+from pve_lab.sdn.section import Props
 
 _EVPN = "Network/SDN/Controllers/EvpnPlugin.pm"
 _PLUGIN = "Network/SDN/Controllers/Plugin.pm"
 _PEER_GROUP = "VTEP"
 
 
-def check(config: SdnConfig, id_: str, props: Props) -> None:
+def check(config: SdnObjects, id_: str, props: Props) -> None:
     """The rules between controllers."""
     others = {name: other for name, other in config.edited["controllers"].items() if name != id_}
     if props["type"] == "evpn":
@@ -37,7 +33,7 @@ def check(config: SdnConfig, id_: str, props: Props) -> None:
     _check_route_maps(config, props)
 
 
-def _check_several(config: SdnConfig, id_: str, props: Props, others: dict[str, Props]) -> None:
+def _check_several(config: SdnObjects, id_: str, props: Props, others: dict[str, Props]) -> None:
     """Since 9.2 there may be several: one ASN per node, and peer groups with names of their own."""
     everyone = {**others, id_: props}
     for node in split_list(props.get("nodes", "")) or config.nodes:
@@ -68,13 +64,13 @@ def _check_asn(node: str, controllers: dict[str, Props]) -> None:
         internal = controller["asn"]
 
 
-def _check_route_maps(config: SdnConfig, props: Props) -> None:
+def _check_route_maps(config: SdnObjects, props: Props) -> None:
     for key in ("route-map-in", "route-map-out"):
         if (name := props.get(key)) and name not in config.route_maps():
             raise refused(died(f"route map {name} does not exist!", _EVPN, 650))
 
 
-def check_delete(config: SdnConfig, id_: str) -> None:
+def check_delete(config: SdnObjects, id_: str) -> None:
     """Zones of the edited copy keep their controller; what runs does not count."""
     for zone, props in sorted(config.edited["zones"].items()):
         if id_ in (props.get("controller"), *props.get("secondary-controllers", ())):

@@ -7,15 +7,13 @@ times. What is checked is that the gateway is inside (a /32 with an IPv4 gateway
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pve_lab.errors import ApiError, bad_parameters
 from pve_lab.schema import is_ip, subnet_cidr
 from pve_lab.sdn.ipam import Entry
-
-if TYPE_CHECKING:
-    from pve_lab.sdn.config import SdnConfig
-    from pve_lab.sdn.section import Props
+from pve_lab.sdn.objects import SdnObjects
+from pve_lab.sdn.section import Props
 
 
 def subnet_id(zone: str, given: str) -> str:
@@ -34,7 +32,7 @@ def ranges(values: list[str]) -> list[dict[str, str]]:
     return [dict(part.split("=", 1) for part in text.split(",") if part.strip()) for text in values]
 
 
-def check(config: SdnConfig, zone: Props, id_: str, props: Props, old: Props | None) -> None:
+def check(config: SdnObjects, zone: Props, id_: str, props: Props, old: Props | None) -> None:
     """The rules, then the address book of the zone of the VNet that was asked."""
     vnet = config.edited["vnets"][props["vnet"]]
     if vnet.get("vlanaware"):
@@ -49,14 +47,14 @@ def check(config: SdnConfig, zone: Props, id_: str, props: Props, old: Props | N
         _register(config, id_, gateway, old, point_to_point)
 
 
-def unregister(config: SdnConfig, zone: Props, id_: str, known: bool) -> None:
+def unregister(config: SdnObjects, zone: Props, id_: str, known: bool) -> None:
     """Take a subnet out of the address book; one that is not configured has no zone to look in."""
     if config.ipam_type(zone) == "pve":
         shown = derived(id_) if known else {"zone": "", "cidr": ""}
         config.ipam.delete_subnet(shown["zone"], shown["cidr"])
 
 
-def _register(config: SdnConfig, id_: str, gateway: str, old: Props | None, point_to_point: bool) -> None:
+def _register(config: SdnObjects, id_: str, gateway: str, old: Props | None, point_to_point: bool) -> None:
     shown = derived(id_)
     place = (shown["zone"], shown["cidr"])
     if old is None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from pve_lab.errors import bad_parameters, died, refused, wrong_parameters
-
-if TYPE_CHECKING:
-    from pve_lab.sdn.config import SdnConfig
-    from pve_lab.sdn.section import Props
+from pve_lab.sdn.objects import SdnObjects
+from pve_lab.sdn.section import Props
 
 _API = "API2/Network/SDN/Vnets.pm"
 
 
-def check(config: SdnConfig, id_: str, props: Props, *, create: bool) -> None:
+def check(config: SdnObjects, id_: str, props: Props, *, create: bool) -> None:
     """The rules of the zone's type; a zone that is not there has no type, and Proxmox says just that."""
     zone = config.edited["zones"].get(props["zone"])
     if zone is None:
@@ -25,7 +22,7 @@ def check(config: SdnConfig, id_: str, props: Props, *, create: bool) -> None:
         raise bad_parameters(vlanaware="vlanaware vnet is not compatible with subnets")
 
 
-def check_move(config: SdnConfig, id_: str, old: Props, new: Props) -> None:
+def check_move(config: SdnObjects, id_: str, old: Props, new: Props) -> None:
     """Subnets carry the zone in their id."""
     if not new.get("zone"):
         raise bad_parameters(zone="cannot delete zone")
@@ -33,17 +30,17 @@ def check_move(config: SdnConfig, id_: str, old: Props, new: Props) -> None:
         raise bad_parameters(zone="can't change zone if subnets exist")
 
 
-def check_delete(config: SdnConfig, id_: str) -> None:
+def check_delete(config: SdnObjects, id_: str) -> None:
     if config.subnets_of(id_):
         raise bad_parameters(vnet="Can't delete vnet if subnets exists")
 
 
-def _simple(_config: SdnConfig, _id: str, props: Props) -> None:
+def _simple(_config: SdnObjects, _id: str, props: Props) -> None:
     if "tag" in props:
         raise bad_parameters(tag="vlan tag is not allowed on simple zone")
 
 
-def _vlan(config: SdnConfig, id_: str, props: Props) -> None:
+def _vlan(config: SdnObjects, id_: str, props: Props) -> None:
     if "tag" not in props:
         raise bad_parameters(tag="missing vlan tag")
     tag: int = props["tag"]
@@ -54,7 +51,7 @@ def _vlan(config: SdnConfig, id_: str, props: Props) -> None:
             raise bad_parameters(tag=f"tag {tag} already exist in vnet {other}")
 
 
-def _qinq(config: SdnConfig, id_: str, props: Props) -> None:
+def _qinq(config: SdnObjects, id_: str, props: Props) -> None:
     """The inner tag may be missing, in one VNet of a zone."""
     tag = props.get("tag")
     if tag is not None and tag > 4096:
@@ -65,7 +62,7 @@ def _qinq(config: SdnConfig, id_: str, props: Props) -> None:
             raise bad_parameters(tag=f"{what} in zone {props['zone']} vnet {other}")
 
 
-def _vxlan(config: SdnConfig, id_: str, props: Props) -> None:
+def _vxlan(config: SdnObjects, id_: str, props: Props) -> None:
     """VNIs are unique over all VXLAN and EVPN zones, and over nothing else."""
     if "tag" not in props:
         raise bad_parameters(tag="missing vxlan tag")
@@ -77,13 +74,13 @@ def _vxlan(config: SdnConfig, id_: str, props: Props) -> None:
             raise bad_parameters(tag=text)
 
 
-def _evpn(config: SdnConfig, id_: str, props: Props) -> None:
+def _evpn(config: SdnObjects, id_: str, props: Props) -> None:
     if "tag" in props and props.get("vlanaware"):
         raise wrong_parameters({"vlan-aware": "vlan-aware option can't be enabled with evpn"})
     _vxlan(config, id_, props)
 
 
-_RULES: dict[str, Callable[[SdnConfig, str, Props], None]] = {
+_RULES: dict[str, Callable[[SdnObjects, str, Props], None]] = {
     "simple": _simple,
     "vlan": _vlan,
     "faucet": _vlan,

@@ -6,18 +6,14 @@ equal to a VNet's tag and any MTU; so does this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pve_lab.errors import bad_parameters, died, refused
-
-if TYPE_CHECKING:
-    from pve_lab.sdn.config import SdnConfig
-    from pve_lab.sdn.section import Props
+from pve_lab.sdn.objects import SdnObjects
+from pve_lab.sdn.section import Props
 
 _EVPN = "Network/SDN/Zones/EvpnPlugin.pm"
 
 
-def check(config: SdnConfig, id_: str, props: Props, request: Props) -> None:
+def check(config: SdnObjects, id_: str, props: Props, request: Props) -> None:
     """Services named in the request have to exist, then the type's own rules; fills in the MAC of an EVPN zone."""
     for key in ("dns", "reversedns"):
         if (server := request.get(key)) and server not in config.services["dns"]:
@@ -34,7 +30,7 @@ def check(config: SdnConfig, id_: str, props: Props, request: Props) -> None:
         raise bad_parameters(peers=words, fabric=words)
 
 
-def check_ipam_change(config: SdnConfig, id_: str, old: Props, new: Props) -> None:
+def check_ipam_change(config: SdnObjects, id_: str, old: Props, new: Props) -> None:
     """The address book of a zone with subnets stays."""
     if (old.get("ipam") or "") != (new.get("ipam") or "") and any(
         config.zone_of_subnet(subnet) == id_ for subnet in config.edited["subnets"]
@@ -42,14 +38,14 @@ def check_ipam_change(config: SdnConfig, id_: str, old: Props, new: Props) -> No
         raise bad_parameters(ipam="can't change ipam if a subnet is already defined in this zone")
 
 
-def check_delete(config: SdnConfig, id_: str) -> None:
+def check_delete(config: SdnObjects, id_: str) -> None:
     """VNets of the edited copy keep their zone."""
     for vnet, props in sorted(config.edited["vnets"].items()):
         if props.get("zone") == id_:
             raise refused(died(f"zone {id_} is used by vnet {vnet}", "Network/SDN/Zones/Plugin.pm", 149))
 
 
-def _check_evpn(config: SdnConfig, id_: str, props: Props) -> None:
+def _check_evpn(config: SdnObjects, id_: str, props: Props) -> None:
     controllers = config.edited["controllers"]
     for controller in (props["controller"], *props.get("secondary-controllers", ())):
         if controller not in controllers:
