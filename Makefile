@@ -54,7 +54,7 @@ lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=
 
 .PHONY: crds
 crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart has of them
-	@$(PY) -m pve_evpn.api.crds crds/
+	@$(PY) -m pve_evpn.api.schema crds/
 	@$(PY) charts/generate.py
 
 .PHONY: control-plane

@@ -131,15 +131,15 @@ def main() -> int:
         folder = Path(name)
         try:
             nodes = choose(lab, args.dataplane)
-        except Unavailable as problem:
-            print(f"no real FRR here: {problem}", file=sys.stderr)
+        except Unavailable as error:
+            print(f"no real FRR here: {error}", file=sys.stderr)
             return 1
         stop.callback(nodes.close)
         print(introduction(nodes), flush=True)
         try:
             plane = stop.enter_context(cluster_of(args.cluster, folder / "kubernetes")())
-        except RuntimeError as problem:
-            print(f"the demo cannot run: {problem}", file=sys.stderr)
+        except RuntimeError as error:
+            print(f"the demo cannot run: {error}", file=sys.stderr)
             return 1
         step(f"Kubernetes API server at {plane.url}")
         stack = Stack(plane, lab, folder)

@@ -12,10 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_evpn.kube.lease import Timing
-
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+#: The renewal of a Lease comes up to this much later than the retry period says.
+JITTER = 1.2
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. ``duration``: how long others wait for a silent holder. ``renew_deadline``: when the holder itself
+    gives up. ``retry``: between attempts. The defaults are client-go's."""
+
+    duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.duration < 1:
+            raise ValueError(f"the Lease's duration must be at least 1 s, not {self.duration:g} s")
+        if not self.duration > self.renew_deadline > self.retry * JITTER > 0:
+            raise ValueError(
+                "the Lease's duration must be longer than the renew deadline, and that longer than "
+                f"{JITTER:g} times the retry period (here {self.duration:g}, {self.renew_deadline:g} and "
+                f"{self.retry:g} s)"
+            )
 
 
 @dataclass(frozen=True, slots=True)

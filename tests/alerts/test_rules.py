@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Gauge
 
 from pve_evpn import metrics
-from pve_evpn.engine import status_metrics
+from pve_evpn.engine import collector as status_metrics
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts/pve-evpn-operator/rules/pve-evpn.yaml"

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.evpn import ClusterObservation
 from pve_evpn.domain.health import judge_all
-from pve_evpn.domain.observed import NodeInfo
-from pve_evpn.domain.resources import ObjectKey, Resource
-from pve_evpn.domain.scene import NicScene, Overlay, Scene, VNetScene
-from pve_evpn.domain.verdicts import Nic
+from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedVNet, Overlay
+from pve_evpn.domain.health.macs import Nic
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.domain.state import NodeState
 from pve_evpn.observe.frr import COMMANDS, observation
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -118,14 +118,14 @@ def test_one_node_of_1000_macs_and_1800_routes_is_read_in_50_ms(text: str) -> No
 def test_a_poll_of_four_nodes_with_1000_nics_is_judged_in_150_ms(text: str) -> None:
     looks = {f"pve{i}": observation(f"pve{i}", AT, text) for i in range(1, NODES + 1)}
     names = tuple(looks)
-    scene = Scene(
-        members={name: NodeInfo(name, True, address(int(name[3:]))) for name in names},
+    scene = ExpectedOverlay(
+        members={name: NodeState(name, True, address(int(name[3:]))) for name in names},
         overlays=(
             Overlay(ObjectKey("EvpnController", "", "c"), "c", None, {n: (address(int(n[3:])),) for n in names}),
         ),
-        vnets=tuple(VNetScene(ObjectKey("VNet", "d", f"n{n}"), f"n{n}", 6000 + n, "z", names) for n in range(VNIS)),
+        vnets=tuple(ExpectedVNet(ObjectKey("VNet", "d", f"n{n}"), f"n{n}", 6000 + n, "z", names) for n in range(VNIS)),
         nics=tuple(
-            NicScene(ObjectKey("NicAttachment", "d", f"v{n}"), Nic(mac(n), 6000 + n % VNIS, f"pve{2 + n % 3}"), "n")
+            ExpectedNic(ObjectKey("NicAttachment", "d", f"v{n}"), Nic(mac(n), 6000 + n % VNIS, f"pve{2 + n % 3}"), "n")
             for n in range(MACS)
         ),
     )

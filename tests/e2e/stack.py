@@ -186,8 +186,8 @@ class Stack:
 
         try:
             return str(await_(f"{name} has {type_} with reason {reason}", check, seconds)["message"])
-        except AssertionError as problem:
-            raise AssertionError(f"{problem}; it has {self.condition(document, type_)}") from None
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it has {self.condition(document, type_)}") from None
 
     def writes(self) -> list[tuple[str, str, int]]:
         """What was written to Proxmox so far."""

@@ -84,8 +84,8 @@ class Tenant:
         """Whether the API server forbids a command."""
         try:
             self._stack.plane.kubectl(*words, "--as=blue-team", "-n", self.namespace)
-        except KubectlError as problem:
-            return "is forbidden" in str(problem)
+        except KubectlError as error:
+            return "is forbidden" in str(error)
         return False
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pve_evpn.api.kinds import KINDS, LABEL_CLUSTER
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.engine.cache import WATCHED, Cache
 from pve_evpn.engine.ports import JournalEntry, Ports, RawObject
-from pve_evpn.engine.store import WATCHED, Store
 
 
 @dataclass
@@ -39,7 +39,7 @@ class FakeKube:
     writes: list[str] = field(default_factory=list)
     namespaces: dict[str, dict[str, str]] = field(default_factory=lambda: {"default": {}})
     around: Callable[[str], None] = lambda _name: None
-    store: Store | None = None
+    cache: Cache | None = None
     _version: int = 100
     _uid: int = 0
 
@@ -105,18 +105,18 @@ class FakeKube:
     def ports(self) -> Ports:
         return Ports(_Objects(self), _Secrets(self), _Journal(self), _Events(self))
 
-    def fresh_store(self) -> Store:
-        """What a starting operator lists. From here on, changes are watched into this store."""
-        store = Store()
+    def fresh_cache(self) -> Cache:
+        """What a starting operator lists. From here on, changes are watched into this cache."""
+        cache = Cache()
         for kind in WATCHED:
             raws = [copy.deepcopy(raw) for key, raw in self.objects.items() if key.kind == kind]
-            store.replace(kind, raws, self._version)
+            cache.replace(kind, raws, self._version)
         listed = [
             {"kind": "Namespace", "metadata": {"name": n, "labels": labels}} for n, labels in self.namespaces.items()
         ]
-        store.replace("Namespace", listed, self._version)
-        self.store = store
-        return store
+        cache.replace("Namespace", listed, self._version)
+        self.cache = cache
+        return cache
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -137,13 +137,13 @@ class FakeKube:
         gone = there["metadata"].get("deletionTimestamp") and not there["metadata"]["finalizers"]
         if gone:
             del self.objects[key]
-        if self.store is None:
+        if self.cache is None:
             return
         raw = copy.deepcopy(there)
         if gone:
-            self.store.remove(raw)
+            self.cache.remove(raw)
         else:
-            self.store.upsert(raw)
+            self.cache.upsert(raw)
 
 
 @dataclass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pve_evpn.engine.status_metrics import StatusMetrics
-from pve_evpn.engine.store import WATCHED
+from pve_evpn.engine.cache import WATCHED
+from pve_evpn.engine.collector import StatusCollector
 from tests.engine.world import CLUSTER, World, cluster, document, key, programmed, vnet, zone
 
 BAD = vnet("bad", 5003)
@@ -13,8 +13,8 @@ BAD = vnet("bad", 5003)
 
 def scraped(world: World, name: str) -> dict[tuple[str, ...], float]:
     """A family's samples of cluster pve, by their labels after that one."""
-    assert world.store is not None
-    families = {family.name: family for family in StatusMetrics(world.store).collect()}
+    assert world.cache is not None
+    families = {family.name: family for family in StatusCollector(world.cache).collect()}
     samples = families[f"pve_evpn_{name}"].samples
     return {tuple(s.labels.values())[1:]: s.value for s in samples if s.labels["cluster"] == "pve"}
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from pve_evpn.engine.api_source import BUDGET, Access, ApiSource
-from pve_evpn.engine.observing import Observer
+from pve_evpn.engine.observer import Observer
+from pve_evpn.observe.pve_api import BUDGET, Access, ApiSource
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 from tests.engine.world import World, cluster, controller, vnet, zone
 
@@ -28,8 +28,8 @@ class Reading:
             *(vnet(f"net{n}", 6000 + n, id=f"net{n}") for n in range(vnets)),
         )  # fmt: skip
         self.world.start()
-        assert self.world.store is not None
-        observer = Observer("pve", self.world.store, self.world.kube.ports)
+        assert self.world.cache is not None
+        observer = Observer("pve", self.world.cache, self.world.kube.ports)
         self.world.operator._observer = observer  # type: ignore[union-attr]
         await self.world.settle()
         self.access = observer._access

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.pve import parse
+from pve_evpn.pve import decode
 from pve_lab.access import Token
 from tests.engine.world import World, cluster, key
 
@@ -62,5 +62,5 @@ async def test_who_may_not_know_goes_on_without() -> None:
     ],
 )
 def test_the_sooner_of_account_and_token_counts(user: dict[str, Any], expected: int | None) -> None:
-    end = parse.earliest_end(user, "t")
+    end = decode.earliest_end(user, "t")
     assert (end.timestamp() if end else None) == expected

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pve_evpn.domain.firewall import rule_writes
+from pve_evpn.domain.plan.firewall import rule_writes
 from pve_lab.faults import ErrorAnswer
 from tests.engine.world import NET1, World, cluster, programmed, vnet
 

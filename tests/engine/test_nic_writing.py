@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.evpn import ClusterObservation
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.observe.source import NodeTarget
 from pve_lab.cluster import Guest, Lab
 from pve_lab.dispatch import Answer, Request

@@ -12,9 +12,9 @@ import pytest
 
 from pve_evpn import metrics
 from pve_evpn.api.cluster import Observe
-from pve_evpn.domain.evpn import ClusterObservation
-from pve_evpn.domain.resources import ObjectKey
-from pve_evpn.engine.observing import Observer
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.engine.observer import Observer
 from pve_evpn.observe.source import NodeTarget
 from pve_evpn.pve import errors
 from tests.engine.world import CONTROLLER, ZONE, World, cluster, controller, document, vnet, zone
@@ -84,7 +84,7 @@ class Watched(World):
         assert self.operator is not None
         self.now += timedelta(seconds=seconds)
         self.overlay.now = self.now
-        await self.observer.poll(self.operator._reporting.seen, self.operator.wake)
+        await self.observer.poll(self.operator._statuses.seen, self.operator.wake)
 
     def told(self) -> list[tuple[str, str]]:
         """Events since the last time."""
@@ -99,7 +99,7 @@ class _Late:
         self._world = world
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._world.store, name)
+        return getattr(self._world.cache, name)
 
 
 @pytest.fixture

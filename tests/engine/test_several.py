@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.pve.gateway import Gateway
@@ -57,15 +57,15 @@ async def test_a_dead_proxmox_does_not_delay_another(world: World) -> None:
         dead = cluster(endpoints=[url(hole)])
         dead["metadata"]["name"] = "dead"
         world.apply(dead, cluster(endpoints=[server.url], tls={"caBundle": server.ca_pem}), *SEED[1:])
-        store = world.kube.fresh_store()
+        cache = world.kube.fresh_cache()
         gateways = partial(Gateway, timeout=60.0)
         made: dict[str, Reconciler] = {}
 
         def make(name: str) -> Reconciler:
-            made[name] = Reconciler(name, store, world.kube.ports, Unseeing(), pace=INSTANT, gateways=gateways)
+            made[name] = Reconciler(name, cache, world.kube.ports, Unseeing(), pace=INSTANT, gateways=gateways)
             return made[name]
 
-        supervisor = Supervisor(store, world.kube.ports, make)
+        supervisor = Supervisor(cache, world.kube.ports, make)
         running = asyncio.create_task(supervisor.run())
         while world.ready(NET1).get("status") != "True":
             assert not running.done()

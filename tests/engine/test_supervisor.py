@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine import supervisor
 from pve_evpn.engine.supervisor import Supervisor
 from tests.engine.fake_kube import FakeKube
@@ -51,7 +51,7 @@ async def test_a_stray_that_cannot_be_told_holds_up_nobody(monkeypatch: pytest.M
         made.append(name)
         return Quiet()
 
-    running = asyncio.create_task(Supervisor(kube.fresh_store(), kube.ports, make).run())
+    running = asyncio.create_task(Supervisor(kube.fresh_cache(), kube.ports, make).run())
     async with asyncio.timeout(10):
         while not all(kube.status(key).get("conditions") for key in STRAYS):
             assert not running.done()

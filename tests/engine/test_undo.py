@@ -92,12 +92,12 @@ async def test_losing_leadership_in_the_middle_writes_nothing_more_and_the_next_
 
     def lose(when: str, method: str, path: str) -> None:
         if (when, method, path) == ("after", "POST", "/cluster/sdn/vnets"):
-            world.may_write = False
+            world.is_leader = False
 
     world.interrupt = lose
     await world.one_pass()
     assert world.writes()[-1] == ("POST", "/cluster/sdn/vnets/good")
-    world.interrupt, world.may_write = (lambda *_: None), True
+    world.interrupt, world.is_leader = (lambda *_: None), True
     world.start()
     await world.settle()
     assert world.complaints() == []

@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any
 
 import pve_lab.routes  # noqa: F401  (registers the API)
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.reconciler import Reconciler
-from pve_evpn.engine.reloads import Pace
-from pve_evpn.engine.store import Store
+from pve_evpn.engine.reload import Pace
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
@@ -167,11 +167,11 @@ class World:
         self.kube.secrets["c"] = {"tokenId": "root@pam!tok", "token": "secret"}
         self.interrupt: Callable[[str, str, str], None] = lambda _when, _method, _path: None
         self.calls: list[tuple[str, str, int]] = []
-        self.may_write = True
+        self.is_leader = True
         self.observer: Any = Unseeing()
         self.gateway: type[Gateway] | None = None
         self.operator: Reconciler | None = None
-        self.store: Store | None = None
+        self.cache: Cache | None = None
         logging.getLogger("pve_evpn").setLevel(logging.ERROR)
 
     # --- the operator -------------------------------------------------------------------------------------------
@@ -179,19 +179,19 @@ class World:
     def start(self) -> None:
         """A new process: nothing remembered but what Kubernetes and Proxmox hold."""
         gateway = self.gateway or type("Gateway", (DirectGateway,), {"world": self})
-        self.store = self.kube.fresh_store()
+        self.cache = self.kube.fresh_cache()
         self.operator = Reconciler(
             "pve",
-            self.store,
+            self.cache,
             self.kube.ports,
             self.observer,
-            may_write=lambda: self.may_write,
+            is_leader=lambda: self.is_leader,
             pace=INSTANT,
             clock=lambda: self.now,
-            gateways=partial(gateway, may_write=lambda: self.may_write),
+            gateways=partial(gateway, is_leader=lambda: self.is_leader),
         )
-        self.supervisor = Supervisor(self.store, self.kube.ports, lambda _name: self.operator)
-        self.store.changed = lambda _key: self.operator.wake() if self.operator else None
+        self.supervisor = Supervisor(self.cache, self.kube.ports, lambda _name: self.operator)
+        self.cache.changed = lambda _key: self.operator.wake() if self.operator else None
 
     def once(self, when: str, method: str, path: str, act: Callable[[], object]) -> None:
         """Do this one time, before or after Proxmox gets such a request."""
@@ -205,7 +205,7 @@ class World:
 
     def die(self) -> None:
         """``kill -9``: whatever it remembered is gone."""
-        self.operator, self.kube.store = None, None
+        self.operator, self.kube.cache = None, None
 
     async def one_pass(self) -> float:
         """One pass; a dead operator stays dead."""

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import pytest
 
 from pve_evpn.domain.nics import plan_nics
-from pve_evpn.domain.pinning import PinState
+from pve_evpn.domain.nics.pins import PinState
+from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.resources import ObjectKey, Resource
-from pve_evpn.engine.pinning import Pinning
-from pve_evpn.engine.store import Store
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.pins import PinWriter
 from pve_evpn.observe.ssh import SshSource
 from pve_lab.dataplane.frr.guests import Nic
 from pve_lab.dataplane.frr.lab import FrrDataplane
@@ -44,8 +44,8 @@ class Operator:
         )
         self.where: dict[int, str] = {}
         self.nics: dict[int, Resource[Any]] = {}
-        self.store = Store()
-        self.pinning = Pinning("pve", self.store, self, self.remember, lambda: self._ssh)
+        self.cache = Cache()
+        self.pinning = PinWriter("pve", self.cache, self, self.remember, lambda: self._ssh)
 
     def close(self) -> None:
         self.wait(self._ssh.close())
@@ -59,7 +59,7 @@ class Operator:
 
     async def remember(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
         kept = {key: value for key, value in {**resource.status, **status}.items() if value is not None}
-        self.store._resources[resource.key] = replace(resource, status=kept)
+        self.cache._resources[resource.key] = replace(resource, status=kept)
 
     def attach(self, guest: Nic, node: str, policy: str = "Pin") -> ObjectKey:
         """Plug a NIC in, and have a NicAttachment for it."""
@@ -68,7 +68,7 @@ class Operator:
         item = attached(nic(f"n{guest.vmid}", guest={"vmid": guest.vmid}, silentHost=policy), vmid=guest.vmid)
         item = replace(item, status={**item.status, "device": "net0", "macAddress": guest.mac})
         self.nics[guest.vmid] = item
-        self.store._resources[item.key] = item
+        self.cache._resources[item.key] = item
         return item.key
 
     def one_pass(self) -> Mapping[ObjectKey, PinState]:
@@ -77,17 +77,17 @@ class Operator:
             for vmid, node in self.where.items()
         ]
         world = World(*guests, observe=SSH)
-        wanted = world.desired(*(self.store._resources[item.key] for item in self.nics.values()))
+        wanted = world.desired(*(self.cache._resources[item.key] for item in self.nics.values()))
         planned = plan(wanted, world.observed)
         decided = plan_nics(wanted, world.observed, planned.decisions)
         return self.wait(self.pinning.run(wanted, world.observed, planned, decided, None))
 
     def ask(self, vmid: int, policy: str) -> None:
         """Change what the NicAttachment says about silence."""
-        item = self.store._resources[self.nics[vmid].key]
+        item = self.cache._resources[self.nics[vmid].key]
         assert item.spec is not None
         changed = replace(item, spec=item.spec.model_copy(update={"silent_host": policy}))
-        self.store._resources[item.key] = self.nics[vmid] = changed
+        self.cache._resources[item.key] = self.nics[vmid] = changed
 
 
 @pytest.fixture(scope="module")

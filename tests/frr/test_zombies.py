@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pve_evpn.domain.evpn import NodeObservation
+from pve_evpn.domain.observation import NodeObservation
 from pve_evpn.observe.frr import observation
 from tests.frr import frr10
 from tests.frr.world import VNI, await_

@@ -160,10 +160,10 @@ class ArgoCD:
 
         try:
             return await_(f"{name} is {sync} and {health} at {revision[:8]}", check, seconds) or {}
-        except AssertionError as problem:
+        except AssertionError as error:
             status = self.application(name).get("status", {})
             shown = {key: status.get(key) for key in ("sync", "health", "conditions", "operationState", "resources")}
-            raise AssertionError(f"{problem}\n{yaml.safe_dump(shown)}") from None
+            raise AssertionError(f"{error}\n{yaml.safe_dump(shown)}") from None
 
     def health_of(self, name: str) -> dict[str, tuple[str, str]]:
         """What Argo CD thinks of each object, by kind and name: status and message."""

@@ -10,25 +10,27 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain import nic_report, report
-from pve_evpn.domain.conditions import Verdict
-from pve_evpn.domain.decisions import Create, Decision, Finding, Plan
+from pve_evpn.domain.conditions import ConditionValue, Problem
+from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision
-from pve_evpn.domain.observed import GuestInfo, GuestKind, NodeInfo, Observed
-from pve_evpn.domain.render import Wanted
-from pve_evpn.domain.report import Circumstances, Health
-from pve_evpn.domain.resources import Resource
+from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.plan.model import Create, Decision, Plan
+from pve_evpn.domain.plan.render import Wanted
 from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnRef
+from pve_evpn.domain.state import ClusterState, GuestKind, GuestState, NodeState
+from pve_evpn.domain.status import nic as nic_report
+from pve_evpn.domain.status import sdn as report
+from pve_evpn.domain.status.sdn import Circumstances
 from pve_evpn.engine import cluster_status
-from pve_evpn.engine.reloads import NodeResult
+from pve_evpn.engine.reload import NodeResult
 from tests.unit import plan_world as world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 #: What a tool should make of an object, in Flux' words.
 CURRENT, IN_PROGRESS, FAILED, TERMINATING = "Current", "InProgress", "Failed", "Terminating"
 
-HEALS = Finding(Reason.REF_NOT_FOUND, "waits for something", heals=True)
-FINAL = Finding(Reason.VNI_CONFLICT, "VNI 5001 belongs to default/net1")
+HEALS = Problem(Reason.REF_NOT_FOUND, "waits for something", retryable=True)
+FINAL = Problem(Reason.VNI_CONFLICT, "VNI 5001 belongs to default/net1")
 PAUSE = {kinds.ANNOTATION_PAUSED: "true"}
 
 
@@ -66,14 +68,18 @@ class Case:
 
 AVAILABLE = {name: replace(node, zones={"zone1": "available"}) for name, node in world.NODES.items()}
 ONE_IN_ERROR = {**AVAILABLE, "pve2": replace(AVAILABLE["pve2"], zones={"zone1": "error"})}
-ALL_OFFLINE = {name: NodeInfo(name, online=False) for name in world.NODES}
+ALL_OFFLINE = {name: NodeState(name, online=False) for name in world.NODES}
 NODES = {"nodes well": AVAILABLE, "a node in error": ONE_IN_ERROR, "nodes offline": ALL_OFFLINE}
 
 OPERATIONAL = {
     "unseen": None,
-    "seen working": Health(Verdict(ConditionType.OPERATIONAL, True, Reason.OPERATIONAL)),
-    "session down": Health(Verdict(ConditionType.OPERATIONAL, False, Reason.SESSION_DOWN, "pve2 - pve1: Active")),
-    "source failed": Health(Verdict(ConditionType.OPERATIONAL, None, Reason.OBSERVATION_STALE, "not seen for 60 s")),
+    "seen working": Health(ConditionValue(ConditionType.OPERATIONAL, True, Reason.OPERATIONAL)),
+    "session down": Health(
+        ConditionValue(ConditionType.OPERATIONAL, False, Reason.SESSION_DOWN, "pve2 - pve1: Active")
+    ),
+    "source failed": Health(
+        ConditionValue(ConditionType.OPERATIONAL, None, Reason.OBSERVATION_STALE, "not seen for 60 s")
+    ),
 }
 
 
@@ -91,11 +97,11 @@ def _sdn_objects() -> Iterator[tuple[Resource[Any], Wanted]]:
 
 def sdn() -> Iterator[Case]:
     """Controllers, zones and VNets: every combination of what can be decided, seen and said about one object."""
-    findings = {"": None, "heals": HEALS, "final": FINAL}
+    problems = {"": None, "heals": HEALS, "final": FINAL}
     switches = list(itertools.product((True, False), repeat=4))  # in sync, managed, drifted, paused
     for (item, wanted), nodes, (seen, health) in itertools.product(_sdn_objects(), NODES, OPERATIONAL.items()):
         made = world.desired(item)
-        for refused, blocked, held, failed, waits in itertools.product(findings, findings, findings, findings, "-w"):
+        for refused, blocked, held, failed, waits in itertools.product(problems, problems, problems, problems, "-w"):
             if sum(map(bool, (refused, blocked, held, failed))) + (waits == "w") > 2:
                 continue  # a third cause is never looked at
             for in_sync, managed, drifted, paused in switches:
@@ -103,8 +109,8 @@ def sdn() -> Iterator[Case]:
                     key=item.key,
                     id=wanted.ref.id,
                     wanted=(wanted,),
-                    refused=findings[refused],
-                    blocked=findings[blocked],
+                    refused=problems[refused],
+                    blocked=problems[blocked],
                     waiting=HEALS if waits == "w" else None,
                     in_sync=in_sync,
                     managed=managed,
@@ -113,11 +119,11 @@ def sdn() -> Iterator[Case]:
                 subject = replace(item, annotations=PAUSE if paused else {})
                 at = Circumstances(
                     made,
-                    Observed(world.observed().version, world.sdn(), NODES[nodes]),
+                    ClusterState(world.answered().version, world.sdn(), NODES[nodes]),
                     Plan(decisions={item.key: decision}),
                     NOW,
-                    findings[held],
-                    {item.key: found} if (found := findings[failed]) else {},
+                    problems[held],
+                    {item.key: found} if (found := problems[failed]) else {},
                     {item.key: health} if health else {},
                 )
                 cause = _first_cause(decision, failed, held, paused)
@@ -132,9 +138,9 @@ def sdn() -> Iterator[Case]:
 
 def _first_cause(decision: Decision, failed: str, held: str, paused: bool) -> str | None:
     """What keeps an object from being programmed, if anything: whether it heals, or only the user can help."""
-    for finding in (decision.blocked, decision.refused):
-        if finding:
-            return "heals" if finding.heals and (not decision.refused or decision.refused.heals) else "final"
+    for problem in (decision.blocked, decision.refused):
+        if problem:
+            return "heals" if problem.retryable and (not decision.refused or decision.refused.retryable) else "final"
     if decision.waiting:
         return "heals"
     if decision.in_sync:
@@ -151,8 +157,8 @@ def nics() -> Iterator[Case]:
     spec = {"clusterRef": {"name": "pve"}, "guest": {"vmid": 100}, "device": "net0", "vnetRef": {"name": "net1"}}
     item = world.resource("NicAttachment", "nic", spec)
     made = world.desired(item)
-    guest = GuestInfo(100, GuestKind.QEMU, "pve4")
-    causes: dict[str, tuple[dict[str, Any], Finding | None, str | None]] = {
+    guest = GuestState(100, GuestKind.QEMU, "pve4")
+    causes: dict[str, tuple[dict[str, Any], Problem | None, str | None]] = {
         "refused": ({"refused": FINAL}, None, FAILED),
         "refused for now": ({"refused": HEALS}, None, IN_PROGRESS),
         "deletion blocked": ({"blocked": HEALS}, None, IN_PROGRESS),
@@ -169,7 +175,7 @@ def nics() -> Iterator[Case]:
     for (name, (changes, failure, expected)), (seen, health) in itertools.product(causes.items(), OPERATIONAL.items()):
         decision = NicDecision(item.key, guest, device="net0", **changes)
         failures = {item.key: failure} if failure else {}
-        at = Circumstances(made, world.observed(), Plan(), NOW, None, failures, {item.key: health} if health else {})
+        at = Circumstances(made, world.answered(), Plan(), NOW, None, failures, {item.key: health} if health else {})
         fallback = IN_PROGRESS if seen == "session down" else CURRENT
         status = nic_report.nic_status(item, decision, at)
         yield Case(f"NicAttachment: {name}, {seen}", item, status, expected or fallback)
@@ -185,7 +191,7 @@ def clusters() -> Iterator[Case]:
     def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> Mapping[str, Any]:
         return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads or {}, None)
 
-    at_rest = Circumstances(made, world.observed(), Plan(), NOW)
+    at_rest = Circumstances(made, world.answered(), Plan(), NOW)
     yield Case("at rest", item, reached(at_rest), CURRENT)
     yield Case("work to do", item, reached(replace(at_rest, plan=Plan((create,)))), IN_PROGRESS)
     yield Case("foreign edits, nothing to do", item, reached(replace(at_rest, plan=Plan(foreign=(foreign,)))), CURRENT)
@@ -199,7 +205,7 @@ def clusters() -> Iterator[Case]:
         Reason.STAGING_FAILED,
         Reason.APPLY_FAILED,
     ):
-        held = Finding(reason, "somebody has to wait", heals=True)
+        held = Problem(reason, "somebody has to wait", retryable=True)
         yield Case(f"held: {reason}", item, reached(replace(at_rest, held=held)), IN_PROGRESS)
     behind = {"pve2": NodeResult("pve2", ok=False, message="reload failed")}
     yield Case("half applied", item, reached(at_rest, behind), IN_PROGRESS)
@@ -213,10 +219,10 @@ def clusters() -> Iterator[Case]:
         Reason.OUTCOME_UNKNOWN,
         Reason.APPLY_FAILED,
     ):
-        lost = cluster_status.unreachable(item, Finding(reason, "no", heals=True), NOW)
+        lost = cluster_status.unreachable(item, Problem(reason, "no", retryable=True), NOW)
         yield Case(f"not reached: {reason}", item, lost, IN_PROGRESS)
     for reason in (Reason.INVALID_SPEC, Reason.VERSION_UNSUPPORTED):
-        lost = cluster_status.unreachable(item, Finding(reason, "never like this"), NOW)
+        lost = cluster_status.unreachable(item, Problem(reason, "never like this"), NOW)
         yield Case(f"not reached: {reason}", item, lost, FAILED)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pve_evpn.api.crds import NOT_LOOKED_AT
 from pve_evpn.api.kinds import GROUP, KINDS
+from pve_evpn.api.schema import NOT_LOOKED_AT
 from tests.gitops import statuses
 from tests.gitops.programs import TOOLS
 from tests.gitops.statuses import CURRENT, FAILED, IN_PROGRESS, Case

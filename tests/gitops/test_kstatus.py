@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.api.crds import crd
 from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.schema import crd
 from tests.gitops import statuses
 from tests.gitops.programs import TOOLS
 from tests.gitops.statuses import CURRENT, FAILED, IN_PROGRESS, TERMINATING, Case

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from charts import generate
-from pve_evpn.kube.lease import Timing
+from pve_evpn.settings import Timing
 from tests.helm import schemas
 from tests.helm.conftest import CHART, ROOT, Helm
 from tests.helm.tools import ensure

@@ -228,10 +228,10 @@ class Api:
         """Empty where it is accepted, else the message. Raises whatever is not about the object."""
         try:
             call(*args, **extra)
-        except client.ApiException as problem:
-            if problem.status not in (400, 422):
+        except client.ApiException as error:
+            if error.status not in (400, 422):
                 raise
-            return str(json.loads(problem.body)["message"])
+            return str(json.loads(error.body)["message"])
         return ""
 
 

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from pve_evpn.domain.decisions import Create, Delete, Update
-from pve_evpn.domain.firewall import FirewallWrite
+from pve_evpn.domain.plan.firewall import FirewallWrite
+from pve_evpn.domain.plan.model import Create, Delete, Update
 from pve_evpn.domain.sdn import PropertyDiff, SdnKind, SdnRef, canonical_props
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.session import Credentials, Trust
@@ -178,8 +178,8 @@ class Witness:
         self.wrong += [f"{request.method} {request.path}: {text}" for text in found]
         try:
             check_answer(request, given)
-        except AssertionError as problem:
-            self.wrong.append(str(problem))
+        except AssertionError as error:
+            self.wrong.append(str(error))
 
 
 @pytest.fixture

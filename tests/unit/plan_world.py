@@ -9,14 +9,14 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.kinds import KINDS
-from pve_evpn.domain.decisions import Create, Delete, Plan, Step, Update
-from pve_evpn.domain.observed import NodeInfo, Observed, PveVersion
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan import carried_out, plan
-from pve_evpn.domain.resources import Desired, ObjectKey, Resource
+from pve_evpn.domain.plan.model import Create, Delete, Plan, Step, Update
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.state import ClusterState, NodeState, PveVersion
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-NODES = {name: NodeInfo(name, True, f"192.168.16.{i}") for i, name in enumerate(("pve1", "pve2", "pve3", "pve4"), 1)}
+NODES = {name: NodeState(name, True, f"192.168.16.{i}") for i, name in enumerate(("pve1", "pve2", "pve3", "pve4"), 1)}
 
 
 def resource(kind: str, name: str, spec: Mapping[str, Any], *, age: int = 0, **changes: Any) -> Resource[Any]:
@@ -83,8 +83,8 @@ def sdn(*objects: SdnObject, running: Iterable[SdnObject] | None = None) -> SdnS
     return SdnSnapshot(edited, live, fabrics=frozenset({"Fabric1"}))
 
 
-def observed(snapshot: SdnSnapshot | None = None, **changes: Any) -> Observed:
-    made = Observed(version=PveVersion(9, 2), sdn=snapshot or sdn(), nodes=NODES, guests={})
+def observed(snapshot: SdnSnapshot | None = None, **changes: Any) -> ClusterState:
+    made = ClusterState(version=PveVersion(9, 2), sdn=snapshot or sdn(), nodes=NODES, guests={})
     return replace(made, **changes)
 
 
@@ -156,7 +156,7 @@ def reported(item: Resource[Any], made: Plan) -> Resource[Any]:
     return replace(item, status=status, finalizers=(kinds.FINALIZER,))
 
 
-def after(*resources: Resource[Any], snapshot: SdnSnapshot | None = None) -> tuple[list[Resource[Any]], Observed]:
+def after(*resources: Resource[Any], snapshot: SdnSnapshot | None = None) -> tuple[list[Resource[Any]], ClusterState]:
     """The world once everything wanted has been applied and reported."""
     look = observed(snapshot)
     first = plan(desired(*resources), look)

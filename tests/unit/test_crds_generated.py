@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import ConfigDict, Field
 
-from pve_evpn.api import crds, docs
-from pve_evpn.api.base import VALIDATIONS, ApiModel, Rule, rules
+from pve_evpn.api import reference
+from pve_evpn.api import schema as crds
 from pve_evpn.api.kinds import CATEGORY, KINDS
-from pve_evpn.domain.render import MANAGED
+from pve_evpn.api.types import VALIDATIONS, ApiModel, Rule, rules
+from pve_evpn.domain.plan.render import MANAGED
 
 ROOT = Path(__file__).parents[2]
 Schema = dict[str, Any]
@@ -38,7 +39,7 @@ ALL_NODES = [pair for kind in KINDS for pair in nodes_of(kind)]
 
 
 def test_committed_crds_are_current() -> None:
-    assert crds.stale(ROOT / "crds") == [], "run: python -m pve_evpn.api.crds crds/"
+    assert crds.stale(ROOT / "crds") == [], "run: python -m pve_evpn.api.schema crds/"
 
 
 def test_check_finds_changed_missing_and_left_over_files(tmp_path: Path) -> None:
@@ -53,14 +54,14 @@ def test_check_finds_changed_missing_and_left_over_files(tmp_path: Path) -> None
 
 
 def test_committed_reference_is_current() -> None:
-    assert (ROOT / "docs/api.md").read_text() == docs.render(), "run: python -m pve_evpn.api.docs docs/api.md"
+    assert (ROOT / "docs/api.md").read_text() == reference.render(), "run: python -m pve_evpn.api.reference docs/api.md"
 
 
 def test_reference_check_finds_an_old_page(tmp_path: Path) -> None:
     page = tmp_path / "api.md"
-    assert docs.main(["--check", str(page)]) == 1
-    assert docs.main([str(page)]) == 0
-    assert docs.main(["--check", str(page)]) == 0
+    assert reference.main(["--check", str(page)]) == 1
+    assert reference.main([str(page)]) == 0
+    assert reference.main(["--check", str(page)]) == 0
 
 
 def test_only_structural_keywords() -> None:

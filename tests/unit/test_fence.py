@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.decisions import Delete
-from pve_evpn.domain.leadership import NotLeading
-from pve_evpn.domain.observed import GuestInfo
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.plan.model import Delete
 from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.state import GuestState
 from pve_evpn.engine.ports import JournalEntry
-from pve_evpn.kube.objects import KubeObjects, SecretJournal
+from pve_evpn.kube.adapters import KubeObjects, SecretJournal
+from pve_evpn.leadership import NotLeader
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.session import Credentials, Trust
 
 pytestmark = pytest.mark.asyncio
 
 _STEP = Delete(SdnRef(SdnKind.ZONE, "z"), "evpn", {}, "")
-_GUEST = GuestInfo(100, "qemu", "vm", "pve1", digest="0")
+_GUEST = GuestState(100, "qemu", "vm", "pve1", digest="0")
 _WRITES: dict[str, Callable[[Gateway], Awaitable[Any]]] = {
     "lock": lambda gateway: gateway.lock(allow_pending=False),
     "unlock": lambda gateway: gateway.unlock("token"),
@@ -36,16 +36,16 @@ async def test_no_write_to_proxmox_is_sent(name: str, monkeypatch: pytest.Monkey
     def sent(*_: Any) -> Any:
         raise AssertionError("the request was sent")
 
-    gateway = Gateway("dc1", ["https://pve1"], Credentials("a@pam!b", "c"), Trust(), may_write=lambda: False)
+    gateway = Gateway("dc1", ["https://pve1"], Credentials("a@pam!b", "c"), Trust(), is_leader=lambda: False)
     monkeypatch.setattr("pve_evpn.pve.session.PveSession.call", sent)
-    with pytest.raises(NotLeading, match="no longer holds the Lease"):
+    with pytest.raises(NotLeader, match="no longer holds the Lease"):
         await _WRITES[name](gateway)
     gateway.close()
 
 
 async def test_reading_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pve_evpn.pve.session.PveSession.call", lambda *_: {"data": {"version": "9.2.3"}})
-    gateway = Gateway("dc1", ["https://pve1"], Credentials("a@pam!b", "c"), Trust(), may_write=lambda: False)
+    gateway = Gateway("dc1", ["https://pve1"], Credentials("a@pam!b", "c"), Trust(), is_leader=lambda: False)
     assert await gateway.version() == "9.2.3"
     gateway.close()
 
@@ -60,5 +60,5 @@ async def test_no_status_and_no_journal_is_written() -> None:
         objects.delete(key),
         SecretJournal(None, "system", lambda: False).save("dc1", JournalEntry("token")),
     ):
-        with pytest.raises(NotLeading):
+        with pytest.raises(NotLeader):
             await write

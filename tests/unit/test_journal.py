@@ -12,7 +12,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.engine.ports import JournalEntry
-from pve_evpn.kube.objects import SecretJournal
+from pve_evpn.kube.adapters import SecretJournal
 
 ENTRY = JournalEntry(
     token="t",

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.engine.store import Store
-from pve_evpn.kube import run, source
+from pve_evpn.engine.cache import Cache
+from pve_evpn.kube import app
+from pve_evpn.kube import watch as watching
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,12 +35,12 @@ async def test_a_supervisor_that_fails_ends_the_operator_and_says_why(monkeypatc
         await stop.wait()
         await end()
 
-    monkeypatch.setattr(run, "Supervisor", Failing)
-    monkeypatch.setattr(source, "resync", nothing)
-    monkeypatch.setattr(source, "registry", lambda _store, start, end: (start, end))
-    monkeypatch.setattr(source, "watch", watch)
+    monkeypatch.setattr(app, "Supervisor", Failing)
+    monkeypatch.setattr(watching, "resync", nothing)
+    monkeypatch.setattr(watching, "registry", lambda _cache, start, end: (start, end))
+    monkeypatch.setattr(watching, "watch", watch)
     lease: Any = SimpleNamespace(is_held=True)
     unused: Any = None
     with pytest.raises(RuntimeError, match="nobody reconciles"):
         async with asyncio.timeout(10):
-            await run._operate(lease, Store(), unused, unused, asyncio.Event(), asyncio.Event())
+            await app._operate(lease, Cache(), unused, unused, asyncio.Event(), asyncio.Event())

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.kube.lease import LABELS, Lease, Timing
+from pve_evpn.kube.leader import LABELS, Lease
+from pve_evpn.settings import Timing
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,7 +29,7 @@ class Server:
         if self.down:
             raise OSError("connection refused")
 
-    def _store(self, lease: Any) -> Any:
+    def _cache(self, lease: Any) -> Any:
         self.version += 1
         self.writes += 1
         self.stored = copy.deepcopy(lease)
@@ -45,13 +46,13 @@ class Server:
         self._check()
         if self.stored is not None:
             raise ApiException(status=409, reason="AlreadyExists")
-        return self._store(lease)
+        return self._cache(lease)
 
     async def replace_namespaced_lease(self, _name: str, _namespace: str, lease: Any) -> Any:
         self._check()
         if self.stored is None or lease.metadata.resource_version != self.stored.metadata.resource_version:
             raise ApiException(status=409, reason="Conflict")
-        return self._store(lease)
+        return self._cache(lease)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_the_first_creates_it_and_the_second_waits(server: Server, clock: 
     assert await attempt(first)
     assert first.is_held
     assert not await attempt(second)
-    assert (second.is_held, second.holder, second.problem) == (False, "a", "")
+    assert (second.is_held, second.holder, second.error) == (False, "a", "")
 
 
 async def test_a_renewed_lease_is_not_taken_however_much_time_passes(server: Server, clock: SimpleNamespace) -> None:
@@ -191,7 +192,7 @@ async def test_a_hanging_request_leaves_time_for_another(server: Server, clock: 
 
     server.read_namespaced_lease = hang  # type: ignore[method-assign]
     assert not await asyncio.wait_for(attempt(lease), 5)
-    assert lease.problem == "TimeoutError"
+    assert lease.error == "TimeoutError"
 
 
 @pytest.mark.parametrize(

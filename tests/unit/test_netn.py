@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pve_evpn.domain.netn import MODELS, NetN, new_lxc, new_qemu, same
+from pve_evpn.domain.nics.netn import MODELS, NetN, new_lxc, new_qemu, same
 
 KINDS = st.sampled_from(["qemu", "lxc"])
 MACS = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":").upper())

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain.conditions import Verdict
-from pve_evpn.domain.decisions import Finding
-from pve_evpn.domain.nic_report import nic_status
-from pve_evpn.domain.pinning import Pin, PinState
+from pve_evpn.domain.conditions import ConditionValue, Problem
+from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.nics.pins import Pin, PinState
+from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.report import Circumstances, Health
-from pve_evpn.domain.resources import Origin, Resource
+from pve_evpn.domain.status.nic import nic_status
+from pve_evpn.domain.status.sdn import Circumstances
 from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ def condition(status: dict[str, Any], type_: str) -> dict[str, Any]:
 
 
 def silent(reason: Reason = Reason.SILENT) -> Health:
-    return Health(Verdict(ConditionType.OPERATIONAL, False, reason, "no frame came from it"))
+    return Health(ConditionValue(ConditionType.OPERATIONAL, False, reason, "no frame came from it"))
 
 
 def test_before_the_write_nothing_is_claimed() -> None:
@@ -93,7 +93,7 @@ def test_a_pin_is_shown_with_its_place_and_its_warning_with_the_connection() -> 
 
 def test_a_failed_write_is_told_until_the_nic_is_as_it_should_be() -> None:
     item = nic()
-    failure = {item.key: Finding(Reason.APPLY_FAILED, "Proxmox refused: no")}
+    failure = {item.key: Problem(Reason.APPLY_FAILED, "Proxmox refused: no")}
     assert condition(told(World(vm()), item, failures=failure), "Programmed")["message"] == "Proxmox refused: no"
     there = World(vm(nics={"net0": ON_VNET}))
     assert condition(told(there, item, failures=failure), "Programmed")["status"] == "True"

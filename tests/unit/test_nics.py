@@ -9,12 +9,12 @@ import pytest
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.netn import NetN
 from pve_evpn.domain.nics import NicDecision, NicPlan, plan_nics
-from pve_evpn.domain.observed import GuestInfo, Observed, PveVersion
+from pve_evpn.domain.nics.netn import NetN
+from pve_evpn.domain.objects import Desired, Origin, Resource
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.resources import Desired, Origin, Resource
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
+from pve_evpn.domain.state import ClusterState, GuestState, PveVersion
 from tests.unit.plan_world import NODES, after, cluster, controller, desired, resource, sdn, vnet, zone
 
 MAC = "BC:24:11:00:00:01"
@@ -33,12 +33,12 @@ def nic(name: str = "web-net0", *, age: int = 0, **spec: Any) -> Resource[Any]:
     return resource("NicAttachment", name, {**base, **spec}, age=age, **changes)
 
 
-def vm(vmid: int = 100, **changes: Any) -> GuestInfo:
+def vm(vmid: int = 100, **changes: Any) -> GuestState:
     base = {"vmid": vmid, "kind": "qemu", "node": "pve4", "name": "web", "running": True, "digest": "d1"}
-    return GuestInfo(**{**base, "nics": {"net0": PLAIN}, **changes})
+    return GuestState(**{**base, "nics": {"net0": PLAIN}, **changes})
 
 
-def ct(vmid: int = 200, **changes: Any) -> GuestInfo:
+def ct(vmid: int = 200, **changes: Any) -> GuestState:
     net0 = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,ip=dhcp,type=veth"
     return vm(vmid, **{"kind": "lxc", "name": "ct", "nics": {"net0": net0}, **changes})
 
@@ -46,11 +46,11 @@ def ct(vmid: int = 200, **changes: Any) -> GuestInfo:
 class World:
     """The seed topology, programmed and available everywhere, with some guests."""
 
-    def __init__(self, *guests: GuestInfo, zone_spec: dict[str, Any] | None = None, **cluster_spec: Any) -> None:
+    def __init__(self, *guests: GuestState, zone_spec: dict[str, Any] | None = None, **cluster_spec: Any) -> None:
         base, look = after(controller(), zone(**(zone_spec or {})), vnet())
         self.base = base
         nodes = {name: replace(node, zones={"zone1": "available"}) for name, node in NODES.items()}
-        self.observed: Observed = replace(look, nodes=nodes, guests={guest.vmid: guest for guest in guests})
+        self.observed: ClusterState = replace(look, nodes=nodes, guests={guest.vmid: guest for guest in guests})
         self.cluster = cluster(**{"guestAccess": ALL_GUESTS, **cluster_spec})
         self.namespaces = {"default": {"team": "a"}}
 
@@ -193,7 +193,7 @@ def test_nothing_is_written_where_it_is_not_wanted(where: str) -> None:
     assert world.plan(attached(replace(item, deleting=True))).writes == ()
 
 
-# --- finding the guest --------------------------------------------------------------------------------------------
+# --- problem the guest --------------------------------------------------------------------------------------------
 
 
 def test_a_guest_is_found_by_name_wherever_it_is() -> None:
@@ -219,7 +219,7 @@ def test_a_missing_guest_is_waited_for() -> None:
     decision = World().decision(nic())
     assert refused(decision)[0] is Reason.REF_NOT_FOUND
     assert decision.refused is not None
-    assert decision.refused.heals
+    assert decision.refused.retryable
 
 
 def test_a_template_is_named_as_what_it_is() -> None:

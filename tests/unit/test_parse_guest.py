@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pve_evpn.domain.observed import GuestInfo
-from pve_evpn.pve.parse import guest_config
+from pve_evpn.domain.state import GuestState
+from pve_evpn.pve.decode import guest_config
 
-FOUND = GuestInfo(100, "qemu", "pve1", lock="seen in a list some time ago")
+FOUND = GuestState(100, "qemu", "pve1", lock="seen in a list some time ago")
 
 
 def test_what_is_pending_counts_and_what_is_live_is_kept_beside_it() -> None:

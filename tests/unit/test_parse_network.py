@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pve_evpn.pve.parse import mtus
+from pve_evpn.pve.decode import mtus
 
 
 def test_the_mtu_of_an_address_is_that_of_its_interface_or_of_what_is_below() -> None:

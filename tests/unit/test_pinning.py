@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from pve_evpn.api import kinds
-from pve_evpn.domain.evpn import ClusterObservation, MacRow, NodeObservation
 from pve_evpn.domain.nics import plan_nics
-from pve_evpn.domain.pinning import Pin, PinPlan, Zombie, pin_of, plan_pins
+from pve_evpn.domain.nics.pins import Pin, PinPlan, Zombie, pin_of, plan_pins
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import ClusterObservation, MacRow, NodeObservation
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.resources import ObjectKey, Resource
-from pve_evpn.engine.pinning import HELD, Pinning
-from pve_evpn.engine.store import Store
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.pins import HELD, PinWriter
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 from tests.unit.plan_world import NODES, vnet
 from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
@@ -264,12 +264,12 @@ class Rig:
 
     def __init__(self, nodes: Nodes | None, made: World) -> None:
         self.world = made
-        self.store = Store()
+        self.cache = Cache()
         self.nodes = nodes
         self.events: list[tuple[str, str]] = []
         self.log: list[tuple[ObjectKey, Mapping[str, Any]]] = []
         self.now = 0.0
-        self.pinning = Pinning("pve", self.store, self, self.remember, lambda: self.nodes, clock=lambda: self.now)
+        self.pinning = PinWriter("pve", self.cache, self, self.remember, lambda: self.nodes, clock=lambda: self.now)
 
     async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
         self.events.append((key.name, reason))
@@ -280,18 +280,18 @@ class Rig:
 
     def put(self, *resources: Resource[Any]) -> None:
         for resource in resources:
-            self.store._resources[resource.key] = resource
+            self.cache._resources[resource.key] = resource
 
     def one_pass(self, *nics: Resource[Any], seen: ClusterObservation | None = None) -> Any:
         self.put(*nics, *self.world.base)
-        current = [self.store.get(item.key) for item in nics]
+        current = [self.cache.get(item.key) for item in nics]
         wanted = self.world.desired(*[item for item in current if item])
         planned = plan(wanted, self.world.observed)
         decided = plan_nics(wanted, self.world.observed, planned.decisions)
         return asyncio.run(self.pinning.run(wanted, self.world.observed, planned, decided, seen))
 
     def stored(self, item: Resource[Any]) -> Resource[Any]:
-        found = self.store.get(item.key)
+        found = self.cache.get(item.key)
         assert found is not None
         return found
 

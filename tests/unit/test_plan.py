@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.decisions import Delete, Update
-from pve_evpn.domain.observed import GuestInfo, PveVersion
+from pve_evpn.domain.objects import Origin
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.resources import Origin
+from pve_evpn.domain.plan.model import Delete, Update
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
+from pve_evpn.domain.state import GuestState, PveVersion
 from tests.unit.plan_world import (
     after,
     carry_out,
@@ -44,9 +44,9 @@ def with_props(look, ref, **props):
 
 
 def refusal(made, item):
-    finding = made.decisions[item.key].refused
-    assert finding is not None
-    return finding
+    problem = made.decisions[item.key].refused
+    assert problem is not None
+    return problem
 
 
 def test_the_seed_is_created_parents_first() -> None:
@@ -91,7 +91,7 @@ def test_a_zone_is_not_deleted_under_a_foreign_vnet() -> None:
 
 def test_a_vnet_that_guests_use_is_not_deleted() -> None:
     resources, look = after(*SEED)
-    guest = GuestInfo(100, "qemu", "pve4", "web", nics={"net0": "virtio=BC:24:11:11:11:11,bridge=net1"})
+    guest = GuestState(100, "qemu", "pve4", "web", nics={"net0": "virtio=BC:24:11:11:11:11,bridge=net1"})
     going = [replace(r, deleting=True) for r in resources]
     made = plan(desired(*going), replace(look, guests={100: guest}))
     assert made.steps == ()
@@ -124,9 +124,9 @@ def test_an_identical_foreign_object_is_adopted_and_owned_only_in_its_fields() -
 def test_a_different_foreign_object_is_refused_with_the_difference() -> None:
     _, look = after(controller(), zone(), vnet(vni=6000))
     made = plan(desired(*SEED), look)
-    finding = refusal(made, SEED[2])
-    assert finding.reason is Reason.FOREIGN_OBJECT
-    assert "tag: 6000 instead of 5001" in finding.message
+    problem = refusal(made, SEED[2])
+    assert problem.reason is Reason.FOREIGN_OBJECT
+    assert "tag: 6000 instead of 5001" in problem.message
     assert made.steps == ()
 
 
@@ -184,9 +184,9 @@ def test_what_an_interrupted_transaction_created_is_ours() -> None:
 )
 def test_what_cannot_be_is_refused_and_says_why(resources, reason: Reason, words: str) -> None:
     made = plan(desired(*resources), observed())
-    (finding,) = [d.refused for d in made.decisions.values() if d.refused]
-    assert finding.reason is reason
-    assert words in finding.message
+    (problem,) = [d.refused for d in made.decisions.values() if d.refused]
+    assert problem.reason is reason
+    assert words in problem.message
 
 
 def test_a_namespace_that_may_not_use_a_zone_reads_the_same_as_one_that_is_not_there() -> None:
@@ -229,9 +229,9 @@ def foreign_controller(name: str = "theirs", type_: str = "evpn", **props: str) 
 )
 def test_a_controller_that_does_not_go_with_another_is_refused_before_proxmox_does(spec, there, names) -> None:
     made = plan(desired(controller(**spec)), observed(sdn(there)))
-    finding = refusal(made, controller())
-    assert (finding.reason, finding.heals) == (Reason.CONTROLLER_CONFLICT, True)
-    assert all(name in finding.message for name in names), finding.message
+    problem = refusal(made, controller())
+    assert (problem.reason, problem.retryable) == (Reason.CONTROLLER_CONFLICT, True)
+    assert all(name in problem.message for name in names), problem.message
     assert made.steps == ()
 
 

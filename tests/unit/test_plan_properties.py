@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pve_evpn.domain.decisions import Update
 from pve_evpn.domain.plan import plan
+from pve_evpn.domain.plan.model import Update
 from tests.unit.plan_world import (
     carry_out,
     controller,

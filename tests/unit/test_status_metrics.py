@@ -7,8 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from pve_evpn.engine.status_metrics import StatusMetrics
-from pve_evpn.engine.store import Store
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.collector import StatusCollector
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ZONE = {
@@ -21,7 +21,7 @@ KIND_PREFIX = "pve_evpn_"
 
 
 def scraped(*objects: dict[str, Any]) -> CollectorRegistry:
-    store = Store()
+    cache = Cache()
     for number, raw in enumerate(objects, 1):
         meta = {
             "uid": str(number),
@@ -29,9 +29,9 @@ def scraped(*objects: dict[str, Any]) -> CollectorRegistry:
             "creationTimestamp": "2026-11-25T00:00:00Z",
             **raw["metadata"],
         }
-        store.upsert({**raw, "metadata": meta})
+        cache.upsert({**raw, "metadata": meta})
     registry = CollectorRegistry()
-    registry.register(StatusMetrics(store, lambda: NOW))
+    registry.register(StatusCollector(cache, lambda: NOW))
     return registry
 
 

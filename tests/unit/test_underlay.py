@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.decisions import Update
+from pve_evpn.domain.health.expected import ExpectedOverlay, Overlay, expected_overlay, remembered_overlay
 from pve_evpn.domain.nics import NicPlan
-from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.resources import Resource
-from pve_evpn.domain.scene import Overlay, Scene, remembered_scene, scene_of
+from pve_evpn.domain.plan.model import Update
 from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.state import ClusterState, NodeState
 from tests.unit.plan_world import carry_out, controller, desired, observed, reported, sdn, zone
 
 CONTROLLER = SdnRef(SdnKind.CONTROLLER, "evpn1")
@@ -22,24 +22,24 @@ NETWORK = {"clusterNodes": {"cidr": "192.168.16.0/24"}}
 WIDE = {"clusterNodes": {"cidr": "0.0.0.0/0"}}
 
 
-def node(number: int, *, online: bool = True) -> NodeInfo:
+def node(number: int, *, online: bool = True) -> NodeState:
     """The cluster knows it by an address of another network than the underlay's."""
     addresses = (f"192.168.16.{number}/24", f"10.9.9.{number}/24")
-    return NodeInfo(f"pve{number}", online, f"10.9.9.{number}", addresses=addresses if online else None)
+    return NodeState(f"pve{number}", online, f"10.9.9.{number}", addresses=addresses if online else None)
 
 
-def nodes(*off: int, last: int = 4) -> dict[str, NodeInfo]:
+def nodes(*off: int, last: int = 4) -> dict[str, NodeState]:
     return {f"pve{i}": node(i, online=i not in off) for i in range(1, last + 1)}
 
 
-def programmed(item: Resource[Any]) -> tuple[Resource[Any], Observed]:
+def programmed(item: Resource[Any]) -> tuple[Resource[Any], ClusterState]:
     """In Proxmox and reported, with every node on."""
     look = observed(nodes=nodes())
     first = plan(desired(item), look)
     return reported(item, first), replace(look, sdn=carry_out(look.sdn, first))
 
 
-def running(item: Resource[Any]) -> Observed:
+def running(item: Resource[Any]) -> ClusterState:
     return programmed(item)[1]
 
 
@@ -47,12 +47,12 @@ def mesh(underlay: dict[str, Any] | None = None, **spec: Any) -> Resource[Any]:
     return controller(underlay=underlay or NETWORK, **spec)
 
 
-def scene(item: Resource[Any], look: Observed, before: Scene | None = None) -> Scene:
+def scene(item: Resource[Any], look: ClusterState, before: ExpectedOverlay | None = None) -> ExpectedOverlay:
     wanted = desired(item)
-    return scene_of(wanted, look, plan(wanted, look), NicPlan({}), before)
+    return expected_overlay(wanted, look, plan(wanted, look), NicPlan({}), before)
 
 
-def overlay(item: Resource[Any], look: Observed, before: Scene | None = None) -> Overlay:
+def overlay(item: Resource[Any], look: ClusterState, before: ExpectedOverlay | None = None) -> Overlay:
     (found,) = scene(item, look, before).overlays
     return found
 
@@ -112,9 +112,12 @@ def test_one_that_joins_and_is_off_waits_until_it_can_be_read() -> None:
 def test_one_that_has_no_address_in_the_network_is_named() -> None:
     item = mesh()
     elsewhere = replace(node(3), addresses=("10.9.9.3/24",))
-    finding = plan(desired(item), observed(nodes={**nodes(), "pve3": elsewhere})).decisions[item.key].refused
-    assert finding is not None
-    assert (finding.message, finding.heals) == ("underlay.clusterNodes: no address in 192.168.16.0/24 on pve3", True)
+    problem = plan(desired(item), observed(nodes={**nodes(), "pve3": elsewhere})).decisions[item.key].refused
+    assert problem is not None
+    assert (problem.message, problem.retryable) == (
+        "underlay.clusterNodes: no address in 192.168.16.0/24 on pve3",
+        True,
+    )
 
 
 def test_to_begin_with_the_address_the_cluster_knows_is_good_enough() -> None:
@@ -147,7 +150,7 @@ def test_of_two_that_are_off_it_is_known_that_they_are_peers_and_remembered_whic
 def test_while_proxmox_does_not_answer_nothing_is_said_of_addresses_nobody_remembers() -> None:
     cluster = desired().cluster
     rows = [{"name": name, "online": True, "address": info.address} for name, info in nodes().items()]
-    remembered = remembered_scene(desired(replace(cluster, status={"nodes": rows}), mesh(WIDE)))
+    remembered = remembered_overlay(desired(replace(cluster, status={"nodes": rows}), mesh(WIDE)))
     assert known(remembered.overlays[0]) == dict.fromkeys(nodes())
 
 
@@ -155,10 +158,10 @@ def test_zones_know_whose_addresses_are_theirs() -> None:
     wanted = desired(mesh(), zone())
     look = observed(nodes=nodes())
     look = replace(look, sdn=carry_out(look.sdn, plan(wanted, look)))
-    (seen,) = scene_of(wanted, look, plan(wanted, look), NicPlan({})).zones
+    (seen,) = expected_overlay(wanted, look, plan(wanted, look), NicPlan({})).zones
     assert seen.controller == "evpn1"
     status = {"id": "zone1", "vrfVni": 100001}
-    remembered = remembered_scene(desired(mesh(), replace(zone(), status=status)))
+    remembered = remembered_overlay(desired(mesh(), replace(zone(), status=status)))
     assert remembered.zones[0].controller == "evpn1"
 
 

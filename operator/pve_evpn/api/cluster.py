@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import (
+from pve_evpn.api.conditions import ReportedStatus
+from pve_evpn.api.nic import Vmid
+from pve_evpn.api.types import (
     ATOMIC,
     SET,
     ApiModel,
@@ -25,8 +27,6 @@ from pve_evpn.api.base import (
     only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import ReportedStatus
-from pve_evpn.api.nic import Vmid
 
 
 def _cron_field(number: str, names: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import ApiModel, Timestamp, keyed
+from pve_evpn.api.types import ApiModel, Timestamp, keyed
 
 
 class ConditionType(StrEnum):

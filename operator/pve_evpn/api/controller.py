@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import (
+from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
     SET,
@@ -25,7 +26,6 @@ from pve_evpn.api.base import (
     only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import ObservedStatus
 
 ControllerId = Annotated[
     str,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pve_evpn.api.base import ApiModel, Rule
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
+from pve_evpn.api.types import ApiModel, Rule
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pve_evpn.api.crds import structural
 from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.schema import structural
 
 _MORE = " ..."
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import (
+from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.types import (
     ATOMIC,
     ApiModel,
     ClusterScopedRef,
@@ -22,7 +23,6 @@ from pve_evpn.api.base import (
     only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import ObservedStatus
 
 Device = Annotated[
     str, Length(max_length=5), Matching(r"net([0-9]|[12][0-9]|3[01])", "must be a network device: net0 to net31")

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import ATOMIC, ApiModel, ClusterScopedRef, NodeName, Timestamp, immutable, keyed
 from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.types import ATOMIC, ApiModel, ClusterScopedRef, NodeName, Timestamp, immutable, keyed
 
 
 class EvpnNodeSpec(ApiModel):

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import (
+from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
     ApiModel,
@@ -28,7 +29,6 @@ from pve_evpn.api.base import (
     only_one_of,
     rules,
 )
-from pve_evpn.api.conditions import ObservedStatus
 from pve_evpn.api.zone import ZoneNode
 
 #: What Proxmox stores faithfully. It accepts other letters too, but then drops the alias on every read, and it trims.

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.base import (
+from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
     SET,
@@ -30,7 +31,6 @@ from pve_evpn.api.base import (
     keyed,
     rules,
 )
-from pve_evpn.api.conditions import ObservedStatus
 
 
 def _in_range(target: str) -> str:

@@ -18,9 +18,9 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.api.kinds import ANNOTATION_FORCE_ORPHAN, FINALIZER, KINDS, Kind
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.kube.client import CustomObjects, api_client
-from pve_evpn.kube.lease import LABELS
+from pve_evpn.kube.leader import LABELS
 
 Raw = Mapping[str, Any]
 _DRY = "Nothing was changed. Add --yes to do it."
@@ -139,8 +139,8 @@ async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1Leas
     selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:
         leases = await api.list_lease_for_all_namespaces(label_selector=selector)
-    except ApiException as problem:
-        if problem.status != 403:
+    except ApiException as error:
+        if error.status != 403:
             raise
         raise Refusal(
             "whether the operator is running cannot be seen: you may not list Leases in all namespaces. Make sure "
@@ -174,8 +174,8 @@ async def _list(custom: CustomObjects, kind: str) -> list[dict[str, Any]]:
     """Every object of a kind; none where the kind itself is gone."""
     try:
         items, _ = await custom.list_all(kind)
-    except ApiException as problem:
-        if problem.status == 404:
+    except ApiException as error:
+        if error.status == 404:
             return []
         raise
     return items

@@ -46,8 +46,8 @@ async def _apply(file: Path, seconds: float) -> int:
             try:
                 await _when_served(custom, cluster, deadline)
                 print(f"{_KIND} {name}: applied")
-            except ApiException as problem:
-                print(f"{_KIND} {name}: {_words(problem)}", file=sys.stderr)
+            except ApiException as error:
+                print(f"{_KIND} {name}: {_words(error)}", file=sys.stderr)
                 status = 1
     return status
 
@@ -57,8 +57,8 @@ async def _when_served(custom: CustomObjects, cluster: dict[str, Any], deadline:
         try:
             await custom.apply(_KIND, cluster, _MANAGER)
             return
-        except ApiException as problem:
-            if problem.status != 404 or time.monotonic() > deadline:
+        except ApiException as error:
+            if error.status != 404 or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.5)
 
@@ -67,19 +67,19 @@ def _read(file: Path) -> list[dict[str, Any]]:
     """The file's objects. Raises Refusal for anything that is no ProxmoxCluster."""
     try:
         found = [document for document in yaml.safe_load_all(file.read_text()) if document]
-    except (OSError, yaml.YAMLError) as problem:
-        raise Refusal(f"{file}: {problem}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise Refusal(f"{file}: {error}") from None
     for document in found:
         if (document.get("apiVersion"), document.get("kind")) != (f"{GROUP}/{VERSION}", _KIND):
             raise Refusal(f"{file}: only {_KIND} objects of {GROUP}/{VERSION} are applied")
     return found
 
 
-def _words(problem: ApiException) -> str:
+def _words(error: ApiException) -> str:
     """The API server's own message, which names the field."""
-    if problem.status == 404:
+    if error.status == 404:
         return "its kind is not served; are the CRDs installed?"
     try:
-        return str(json.loads(problem.body)["message"])
+        return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return f"{problem.status} {problem.reason}"
+        return f"{error.status} {error.reason}"

@@ -20,11 +20,11 @@ def guarded(work: Coroutine[Any, Any, int]) -> int:
     """Run it; the exit status."""
     try:
         return asyncio.run(work)
-    except Refusal as problem:
-        text = str(problem)
-    except ApiException as problem:
-        text = f"Kubernetes says {problem.status} {problem.reason}"
-    except (aiohttp.ClientError, OSError, ConfigException) as problem:
-        text = f"Kubernetes cannot be reached: {problem}"
+    except Refusal as error:
+        text = str(error)
+    except ApiException as error:
+        text = f"Kubernetes says {error.status} {error.reason}"
+    except (aiohttp.ClientError, OSError, ConfigException) as error:
+        text = f"Kubernetes cannot be reached: {error}"
     print(f"pve-evpn: {text}", file=sys.stderr)
     return 1

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from pve_evpn.kube.run import run
+from pve_evpn.kube.app import run
 from pve_evpn.settings import Settings, add_options
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         settings = Settings.load(arguments)
-    except ValueError as problem:
-        print(f"pve-evpn run: {problem}", file=sys.stderr)
+    except ValueError as error:
+        print(f"pve-evpn run: {error}", file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # At INFO it tells of every channel of every poll.

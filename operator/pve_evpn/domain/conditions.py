@@ -13,14 +13,25 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain.decisions import Finding
 
 #: Kubernetes allows 32 KiB; a person reads one line.
 MESSAGE_LIMIT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Problem:
+    """Why something is not so: a reason for programs, a sentence for people.
+
+    ``retryable`` is true where waiting helps (a reference that may still appear); false asks the user to act.
+    """
+
+    reason: Reason
+    message: str
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionValue:
     """One condition without its times: ``status`` is True, False, or None for Unknown."""
 
     type: ConditionType
@@ -33,12 +44,14 @@ class Verdict:
         return {True: "True", False: "False", None: "Unknown"}[self.status]
 
 
-def from_finding(type_: ConditionType, finding: Finding, status: bool | None = False) -> Verdict:
-    """A condition that is not true because of ``finding``."""
-    return Verdict(type_, status, finding.reason, finding.message)
+def from_problem(type_: ConditionType, problem: Problem, status: bool | None = False) -> ConditionValue:
+    """A condition that is not true because of ``problem``."""
+    return ConditionValue(type_, status, problem.reason, problem.message)
 
 
-def ready(verdicts: Iterable[Verdict], decisive: Iterable[ConditionType], ready_message: str = "") -> Verdict:
+def ready(
+    verdicts: Iterable[ConditionValue], decisive: Iterable[ConditionType], ready_message: str = ""
+) -> ConditionValue:
     """``Ready`` from the decisive conditions, in their order of importance.
 
     The first that is False decides; else the first that is Unknown, except for ``Operational``: what no source can
@@ -48,23 +61,23 @@ def ready(verdicts: Iterable[Verdict], decisive: Iterable[ConditionType], ready_
     known = [by_type[type_] for type_ in decisive if type_ in by_type]
     for verdict in known:
         if verdict.status is False:
-            return Verdict(ConditionType.READY, False, verdict.reason, verdict.message)
+            return ConditionValue(ConditionType.READY, False, verdict.reason, verdict.message)
     for verdict in known:
         if verdict.status is None and verdict.type is not ConditionType.OPERATIONAL:
-            return Verdict(ConditionType.READY, None, verdict.reason, verdict.message)
-    return Verdict(ConditionType.READY, True, Reason.READY, ready_message)
+            return ConditionValue(ConditionType.READY, None, verdict.reason, verdict.message)
+    return ConditionValue(ConditionType.READY, True, Reason.READY, ready_message)
 
 
-def progress(ready_: Verdict, *, heals: bool, message: str = "") -> list[Verdict]:
+def progress(ready_: ConditionValue, *, retryable: bool, message: str = "") -> list[ConditionValue]:
     """kstatus' pair: ``Stalled`` where only the user can help, ``Reconciling`` while we can; neither when ready."""
     if ready_.status is True:
         return []
-    type_ = ConditionType.RECONCILING if heals else ConditionType.STALLED
-    return [Verdict(type_, True, ready_.reason, message or ready_.message)]
+    type_ = ConditionType.RECONCILING if retryable else ConditionType.STALLED
+    return [ConditionValue(type_, True, ready_.reason, message or ready_.message)]
 
 
 def merge(
-    previous: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict], generation: int, now: datetime
+    previous: Iterable[Mapping[str, Any]], verdicts: Iterable[ConditionValue], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
     """The list to write: the verdicts, with the times of what did not change, in a stable order."""
     before = {str(condition.get("type")): condition for condition in previous}

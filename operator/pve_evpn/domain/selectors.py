@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pve_evpn.api.base import LabelSelector
+from pve_evpn.api.types import LabelSelector
 
 
 def matches(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:

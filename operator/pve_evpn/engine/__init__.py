@@ -1,1 +1,1 @@
-"""When to act and in which order: store -> plan -> transaction -> observe -> report. Knows ports, not libraries."""
+"""When to act and in which order: cache -> plan -> transaction -> observe -> report. Knows ports, not libraries."""

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain.conditions import Verdict, from_finding, merge, progress, ready, timestamp
-from pve_evpn.domain.decisions import Finding
-from pve_evpn.domain.report import Circumstances, paused
-from pve_evpn.domain.resources import Resource
-from pve_evpn.engine.gate import plan_hash, summary
-from pve_evpn.engine.reloads import NodeResult
+from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready, timestamp
+from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.plan.apply_policy import plan_hash, summary
+from pve_evpn.domain.status.sdn import Circumstances, paused
+from pve_evpn.engine.reload import NodeResult
 from pve_evpn.engine.transaction import Outcome, Result
 
 _LIST = 32
@@ -47,37 +46,37 @@ def reachable(
     lock: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """After a pass that could talk to Proxmox. ``reloads`` are those of this pass, by node."""
-    observed, plan = at.observed, at.plan
-    online = sum(node.online for node in observed.nodes.values())
-    release = observed.release
+    state, plan = at.state, at.plan
+    online = sum(node.online for node in state.nodes.values())
+    release = state.release
     quorum = (
-        Verdict(ConditionType.QUORATE, True, Reason.QUORATE)
-        if observed.quorate
-        else Verdict(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
+        ConditionValue(ConditionType.QUORATE, True, Reason.QUORATE)
+        if state.quorate
+        else ConditionValue(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
     )
     nodes = _nodes(cluster, at, reloads)
     verdicts = [
-        Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
-        Verdict(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
-        Verdict(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
-        Verdict(ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, f"Proxmox VE {release}"),
+        ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
+        ConditionValue(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
+        ConditionValue(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
+        ConditionValue(ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, f"Proxmox VE {release}"),
         quorum,
         _going(at) if cluster.deleting else _programmed(at, nodes),
         paused(cluster, None),
     ]
     body = {
         "version": release,
-        "clusterName": observed.cluster_name or None,
+        "clusterName": state.cluster_name or None,
         "activeEndpoint": endpoint,
         "tokenExpiresAt": timestamp(at.credentials_end) if at.credentials_end else None,
-        "quorate": observed.quorate,
-        "nodesOnline": f"{online}/{len(observed.nodes)}",
+        "quorate": state.quorate,
+        "nodesOnline": f"{online}/{len(state.nodes)}",
         "nodes": nodes,
-        "privileges": None if observed.sdn.complete else {"missing": ["/sdn: SDN.Audit"]},
+        "privileges": None if state.sdn.complete else {"missing": ["/sdn: SDN.Audit"]},
         "pending": {
             "own": len(plan.own_pending) or None,
             "foreign": [str(change) for change in plan.foreign[:_LIST]] or None,
-            "hostNetwork": sorted(n.name for n in observed.nodes.values() if n.network_pending)[:_NODES] or None,
+            "hostNetwork": sorted(n.name for n in state.nodes.values() if n.network_pending)[:_NODES] or None,
             "truncated": max(0, len(plan.foreign) - _LIST) or None,
         },
         "pendingPlan": _pending_plan(cluster, at),
@@ -87,43 +86,48 @@ def reachable(
     return _finished(cluster, verdicts, body, at.now)
 
 
-def unreachable(cluster: Resource[Any], finding: Finding, now: datetime) -> dict[str, Any]:
+def unreachable(cluster: Resource[Any], problem: Problem, now: datetime) -> dict[str, Any]:
     """After a pass that could not: which step failed is False, what comes after it is Unknown."""
     verdicts = []
-    invalid = finding.reason is Reason.INVALID_SPEC
+    invalid = problem.reason is Reason.INVALID_SPEC
     verdicts.append(
-        from_finding(ConditionType.ACCEPTED, finding)
+        from_problem(ConditionType.ACCEPTED, problem)
         if invalid
-        else Verdict(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+        else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
     )
     failed = invalid
     for type_, good, culprits in _ORDER:
         if failed:
-            verdicts.append(Verdict(type_, None, Reason.PENDING, "not known at present"))
-        elif finding.reason in culprits:
-            verdicts.append(from_finding(type_, finding))
+            verdicts.append(ConditionValue(type_, None, Reason.PENDING, "not known at present"))
+        elif problem.reason in culprits:
+            verdicts.append(from_problem(type_, problem))
             failed = True
         else:
-            verdicts.append(Verdict(type_, True, good))
+            verdicts.append(ConditionValue(type_, True, good))
     if not failed:
-        verdicts.append(from_finding(ConditionType.PROGRAMMED, finding))
+        verdicts.append(from_problem(ConditionType.PROGRAMMED, problem))
     else:
-        verdicts.append(Verdict(ConditionType.PROGRAMMED, None, Reason.PENDING, "not known at present"))
+        verdicts.append(ConditionValue(ConditionType.PROGRAMMED, None, Reason.PENDING, "not known at present"))
     verdicts.append(paused(cluster, None))
-    return _finished(cluster, verdicts, {}, now, heals=finding.heals)
+    return _finished(cluster, verdicts, {}, now, retryable=problem.retryable)
 
 
 def _finished(
-    cluster: Resource[Any], verdicts: list[Verdict], body: Mapping[str, Any], now: datetime, *, heals: bool = True
+    cluster: Resource[Any],
+    verdicts: list[ConditionValue],
+    body: Mapping[str, Any],
+    now: datetime,
+    *,
+    retryable: bool = True,
 ) -> dict[str, Any]:
     tls = cluster.spec.tls if cluster.spec else None
     if tls is not None and tls.insecure_skip_verify:
         message = "insecureSkipVerify: anybody between here and Proxmox can read the token"
-        verdicts.append(Verdict(ConditionType.INSECURE, True, Reason.CERTIFICATE_NOT_VERIFIED, message))
+        verdicts.append(ConditionValue(ConditionType.INSECURE, True, Reason.CERTIFICATE_NOT_VERIFIED, message))
     summary = ready(verdicts, _DECISIVE)
     conditions = merge(
         cluster.status.get("conditions") or (),
-        [summary, *verdicts, *progress(summary, heals=heals)],
+        [summary, *verdicts, *progress(summary, retryable=retryable)],
         cluster.generation,
         now,
     )
@@ -135,34 +139,34 @@ def _finished(
     }
 
 
-def _going(at: Circumstances) -> Verdict:
+def _going(at: Circumstances) -> ConditionValue:
     """A ProxmoxCluster stays while anything needs its credentials."""
     left = [str(resource.key) for resource in at.desired]
     more = f" and {len(left) - 5} more" if len(left) > 5 else ""
     message = f"it goes when what refers to it is gone: {', '.join(left[:5])}{more}" if left else "it is being removed"
-    return Verdict(ConditionType.PROGRAMMED, False, Reason.DELETING, message)
+    return ConditionValue(ConditionType.PROGRAMMED, False, Reason.DELETING, message)
 
 
-def _programmed(at: Circumstances, nodes: Iterable[Mapping[str, Any]]) -> Verdict:
+def _programmed(at: Circumstances, nodes: Iterable[Mapping[str, Any]]) -> ConditionValue:
     type_ = ConditionType.PROGRAMMED
     if at.held:
-        return from_finding(type_, at.held)
-    for finding in at.failures.values():
-        if finding.reason is Reason.REVERTED:
-            return from_finding(type_, finding)
+        return from_problem(type_, at.held)
+    for problem in at.failures.values():
+        if problem.reason is Reason.REVERTED:
+            return from_problem(type_, problem)
     if behind := [row for row in nodes if row.get("programmed") is False]:
         listed = "; ".join(f"{row['name']}: {row.get('message', 'behind')}" for row in behind)
-        return Verdict(type_, False, Reason.PARTIALLY_APPLIED, listed)
+        return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed)
     if at.plan.needs_apply:
-        return Verdict(type_, False, Reason.PENDING_APPLY, "changes wait to be applied")
-    return Verdict(type_, True, Reason.PROGRAMMED)
+        return ConditionValue(type_, False, Reason.PENDING_APPLY, "changes wait to be applied")
+    return ConditionValue(type_, True, Reason.PROGRAMMED)
 
 
 def _nodes(cluster: Resource[Any], at: Circumstances, reloads: Mapping[str, NodeResult]) -> list[dict[str, Any]]:
     """Members; how their last reload ended is remembered from the status until a newer one is known."""
     before = {row["name"]: row for row in cluster.status.get("nodes") or ()}
     rows = []
-    for name, node in sorted(at.observed.nodes.items())[:_NODES]:
+    for name, node in sorted(at.state.nodes.items())[:_NODES]:
         row: dict[str, Any] = {"name": name, "online": node.online}
         if node.address:
             row["address"] = node.address

@@ -1,7 +1,7 @@
 """From a ProxmoxCluster's spec and its Secret to a gateway, kept while neither changes.
 
 A changed Secret gives a new gateway with the next pass, so credentials rotate without a restart. Every failure is a
-finding with the words a person needs; none of them quotes a credential.
+problem with the words a person needs; none of them quotes a credential.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.decisions import Finding
+from pve_evpn.domain.conditions import Problem
 from pve_evpn.engine.ports import Secrets
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
@@ -23,11 +23,11 @@ GatewayMaker = Callable[[str, Iterable[str], Credentials, Trust], Gateway]
 
 
 class NoConnection(Exception):
-    """There is no way to talk to the cluster; ``finding`` says why."""
+    """There is no way to talk to the cluster; ``problem`` says why."""
 
-    def __init__(self, finding: Finding) -> None:
-        self.finding = finding
-        super().__init__(finding.message)
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.message)
 
 
 class Connection:
@@ -47,7 +47,7 @@ class Connection:
         data = await self._secrets.read(name)
         if data is None:
             message = f"credentialsSecretRef: there is no Secret {name!r} in the operator's namespace"
-            raise NoConnection(Finding(Reason.CREDENTIALS_MISSING, message, heals=True))
+            raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True))
         if self._token_key not in data:
             self._token_key = "token"
         trust = await self._trust(spec)
@@ -57,9 +57,9 @@ class Connection:
             try:
                 credentials = Credentials.from_secret(data, self._token_key)
                 self._gateway = self._make(self._cluster, spec.endpoints, credentials, trust)
-            except ValueError as problem:
-                message = f"Secret {name!r}: {problem}"
-                raise NoConnection(Finding(Reason.CREDENTIALS_MISSING, message, heals=True)) from None
+            except ValueError as error:
+                message = f"Secret {name!r}: {error}"
+                raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True)) from None
             self._made_from = made_from
         return self._gateway
 
@@ -81,7 +81,7 @@ class Connection:
             data = await self._secrets.read(ref.name)
             if data is None or ref.key not in data:
                 message = f"tls.caSecretRef: there is no key {ref.key!r} in a Secret {ref.name!r}"
-                raise NoConnection(Finding(Reason.CREDENTIALS_MISSING, message, heals=True))
+                raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True))
             ca = data[ref.key]
         return Trust(ca, tls.fingerprint, bool(tls.insecure_skip_verify))
 
@@ -92,21 +92,21 @@ def _fingerprint(spec: ProxmoxClusterSpec, data: Mapping[str, str], trust: Trust
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def finding_of(problem: errors.PveError) -> Finding:
+def problem_of(error: errors.PveError) -> Problem:
     """What a failed call means for the cluster as a whole."""
-    match problem:
+    match error:
         case errors.TlsRejected():
-            return Finding(Reason.TLS_REJECTED, str(problem), heals=True)
+            return Problem(Reason.TLS_REJECTED, str(error), retryable=True)
         case errors.AuthenticationFailed():
-            return Finding(Reason.AUTHENTICATION_FAILED, str(problem), heals=True)
+            return Problem(Reason.AUTHENTICATION_FAILED, str(error), retryable=True)
         case errors.Forbidden():
-            return Finding(Reason.PRIVILEGES_MISSING, str(problem), heals=True)
+            return Problem(Reason.PRIVILEGES_MISSING, str(error), retryable=True)
         case errors.OutcomeUnknown():
-            return Finding(
+            return Problem(
                 Reason.OUTCOME_UNKNOWN,
-                f"Proxmox did not say what became of a write ({problem}); the state is read again before anything else",
-                heals=True,
+                f"Proxmox did not say what became of a write ({error}); the state is read again before anything else",
+                retryable=True,
             )
         case errors.Refused():
-            return Finding(Reason.APPLY_FAILED, str(problem), heals=True)
-    return Finding(Reason.CLUSTER_UNREACHABLE, str(problem), heals=True)
+            return Problem(Reason.APPLY_FAILED, str(error), retryable=True)
+    return Problem(Reason.CLUSTER_UNREACHABLE, str(error), retryable=True)

@@ -18,26 +18,27 @@ from typing import Any, Protocol
 from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain import report
-from pve_evpn.domain.decisions import Finding, Plan
-from pve_evpn.domain.evpn import ClusterObservation
-from pve_evpn.domain.leadership import MayWrite, NotLeading
+from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import NicPlan
-from pve_evpn.domain.observed import OLDEST_SUPPORTED, Observed, PveVersion
+from pve_evpn.domain.objects import Desired, Resource
+from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.report import Circumstances
-from pve_evpn.domain.resources import Desired, Resource
-from pve_evpn.engine.catching_up import CatchingUp
-from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, finding_of
+from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
+from pve_evpn.domain.status import sdn as report
+from pve_evpn.domain.status.sdn import Circumstances
+from pve_evpn.engine.apply import Applier, Look
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, problem_of
 from pve_evpn.engine.expiry import Expiry
-from pve_evpn.engine.firewalls import Firewalls
-from pve_evpn.engine.nic_writing import NicWriting
-from pve_evpn.engine.pinning import Helper, Pinning
+from pve_evpn.engine.firewall import FirewallWriter
+from pve_evpn.engine.nics import NicWriter
+from pve_evpn.engine.pins import Helper, PinWriter
 from pve_evpn.engine.ports import Ports
-from pve_evpn.engine.reloads import NodeResult, Pace
-from pve_evpn.engine.reporting import HealthByKey, Reporting
-from pve_evpn.engine.store import Store
-from pve_evpn.engine.transacting import Look, Transacting
+from pve_evpn.engine.reload import NodeResult, Pace
+from pve_evpn.engine.reload_retry import ReloadRetry
+from pve_evpn.engine.status import HealthByKey, StatusWriter
+from pve_evpn.leadership import IsLeader, NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -58,7 +59,7 @@ class Observer(Protocol):
     async def run(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> None:
         """Look until cancelled, and tell."""
 
-    def know(self, gateway: Gateway, desired: Desired, observed: Observed, plan: Plan, nics: NicPlan) -> None:
+    def know(self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan) -> None:
         """What a pass found: what there is to look at."""
 
     def lost(self) -> None:
@@ -81,32 +82,32 @@ class Reconciler:
     def __init__(
         self,
         cluster: str,
-        store: Store,
+        cache: Cache,
         ports: Ports,
         observer: Observer,
         *,
-        may_write: MayWrite = lambda: True,
+        is_leader: IsLeader = lambda: True,
         pace: Pace | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         gateways: GatewayMaker = Gateway,
     ) -> None:
         self.cluster = cluster
-        self._store = store
+        self._cache = cache
         self._ports = ports
         self._observer = observer
-        self._may_write = may_write
+        self._is_leader = is_leader
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = Connection(cluster, ports.secrets, gateways)
         self._expiry = Expiry()
-        self._reporting = Reporting(cluster, store, ports.objects, ports.events, clock)
-        self._transacting = Transacting(cluster, store, ports, self._mark, may_write, self._pace, clock)
-        self._catching_up = CatchingUp(self._pace, clock)
-        self._firewalls = Firewalls(may_write)
-        remember = self._reporting.write
-        self._pins = Pinning(cluster, store, ports.events, remember, observer.helper, may_write)
-        self._nics = NicWriting(
-            cluster, store, ports.events, self._mark, remember, may_write, self._pace, self._pins.before_write
+        self._statuses = StatusWriter(cluster, cache, ports.objects, ports.events, clock)
+        self._applier = Applier(cluster, cache, ports, self._mark, is_leader, self._pace, clock)
+        self._reload_retry = ReloadRetry(self._pace, clock)
+        self._firewalls = FirewallWriter(is_leader)
+        remember = self._statuses.write
+        self._pins = PinWriter(cluster, cache, ports.events, remember, observer.helper, is_leader)
+        self._nics = NicWriter(
+            cluster, cache, ports.events, self._mark, remember, is_leader, self._pace, self._pins.before_write
         )
         self._wake = asyncio.Event()
         self._stopping = False
@@ -130,7 +131,7 @@ class Reconciler:
             pause = 0.0
             while not self._stopping:
                 await self._wait(pause)
-                if self._stopping or self._store.desired(self.cluster) is None:
+                if self._stopping or self._cache.desired(self.cluster) is None:
                     return
                 self.busy = True
                 with metrics.RECONCILE_SECONDS.labels(self.cluster).time():
@@ -146,7 +147,7 @@ class Reconciler:
         """Look at the nodes for as long as this runs; what ends a look's loop must not leave everybody blind."""
         while True:
             try:
-                await self._observer.run(self._reporting.seen, self.wake)
+                await self._observer.run(self._statuses.seen, self.wake)
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) and task.cancelling():
                     raise
@@ -168,7 +169,7 @@ class Reconciler:
 
     async def run_once(self) -> float:
         """One pass, whatever becomes of it; the seconds until the next one if nothing happens."""
-        desired = self._store.desired(self.cluster)
+        desired = self._cache.desired(self.cluster)
         assert desired is not None
         result = "error"
         try:
@@ -176,16 +177,16 @@ class Reconciler:
             result = "ok" if settled else "waiting"
             self._attempts = 0 if settled else self._attempts + 1
             return self._interval(desired) if settled else self._backoff(cap=self._interval(desired))
-        except NoConnection as problem:
-            await self._lost(desired, problem.finding)
-        except errors.AuthenticationFailed as problem:
+        except NoConnection as error:
+            await self._lost(desired, error.problem)
+        except errors.AuthenticationFailed as error:
             self._connection.try_other_token()
-            await self._lost(desired, finding_of(problem))
-        except errors.PveError as problem:
-            await self._lost(desired, finding_of(problem))
-        except NotLeading as problem:
+            await self._lost(desired, problem_of(error))
+        except errors.PveError as error:
+            await self._lost(desired, problem_of(error))
+        except NotLeader as error:
             result = "not leading"
-            log.warning("%s: %s", self.cluster, problem)
+            log.warning("%s: %s", self.cluster, error)
         except Exception:
             log.exception("%s: a pass failed; trying again", self.cluster)
         finally:
@@ -206,82 +207,82 @@ class Reconciler:
     async def _pass(self, desired: Desired) -> bool:
         """Look, act, report. False where something is still to be done that no event will announce."""
         if desired.cluster.spec is None:
-            finding = Finding(Reason.INVALID_SPEC, desired.cluster.invalid or "unreadable")
-            await self._lost(desired, finding)
+            problem = Problem(Reason.INVALID_SPEC, desired.cluster.invalid or "unreadable")
+            await self._lost(desired, problem)
             return True
         await self._greet(desired)
         gateway = await self._connection.gateway(desired.cluster.spec)
         release = await gateway.version()
         if PveVersion.parse(release) < OLDEST_SUPPORTED:
             message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
-            raise NoConnection(Finding(Reason.VERSION_UNSUPPORTED, message))
-        await self._transacting.load()
+            raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
+        await self._applier.load()
         look = self._looker(gateway, release)
-        observed, planned = await look()
+        state, planned = await look()
         self._last_contact = time.monotonic()
         metrics.REACHABLE.labels(self.cluster).set(1)
         await self._tell_drift(desired, planned)
 
-        _, detached = await self._nics.write(gateway, self._desired(), observed, planned, detach_only=True)
-        if detached is not observed:
-            observed, planned = detached, self._plan(detached)
-        carried = await self._transacting.carry_out(gateway, self._desired(), observed, planned, look)
+        _, detached = await self._nics.write(gateway, self._desired(), state, planned, detach_only=True)
+        if detached is not state:
+            state, planned = detached, self._plan(detached)
+        carried = await self._applier.carry_out(gateway, self._desired(), state, planned, look)
         reloaded = carried.result is not None and bool(carried.result.nodes)
-        caught = {} if reloaded else await self._catch_up(gateway, observed, planned)
+        caught = {} if reloaded else await self._catch_up(gateway, state, planned)
         if carried.result is not None or caught or planned.needs_apply:
-            observed, planned = await look()
+            state, planned = await look()
         desired = self._desired()
         planned = await self._firewalls.write(gateway, desired, planned)
-        nics, observed = await self._nics.write(gateway, desired, observed, planned)
-        self._observer.know(gateway, desired, observed, planned, nics)
+        nics, state = await self._nics.write(gateway, desired, state, planned)
+        self._observer.know(gateway, desired, state, planned, nics)
         health = self._observer.health()
-        pins = await self._pins.run(self._desired(), observed, planned, nics, self._observer.looks)
-        failures = {**self._transacting.failures.active(desired), **self._nics.findings}
+        pins = await self._pins.run(self._desired(), state, planned, nics, self._observer.looks)
+        failures = {**self._applier.failures.active(desired), **self._nics.problems}
         at = Circumstances(
-            desired, observed, planned, self._clock(), carried.held, failures, health, carried.waiting, pins,
+            desired, state, planned, self._clock(), carried.held, failures, health, carried.waiting, pins,
             await self._expiry.of(gateway),
         )  # fmt: skip
         reloads = {**(carried.result.nodes if carried.result else {}), **caught}
-        await self._reporting.found(at, nics, gateway.active_endpoint, carried.result, reloads, self._transacting.lock)
-        await self._transacting.remembered()
-        held = carried.held is not None or self._transacting.journal.interrupted
-        return not (held or any(f.heals for f in failures.values()) or planned.needs_apply)
+        await self._statuses.found(at, nics, gateway.active_endpoint, carried.result, reloads, self._applier.lock)
+        await self._applier.remembered()
+        held = carried.held is not None or self._applier.journal.interrupted
+        return not (held or any(f.retryable for f in failures.values()) or planned.needs_apply)
 
     def _desired(self) -> Desired:
         """The newest state; a cluster deleted in mid-pass keeps its last one."""
-        desired = self._store.desired(self.cluster)
+        desired = self._cache.desired(self.cluster)
         if desired is None:
-            raise NoConnection(Finding(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
+            raise NoConnection(Problem(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
         return desired
 
     def _looker(self, gateway: Gateway, release: str) -> Look:
-        async def look() -> tuple[Observed, Plan]:
+        async def look() -> tuple[ClusterState, Plan]:
             desired = self._desired()
             guests = bool(desired.nics) or any(vnet.deleting for vnet in desired.vnets)
-            observed = await gateway.observe(release, guests=guests)
-            return observed, self._plan(observed)
+            state = await gateway.observe(release, guests=guests)
+            return state, self._plan(state)
 
         return look
 
-    def _plan(self, observed: Observed) -> Plan:
-        desired, journal = self._desired(), self._transacting.journal
+    def _plan(self, state: ClusterState) -> Plan:
+        desired, journal = self._desired(), self._applier.journal
         return plan(
             desired,
-            observed,
+            state,
             journal=journal.creating,
-            failures=self._transacting.failures.active(desired),
+            failures=self._applier.failures.active(desired),
             recovering=journal.interrupted,
             spent=journal.spent,
         )
 
-    async def _catch_up(self, gateway: Gateway, observed: Observed, planned: Plan) -> dict[str, NodeResult]:
+    async def _catch_up(self, gateway: Gateway, state: ClusterState, planned: Plan) -> dict[str, NodeResult]:
         """Reload the nodes that missed something, one after the other."""
         cluster = self._desired().cluster
-        if not self._may_write() or self._transacting.may_not_write(cluster) or not observed.quorate:
+        if not self._is_leader() or self._applier.may_not_write(cluster) or not state.quorate:
             return {}
         results = {}
-        for node in self._catching_up.due(cluster, observed, planned):
-            results[node.name] = result = await self._catching_up.reload(gateway, cluster, node)
+        for node in self._reload_retry.due(cluster, state, planned):
+            results[node.name] = result = await self._reload_retry.reload(gateway, cluster, node)
             if result.ok:
                 await self._event(cluster, "Normal", "NodeCaughtUp", f"{node.name} has loaded what it had missed")
         return results
@@ -305,7 +306,7 @@ class Reconciler:
         finalizers = resource.finalizers if resource.has_finalizer else (*resource.finalizers, kinds.FINALIZER)
         raw = await self._ports.objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
         if raw:
-            self._store.upsert(raw)
+            self._cache.upsert(raw)
         return raw is not None
 
     # --- reporting ----------------------------------------------------------------------------------------------
@@ -315,16 +316,16 @@ class Reconciler:
         if not desired.cluster.deleting:
             await self._mark(desired.cluster, {})
         new = [r for r in (desired.cluster, *desired) if not r.status.get("conditions")]
-        await asyncio.gather(*(self._reporting.write(r, report.pending_status(r, self._clock())) for r in new))
+        await asyncio.gather(*(self._statuses.write(r, report.pending_status(r, self._clock())) for r in new))
 
-    async def _lost(self, desired: Desired, finding: Finding) -> None:
+    async def _lost(self, desired: Desired, problem: Problem) -> None:
         """Nothing can be known or done at present. What was known a moment ago is still said for the grace time."""
         metrics.REACHABLE.labels(self.cluster).set(0)
         observe = desired.cluster.spec.observe if desired.cluster.spec else None
         grace = GRACE if observe is None or observe.grace_seconds is None else observe.grace_seconds
         past_grace = self._last_contact is None or time.monotonic() - self._last_contact >= grace
         self._observer.lost()
-        await self._reporting.lost(desired, finding, self._observer.health(), past_grace=past_grace)
+        await self._statuses.lost(desired, problem, self._observer.health(), past_grace=past_grace)
 
     async def _event(self, resource: Resource[Any], kind: str, reason: str, message: str) -> None:
         await self._ports.events.post(resource.key, resource.uid, kind, reason, message)

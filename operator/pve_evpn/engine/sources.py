@@ -14,11 +14,11 @@ from datetime import timedelta
 
 from pve_evpn.api.cluster import Observe
 from pve_evpn.api.cluster import SshSource as SshSpec
-from pve_evpn.domain.evpn import NodeObservation, SourceName
-from pve_evpn.engine.api_source import Access, ApiSource
+from pve_evpn.domain.observation import NodeObservation, SourceName
 from pve_evpn.engine.ports import Secrets
-from pve_evpn.observe.chain import Chain
+from pve_evpn.observe.fallback import Chain
 from pve_evpn.observe.frr_exporter import FrrExporterSource
+from pve_evpn.observe.pve_api import Access, ApiSource
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, Source
 from pve_evpn.observe.ssh import SshConfigError, SshSource
 
@@ -46,8 +46,8 @@ class Sources:
         if "ssh" in names and observe.ssh:
             try:
                 ssh = await self._ssh_secrets(observe.ssh)
-            except _Unusable as problem:
-                ssh = str(problem)
+            except _Unusable as error:
+                ssh = str(error)
             except Exception:
                 if self._chain is None:
                     raise
@@ -81,8 +81,8 @@ class Sources:
         spec = observe.ssh
         try:
             return SshSource(key, known_hosts, user=spec.user, port=spec.port, addresses=spec.addresses)
-        except SshConfigError as problem:
-            return _Broken("ssh", str(problem))
+        except SshConfigError as error:
+            return _Broken("ssh", str(error))
 
     async def _ssh_secrets(self, spec: SshSpec) -> tuple[str, str]:
         """The private key and the host keys. Raises _Unusable."""

@@ -14,15 +14,15 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain import report
-from pve_evpn.domain.decisions import Finding
-from pve_evpn.domain.deletion import leaves_proxmox_alone
-from pve_evpn.domain.resources import ObjectKey, Resource
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
+from pve_evpn.domain.status import sdn as report
+from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
-from pve_evpn.engine.reporting import let_go
-from pve_evpn.engine.statuses import write_status
-from pve_evpn.engine.store import Store
+from pve_evpn.engine.status import let_go
+from pve_evpn.engine.writer import write_status
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,15 @@ STRAY_RETRY = 10.0
 class Supervisor:
     """Runs until stopped."""
 
-    def __init__(self, store: Store, ports: Ports, make: Callable[[str], Reconciler]) -> None:
-        self._store = store
+    def __init__(self, cache: Cache, ports: Ports, make: Callable[[str], Reconciler]) -> None:
+        self._cache = cache
         self._ports = ports
         self._make = make
         self._reconcilers: dict[str, Reconciler] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
-        store.changed = self.changed
+        cache.changed = self.changed
 
     def changed(self, key: ObjectKey) -> None:
         """Something about ``key`` changed: wake whoever it concerns.
@@ -53,8 +53,8 @@ class Supervisor:
         without work costs a few reads.
         """
         for name, reconciler in self._reconcilers.items():
-            resource = self._store.get(key)
-            owner = self._store.cluster_of(resource) if resource else None
+            resource = self._cache.get(key)
+            owner = self._cache.cluster_of(resource) if resource else None
             if owner in (None, name) and key.kind != "EvpnNode":
                 reconciler.wake()
         self._changed.set()
@@ -73,7 +73,7 @@ class Supervisor:
                 self._changed.clear()
                 self._match()
                 await asyncio.sleep(STRAY_QUIET)
-                if not self._changed.is_set() and self._store.complete:
+                if not self._changed.is_set() and self._cache.complete:
                     await self._tell_strays()
         finally:
             self.stop()
@@ -87,12 +87,12 @@ class Supervisor:
             reconciler.stop()
 
     def _match(self) -> None:
-        clusters = {resource.key.name for resource in self._store.of_kind("ProxmoxCluster")}
+        clusters = {resource.key.name for resource in self._cache.of_kind("ProxmoxCluster")}
         for name in [name for name, task in self._tasks.items() if task.done()]:
-            if (problem := self._tasks[name].exception()) is not None:
-                log.error("the reconciler of %s ended", name, exc_info=problem)
+            if (error := self._tasks[name].exception()) is not None:
+                log.error("the reconciler of %s ended", name, exc_info=error)
             del self._tasks[name], self._reconcilers[name]
-        if not self._store.complete or self._stopping.is_set():
+        if not self._cache.complete or self._stopping.is_set():
             return
         for name in clusters - self._tasks.keys():
             self._reconcilers[name] = self._make(name)
@@ -103,29 +103,29 @@ class Supervisor:
 
     async def _tell_strays(self) -> None:
         """Tell every stray; one that cannot be told holds up no other, and is tried again."""
-        for resource in self._store.strays():
+        for resource in self._cache.strays():
             try:
                 await self._tell_stray(resource)
-            except Exception as problem:  # the API server may be away for any reason
-                words = f"{type(problem).__name__}: {problem}"
+            except Exception as error:  # the API server may be away for any reason
+                words = f"{type(error).__name__}: {error}"
                 log.warning("%s belongs to no cluster and could not be told so: %s", resource.key, words)
                 asyncio.get_running_loop().call_later(STRAY_RETRY, self._changed.set)
 
     async def _tell_stray(self, resource: Resource[Any]) -> None:
         """Say what is missing, or let go what needs nothing from Proxmox."""
         if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
-            await let_go(resource, self._store, self._ports.objects, self._ports.events)
+            await let_go(resource, self._cache, self._ports.objects, self._ports.events)
             return
-        finding = _missing(self._store, resource)
-        status = report.stray_status(resource, finding, datetime.now(UTC))
-        await write_status(resource, status, self._store, self._ports.objects)
+        problem = _missing(self._cache, resource)
+        status = report.stray_status(resource, problem, datetime.now(UTC))
+        await write_status(resource, status, self._cache, self._ports.objects)
 
 
-def _missing(store: Store, resource: Resource[Any]) -> Finding:
+def _missing(cache: Cache, resource: Resource[Any]) -> Problem:
     """What a stray lacks."""
     if resource.spec is None:
-        return Finding(Reason.INVALID_SPEC, resource.invalid or "the specification could not be read")
-    owner = store.cluster_of(resource)
+        return Problem(Reason.INVALID_SPEC, resource.invalid or "the specification could not be read")
+    owner = cache.cluster_of(resource)
     if owner is None:
         name = resource.spec.zone_ref.name
         message = f"zoneRef: there is no EvpnZone {name!r} that this object may use"
@@ -133,5 +133,5 @@ def _missing(store: Store, resource: Resource[Any]) -> Finding:
         message = f"clusterRef: there is no ProxmoxCluster {owner!r}"
     if resource.deleting:
         hint = f"annotate {kinds.ANNOTATION_FORCE_ORPHAN}={resource.uid} to leave what it has in Proxmox"
-        return Finding(Reason.DELETION_BLOCKED, f"{message}, so it cannot be removed there; {hint}", heals=True)
-    return Finding(Reason.REF_NOT_FOUND, message, heals=True)
+        return Problem(Reason.DELETION_BLOCKED, f"{message}, so it cannot be removed there; {hint}", retryable=True)
+    return Problem(Reason.REF_NOT_FOUND, message, retryable=True)

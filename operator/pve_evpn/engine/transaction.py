@@ -22,16 +22,16 @@ from enum import StrEnum
 
 from pve_evpn import metrics
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.conditions import timestamp
-from pve_evpn.domain.decisions import Create, Finding, Plan, Step
-from pve_evpn.domain.leadership import NotLeading
-from pve_evpn.domain.observed import NodeInfo, Observed
+from pve_evpn.domain.conditions import Problem, timestamp
+from pve_evpn.domain.plan.apply_policy import ApplyPermission
+from pve_evpn.domain.plan.model import Create, Plan, Step
+from pve_evpn.domain.plan.revert import inverse, put_back, steps_towards, withdrawal
+from pve_evpn.domain.plan.verification import worsened
 from pve_evpn.domain.sdn import PendingState, SdnRef
-from pve_evpn.domain.undo import inverse, put_back, steps_towards, withdrawal
-from pve_evpn.domain.verification import worsened
-from pve_evpn.engine.gate import Leave
+from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.ports import Journal, JournalEntry
-from pve_evpn.engine.reloads import NodeResult, Pace, Reloads
+from pve_evpn.engine.reload import NodeResult, Pace, Reloads
+from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -39,7 +39,7 @@ from pve_evpn.pve.gateway import Gateway
 LATE = 90
 
 #: Where it is unknown what was executed, or nothing more can be or may be: everything stays as it is, lock included.
-_BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed, NotLeading)
+_BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed, NotLeader)
 
 
 class Outcome(StrEnum):
@@ -69,7 +69,7 @@ class Result:
     plan: Plan = field(default_factory=Plan)
     nodes: Mapping[str, NodeResult] = field(default_factory=dict)
     culprit: SdnRef | None = None
-    objection: Finding | None = None
+    objection: Problem | None = None
     left: tuple[str, ...] = ()
     started: float = 0.0
     finished: float = 0.0
@@ -78,11 +78,11 @@ class Result:
 
 
 #: Looks at Proxmox again and plans from it.
-Replan = Callable[[], Awaitable[tuple[Observed, Plan]]]
+Replan = Callable[[], Awaitable[tuple[ClusterState, Plan]]]
 #: What of a plan may be carried out now. Before it gives leave it makes sure that the objects are marked as ours.
-Gate = Callable[[Observed, Plan], Awaitable[Leave]]
+Gate = Callable[[ClusterState, Plan], Awaitable[ApplyPermission]]
 #: Whether an apply would publish what is not ours: asked again before going back.
-Objection = Callable[[Observed, Plan], Finding | None]
+Objection = Callable[[ClusterState, Plan], Problem | None]
 
 
 class Transaction:
@@ -119,7 +119,7 @@ class Transaction:
         self._restored: set[SdnRef] = set()
         #: Whether something may be staged that Proxmox has not shown yet: then the journal stays dirty.
         self._hidden = False
-        self.leave = Leave(Plan())
+        self.permission = ApplyPermission(Plan())
         self.id = secrets.token_hex(4)
 
     async def run(self, entry: JournalEntry, *, over_pending: bool) -> Result:
@@ -175,9 +175,9 @@ class Transaction:
             token = await self._gateway.lock(allow_pending=over_pending)
         except errors.OutcomeUnknown:
             raise
-        except errors.PveError as problem:
+        except errors.PveError as error:
             await self._save(before)
-            if refused := self._not_locked(problem, before.asked):
+            if refused := self._not_locked(error, before.asked):
                 return refused
             raise
         try:
@@ -189,13 +189,13 @@ class Transaction:
             raise
         return None
 
-    def _not_locked(self, problem: errors.PveError, asked: int) -> Result | None:
+    def _not_locked(self, error: errors.PveError, asked: int) -> Result | None:
         """What it means that Proxmox refused the lock, where it says something about others."""
-        if isinstance(problem, errors.LockHeld):
+        if isinstance(error, errors.LockHeld):
             return self._end(Outcome.LOCKED, _held_message(asked))
-        if isinstance(problem, errors.PendingChanges):
+        if isinstance(error, errors.PendingChanges):
             message = "somebody staged SDN changes at this moment; looking again"
-            objection = Finding(Reason.FOREIGN_PENDING_CHANGES, message, heals=True)
+            objection = Problem(Reason.FOREIGN_PENDING_CHANGES, message, retryable=True)
             return self._end(Outcome.REFUSED, message, objection=objection)
         return None
 
@@ -231,31 +231,31 @@ class Transaction:
     # --- under the lock -----------------------------------------------------------------------------------------
 
     async def _locked(self, before: JournalEntry) -> Result:
-        observed, plan = await self._replan()
-        staged = plan.own_pending or put_back(observed.sdn, plan.steps)
+        state, plan = await self._replan()
+        staged = plan.own_pending or put_back(state.sdn, plan.steps)
         if before.late and not before.fenced and not staged:
             self.entry = replace(self.entry, late=0)  # it has been executed
-        leave = self.leave = await self._gate(observed, plan)
+        permission = self.permission = await self._gate(state, plan)
         if before.started and not staged:
             await self._spend()
-        if leave.plan.needs_apply:
-            result = await self._carry_out(observed, leave.plan, before)
+        if permission.plan.needs_apply:
+            result = await self._carry_out(state, permission.plan, before)
             if result.nodes or result.outcome is Outcome.CORRECTED:  # else it was undone, or is not known to be done
                 await self._spend()
             return result
         if before.started and not staged:
-            return await self._resume(observed, before.started)
-        if leave.finding is None:
+            return await self._resume(state, before.started)
+        if permission.problem is None:
             return self._end(Outcome.NOTHING_TO_DO, plan=plan)
-        left = await self._withdraw(observed, plan) if before.interrupted else ()
-        return self._end(Outcome.REFUSED, leave.finding.message, plan, objection=leave.finding, left=left)
+        left = await self._withdraw(state, plan) if before.interrupted else ()
+        return self._end(Outcome.REFUSED, permission.problem.message, plan, objection=permission.problem, left=left)
 
-    async def _carry_out(self, observed: Observed, plan: Plan, before: JournalEntry) -> Result:
+    async def _carry_out(self, state: ClusterState, plan: Plan, before: JournalEntry) -> Result:
         creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
         creating |= self.entry.creating
-        await self._save(replace(self.entry, creating=creating, dirty=True, approved=self.leave.approved))
-        restoring = _restorations(observed, plan)
-        self._restored = {step.ref for step in restoring if step.props == observed.sdn.running[step.ref].props}
+        await self._save(replace(self.entry, creating=creating, dirty=True, approved=self.permission.approved))
+        restoring = _restorations(state, plan)
+        self._restored = {step.ref for step in restoring if step.props == state.sdn.running[step.ref].props}
         self._hidden = bool(restoring)
         if failed := await self._stage(plan):
             return failed
@@ -267,20 +267,20 @@ class Transaction:
         if not plan.own_pending:
             # The steps took back what was staged on our objects: what runs is as it should be.
             return self._end(Outcome.CORRECTED, plan=plan)
-        if finding := await self._unsafe_now(observed, plan):
+        if problem := await self._unsafe_now(state, plan):
             left = await self._undo(plan.steps)
             if before.interrupted:
-                left += await self._withdraw(observed, plan)
-            return self._end(Outcome.REFUSED, finding.message, plan, objection=finding, left=left)
-        return await self._apply(observed, plan)
+                left += await self._withdraw(state, plan)
+            return self._end(Outcome.REFUSED, problem.message, plan, objection=problem, left=left)
+        return await self._apply(state, plan)
 
-    async def _unsafe_now(self, observed: Observed, plan: Plan) -> Finding | None:
+    async def _unsafe_now(self, state: ClusterState, plan: Plan) -> Problem | None:
         """What an apply would publish that is not ours, with a fresh look at the hosts' own networks.
 
         The lock does not cover those, and an apply activates what is staged there.
         """
-        nodes = await asyncio.gather(*map(self._gateway.host_edits, observed.nodes.values()))
-        return self._stranger(replace(observed, nodes={node.name: node for node in nodes}), plan)
+        nodes = await asyncio.gather(*map(self._gateway.host_edits, state.nodes.values()))
+        return self._stranger(replace(state, nodes={node.name: node for node in nodes}), plan)
 
     async def _uncover(self, plan: Plan) -> Plan | Result:
         """Look again once staged deletions are taken back: the same plan, with what is really pending now.
@@ -313,11 +313,11 @@ class Transaction:
                 raise
             except errors.LockHeld:
                 return self._lock_lost(plan, staged)
-            except errors.PveError as problem:
+            except errors.PveError as error:
                 left = await self._undo(staged)
                 # What somebody changed at this moment, or what passes by itself, is no fault of the object's.
-                blame = None if isinstance(problem, errors.DigestMismatch | errors.TryAgain) else step.ref
-                return self._end(Outcome.STAGING_FAILED, f"{step}: {problem}", plan, culprit=blame, left=left)
+                blame = None if isinstance(error, errors.DigestMismatch | errors.TryAgain) else step.ref
+                return self._end(Outcome.STAGING_FAILED, f"{step}: {error}", plan, culprit=blame, left=left)
             staged.append(step)
         return None
 
@@ -326,11 +326,11 @@ class Transaction:
         undone = [step for step in staged if step.ref not in self._restored]
         return await self._stage_all(inverse(step) for step in reversed(undone))
 
-    async def _withdraw(self, observed: Observed, plan: Plan) -> tuple[str, ...]:
+    async def _withdraw(self, state: ClusterState, plan: Plan) -> tuple[str, ...]:
         """Take back what is staged of ours and must not go live now, and what the plan would have taken back."""
-        self._hidden = bool(_restorations(observed, plan))
-        changes = (*plan.own_pending, *put_back(observed.sdn, plan.steps))
-        return await self._stage_all(withdrawal(observed.sdn, changes))
+        self._hidden = bool(_restorations(state, plan))
+        changes = (*plan.own_pending, *put_back(state.sdn, plan.steps))
+        return await self._stage_all(withdrawal(state.sdn, changes))
 
     async def _stage_all(self, steps: Iterable[Step]) -> tuple[str, ...]:
         """Stage what can be staged; what could not be, in words. A broken connection still breaks off."""
@@ -340,8 +340,8 @@ class Transaction:
                 await self._gateway.stage(step, self.entry.token)
             except _BROKEN_OFF:
                 raise
-            except errors.PveError as problem:
-                left.append(f"{step}: {problem}")
+            except errors.PveError as error:
+                left.append(f"{step}: {error}")
         return tuple(left)
 
     def _lock_lost(self, plan: Plan, staged: Iterable[Step]) -> Result:
@@ -350,9 +350,9 @@ class Transaction:
         message = "somebody removed our SDN lock by force and took it in the middle of a transaction"
         return self._end(Outcome.LOCKED, message, plan, left=tuple(map(str, staged)))
 
-    async def _apply(self, observed: Observed, plan: Plan) -> Result:
+    async def _apply(self, state: ClusterState, plan: Plan) -> Result:
         self._touched = True
-        known = await self._reloads.listed(observed.nodes.values())
+        known = await self._reloads.listed(state.nodes.values())
         await self._save(replace(self.entry, started=int(self._now())))
         try:
             upid = await self._send_apply()
@@ -360,11 +360,11 @@ class Transaction:
             raise
         except errors.LockHeld:
             return self._lock_lost(plan, plan.steps)
-        except errors.PveError as problem:
+        except errors.PveError as error:
             left = await self._undo(plan.steps)
-            return self._end(Outcome.APPLY_FAILED, f"Proxmox refused the apply: {problem}", plan, left=left)
+            return self._end(Outcome.APPLY_FAILED, f"Proxmox refused the apply: {error}", plan, left=left)
         end = await self._reloads.follow(upid)
-        nodes = await self._reloads.of_nodes(observed.nodes.values(), self.entry.started, known)
+        nodes = await self._reloads.of_nodes(state.nodes.values(), self.entry.started, known)
         metrics.APPLY_SECONDS.labels(self._gateway.cluster).observe(self._now() - self._began)
         if end is None or not end.ok:
             why = "did not end in time" if end is None else f"ended with {end.text!r}"
@@ -372,7 +372,7 @@ class Transaction:
         else:
             result = self._applied(plan, nodes)
         # One that still runs is no reason to send another, and its nodes cannot be judged yet.
-        return await self._verified(result, observed) if self._revert and end is not None else result
+        return await self._verified(result, state) if self._revert and end is not None else result
 
     async def _send_apply(self) -> str:
         """Send the apply; its task. Where nobody knows what becomes of it, the lock is kept in its way.
@@ -386,9 +386,9 @@ class Transaction:
             await self._save(replace(self.entry, late=int(self._now()) + LATE, fenced=False))
             raise
 
-    async def _resume(self, observed: Observed, started: int) -> Result:
+    async def _resume(self, state: ClusterState, started: int) -> Result:
         """An apply was sent by a run that did not see its end: it has been executed, so look at the nodes."""
-        nodes = await self._reloads.of_nodes(observed.nodes.values(), started, frozenset())
+        nodes = await self._reloads.of_nodes(state.nodes.values(), started, frozenset())
         return self._applied(Plan(), nodes)
 
     def _applied(self, plan: Plan, nodes: Mapping[str, NodeResult]) -> Result:
@@ -398,7 +398,7 @@ class Transaction:
 
     # --- going back ---------------------------------------------------------------------------------------------
 
-    async def _verified(self, result: Result, before: Observed) -> Result:
+    async def _verified(self, result: Result, before: ClusterState) -> Result:
         """The result, or that of going back if the nodes are worse off than before and stay so."""
         deadline, misses = time.monotonic() + self._pace.settle, 0
         while True:
@@ -417,22 +417,22 @@ class Transaction:
                     break
             await asyncio.sleep(self._pace.poll_max)
         told = "; ".join(sorted(worse))
-        if finding := self._stranger(after, plan):
-            return replace(result, message=f"{told}; not reverted: {finding.message}")
+        if problem := self._stranger(after, plan):
+            return replace(result, message=f"{told}; not reverted: {problem.message}")
         refs = {step.ref for step in result.plan.steps} | {change.ref for change in result.plan.own_pending}
         steps = steps_towards(after.sdn.edited, {ref: before.sdn.running.get(ref) for ref in refs})
         if left := await self._stage_all(steps):
             return replace(result, message=f"{told}; not reverted", left=left)
-        if finding := await self._unsafe_now(after, plan):
-            return replace(result, message=f"{told}; not reverted: {finding.message}", left=await self._undo(steps))
+        if problem := await self._unsafe_now(after, plan):
+            return replace(result, message=f"{told}; not reverted: {problem.message}", left=await self._undo(steps))
         known = await self._reloads.listed(after.nodes.values())
         started = int(self._now())
         try:
             upid = await self._send_apply()
         except _BROKEN_OFF:
             raise
-        except errors.PveError as problem:
-            return replace(result, message=f"{told}; not reverted: {problem}", left=tuple(map(str, steps)))
+        except errors.PveError as error:
+            return replace(result, message=f"{told}; not reverted: {error}", left=tuple(map(str, steps)))
         await self._reloads.follow(upid)
         nodes = await self._reloads.of_nodes(after.nodes.values(), started, known)
         message = f"the apply left things worse ({told}), so the previous values were put back and applied"
@@ -447,7 +447,7 @@ class Transaction:
         plan: Plan | None = None,
         nodes: Mapping[str, NodeResult] | None = None,
         culprit: SdnRef | None = None,
-        objection: Finding | None = None,
+        objection: Problem | None = None,
         left: tuple[str, ...] = (),
     ) -> Result:
         metrics.APPLIES.labels(self._gateway.cluster, outcome).inc()
@@ -465,9 +465,9 @@ class Transaction:
         )
 
 
-def _restorations(observed: Observed, plan: Plan) -> list[Create]:
+def _restorations(state: ClusterState, plan: Plan) -> list[Create]:
     """The steps that take back the staged deletion of what runs."""
-    return [step for step in plan.steps if isinstance(step, Create) and step.ref in observed.sdn.running]
+    return [step for step in plan.steps if isinstance(step, Create) and step.ref in state.sdn.running]
 
 
 def _failed(nodes: Iterable[NodeResult]) -> set[str]:
@@ -481,6 +481,3 @@ def _held_message(asked: int) -> str:
         moment = timestamp(datetime.fromtimestamp(asked, UTC))
         message += f". This operator was interrupted at {moment} while it took the lock, so it may be its own"
     return message
-
-
-__all__ = ["NodeInfo", "NodeResult", "Outcome", "Pace", "Result", "Transaction"]

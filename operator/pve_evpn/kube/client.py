@@ -17,7 +17,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn import __version__, metrics
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
-from pve_evpn.domain.resources import ObjectKey
+from pve_evpn.domain.objects import ObjectKey
 
 MERGE_PATCH = "application/merge-patch+json"
 #: Parallel writes to the API server; each watch has its own connection in kopf's session.
@@ -83,9 +83,9 @@ class CustomObjects:
             args = (GROUP, VERSION, plural, key.name)
         try:
             answer = await call(*args, dict(body), _content_type=MERGE_PATCH)
-        except ApiException as problem:
-            metrics.K8S_REQUESTS.labels(verb, str(problem.status)).inc()
-            if problem.status in (404, 409):
+        except ApiException as error:
+            metrics.K8S_REQUESTS.labels(verb, str(error.status)).inc()
+            if error.status in (404, 409):
                 return None
             raise
         metrics.K8S_REQUESTS.labels(verb, "200").inc()
@@ -95,9 +95,9 @@ class CustomObjects:
         """Create a cluster-scoped object; None if it is there already."""
         try:
             answer = await self._api.create_cluster_custom_object(GROUP, VERSION, KINDS[kind].plural, dict(body))
-        except ApiException as problem:
-            metrics.K8S_REQUESTS.labels("create", str(problem.status)).inc()
-            if problem.status == 409:
+        except ApiException as error:
+            metrics.K8S_REQUESTS.labels("create", str(error.status)).inc()
+            if error.status == 409:
                 return None
             raise
         metrics.K8S_REQUESTS.labels("create", "201").inc()
@@ -119,7 +119,7 @@ class CustomObjects:
         """Delete a cluster-scoped object; already gone is fine."""
         try:
             await self._api.delete_cluster_custom_object(GROUP, VERSION, KINDS[key.kind].plural, key.name)
-        except ApiException as problem:
-            if problem.status != 404:
+        except ApiException as error:
+            if error.status != 404:
                 raise
         metrics.K8S_REQUESTS.labels("delete", "200").inc()

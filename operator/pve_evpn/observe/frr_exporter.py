@@ -16,8 +16,8 @@ from typing import Literal
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from pve_evpn.domain.evpn import ESTABLISHED, NodeObservation, PeerState, SourceName, VniRow
-from pve_evpn.observe.frr.document import FrrParseError, as_text, as_vni
+from pve_evpn.domain.observation import ESTABLISHED, NodeObservation, PeerState, SourceName, VniRow
+from pve_evpn.observe.frr.json import FrrParseError, as_text, as_vni
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 
 MAX_ANSWER = 32 * 1024 * 1024

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pve_evpn.domain.evpn import NodeObservation, SourceName
+from pve_evpn.domain.observation import NodeObservation, SourceName
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncssh
 
-from pve_evpn.domain.evpn import NodeObservation, SourceName
+from pve_evpn.domain.observation import NodeObservation, SourceName
 from pve_evpn.observe.frr import FrrParseError, observation
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 

@@ -17,10 +17,8 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn import metrics
-from pve_evpn.domain.decisions import Create, Delete, Step, Update
-from pve_evpn.domain.firewall import FirewallWrite
-from pve_evpn.domain.leadership import MayWrite, NotLeading
-from pve_evpn.domain.observed import GuestInfo, NodeInfo, Observed, PveVersion
+from pve_evpn.domain.plan.firewall import FirewallWrite
+from pve_evpn.domain.plan.model import Create, Delete, Step, Update
 from pve_evpn.domain.sdn import (
     Canonical,
     PendingChange,
@@ -34,7 +32,9 @@ from pve_evpn.domain.sdn import (
     compare,
     wire,
 )
-from pve_evpn.pve import errors, parse
+from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion
+from pve_evpn.leadership import IsLeader, NotLeader
+from pve_evpn.pve import decode, errors
 from pve_evpn.pve.session import Credentials, PveSession, Trust
 
 _THREADS = 8
@@ -75,10 +75,10 @@ class Gateway:
         trust: Trust,
         *,
         timeout: float = 30.0,
-        may_write: MayWrite = lambda: True,
+        is_leader: IsLeader = lambda: True,
     ) -> None:
         self.cluster = cluster
-        self._may_write = may_write
+        self._is_leader = is_leader
         self._endpoints = tuple(endpoints)
         self._preferred = 0
         self._credentials = credentials
@@ -110,7 +110,7 @@ class Gateway:
     # --- the one way out ----------------------------------------------------------------------------------------
 
     async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
-        """One request, the whole answer. Raises :class:`errors.PveError`, and NotLeading for a write kept back."""
+        """One request, the whole answer. Raises :class:`errors.PveError`, and NotLeader for a write kept back."""
         if self._closed:
             raise errors.Unreachable(_CLOSED)
         try:
@@ -130,7 +130,7 @@ class Gateway:
 
         Another endpoint is tried only when the request was not delivered at all; then even a write is safe.
         """
-        first, problem = self._preferred, errors.Unreachable("no endpoint is configured")
+        first, error = self._preferred, errors.Unreachable("no endpoint is configured")
         for offset in range(len(self._endpoints)):
             index = (first + offset) % len(self._endpoints)
             try:
@@ -140,24 +140,24 @@ class Gateway:
                 self._preferred = (index + 1) % len(self._endpoints)
                 raise
             except errors.Unreachable as failure:
-                problem = errors.Unreachable(f"{self._endpoints[index]}: {failure}")
+                error = errors.Unreachable(f"{self._endpoints[index]}: {failure}")
                 if isinstance(failure, errors.TlsRejected):
-                    problem = errors.TlsRejected(str(problem))
+                    error = errors.TlsRejected(str(error))
                 continue
             self._preferred = index
             return answer
-        raise problem
+        raise error
 
     def _ask(self, index: int, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         # Here and nowhere earlier: the call may have waited for a thread while the Lease ran out.
-        if method != "GET" and not self._may_write():
-            raise NotLeading(f"{method} {path} to Proxmox cluster {self.cluster}")
+        if method != "GET" and not self._is_leader():
+            raise NotLeader(f"{method} {path} to Proxmox cluster {self.cluster}")
         self.calls += 1
         began, code = time.monotonic(), "ok"
         try:
             return self._session(index).call(method, path, params)
-        except errors.PveError as problem:
-            code = type(problem).__name__
+        except errors.PveError as error:
+            code = type(error).__name__
             raise
         finally:
             metrics.API_REQUESTS.labels(self.cluster, method, code).inc()
@@ -189,15 +189,15 @@ class Gateway:
         Proxmox tells it to those with Sys.Audit on /access/groups. Raises :class:`errors.PveError` otherwise.
         """
         user = await self.get(f"/access/users/{self._credentials.user}")
-        return parse.earliest_end(user or {}, self._credentials.token_name)
+        return decode.earliest_end(user or {}, self._credentials.token_name)
 
-    async def observe(self, release: str, *, guests: bool) -> Observed:
+    async def observe(self, release: str, *, guests: bool) -> ClusterState:
         """One complete look. Raises for what must be known (lists, quorum); a silent node is only marked so."""
         version = PveVersion.parse(release)
         status, sdn = await asyncio.gather(self.get("/cluster/status"), self._sdn(version))
-        members, quorate, name = parse.nodes(status)
+        members, quorate, name = decode.nodes(status)
         looks = await asyncio.gather(*(self._node(node) for node in members.values()))
-        return Observed(
+        return ClusterState(
             version=version,
             release=release,
             sdn=sdn,
@@ -235,7 +235,7 @@ class Gateway:
         """
         if time.monotonic() - self._asked > _REACH_SECONDS:
             held, names = await asyncio.gather(self.get("/access/permissions"), self._index())
-            self._reached = (parse.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
+            self._reached = (decode.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
             self._asked = time.monotonic()
         return self._reached
 
@@ -252,7 +252,7 @@ class Gateway:
         answer = await self._quiet("GET", f"/cluster/sdn/{name}", pending=1)
         rows = (answer or {}).get("data")
         found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        return parse.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
+        return decode.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
 
     async def _subnets(self, vnet: str) -> Any:
         try:
@@ -269,16 +269,16 @@ class Gateway:
                 self.get("/cluster/sdn/prefix-lists", pending=1),
             ]
         fabrics, *rest = await asyncio.gather(*asks)
-        found = parse.other_pending(SdnKind.FABRIC, fabrics.get("fabrics") or (), ("id",))
-        found += parse.other_pending(SdnKind.FABRIC_NODE, fabrics.get("nodes") or (), ("fabric_id", "node_id"))
+        found = decode.other_pending(SdnKind.FABRIC, fabrics.get("fabrics") or (), ("id",))
+        found += decode.other_pending(SdnKind.FABRIC_NODE, fabrics.get("nodes") or (), ("fabric_id", "node_id"))
         if rest:
-            found += parse.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
-            found += parse.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
+            found += decode.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
+            found += decode.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
         there = (item for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
-        names = frozenset(str(parse.named(item)["id"]) for item in there)
-        return found, names, parse.fabric_addresses(fabrics.get("nodes") or ())
+        names = frozenset(str(decode.named(item)["id"]) for item in there)
+        return found, names, decode.fabric_addresses(fabrics.get("nodes") or ())
 
-    async def _node(self, node: NodeInfo) -> NodeInfo:
+    async def _node(self, node: NodeState) -> NodeState:
         """Add what only the node itself can tell; None where it does not."""
         if not node.online:
             return node
@@ -291,7 +291,7 @@ class Gateway:
             node = replace(
                 node,
                 addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
-                mtus=parse.mtus(interfaces),
+                mtus=decode.mtus(interfaces),
                 network_pending=_host_edits(network),
             )
         if zones is not None:
@@ -300,7 +300,7 @@ class Gateway:
             node = replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
         return node
 
-    async def host_edits(self, node: NodeInfo) -> NodeInfo:
+    async def host_edits(self, node: NodeState) -> NodeState:
         """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
         network = await self._quiet("GET", f"/nodes/{node.name}/network") if node.online else None
         return replace(node, network_pending=None if network is None else _host_edits(network))
@@ -321,21 +321,21 @@ class Gateway:
         except (errors.Unreachable, errors.Refused):
             return None
 
-    async def guests(self) -> dict[int, GuestInfo]:
+    async def guests(self) -> dict[int, GuestState]:
         """Every guest the credentials may see, with its NIC configuration."""
         rows = await self.get("/cluster/resources", type="vm")
-        found = [parse.guest(row) for row in rows if row.get("type") in ("qemu", "lxc")]
+        found = [decode.guest(row) for row in rows if row.get("type") in ("qemu", "lxc")]
         read = await asyncio.gather(*(self.guest(guest) for guest in found))
         return {guest.vmid: guest for guest in read}
 
-    async def guest(self, guest: GuestInfo) -> GuestInfo:
+    async def guest(self, guest: GuestState) -> GuestState:
         """Read one guest's configuration; unchanged if its node does not answer, or does not let us see it.
 
         The ``pending`` view has it all, live and to come; the digest too, except where a release leaves it out.
         """
         base = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}"
         try:
-            read = parse.guest_config(guest, await self.get(f"{base}/pending") or ())
+            read = decode.guest_config(guest, await self.get(f"{base}/pending") or ())
             if not read.digest:
                 read = replace(read, digest=str((await self.get(f"{base}/config")).get("digest") or ""))
         except (errors.Unreachable, errors.Refused, errors.Forbidden):
@@ -451,7 +451,7 @@ class Gateway:
 
     # --- guests -------------------------------------------------------------------------------------------------
 
-    async def write_guest(self, guest: GuestInfo, changes: Mapping[str, str | None]) -> str | None:
+    async def write_guest(self, guest: GuestState, changes: Mapping[str, str | None]) -> str | None:
         """Write NIC strings of one guest (None removes one); a UPID where Proxmox made a task of it.
 
         QEMU takes a POST, whose task tells of hotplug failures; LXC knows only the synchronous PUT.
@@ -475,7 +475,7 @@ def _sort_in(
     """Fill both copies; the edits among them that only change the spelling of values."""
     reworded = []
     for item in items:
-        new, old = parse.both_copies(kind, item, parent)
+        new, old = decode.both_copies(kind, item, parent)
         if new:
             edited[new.ref] = new
         if old:

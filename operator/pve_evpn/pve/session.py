@@ -166,33 +166,33 @@ def _translated(*, write: bool) -> Any:
         raise errors.from_answer(refusal.status_code, str(message), parameters, write=write) from None
     except AuthenticationError:
         raise errors.AuthenticationFailed("Proxmox does not accept the credentials") from None
-    except requests.exceptions.SSLError as problem:
-        raise errors.TlsRejected(f"the server's certificate was rejected: {_tls_reason(problem)}") from None
+    except requests.exceptions.SSLError as error:
+        raise errors.TlsRejected(f"the server's certificate was rejected: {_tls_reason(error)}") from None
     except requests.exceptions.ConnectTimeout:
         raise errors.Unreachable("no connection within 5 s") from None
-    except requests.exceptions.ConnectionError as problem:
-        if not write or _never_sent(problem):
-            raise errors.Unreachable(_connection_reason(problem)) from None
+    except requests.exceptions.ConnectionError as error:
+        if not write or _never_sent(error):
+            raise errors.Unreachable(_connection_reason(error)) from None
         raise errors.OutcomeUnknown("the connection was cut before the answer came") from None
     except requests.exceptions.Timeout:
         if write:
             raise errors.OutcomeUnknown("no answer in time") from None
         raise errors.Unreachable("no answer in time") from None
-    except (requests.exceptions.RequestException, ValueError) as problem:
-        kind = type(problem).__name__
+    except (requests.exceptions.RequestException, ValueError) as error:
+        kind = type(error).__name__
         if write:
             raise errors.OutcomeUnknown(f"the answer could not be read ({kind})") from None
         raise errors.Unreachable(f"the answer could not be read ({kind})") from None
 
 
-def _never_sent(problem: requests.exceptions.ConnectionError) -> bool:
-    cause = problem.args[0] if problem.args else None
+def _never_sent(error: requests.exceptions.ConnectionError) -> bool:
+    cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
     return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError)
 
 
-def _connection_reason(problem: requests.exceptions.ConnectionError) -> str:
-    cause = problem.args[0] if problem.args else None
+def _connection_reason(error: requests.exceptions.ConnectionError) -> str:
+    cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
         return "the host name does not resolve"
@@ -201,8 +201,8 @@ def _connection_reason(problem: requests.exceptions.ConnectionError) -> str:
     return "the connection was cut"
 
 
-def _tls_reason(problem: requests.exceptions.SSLError) -> str:
-    text = str(problem)
+def _tls_reason(error: requests.exceptions.SSLError) -> str:
+    text = str(error)
     for needle, meaning in (
         ("Fingerprints did not match", "its fingerprint is not the pinned one"),
         ("Hostname mismatch", "it is not issued for this host name"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from pve_evpn.domain.evpn import (
+from pve_evpn.domain.observation import (
     BgpVniRow,
     ClusterObservation,
     EvpnRoute,

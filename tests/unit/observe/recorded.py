@@ -6,7 +6,7 @@ import functools
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pve_evpn.domain.evpn import ClusterObservation, NodeObservation
+from pve_evpn.domain.observation import ClusterObservation, NodeObservation
 from pve_evpn.observe.frr import observation
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "frr"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.evpn import (
+from pve_evpn.domain.observation import (
     EvpnRoute,
     MacIp,
     NodeLook,
@@ -20,7 +20,7 @@ from pve_evpn.domain.evpn import (
     SourceName,
     VniRow,
 )
-from pve_evpn.observe.chain import PARALLEL, Chain
+from pve_evpn.observe.fallback import PARALLEL, Chain
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -156,23 +156,23 @@ async def test_what_stands_in_for_the_preferred_source_says_what_is_wrong_with_t
     best, other = FakeSource("ssh", clock), FakeSource("api", clock)
     best.dead, best.why = {"pve2"}, "HostKeyMismatch"
     chain = chain_of(best, other)
-    looks = (await chain.observe(NODES)).observed()
+    looks = (await chain.observe(NODES)).answered()
     assert (looks["pve1"].problems, looks["pve1"].instead_of) == ((), None)
     failure = looks["pve2"].instead_of
     assert failure is not None
     assert (failure.source, failure.reason, failure.settled) == ("ssh", "HostKeyMismatch", False)
     assert looks["pve2"].problems == ("ssh: no SSH connection to 192.168.16.2",)
     clock.pass_(60)
-    failure = (await chain.observe(NODES)).observed()["pve2"].instead_of
+    failure = (await chain.observe(NODES)).answered()["pve2"].instead_of
     assert failure is not None
     assert failure.settled
 
 
 async def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="pve_evpn.observe.chain")
+    caplog.set_level(logging.INFO, logger="pve_evpn.observe.fallback")
 
     def said() -> list[str]:
-        return [record.message for record in caplog.records if record.name == "pve_evpn.observe.chain"]
+        return [record.message for record in caplog.records if record.name == "pve_evpn.observe.fallback"]
 
     clock = Clock()
     best, other = FakeSource("ssh", clock), FakeSource("api", clock)
@@ -196,7 +196,7 @@ async def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapt
 async def test_a_source_fills_up_what_the_one_before_could_not_see() -> None:
     clock = Clock()
     exporter, api = FakeSource("frrExporter", clock), FakeSource("api", clock)
-    look = (await chain_of(exporter, api).observe(NODES)).observed()["pve1"]
+    look = (await chain_of(exporter, api).observe(NODES)).answered()["pve1"]
     assert (look.source, look.also) == ("frrExporter", ("api",))
     assert (look.peers, look.vnis, look.mac_ips, look.instead_of) == (PEERS, VNIS, MAC_IPS, None)
 
@@ -205,11 +205,11 @@ async def test_a_part_that_cannot_be_read_is_filled_up_and_named() -> None:
     clock = Clock()
     best, other = FakeSource("ssh", clock), FakeSource("frrExporter", clock)
     best.sees |= {"peers": None, "problems": ("the summary cannot be read",)}
-    look = (await chain_of(best, other).observe(NODES)).observed()["pve1"]
+    look = (await chain_of(best, other).observe(NODES)).answered()["pve1"]
     assert (look.source, look.also, look.peers, look.routes) == ("ssh", ("frrExporter",), PEERS, ROUTES)
     assert look.problems == ("the summary cannot be read",)
     other.dead = {"pve1"}
-    look = (await chain_of(best, other).observe(NODES)).observed()["pve1"]
+    look = (await chain_of(best, other).observe(NODES)).answered()["pve1"]
     assert (look.also, look.peers, look.instead_of) == ((), None, None)
     assert look.problems == ("the summary cannot be read", "frrExporter: no SSH connection to 192.168.16.1")
 
@@ -218,7 +218,7 @@ async def test_where_bgpd_is_dead_nobody_else_is_asked() -> None:
     clock = Clock()
     best, other = FakeSource("ssh", clock), FakeSource("frrExporter", clock)
     best.sees = {"bgp_running": False, "peers": ()}
-    look = (await chain_of(best, other).observe(NODES)).observed()["pve1"]
+    look = (await chain_of(best, other).observe(NODES)).answered()["pve1"]
     assert (look.also, look.vnis) == ((), None)
     assert other.asked == []
 
@@ -328,7 +328,7 @@ async def test_a_large_cluster_is_read_side_by_side_within_a_limit() -> None:
     only = FakeSource("ssh", Clock())
     many = [NodeTarget(f"n{i}", "") for i in range(3 * PARALLEL)]
     looks = await chain_of(only).observe(many)
-    assert len(looks.observed()) == len(many)
+    assert len(looks.answered()) == len(many)
     assert 1 < only.most_at_once <= PARALLEL
 
 

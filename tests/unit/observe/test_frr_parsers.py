@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pve_evpn.domain.evpn import EvpnRoute, MacRow, VniRow
+from pve_evpn.domain.observation import EvpnRoute, MacRow, VniRow
 from pve_evpn.observe.frr import COMMANDS, FrrParseError, bgp, observation, split, underlay, zebra
 from tests.unit.observe.recorded import (
     AT,

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from pve_evpn.domain.damping import HOLD, LONGEST_HOLD, Damper
-from pve_evpn.domain.happenings import Announcement, Fact, Facts, Subject, announcement, facts, remembered
+from pve_evpn.domain.health.debounce import HOLD, LONGEST_HOLD, Debounce
+from pve_evpn.domain.health.transitions import EventText, Fact, Facts, Subject, announcement, facts, remembered
 from tests.unit.observe.overlay import START, VM1
 from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, Bench, node_key
 
@@ -19,14 +19,14 @@ class Telling:
     def __init__(self, hold: timedelta = timedelta(0)) -> None:
         self.bench = Bench()
         self.overlay = self.bench.overlay
-        self.damper: Damper[Subject, Fact] = Damper(hold)
+        self.damper: Debounce[Subject, Fact] = Debounce(hold)
         self.poll()
 
     def facts(self) -> Facts:
         """Those of the last poll."""
         return facts(self.bench.judgement, self.overlay.seen())
 
-    def poll(self) -> list[Announcement]:
+    def poll(self) -> list[EventText]:
         """One poll; what is told of it."""
         self.bench.poll()
         told = self.damper.observe(self.facts(), self.overlay.now)
@@ -49,7 +49,7 @@ def test_nothing_is_told_of_a_quiet_overlay(telling: Telling) -> None:
 def test_a_dead_bgpd_is_one_event_and_not_one_per_session(telling: Telling) -> None:
     telling.overlay.stopped = {"pve2"}
     (told,) = telling.poll()
-    assert told == Announcement(
+    assert told == EventText(
         CONTROLLER,
         "Warning",
         "SessionDown",
@@ -115,15 +115,15 @@ def test_a_preferred_source_that_fails_is_told_though_another_one_stands_in(tell
 @pytest.mark.parametrize("sessions", [False, True], ids=["api stands in", "frrExporter stands in"])
 def test_after_a_restart_a_failing_source_is_no_news(telling: Telling, sessions: bool) -> None:
     bench, overlay = telling.bench, telling.overlay
-    peers = overlay.seen().observed()["pve2"].peers
+    peers = overlay.seen().answered()["pve2"].peers
     overlay.fall_back("pve2", "the key is refused")
     looks = overlay.seen()
     if sessions:
-        exporter = replace(looks.observed()["pve2"], source="frrExporter", peers=peers)
+        exporter = replace(looks.answered()["pve2"], source="frrExporter", peers=peers)
         looks = replace(looks, nodes={**looks.nodes, "pve2": exporter})
     bench.poll(looks)
     fresh = facts(bench.judge(looks), looks)
-    damper: Damper[Subject, Fact] = Damper(timedelta(0), remembered(fresh, bench.objects.get))
+    damper: Debounce[Subject, Fact] = Debounce(timedelta(0), remembered(fresh, bench.objects.get))
     assert damper.observe(fresh, overlay.now) == []
     overlay.fallen_back.clear()
     seen = overlay.seen()
@@ -170,7 +170,7 @@ def test_a_change_during_a_restart_is_told_afterwards(telling: Telling) -> None:
     telling.overlay.stopped = {"pve2"}
     looks = telling.overlay.seen()
     fresh = facts(telling.bench.judge(looks), looks)
-    damper: Damper[Subject, Fact] = Damper(timedelta(0), remembered(fresh, telling.bench.objects.get))
+    damper: Debounce[Subject, Fact] = Debounce(timedelta(0), remembered(fresh, telling.bench.objects.get))
     told = [announcement(transition).reason for transition in damper.observe(fresh, telling.overlay.now)]
     assert sorted(told) == ["MacWithdrawn", "SessionDown"]
 
@@ -179,7 +179,7 @@ def test_a_change_during_a_restart_is_told_afterwards(telling: Telling) -> None:
 
 
 def test_a_change_is_told_when_it_has_lasted() -> None:
-    damper: Damper[str, str] = Damper()
+    damper: Debounce[str, str] = Debounce()
     assert damper.observe({"a": "up"}, START) == []
     assert damper.observe({"a": "down"}, START + timedelta(seconds=1)) == []
     assert damper.observe({"a": "down"}, START + timedelta(seconds=30)) == []
@@ -188,13 +188,13 @@ def test_a_change_is_told_when_it_has_lasted() -> None:
 
 
 def test_a_flicker_is_not_told() -> None:
-    damper: Damper[str, str] = Damper()
+    damper: Debounce[str, str] = Debounce()
     for second in range(0, 600, 10):
         assert damper.observe({"a": "down" if second % 20 else "up"}, START + timedelta(seconds=second)) == []
 
 
 def test_what_keeps_flapping_slowly_is_told_ever_more_rarely_and_what_stays_is_told() -> None:
-    damper: Damper[str, str] = Damper()
+    damper: Debounce[str, str] = Debounce()
     damper.observe({"a": "up"}, START)
     told, now = 0, START
     for flap in range(60):
@@ -210,14 +210,14 @@ def test_what_keeps_flapping_slowly_is_told_ever_more_rarely_and_what_stays_is_t
 
 
 def test_the_first_sight_is_no_news_unless_it_was_otherwise_before() -> None:
-    damper: Damper[str, str] = Damper(known={"a": "up"})
+    damper: Debounce[str, str] = Debounce(known={"a": "up"})
     damper.observe({"a": "down", "b": "down"}, START)
     (told,) = damper.observe({"a": "down", "b": "down"}, START + HOLD)
     assert told.key == "a"
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    damper: Damper[str, str] = Damper(timedelta(0))
+    damper: Debounce[str, str] = Debounce(timedelta(0))
     damper.observe({"a": "up"}, START)
     damper.keep_only(lambda key: key != "a")
     assert damper.observe({"a": "down"}, START) == []

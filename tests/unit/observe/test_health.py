@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.node import EvpnNodeSpec
-from pve_evpn.domain.evpn import (
+from pve_evpn.domain.health import Judgement, judge_all
+from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedVNet, ExpectedZone
+from pve_evpn.domain.health.expected import Overlay as OverlayScene
+from pve_evpn.domain.health.macs import Nic
+from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import (
     ClusterObservation,
     MacIp,
     NodeObservation,
 )
-from pve_evpn.domain.health import Judgement, judge_all
-from pve_evpn.domain.observed import NodeInfo
-from pve_evpn.domain.report import Health
-from pve_evpn.domain.resources import ObjectKey, Resource
-from pve_evpn.domain.scene import NicScene, Scene, VNetScene, ZoneScene
-from pve_evpn.domain.scene import Overlay as OverlayScene
-from pve_evpn.domain.verdicts import Nic
+from pve_evpn.domain.state import NodeState
 from tests.unit.observe import recorded
 from tests.unit.observe.overlay import L3_VNI, VM1, VNI, Overlay
 
@@ -40,14 +40,14 @@ class Bench:
     def __init__(self, size: int = 4) -> None:
         self.overlay = Overlay(size)
         names = self.overlay.names
-        self.scene = Scene(
-            members={name: NodeInfo(name, True, self.overlay.address(name)) for name in names},
+        self.scene = ExpectedOverlay(
+            members={name: NodeState(name, True, self.overlay.address(name)) for name in names},
             overlays=(
                 OverlayScene(CONTROLLER, "evpn1", None, {name: (self.overlay.address(name),) for name in names}),
             ),
-            zones=(ZoneScene(ZONE, "EZone1", L3_VNI, tuple(names)),),
-            vnets=(VNetScene(VNET, "EVPN1", VNI, "EZone1", tuple(names)),),
-            nics=(NicScene(NIC, Nic(VM1, VNI, names[-1]), "EVPN1"),),
+            zones=(ExpectedZone(ZONE, "EZone1", L3_VNI, tuple(names)),),
+            vnets=(ExpectedVNet(VNET, "EVPN1", VNI, "EZone1", tuple(names)),),
+            nics=(ExpectedNic(NIC, Nic(VM1, VNI, names[-1]), "EVPN1"),),
             names={VNI: "EVPN1", L3_VNI: "EZone1"},
         )
         keys = [CONTROLLER, ZONE, VNET, NIC, *(node_key(name) for name in names)]
@@ -232,7 +232,7 @@ def off_with_listed_peers(bench: Bench, addresses: tuple[str, ...] | None) -> di
     names = bench.overlay.names
     peers = tuple(bench.overlay.address(name) for name in names)
     known = {**{name: (bench.overlay.address(name),) for name in names}, "pve4": addresses}
-    members = {**bench.scene.members, "pve4": NodeInfo("pve4", False, "10.9.9.4")}
+    members = {**bench.scene.members, "pve4": NodeState("pve4", False, "10.9.9.4")}
     bench.scene = replace(bench.scene, members=members, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, known),))
     bench.overlay.fail("pve4")
     bench.overlay.down = {frozenset(("pve4", name)) for name in names[:3]}
@@ -307,7 +307,7 @@ def test_within_the_grace_time_after_a_restart_everything_stays_as_it_was(bench:
 def test_a_node_that_is_switched_off_is_missed_by_no_flood_list(bench: Bench) -> None:
     bench.overlay.fail("pve3")
     bench.overlay.down = {frozenset(("pve3", other)) for other in ("pve1", "pve2", "pve4")}
-    members = {**bench.scene.members, "pve3": NodeInfo("pve3", False, "192.168.16.3")}
+    members = {**bench.scene.members, "pve3": NodeState("pve3", False, "192.168.16.3")}
     bench.scene = replace(bench.scene, members=members)
     health = bench.poll()
     assert words(health[VNET]) == ("Unknown", "ObservationStale")
@@ -347,7 +347,7 @@ def test_what_two_sources_see_of_a_node_is_judged_together(bench: Bench) -> None
     bench.overlay.speak(VM1, "pve4")
     row = MacIp("EVPN1", VM1, "10.60.0.100", "192.168.16.4", bench.overlay.now)
     nodes = {}
-    for name, look in bench.overlay.seen().observed().items():
+    for name, look in bench.overlay.seen().answered().items():
         counted = replace(look, source="frrExporter", routes=None, macs=None, bgp_vnis=None)
         api = NodeObservation(name, "api", look.at, mac_ips=(row,) if name == "pve1" else ())
         nodes[name] = counted.filled_from(api)
@@ -403,7 +403,7 @@ def test_counts_alone_still_show_a_gap(bench: Bench) -> None:
     bench.overlay.flood_gaps = {("pve1", "pve2")}
     looks = bench.overlay.seen()
     counted = {}
-    for name, look in looks.observed().items():
+    for name, look in looks.answered().items():
         vnis = tuple(replace(row, remote_vteps=None) for row in look.vnis or ())
         counted[name] = replace(look, source="frrExporter", vnis=vnis, routes=None, macs=None, bgp_vnis=None)
     health = bench.poll(ClusterObservation(bench.overlay.now, counted))[VNET]

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.limits import fit
-from pve_evpn.domain.evpn import ClusterObservation
-from pve_evpn.domain.report import nodes_that_fit, patch_for
+from pve_evpn.domain.health.record import nodes_that_fit
+from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.domain.status.sdn import patch_for
 from tests.unit.observe.overlay import VM1
 from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, ZONE, Bench, node_key, resource
 
@@ -25,7 +26,7 @@ def large() -> Bench:
 
 def seen(bench: Bench) -> ClusterObservation:
     looks = bench.overlay.seen()
-    named = {name: replace(look, frr_version=LONG) for name, look in looks.observed().items()}
+    named = {name: replace(look, frr_version=LONG) for name, look in looks.answered().items()}
     return replace(looks, nodes={**looks.nodes, **named})
 
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pve_evpn.domain.evpn import ClusterObservation, MacIp, NodeObservation
-from pve_evpn.domain.scene import Overlay as OverlayScene
+from pve_evpn.domain.health.expected import Overlay as OverlayScene
+from pve_evpn.domain.observation import ClusterObservation, MacIp, NodeObservation
 from tests.unit.observe.overlay import VM1
 from tests.unit.observe.test_health import CONTROLLER, NIC, Bench, words
 
@@ -206,5 +206,5 @@ def test_a_node_of_unknown_address_that_announces_itself_is_no_duplicate(bench: 
     bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, dict.fromkeys(names)),))
     bench.overlay.speak(VM1, "pve4")
     looks = bench.overlay.seen()
-    partly = replace(looks.observed()["pve4"], routes=None, bgp_vnis=None)
+    partly = replace(looks.answered()["pve4"], routes=None, bgp_vnis=None)
     assert bench.nic(replace(looks, nodes={**looks.nodes, "pve4": partly}))["verdict"] == "Advertised"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pve_evpn.domain.evpn import ClusterObservation, NodeLook, NodeObservation
-from pve_evpn.domain.resources import ObjectKey, Resource
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import ClusterObservation, NodeLook, NodeObservation
 from tests.unit.observe.overlay import L3_VNI, VM1, VNI
 from tests.unit.observe.test_health import Bench
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pve_evpn.domain.evpn import BgpVniRow, ClusterObservation, NodeLook, PeerState, VniRow
-from pve_evpn.domain.resources import ObjectKey
-from pve_evpn.domain.scene import Overlay as OverlayScene
-from pve_evpn.domain.scene import VNetScene, ZoneScene
+from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
+from pve_evpn.domain.health.expected import Overlay as OverlayScene
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, NodeLook, PeerState, VniRow
 from tests.unit.observe.overlay import VM1
 from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, Bench, node_key, resource, words
 
@@ -34,9 +34,9 @@ def two_controllers() -> Bench:
         overlays=(first, other),
         zones=(
             replace(zone, controller="evpn1"),
-            ZoneScene(ObjectKey("EvpnZone", "", "z2"), "z2", 100002, names, controller="evpn2"),
+            ExpectedZone(ObjectKey("EvpnZone", "", "z2"), "z2", 100002, names, controller="evpn2"),
         ),
-        vnets=(vnet, VNetScene(VNET2, "EVPN2", VNI2, "z2", names)),
+        vnets=(vnet, ExpectedVNet(VNET2, "EVPN2", VNI2, "z2", names)),
     )
     for key in (CONTROLLER2, VNET2, ObjectKey("EvpnZone", "", "z2")):
         bench.objects[key] = resource(key)
@@ -47,7 +47,7 @@ def in_both(bench: Bench, *, bgp_vnis: bool = True) -> ClusterObservation:
     """What the nodes say with both controllers."""
     looks = bench.overlay.seen()
     nodes: dict[str, NodeLook] = dict(looks.nodes)
-    for name, look in looks.observed().items():
+    for name, look in looks.answered().items():
         others = [second(other) for other in bench.overlay.names if other != name]
         row = BgpVniRow(VNI2, "L2", originator_ip=second(name))
         nodes[name] = replace(
@@ -65,7 +65,7 @@ def test_each_vni_is_flooded_between_its_own_controllers_addresses(bgp_vnis: boo
     bench.overlay.speak(VM1, "pve4")
     looks = in_both(bench, bgp_vnis=bgp_vnis)
     if not bgp_vnis:  # nor is there any type-3 route to tell
-        nodes = {name: replace(look, routes=None) for name, look in looks.observed().items()}
+        nodes = {name: replace(look, routes=None) for name, look in looks.answered().items()}
         looks = replace(looks, nodes=nodes)
     health = bench.poll(looks)
     assert {words(health[key]) for key in (CONTROLLER, CONTROLLER2, VNET, VNET2)} == {("True", "Operational")}

@@ -14,7 +14,7 @@ from pve_evpn.api.nic import EvpnView
 from pve_evpn.api.node import EvpnNodeStatus, FabricNeighbour, Peer, VniStatus
 from pve_evpn.api.vnet import Routes, VNetNode
 from pve_evpn.api.zone import IpVrf, NodeVrf, ZoneNode
-from pve_evpn.domain import happenings
+from pve_evpn.domain.health import transitions as happenings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "observing.md").read_text()
 ROOT = Path(__file__).parents[3]

@@ -10,9 +10,9 @@ import asyncssh
 import pytest
 
 from pve_evpn.api.cluster import Observe
-from pve_evpn.domain.evpn import ObservationFailure
+from pve_evpn.domain.observation import ObservationFailure
 from pve_evpn.engine.sources import Sources
-from pve_evpn.observe.chain import Chain
+from pve_evpn.observe.fallback import Chain
 from pve_evpn.observe.source import NodeTarget
 
 NODES = [NodeTarget("pve1", "127.0.0.1")]

@@ -1,10 +1,10 @@
 """FRR's printed answers as typed records, for FRR 8.4 to 10.
 
-Parsers only: text in, `pve_evpn.domain.evpn` records out, and `FrrParseError` for everything else. Who fetched the
-text, and how, is not their business.
+Parsers only: text in, `pve_evpn.domain.observation` records out, `FrrParseError` for everything else.
+The sources fetch the text.
 """
 
-from pve_evpn.observe.frr.bulk import COMMANDS, Answer, observation, split
-from pve_evpn.observe.frr.document import FrrParseError
+from pve_evpn.observe.frr.json import FrrParseError
+from pve_evpn.observe.frr.output import COMMANDS, Answer, observation, split
 
 __all__ = ["COMMANDS", "Answer", "FrrParseError", "observation", "split"]

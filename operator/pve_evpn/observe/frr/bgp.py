@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pve_evpn.domain.evpn import BgpVniRow, EvpnRoute, PeerState
-from pve_evpn.observe.frr.document import (
+from pve_evpn.domain.observation import BgpVniRow, EvpnRoute, PeerState
+from pve_evpn.observe.frr.json import (
     MAX_VNI,
     FrrParseError,
     Row,

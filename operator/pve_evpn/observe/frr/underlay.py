@@ -5,8 +5,8 @@ Each function takes the printed text of the command it names and raises `FrrPars
 
 from __future__ import annotations
 
-from pve_evpn.domain.evpn import BfdPeer, FabricNeighbour
-from pve_evpn.observe.frr.document import (
+from pve_evpn.domain.observation import BfdPeer, FabricNeighbour
+from pve_evpn.observe.frr.json import (
     as_text,
     mapping,
     rows,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pve_evpn.domain.evpn import MacRow, NeighbourRow, NextHopRow, RouterMacRow, VniRow
-from pve_evpn.observe.frr.document import (
+from pve_evpn.domain.observation import MacRow, NeighbourRow, NextHopRow, RouterMacRow, VniRow
+from pve_evpn.observe.frr.json import (
     FrrParseError,
     Row,
     as_ip,

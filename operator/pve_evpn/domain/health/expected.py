@@ -1,0 +1,253 @@
+"""What there is to look at: the overlays, VNIs and MACs of one cluster, with the nodes they should be on.
+
+Made from a plan and the Proxmox side it was made for; where Proxmox has not answered since the start, from what the
+statuses remember. Pure values: `domain.health` lays an observation of the nodes over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pve_evpn.api.controller import EvpnControllerSpec, Underlay
+from pve_evpn.domain.health.macs import Nic
+from pve_evpn.domain.nics import NicPlan
+from pve_evpn.domain.nics.checks import DEFAULT_MTU
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.plan.peers import cluster_peers
+from pve_evpn.domain.plan.render import subnet_cidr
+from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
+from pve_evpn.domain.state import ClusterState, NodeState, same_form
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """One EvpnController and the nodes it is on.
+
+    `peers`: the addresses as configured; ``None`` where each node's own address is one of them (a fabric's, or the
+    cluster's). `addresses`: per node the addresses it could be known by as a peer, ``None`` if they are not known.
+    `outsiders`: nodes of the cluster by address which the controller is not on. `running`: the controller is in
+    Proxmox' running configuration, or was when that was last seen; before, no node can have its sessions.
+    """
+
+    key: ObjectKey
+    id: str
+    peers: tuple[str, ...] | None
+    addresses: Mapping[str, tuple[str, ...] | None]
+    outsiders: Mapping[str, str] = field(default_factory=dict)
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedZone:
+    """One EvpnZone: its L3 VNI, the nodes it should be on, its controller's id; its MTU, where that is known."""
+
+    key: ObjectKey
+    id: str
+    vni: int
+    nodes: tuple[str, ...]
+    mtu: int | None = None
+    controller: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedVNet:
+    """One VNet: its L2 VNI and the nodes it should be on."""
+
+    key: ObjectKey
+    id: str
+    vni: int
+    zone: str
+    nodes: tuple[str, ...]
+    subnets: tuple[str, ...] = ()
+    """As CIDR."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedNic:
+    """One NicAttachment. `announces`: whether its MAC is to be announced at all (the guest runs, the link is up)."""
+
+    key: ObjectKey
+    nic: Nic
+    vnet: str
+    announces: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedOverlay:
+    """Everything of one cluster. `names`: the Proxmox name behind each VNI, of other people's objects too."""
+
+    members: Mapping[str, NodeState] = field(default_factory=dict)
+    overlays: tuple[Overlay, ...] = ()
+    zones: tuple[ExpectedZone, ...] = ()
+    vnets: tuple[ExpectedVNet, ...] = ()
+    nics: tuple[ExpectedNic, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def expected_overlay(
+    desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, before: ExpectedOverlay | None = None
+) -> ExpectedOverlay:
+    """What the plan is about. VNIs and zones' nodes are those of the running configuration: that is what FRR has.
+
+    `before`: the scene until now, which remembers the addresses of nodes that do not tell theirs at present.
+    """
+    running = state.sdn.running
+    zones, vnets = [], []
+    for resource in desired.zones:
+        decision = plan.decisions.get(resource.key)
+        zone = running.get(decision.ref) if decision and decision.ref else None
+        if zone and (vni := _number(zone.props.get("vrf-vxlan"))):
+            mtu = _number(zone.props.get("mtu")) or DEFAULT_MTU
+            nodes, controller = _nodes_of(zone.ref.id, state), str(zone.props.get("controller", ""))
+            zones.append(ExpectedZone(resource.key, zone.ref.id, vni, nodes, mtu, controller))
+    for owner in desired.vnets:
+        decision = plan.decisions.get(owner.key)
+        vnet = running.get(decision.ref) if decision and decision.ref else None
+        if decision and vnet and (vni := _number(vnet.props.get("tag"))):
+            zone_id = str(vnet.props.get("zone", ""))
+            subnets = tuple(subnet_cidr(ref) for ref in decision.origins if ref.kind is SdnKind.SUBNET)
+            vnets.append(ExpectedVNet(owner.key, vnet.ref.id, vni, zone_id, _nodes_of(zone_id, state), subnets))
+    return ExpectedOverlay(
+        members=state.nodes,
+        overlays=tuple(
+            _remembering(overlay, before) for overlay in _overlays(desired.controllers, state.nodes, state.sdn, plan)
+        ),
+        zones=tuple(zones),
+        vnets=tuple(vnets),
+        nics=tuple(_nics(nics, state)),
+        names=_names(state.sdn),
+    )
+
+
+def remembered_overlay(desired: Desired) -> ExpectedOverlay:
+    """What the statuses remember, for the time before Proxmox has answered once."""
+    status = desired.cluster.status
+    members = {
+        str(row["name"]): NodeState(str(row["name"]), row.get("online", True), str(row.get("address") or ""))
+        for row in status.get("nodes") or ()
+    }
+    overlays = tuple(_overlays(desired.controllers, members, SdnSnapshot({}, {}), Plan()))
+    ids = {overlay.key.name: overlay.id for overlay in overlays}
+    zones = tuple(
+        ExpectedZone(
+            zone.key,
+            zone.status["id"],
+            zone.status["vrfVni"],
+            _rows(zone),
+            controller=ids.get(zone.spec.controller_ref.name, "") if zone.spec else "",
+        )
+        for zone in desired.zones
+        if zone.status.get("id") and zone.status.get("vrfVni")
+    )
+    vnets = tuple(
+        ExpectedVNet(vnet.key, vnet.status["id"], vnet.status["vni"], vnet.status.get("zone", ""), _rows(vnet))
+        for vnet in desired.vnets
+        if vnet.status.get("id") and vnet.status.get("vni")
+    )
+    by_id = {vnet.id: vnet for vnet in vnets}
+    nics = tuple(
+        ExpectedNic(nic.key, Nic(nic.status["macAddress"], by_id[nic.status["vnet"]].vni, nic.status.get("node")), id_)
+        for nic in desired.nics
+        if nic.status.get("macAddress") and (id_ := nic.status.get("vnet")) in by_id
+    )
+    names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
+    return ExpectedOverlay(members, overlays, zones, vnets, nics, names)
+
+
+def _overlays(
+    controllers: Iterable[Resource[EvpnControllerSpec]], members: Mapping[str, NodeState], sdn: SdnSnapshot, plan: Plan
+) -> Iterable[Overlay]:
+    for resource in controllers:
+        spec = resource.spec
+        decision = plan.decisions.get(resource.key)
+        if spec is None or (decision and decision.refused):
+            continue
+        id_ = decision.id if decision else str(resource.status.get("id") or resource.key.name)
+        nodes = [node for name, node in sorted(members.items()) if spec.nodes is None or name in spec.nodes]
+        ref = SdnRef(SdnKind.CONTROLLER, id_)
+        peers, addresses = _peers(spec.underlay, nodes, members.values(), sdn, sdn.running_peers(ref))
+        outsiders = {
+            same_form(address): node.name
+            for node in members.values()
+            if node.name not in addresses
+            for address in (*(node.addresses or ()), *_one(node.address))
+        }
+        running = ref in sdn.running if decision else bool(resource.status.get("programmedHash"))
+        yield Overlay(resource.key, id_, peers, addresses, outsiders, running)
+
+
+def _peers(
+    underlay: Underlay,
+    nodes: list[NodeState],
+    everyone: Iterable[NodeState],
+    sdn: SdnSnapshot,
+    running: tuple[str, ...],
+) -> tuple[tuple[str, ...] | None, dict[str, tuple[str, ...] | None]]:
+    """An overlay's `peers` and `addresses`."""
+    if underlay.peers is not None:
+        return tuple(underlay.peers), {node.name: _all_addresses(node, underlay.peers) for node in nodes}
+    if underlay.fabric is not None:
+        there = sdn.fabric_addresses.get(underlay.fabric)
+        return None, {node.name: None if there is None else _one(there.get(node.name)) for node in nodes}
+    cidr = underlay.cluster_nodes.cidr if underlay.cluster_nodes else None
+    found = cluster_peers(nodes, everyone, cidr, running)
+    known = {node.name: None if node.name in found.unread else _one(found.own.get(node.name)) for node in nodes}
+    # Where it is not known whose a running peer is, the running ones are what can be said of all of them.
+    return running if found.kept else None, known
+
+
+def _remembering(overlay: Overlay, before: ExpectedOverlay | None) -> Overlay:
+    """A node that is switched off keeps the addresses it had; with listed peers any of them may be the right one."""
+    if overlay.peers is None or before is None:
+        return overlay
+    known = next((old.addresses for old in before.overlays if old.key == overlay.key), {})
+    addresses = {node: known.get(node) if now is None else now for node, now in overlay.addresses.items()}
+    return replace(overlay, addresses=addresses)
+
+
+def _all_addresses(node: NodeState, peers: Collection[str]) -> tuple[str, ...] | None:
+    """Every address of a node. The one the cluster knows says that it is a peer, but not that no other is."""
+    if node.addresses is not None:
+        return (*node.addresses, *_one(node.address))
+    return _one(node.address) if same_form(node.address) in map(same_form, peers) else None
+
+
+def _one(address: str | None) -> tuple[str, ...]:
+    return (address,) if address else ()
+
+
+def _nodes_of(zone_id: str, state: ClusterState) -> tuple[str, ...]:
+    zone = state.sdn.running.get(SdnRef(SdnKind.ZONE, zone_id))
+    only = set(zone.props.get("nodes") or ()) if zone else set()
+    return tuple(name for name in sorted(state.nodes) if not only or name in only)
+
+
+def _nics(nics: NicPlan, state: ClusterState) -> Iterable[ExpectedNic]:
+    for key, decision in nics.decisions.items():
+        vnet = state.sdn.running.get(SdnRef(SdnKind.VNET, decision.vnet_id))
+        vni = _number(vnet.props.get("tag")) if vnet else None
+        guest, config = decision.guest, decision.config
+        if vni is None or guest is None or config is None or not decision.mac or decision.refused:
+            continue
+        nic = Nic(decision.mac.lower(), vni, guest.node, guest.may_run)
+        yield ExpectedNic(key, nic, decision.vnet_id, guest.may_run and config.get("link_down") != "1")
+
+
+def _names(sdn: SdnSnapshot) -> dict[int, str]:
+    property_ = {SdnKind.ZONE: "vrf-vxlan", SdnKind.VNET: "tag"}
+    found = {}
+    for ref, obj in sdn.running.items():
+        if ref.kind in property_ and (vni := _number(obj.props.get(property_[ref.kind]))):
+            found[vni] = ref.id
+    return found
+
+
+def _rows(resource: Resource[Any]) -> tuple[str, ...]:
+    return tuple(str(row["name"]) for row in resource.status.get("nodes") or ())
+
+
+def _number(value: object) -> int | None:
+    return int(value) if isinstance(value, str) and value.isdigit() else None

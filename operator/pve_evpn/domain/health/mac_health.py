@@ -1,0 +1,75 @@
+"""The health of NicAttachments: the verdict on their MAC as a status says it. Pure; the verdict is `verdicts`'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import timestamp
+from pve_evpn.domain.health.context import View, condition_before, dated, operational, why_no_routes
+from pve_evpn.domain.health.expected import ExpectedNic
+from pve_evpn.domain.health.macs import NOT_SHOWN, MacAssessment, MacState
+from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.observation import NodeObservation, failure_in
+
+_IPS = 16
+#: What each verdict on a NIC means for its condition.
+_NIC_REASON: Mapping[MacState, tuple[bool | None, Reason]] = {
+    MacState.ADVERTISED: (True, Reason.ADVERTISED),
+    MacState.SILENT: (False, Reason.SILENT),
+    MacState.NEVER_SEEN: (False, Reason.NEVER_SEEN),
+    MacState.WRONG_NODE: (False, Reason.WRONG_NODE),
+    MacState.DUPLICATE: (False, Reason.DUPLICATE),
+    MacState.ZOMBIE: (False, Reason.ZOMBIE),
+    MacState.UNKNOWN: (None, Reason.SOURCE_UNAVAILABLE),
+}
+
+
+def nic_health(scene: ExpectedNic, verdict: MacAssessment, view: View) -> Health:
+    status, reason = _NIC_REASON[verdict.word]
+    message = verdict.message
+    looks = view.looks.nodes
+    look = looks.get(scene.nic.home) if scene.nic.home else None
+    if verdict.word is MacState.UNKNOWN and failure_in(look):
+        reason = Reason.OBSERVATION_STALE
+    if verdict.message == NOT_SHOWN and isinstance(look, NodeObservation):
+        message = why_no_routes(look)
+    if verdict.word in (MacState.SILENT, MacState.NEVER_SEEN) and not scene.announces:
+        status, reason = None, Reason.NOTHING_TO_ANNOUNCE
+        message = "its link is down" if scene.nic.running else "the guest is not running"
+    tables = [seen for seen in view.looks.answered().values() if seen.routes is not None or seen.macs is not None]
+    announced = verdict.word not in (MacState.SILENT, MacState.NEVER_SEEN, MacState.UNKNOWN)
+    evpn = {
+        "verdict": str(verdict.word),
+        "since": timestamp(verdict.since) if verdict.since else None,
+        "announcedBy": verdict.node if announced else None,
+        "ips": list(verdict.ips[:_IPS]) or None,
+        "mobilitySequence": verdict.mobility if announced and tables else None,
+        "seenBy": verdict.seen_by if announced and tables else None,
+        "lastAnnouncedBy": verdict.node if not announced else None,
+    }
+    body: dict[str, Any] = {
+        "evpn": {key: value for key, value in evpn.items() if value is not None},
+        "source": view.source([scene.nic.home] if scene.nic.home else looks),
+    }
+    return Health(operational(status, reason, message), dated(view.previous(scene.key), body, view.now))
+
+
+def verdict_before(nic: Resource[Any] | None) -> MacAssessment | None:
+    """The verdict a status carries."""
+    evpn = (nic.status.get("evpn") or {}) if nic else {}
+    if nic is None or evpn.get("verdict") not in list(MacState):
+        return None
+    since = evpn.get("since")
+    return MacAssessment(
+        MacState(evpn["verdict"]),
+        datetime.fromisoformat(since) if since else None,
+        evpn.get("announcedBy") or evpn.get("lastAnnouncedBy"),
+        tuple(evpn.get("ips") or ()),
+        evpn.get("mobilitySequence") or 0,
+        evpn.get("seenBy") or 0,
+        condition_before(nic).get("message", ""),
+    )

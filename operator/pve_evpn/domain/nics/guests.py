@@ -1,0 +1,104 @@
+"""Which guest a NicAttachment means, and whether its namespace may wire it. Pure.
+
+A guest one may not use looks like one that is not there: the same reason, the same words. Only an object that had a
+guest once is told that the permission is gone; it knew of that guest anyway.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from pve_evpn.api.cluster import GuestSet
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.nic import Guest, NicAttachmentSpec
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.objects import Desired, Resource
+from pve_evpn.domain.selectors import matches
+from pve_evpn.domain.state import ClusterState, GuestState
+
+
+class GuestDirectory:
+    """The guests of one look, found by number or name on behalf of a namespace."""
+
+    def __init__(self, desired: Desired, state: ClusterState) -> None:
+        self._by_vmid = dict(state.guests or {})
+        self._by_name: defaultdict[str, list[GuestState]] = defaultdict(list)
+        for guest in self._by_vmid.values():
+            self._by_name[guest.name].append(guest)
+        spec = desired.cluster.spec
+        self._grants = tuple(spec.guest_access or ()) if spec else ()
+        self._labels = desired.namespaces
+        self._granted: dict[str, tuple[GuestSet, ...]] = {}
+
+    def find(
+        self, nic: Resource[NicAttachmentSpec], spec: NicAttachmentSpec
+    ) -> tuple[GuestState | None, Problem | None]:
+        """The guest the spec names, or why there is none for this object."""
+        asked = _asked(spec.guest)
+        named = [guest for guest in self._named(nic, spec.guest) if spec.type is None or guest.kind == spec.type]
+        usable = [guest for guest in named if self.permits(nic.key.namespace, guest)]
+        if not usable:
+            if any(guest.vmid == attached_to(nic) for guest in named):
+                message = "guest: this namespace may no longer use it; its NIC was left as it is"
+                return None, Problem(Reason.REF_NOT_PERMITTED, message, retryable=True)
+            message = f"guest: there is no guest with {asked} that this object may use"
+            return None, Problem(Reason.REF_NOT_FOUND, message, retryable=True)
+        if len(usable) > 1:
+            listed = ", ".join(str(guest.vmid) for guest in usable)
+            message = f"guest: several guests have {asked} ({listed}); use vmid"
+            return None, Problem(Reason.REF_NOT_FOUND, message, retryable=True)
+        if usable[0].template:
+            message = f"guest: {label(usable[0])} is a template, which has no running NIC"
+            return None, Problem(Reason.INVALID_SPEC, message, retryable=True)
+        return usable[0], None
+
+    def attached(self, nic: Resource[NicAttachmentSpec]) -> GuestState | None:
+        """The guest the object was attached to, whatever it is called by now, if it may still be touched."""
+        guest = self._by_vmid.get(attached_to(nic) or 0)
+        return guest if guest and self.permits(nic.key.namespace, guest) else None
+
+    def permits(self, namespace: str, guest: GuestState) -> bool:
+        """Whether any grant gives the namespace this guest. Without a grant nothing is permitted."""
+        if namespace not in self._granted:
+            labels = self._labels.get(namespace)
+            self._granted[namespace] = tuple(
+                grant.guests for grant in self._grants if labels is not None and matches(grant.namespaces, labels)
+            )
+        return any(_contains(guests, guest) for guests in self._granted[namespace])
+
+    def _named(self, nic: Resource[Any], wanted: Guest) -> list[GuestState]:
+        if wanted.vmid is not None:
+            guest = self._by_vmid.get(wanted.vmid)
+            return [guest] if guest else []
+        before = self._by_vmid.get(attached_to(nic) or 0)
+        if before and not before.known and not before.name:
+            return [before]  # it has not lost its name: nobody tells it at present
+        return self._by_name.get(wanted.name or "", [])
+
+
+def attached_to(nic: Resource[Any]) -> int | None:
+    """The number of the guest the object was attached to; None if it never was, as far as is known.
+
+    From the status alone: who could say so in an annotation could ask for any number, and learn which guests exist.
+    """
+    known = nic.status.get("vmid") if nic.origin_confirmed else None
+    return int(known) if known else None
+
+
+def label(guest: GuestState) -> str:
+    """``VM 100 (web)``."""
+    name = f" ({guest.name})" if guest.name else ""
+    return f"{'VM' if guest.kind == 'qemu' else 'container'} {guest.vmid}{name}"
+
+
+def _contains(guests: GuestSet, guest: GuestState) -> bool:
+    return (
+        guest.pool in (guests.pools or ())
+        or bool(guest.tags.intersection(guests.tags or ()))
+        or any(span.from_ <= guest.vmid <= span.to for span in guests.vmids or ())
+    )
+
+
+def _asked(guest: Guest) -> str:
+    return f"vmid {guest.vmid}" if guest.vmid is not None else f"name {guest.name!r}"

@@ -1,0 +1,249 @@
+"""Which guests' MACs are to be kept announced though they never speak, on which node, and what keeps that from being.
+
+A silent guest's MAC ages out of its bridge, and EVPN withdraws the route. Two things prevent it, and this module knows
+both: the zone's ``bridgeMacLearning: false``, with which Proxmox itself pins every NIC's MAC when it is plugged in,
+and a plain ``static`` entry that a helper on the node makes for one NIC. Pure: NICs and an observation in, requests
+and words for the status out. What a pin did before is remembered in ``status.pin`` and nowhere else.
+
+Rules that measuring has taught: a pin belongs on the node where the guest runs now, nowhere else, and is taken away
+before its NIC goes, moves or changes; never ``sticky``, which would hold a MAC fast when its guest has moved; and
+where EVPN knows the MAC on another node, nothing is written, for the last writer wins.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.domain.nics import NicDecision, NicPlan
+from pve_evpn.domain.nics.guests import label
+from pve_evpn.domain.nics.netn import NetN
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.observation import ClusterObservation, MacRow
+from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.state import ClusterState, GuestState
+
+#: While a guest migrates, its NIC is about to go: the pin goes first.
+_LEAVING = frozenset(["migrate"])
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """One MAC kept on one node. The helper finds the port by guest and NIC."""
+
+    node: str
+    vnet: str
+    vmid: int
+    device: str
+    mac: str
+
+    @property
+    def words(self) -> str:
+        """As the helper reads it."""
+        return f"{self.vnet} {self.vmid} {self.device.removeprefix('net')} {self.mac}"
+
+    def status(self) -> dict[str, Any]:
+        """As ``status.pin`` has it."""
+        return {"node": self.node, "vnet": self.vnet, "vmid": self.vmid, "macAddress": self.mac}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Zombie:
+    """A MAC a node still announces though no port of it has it (FRR 10.3 misses some deletions)."""
+
+    node: str
+    vnet: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinState:
+    """What the status says: ``pinned`` is None where nobody can tell; ``note`` says why it is not, or a warning.
+
+    ``holds``: the object must not be let go yet, for then nobody would know of the pin any more.
+    """
+
+    pinned: bool | None = None
+    pin: Pin | None = None
+    note: str = ""
+    holds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PinPlan:
+    """``wanted`` pins are asserted, ``stale`` ones taken away; ``said`` is known without asking a node."""
+
+    wanted: Mapping[ObjectKey, Pin] = field(default_factory=dict)
+    stale: Mapping[ObjectKey, Pin] = field(default_factory=dict)
+    said: Mapping[ObjectKey, PinState] = field(default_factory=dict)
+    zombies: frozenset[Zombie] = frozenset()
+
+
+def pin_of(nic: Resource[Any]) -> Pin | None:
+    """The pin an object has, or may have, as its status remembers."""
+    pin, device = nic.status.get("pin"), nic.spec.device if nic.spec else nic.status.get("device")
+    if not pin or not device:
+        return None
+    return Pin(str(pin["node"]), str(pin["vnet"]), int(pin["vmid"]), str(device), str(pin["macAddress"]).lower())
+
+
+def plan_pins(
+    desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, look: ClusterObservation | None
+) -> PinPlan:
+    """Plan the pins of one cluster. ``look`` is the newest one at its nodes, None where nobody looks."""
+    planner = _PinPlanner(desired, state, look)
+    for nic in desired.nics:
+        if decision := nics.decisions.get(nic.key):
+            planner.decide(nic, decision)
+    zombies = _zombies(plan, look) if planner.enabled and look else frozenset()
+    healed = {Zombie(pin.node, pin.vnet, pin.mac) for pin in planner.wanted.values()}
+    return PinPlan(planner.wanted, planner.stale, planner.said, zombies - healed)
+
+
+def enabled(desired: Desired) -> bool:
+    """Whether pinning by the helper is allowed for the cluster."""
+    observe = desired.cluster.spec.observe if desired.cluster.spec else None
+    return bool(observe and observe.ssh and observe.ssh.pinning and "ssh" in (observe.sources or ()))
+
+
+class _PinPlanner:
+    def __init__(self, desired: Desired, state: ClusterState, look: ClusterObservation | None) -> None:
+        self.enabled = enabled(desired)
+        self.state = state
+        self.macs = _macs_by_port(look)
+        self.wanted: dict[ObjectKey, Pin] = {}
+        self.stale: dict[ObjectKey, Pin] = {}
+        self.said: dict[ObjectKey, PinState] = {}
+
+    def decide(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> None:
+        held = pin_of(nic)
+        if not nic.deleting and (not decision.managed or self._cannot_tell(nic, decision)):
+            # Paused, observed only, or not to be judged now: what is pinned stays, and nothing new is.
+            self.said[nic.key] = PinState(nic.status.get("pinned") if held else None, held)
+            return
+        wish = self._wish(nic, decision, held)
+        if isinstance(wish, Pin):
+            self.wanted[nic.key] = wish
+        elif wish is not None:
+            self.said[nic.key] = wish
+        if held and held != wish and not pinned_by_zone(self.state, held):
+            self.stale[nic.key] = held
+
+    def _cannot_tell(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> bool:
+        """A look that failed is no reason to take a pin away: the host would be gone from EVPN for it."""
+        guest = decision.guest
+        unread = guest is not None and (guest.nics is None or not guest.known)
+        return nic.spec is None or self.state.guests is None or unread
+
+    def _wish(self, nic: Resource[NicAttachmentSpec], decision: NicDecision, held: Pin | None) -> Pin | PinState | None:
+        guest, asked = decision.guest, getattr(nic.spec, "silent_host", None) == "Pin"
+        bridge = decision.config.get("bridge") if decision.config and not decision.refused else None
+        # Until it can be written to its new VNet (its guest may be locked), it is kept on the one it is on.
+        connected = bridge is not None and bridge in (decision.vnet_id, held.vnet if held else None)
+        if nic.deleting or guest is None or not connected:
+            return PinState(False, note="not pinned before it is connected") if asked and not nic.deleting else None
+        if asked and self.enabled:
+            return self._by_helper(decision, guest)
+        several = self._several_macs(decision, guest)
+        if _pins(self.state, decision.zone_id):
+            return _pinned_by_zone(nic, guest, several)
+        if not asked:
+            return None
+        return PinState(False, note=f"not pinned: {_PROPOSAL}{f'; {several}' if several else ''}")
+
+    def _by_helper(self, decision: NicDecision, guest: GuestState) -> Pin | PinState:
+        config = decision.config
+        assert config is not None
+        if not guest.running:
+            return PinState(False, note="not pinned while the guest is stopped")
+        if guest.lock in _LEAVING:
+            return PinState(False, note="not pinned while the guest migrates")
+        if decision.misplaced or not _is_live(decision, guest):
+            return PinState(False, note="not pinned until the NIC is connected as specified")
+        if config.get("link_down") == "1":
+            return PinState(False, note="not pinned while the link is down")
+        mac = (decision.mac or "").lower()
+        return Pin(guest.node, config.get("bridge") or "", guest.vmid, decision.device, mac)
+
+    def _several_macs(self, decision: NicDecision, guest: GuestState) -> str:
+        """Guests behind the guest, or addresses that float: without learning they would be cut off."""
+        mine = (decision.mac or "").lower()
+        number = decision.device.removeprefix("net")
+        ports = (f"tap{guest.vmid}i{number}", f"fwpr{guest.vmid}p{number}", f"veth{guest.vmid}i{number}")
+        others = sorted({mac for port in ports for mac in self.macs.get((guest.node, port), ()) if mac != mine})
+        if not others:
+            return ""
+        listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        return f"{label(guest)} uses further MAC addresses ({listed}), which bridgeMacLearning: false would cut off"
+
+
+def pinned_by_zone(state: ClusterState, pin: Pin) -> bool:
+    """Whether the pin's zone pins by itself: then the entry is Proxmox' as much as ours, and is never taken away.
+
+    With learning off nothing would bring the MAC back before the NIC is plugged in again.
+    """
+    vnet = state.sdn.running.get(SdnRef(SdnKind.VNET, pin.vnet))
+    return vnet is not None and _pins(state, str(vnet.props.get("zone") or ""))
+
+
+def _pins(state: ClusterState, zone_id: str) -> bool:
+    zone = state.sdn.running.get(SdnRef(SdnKind.ZONE, zone_id))
+    return bool(zone and zone.props.get("bridge-disable-mac-learning"))
+
+
+def _is_live(decision: NicDecision, guest: GuestState) -> bool:
+    """Whether bridge and MAC are in force; other fields may well wait for a restart."""
+    if decision.device not in guest.pending or decision.config is None:
+        return True
+    live = guest.pending[decision.device]
+    return live is not None and not {"bridge", "mac"} & set(NetN.parse(guest.kind, live).differing(decision.config))
+
+
+#: What to do about a host that fell silent.
+REMEDY = "silentHost: Pin keeps a host announced that seldom speaks"
+_PROPOSAL = (
+    "set bridgeMacLearning: false on the EvpnZone, so that Proxmox pins the MAC of every NIC in it, or "
+    "observe.ssh.pinning on the ProxmoxCluster"
+)
+_REPLUG = (
+    "the zone has bridgeMacLearning: false, but the MAC is not announced: Proxmox pins it when the NIC is plugged in, "
+    "so stop and start the guest"
+)
+
+
+def _pinned_by_zone(nic: Resource[NicAttachmentSpec], guest: GuestState, several: str) -> PinState:
+    """Proxmox does it, as far as it can be seen from what is announced."""
+    verdict = (nic.status.get("evpn") or {}).get("verdict")
+    if not guest.running:
+        return PinState(False, note=several)
+    if verdict in ("Silent", "NeverSeen"):
+        return PinState(False, note=_REPLUG)
+    return PinState(True if verdict == "Advertised" else None, note=several)
+
+
+def _macs_by_port(look: ClusterObservation | None) -> Mapping[tuple[str, str], set[str]]:
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for node in look.answered().values() if look else ():
+        for row in node.macs or ():
+            if row.type == "local" and row.interface:
+                found[node.node, row.interface].add(row.mac)
+    return found
+
+
+def _zombies(plan: Plan, look: ClusterObservation) -> frozenset[Zombie]:
+    """Of our own VNets only."""
+    vnets = {decision.vni: decision.id for decision in plan.decisions.values() if decision.key.kind == "VNet"}
+    return frozenset(
+        Zombie(node.node, vnets[row.vni], row.mac)
+        for node in look.answered().values()
+        for row in _dead(node.macs or ())
+        if row.vni in vnets
+    )
+
+
+def _dead(rows: Iterable[MacRow]) -> Iterable[MacRow]:
+    return (row for row in rows if row.zombie)

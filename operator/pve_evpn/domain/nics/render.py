@@ -1,0 +1,47 @@
+"""The ``netN`` string a spec asks for: what is there with the specified fields changed, or a NIC that is new. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.domain.nics import netn
+from pve_evpn.domain.nics.checks import FOLLOW_BRIDGE, LXC, MTU_FOLLOWS_BRIDGE, QEMU, is_virtio
+from pve_evpn.domain.nics.netn import NetN, new_lxc, new_qemu
+from pve_evpn.domain.state import GuestKind, GuestState, PveVersion
+
+
+def as_specified(config: NetN, spec: NicAttachmentSpec, vnet_id: str) -> NetN:
+    """The fields the spec sets, everything else as it is."""
+    fields: dict[str, str | None] = {"bridge": vnet_id}
+    if spec.mac_address:
+        fields["mac"] = spec.mac_address.upper()
+    for name, key in (QEMU if config.kind == GuestKind.QEMU else LXC).items():
+        value = getattr(spec, name, None)
+        if value is not None:
+            fields[key] = _text_of(value)
+    if spec.trunks:
+        fields["trunks"] = ";".join(str(vid) for vid in spec.trunks)
+    return config.with_fields({key: text for key, text in fields.items() if not netn.same(key, config.get(key), text)})
+
+
+def new_vm_nic(spec: NicAttachmentSpec, version: PveVersion, mac: str | None) -> NetN:
+    """What Proxmox needs beside the spec. ``mac``: the one it had, if it was lost."""
+    config = new_qemu(spec.model or "virtio", mac)
+    if version < MTU_FOLLOWS_BRIDGE and is_virtio(config):
+        return config.with_fields({"mtu": str(FOLLOW_BRIDGE)})
+    return config
+
+
+def new_container_nic(spec: NicAttachmentSpec, guest: GuestState, promised: Set[str], mac: str | None) -> NetN:
+    """The same for a container, where a NIC has a name inside. ``promised``: to others that are not there yet."""
+    used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()} | promised
+    names = (f"eth{number}" for number in (int(spec.device.removeprefix("net")), *range(len(used) + 1)))
+    return new_lxc(spec.name or next(name for name in names if name not in used), mac)
+
+
+def _text_of(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "1" if value else None
+    return f"{value:g}" if isinstance(value, float) else str(value)

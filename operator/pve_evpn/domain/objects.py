@@ -1,0 +1,129 @@
+"""What users asked for: one slim record per Kubernetes object, and the desired state of one Proxmox cluster.
+
+Records are made at the border (``engine.cache``) from watched objects and are all that planning sees of Kubernetes.
+They know nothing of watches, of HTTP or of Proxmox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pve_evpn.api import kinds
+from pve_evpn.api.cluster import ProxmoxClusterSpec
+from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.api.types import ApiModel
+from pve_evpn.api.vnet import VNetSpec
+from pve_evpn.api.zone import EvpnZoneSpec
+
+SpecT = TypeVar("SpecT", bound=ApiModel, covariant=True)
+
+
+class ObjectKey(NamedTuple):
+    """Which Kubernetes object. ``namespace`` is empty for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Origin(StrEnum):
+    """How a Proxmox object came under our care. It decides what deleting the Kubernetes object does by default."""
+
+    CREATED = "Created"
+    ADOPTED = "Adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[SpecT]):
+    """One watched object, validated. ``spec`` is None where it could not be read; ``invalid`` then says why.
+
+    ``status`` is the object's status as Kubernetes has it: what was reported last time, never an input of planning
+    except for what must survive a restart (chosen id, origin, allocated VNI).
+    """
+
+    key: ObjectKey
+    uid: str
+    resource_version: int
+    generation: int
+    created: datetime
+    deleting: bool
+    finalizers: tuple[str, ...]
+    annotations: Mapping[str, str]
+    labels: Mapping[str, str]
+    spec: SpecT | None
+    invalid: str | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def age_key(self) -> tuple[datetime, str]:
+        """Sorts the oldest first; it wins every conflict. The uid breaks ties the same way on every replica."""
+        return (self.created, self.uid)
+
+    @property
+    def version(self) -> str:
+        """Which object of this name, and which of its specs."""
+        return f"{self.uid}/{self.generation}"
+
+    @property
+    def paused(self) -> bool:
+        """Whether the object itself asks for a pause (the cluster may ask for it too)."""
+        return self.annotations.get(kinds.ANNOTATION_PAUSED) == "true"
+
+    @property
+    def force_orphan(self) -> bool:
+        """The way out of a stuck deletion. The value must be the uid, so that a copied manifest does nothing."""
+        return self.annotations.get(kinds.ANNOTATION_FORCE_ORPHAN) == self.uid
+
+    @property
+    def has_finalizer(self) -> bool:
+        return kinds.FINALIZER in self.finalizers
+
+    @property
+    def origin(self) -> Origin | None:
+        """What the status says, else the annotation: a restored backup has lost its status."""
+        value = self.status.get("origin") or self.annotations.get(kinds.ANNOTATION_ORIGIN)
+        return Origin(value) if value in list(Origin) else None
+
+    @property
+    def origin_confirmed(self) -> bool:
+        """Whether the origin was written after the fact (status) and not only ahead of it (annotation)."""
+        return bool(self.status.get("origin"))
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """All objects that belong to one Proxmox cluster, and the namespaces' labels their permissions depend on.
+
+    ``complete`` is false until every kind was listed once; nothing is deleted before.
+    """
+
+    cluster: Resource[ProxmoxClusterSpec]
+    controllers: tuple[Resource[EvpnControllerSpec], ...] = ()
+    zones: tuple[Resource[EvpnZoneSpec], ...] = ()
+    vnets: tuple[Resource[VNetSpec], ...] = ()
+    nics: tuple[Resource[NicAttachmentSpec], ...] = ()
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    complete: bool = True
+
+    def __iter__(self) -> Iterator[Resource[ApiModel]]:
+        yield from self.controllers
+        yield from self.zones
+        yield from self.vnets
+        yield from self.nics
+
+    @property
+    def paused(self) -> bool:
+        return self.cluster.paused
+
+
+def oldest_first(resources: Iterable[Resource[SpecT]]) -> list[Resource[SpecT]]:
+    """The order in which claims are granted."""
+    return sorted(resources, key=lambda r: r.age_key)

@@ -1,0 +1,222 @@
+"""Whether a plan may be carried out now, or which part of it: a checklist, the first objection counts.
+
+Asked twice for each transaction, before the lock and again under it, because what it objects to (other people's
+edits) may appear in between. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from croniter import CroniterError, croniter
+
+from pve_evpn.api import kinds
+from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec, Window
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.plan.model import Create, Delete, Plan, Step, Update
+from pve_evpn.domain.state import ClusterState, NodeState
+
+Cluster = Resource[ProxmoxClusterSpec]
+Check = Callable[[Cluster, ClusterState, Plan], Problem | None]
+
+_IFACE = re.compile(r"^[+-]\s*(?:auto|iface|allow-\S+)\s+(\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPermission:
+    """What may be carried out now, and why the rest (or all) of it waits.
+
+    ``waiting`` is the part that waits for a person or for its time; None where something else stands in the way.
+    ``approved`` is the approval without which ``plan`` would wait.
+    """
+
+    plan: Plan
+    problem: Problem | None = None
+    waiting: Plan | None = None
+    approved: str = ""
+
+
+def permit(cluster: Cluster, state: ClusterState, plan: Plan, now: datetime) -> ApplyPermission:
+    """What of ``plan`` may be carried out at ``now``. What others do is no concern while there is nothing to do."""
+    if not plan.needs_apply:
+        return ApplyPermission(plan)
+    if problem := safety_problem(cluster, state, plan):
+        return ApplyPermission(_nothing(plan), problem)
+    return _with_consent(cluster, plan, now)
+
+
+def safety_problem(cluster: Cluster, state: ClusterState, plan: Plan) -> Problem | None:
+    """What makes an apply unsafe at present, whoever approved it."""
+    for check in (_quorum, _foreign, _host_network):
+        if problem := check(cluster, state, plan):
+            return problem
+    return None
+
+
+def _policy(cluster: Cluster) -> ApplyPolicy:
+    return (cluster.spec.apply if cluster.spec else None) or ApplyPolicy()
+
+
+def includes_foreign(cluster: Cluster) -> bool:
+    """Whether the user wants other people's edits applied with ours."""
+    return _policy(cluster).foreign_pending == "Include"
+
+
+def _quorum(_cluster: Any, state: ClusterState, _plan: Plan) -> Problem | None:
+    if state.quorate:
+        return None
+    return Problem(Reason.NO_QUORUM, "the Proxmox cluster has no quorum, so it cannot be changed", retryable=True)
+
+
+def _foreign(cluster: Cluster, _observed: ClusterState, plan: Plan) -> Problem | None:
+    if not plan.foreign or includes_foreign(cluster):
+        return None
+    message = (
+        f"an apply would also publish what others have staged: {_some(map(str, plan.foreign))}. Apply or revert that "
+        "in Proxmox (Datacenter > SDN), or set spec.apply.foreignPending: Include"
+    )
+    return Problem(Reason.FOREIGN_PENDING_CHANGES, message, retryable=True)
+
+
+def _host_network(cluster: Cluster, state: ClusterState, _plan: Plan) -> Problem | None:
+    """An apply makes every node take over its staged interfaces file, SDN or not."""
+    if includes_foreign(cluster):
+        return None
+    online = sorted((node for node in state.nodes.values() if node.online), key=lambda node: node.name)
+    if staged := [node for node in online if node.network_pending]:
+        message = (
+            f"an apply would also activate host-network edits staged on {_some(map(_edited, staged))}. Apply or "
+            "revert them on the node (System > Network), or set spec.apply.foreignPending: Include"
+        )
+        return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
+    if silent := [node.name for node in online if node.network_pending is None]:
+        message = f"cannot tell whether host-network edits are staged on {_some(silent)}: it does not answer"
+        return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
+    return None
+
+
+def _edited(node: NodeState) -> str:
+    """A node with the interfaces that its staged edits touch."""
+    names = dict.fromkeys(_IFACE.findall(node.network_pending or ""))
+    return f"{node.name} ({', '.join(list(names)[:4])})" if names else node.name
+
+
+# --- consent ----------------------------------------------------------------------------------------------------
+
+
+def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> ApplyPermission:
+    """What needs nobody's consent, or has it. A deletion can be made to wait while the rest goes ahead."""
+    policy = _policy(cluster)
+    if _approved(cluster, plan):
+        return ApplyPermission(plan, approved=plan_hash(plan))
+    if policy.policy == "Manual":
+        return ApplyPermission(_nothing(plan), _awaiting(cluster, plan), plan)
+    if policy.policy == "Window" and (problem := _impossible(policy.windows or ())):
+        return ApplyPermission(_nothing(plan), problem, plan)
+    if policy.policy == "Window" and not any(_open(window, now) for window in policy.windows or ()):
+        return ApplyPermission(_nothing(plan), _outside(policy.windows or (), now), plan)
+    if policy.destructive == "Manual" and plan.is_destructive:
+        harmless, destructive = plan.parted()
+        if plan.deletions_staged:
+            return ApplyPermission(_nothing(plan), _awaiting(cluster, plan), plan)
+        if not _approved(cluster, destructive):
+            return ApplyPermission(harmless, _awaiting(cluster, destructive), destructive)
+        return ApplyPermission(plan, approved=plan_hash(destructive))
+    return ApplyPermission(plan)
+
+
+def _nothing(plan: Plan) -> Plan:
+    return replace(plan, steps=(), own_pending=())
+
+
+def _approved(cluster: Cluster, plan: Plan) -> bool:
+    return cluster.annotations.get(kinds.ANNOTATION_APPROVED_PLAN) == plan_hash(plan)
+
+
+def _awaiting(cluster: Cluster, plan: Plan) -> Problem:
+    count = max(len(plan.steps), len(plan.own_pending))
+    what = f"{count} changes wait" if count > 1 else f"{next(iter(summary(plan)), 'the plan')}: waits"
+    message = (
+        f"{what} for approval (see status.pendingPlan of the ProxmoxCluster). Approve with: kubectl annotate "
+        f"proxmoxcluster {cluster.key.name} {kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
+    )
+    return Problem(Reason.AWAITING_APPROVAL, message, retryable=True)
+
+
+def _outside(windows: Iterable[Window], now: datetime) -> Problem:
+    opening, zone = min((_next(window, now), window.time_zone) for window in windows)
+    local = opening.astimezone(ZoneInfo(zone))
+    message = f"waits for the next maintenance window, which opens at {local:%Y-%m-%d %H:%M} {zone}"
+    return Problem(Reason.OUTSIDE_WINDOW, message, retryable=True)
+
+
+def _impossible(windows: Iterable[Window]) -> Problem | None:
+    """What the API server cannot check: whether there is such a zone, and such a day."""
+    for window in windows:
+        where = f"spec.apply.windows: schedule {window.schedule!r}, timeZone {window.time_zone!r}"
+        try:
+            _next(window, datetime(2026, 1, 1, tzinfo=UTC))
+        except (ZoneInfoNotFoundError, ValueError, CroniterError):
+            return Problem(Reason.INVALID_SPEC, f"{where}: there is no such time zone, or the schedule never comes")
+    return None
+
+
+def _open(window: Window, now: datetime) -> bool:
+    """Whether it opened less than its duration ago. Elapsed time is counted in UTC: a clock change adds no hour."""
+    local = now.astimezone(ZoneInfo(window.time_zone))
+    opened: datetime = croniter(window.schedule, local + timedelta(seconds=1)).get_prev(datetime)
+    return now.astimezone(UTC) < opened.astimezone(UTC) + timedelta(minutes=window.duration_minutes)
+
+
+def _next(window: Window, now: datetime) -> datetime:
+    opening: datetime = croniter(window.schedule, now.astimezone(ZoneInfo(window.time_zone))).get_next(datetime)
+    return opening.astimezone(UTC)
+
+
+# --- the plan as a person approves it ---------------------------------------------------------------------------
+
+
+def plan_hash(plan: Plan) -> str:
+    """What an approval refers to: exactly these steps, for exactly these objects and specs, once.
+
+    The same steps another time, or for a new object of the old name, have another hash. What is planned for other
+    objects is not part of it, so that an edit elsewhere does not void an approval.
+    """
+    steps = [_digestible(step) for step in plan.steps]
+    changes = [str(change) for change in plan.own_pending]
+    refs = {*(step.ref for step in plan.steps), *(change.ref for change in plan.own_pending)}
+    objects = sorted(plan.decisions[key].version for key in plan.keys_of(refs))
+    text = json.dumps([steps, changes, objects, plan.spent])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _digestible(step: Step) -> list[Any]:
+    match step:
+        case Create(ref, type_, props, parent):
+            return ["create", str(ref), type_, parent, sorted(props.items())]
+        case Update(ref, diff, _, parent):
+            return ["update", str(ref), parent, [[d.key, d.have, d.want] for d in diff]]
+        case Delete(ref, _, _, parent):
+            return ["delete", str(ref), parent]
+
+
+def summary(plan: Plan) -> list[str]:
+    """The steps for a person, and what an interrupted run staged already."""
+    refs = {step.ref for step in plan.steps}
+    staged = [f"apply what is staged already: {change}" for change in plan.own_pending if change.ref not in refs]
+    return [*map(str, plan.steps), *staged]
+
+
+def _some(items: Iterable[str], most: int = 5) -> str:
+    listed = list(items)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest

@@ -1,0 +1,206 @@
+"""What becomes of objects that are being deleted in Kubernetes.
+
+The order of the questions matters: whether Proxmox has to be touched at all is asked before anything that could be
+missing (credentials, a reachable cluster, complete lists), so that an object which needs no work in Proxmox never
+hangs. A finalizer is released only when Proxmox no longer has the object in either copy, or policy leaves it there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.names import proxmox_id
+from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource
+from pve_evpn.domain.plan.model import Create, Decision, Delete, Step, Update
+from pve_evpn.domain.plan.ownership import claimed_refs, known_refs
+from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, compare
+from pve_evpn.domain.state import ClusterState, GuestState
+
+_SDN_KINDS = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}
+_BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """Decisions for the objects being deleted, and the steps for those that can go now."""
+
+    decisions: Mapping[ObjectKey, Decision]
+    steps: tuple[Step, ...]
+
+
+def leaves_proxmox_alone(resource: Resource[Any]) -> bool:
+    """Whether the object can go without a word to Proxmox: never created, orphaned, observed only, or forced."""
+    if _left_on_purpose(resource):
+        return True
+    if resource.origin is None and not known_refs(resource):
+        return True
+    return getattr(resource.spec, "deletion_policy", None) is None and resource.origin is Origin.ADOPTED
+
+
+def _left_on_purpose(resource: Resource[Any]) -> bool:
+    """Whether somebody asked for it, by annotation or policy."""
+    policies = (getattr(resource.spec, "management_policy", None), getattr(resource.spec, "deletion_policy", None))
+    return resource.force_orphan or policies[0] == "ObserveOnly" or policies[1] == "Orphan"
+
+
+def decide_deletion(
+    desired: Desired,
+    state: ClusterState,
+    decisions: Mapping[ObjectKey, Decision],
+    journal: frozenset[SdnRef] = frozenset(),
+    failures: Mapping[ObjectKey, Problem] = MappingProxyType({}),
+    recovering: bool = False,
+) -> Deletions:
+    """Decide for every controller, zone and VNet that is being deleted; children before parents.
+
+    ``decisions`` are those about objects that stay. ``failures``: what Proxmox refused not long ago; its turn has not
+    come again. ``recovering``: a transaction of ours was interrupted, so a staged deletion may well be ours.
+    """
+    return _Decider(desired, state, decisions, journal, failures, recovering).run()
+
+
+class _Decider:
+    """One run of :func:`decide_deletion`. ``going`` and ``staying`` grow from children to parents."""
+
+    def __init__(
+        self,
+        desired: Desired,
+        state: ClusterState,
+        decisions: Mapping[ObjectKey, Decision],
+        journal: frozenset[SdnRef],
+        failures: Mapping[ObjectKey, Problem],
+        recovering: bool,
+    ) -> None:
+        self.desired = desired
+        self.state = state
+        self.sdn = state.sdn
+        self.journal = journal
+        self.failures = failures
+        self.recovering = recovering
+        self.going: set[SdnRef] = set()
+        self.staying = {want.ref for decision in decisions.values() for want in decision.wanted}
+
+    def run(self) -> Deletions:
+        decided: dict[ObjectKey, Decision] = {}
+        steps: list[Step] = []
+        for kind in reversed(CREATION_ORDER):
+            for resource in self.desired:
+                if not resource.deleting or _SDN_KINDS.get(resource.key.kind) is not kind:
+                    continue
+                decision, own_steps = self._decide(resource, kind)
+                decided[resource.key] = decision
+                steps += own_steps
+                self.going |= {step.ref for step in own_steps if isinstance(step, Delete)}
+                if decision.release or decision.blocked:
+                    self.staying |= decision.origins.keys()
+        return Deletions(decided, tuple(steps))
+
+    def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
+        ref = SdnRef(kind, proxmox_id(resource))
+        origins = claimed_refs(resource, self.sdn, self.journal)
+        decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins, version=resource.version)
+        ours = {r: origin for r, origin in origins.items() if origin is Origin.CREATED or r == ref}
+        # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
+        unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
+        if getattr(self.desired.cluster.spec, "management_policy", None) == "ObserveOnly":
+            return replace(decision, release=True), []
+        if leaves_proxmox_alone(resource) and not unrecorded:
+            return replace(decision, release=True), self._put_back(resource, ours) if self.recovering else []
+        left = [r for r in ours if r in self.sdn.edited or r in self.sdn.running]
+        if not left and self.sdn.complete:
+            return replace(decision, release=True, in_sync=True), []
+        if problem := self._hindrance(resource, ref, set(ours)) or self.failures.get(resource.key):
+            blocked = replace(decision, blocked=problem)
+            undecided = blocked.may_go or problem.reason is Reason.PENDING
+            return blocked, [] if undecided else self._put_back(resource, ours)
+        here = [(r, self.sdn.edited[r]) for r in left if r in self.sdn.edited]
+        steps: list[Step] = [Delete(r, obj.type, obj.props, obj.parent) for r, obj in here]
+        return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
+
+    def _put_back(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
+        """What stays and is staged to go, or to change: by somebody else, or by us before something came in between.
+
+        As it runs, so that nothing is left to publish. Where differences are only reported it is done for our own
+        half alone.
+        """
+        report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report" and not self.recovering
+        if report_only or resource.paused or self.desired.paused or not self.sdn.complete:
+            return []
+        steps: list[Step] = []
+        for ref, origin in origins.items():
+            have, live = self.sdn.edited.get(ref), self.sdn.running.get(ref)
+            if live and have is None:
+                steps.append(Create(ref, live.type, live.props, live.parent))
+            elif live and have and origin is Origin.CREATED:
+                diff = compare(have.props, live.props, must_be_absent=have.props.keys())
+                steps += [Update(ref, diff, have.props, have.parent)] if diff else []
+        return steps
+
+    def _hindrance(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Problem | None:
+        """Why the object cannot be taken out of Proxmox now, or None. ``own`` goes with it."""
+        state = self.state
+        if resource.paused or self.desired.paused:
+            message = f"paused: remove the annotation, or set deletionPolicy: Orphan to leave {ref} in Proxmox"
+            return Problem(Reason.DELETION_BLOCKED, message)
+        if not self.desired.complete:
+            return Problem(Reason.PENDING, "waits until everything has been listed", retryable=True)
+        if not self.sdn.complete:
+            message = (
+                "the credentials may not see everything below /sdn (SDN.Audit), so it is not certain what is there"
+            )
+            return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
+        if children := self._children(ref, own):
+            return Problem(
+                Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", retryable=True
+            )
+        if ref.kind is SdnKind.VNET and state.guests is None:
+            return Problem(Reason.PENDING, "waits until the guests have been read", retryable=True)
+        if ref.kind is SdnKind.VNET and (users := guests_on(state, ref.id)):
+            message = f"{ref} is still used by {_some(users)}; connect them to another bridge first"
+            return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
+        if ref.kind is SdnKind.VNET and (unread := guests_unread(state)):
+            message = f"cannot tell whether {_some(unread)} still uses {ref}: its configuration could not be read"
+            return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
+        return None
+
+    def _children(self, ref: SdnRef, own: set[SdnRef]) -> list[SdnRef]:
+        """What keeps ``ref``: what refers to it, and what is to stay though its deletion is staged."""
+        edited, running = self.sdn.children_of(ref), replace(self.sdn, edited=self.sdn.running).children_of(ref)
+        gone = [child for child in running if child in self.staying and child not in self.sdn.edited]
+        return [child for child in (*edited, *gone) if child not in self.going | own]
+
+
+def guests_on(state: ClusterState, bridge: str) -> list[str]:
+    """The NICs connected to ``bridge``, in words: ``VM 100 (web) net0 on pve4``."""
+    users = []
+    for guest in sorted((state.guests or {}).values(), key=lambda g: g.vmid):
+        # What is to change at the next start is still plugged in until then.
+        live = ((device, text) for device, text in guest.pending.items() if text)
+        for device, config in sorted({*(guest.nics or {}).items(), *live}):
+            match = _BRIDGE.search(config)
+            if match and match.group(1) == bridge:
+                users.append(f"{_label(guest)} {device} on {guest.node}")
+    return users
+
+
+def guests_unread(state: ClusterState) -> list[str]:
+    """Guests whose NICs are not known; their node may be offline, but they come back with it."""
+    unread = [g for g in (state.guests or {}).values() if g.nics is None and not g.template]
+    return [f"{_label(guest)} on {guest.node}" for guest in sorted(unread, key=lambda g: g.vmid)]
+
+
+def _label(guest: GuestState) -> str:
+    word = "VM" if guest.kind == "qemu" else "container"
+    return f"{word} {guest.vmid}" + (f" ({guest.name})" if guest.name else "")
+
+
+def _some(items: Any, most: int = 5) -> str:
+    listed = list(items)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest

@@ -1,0 +1,123 @@
+"""What one Proxmox cluster looked like when it was last read. Values only; ``pve.gateway`` makes them."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pve_evpn.domain.sdn import SdnSnapshot
+
+
+class PveVersion(NamedTuple):
+    """Major and minor version; endpoints and parameters appear with it."""
+
+    major: int
+    minor: int
+
+    @classmethod
+    def parse(cls, text: str) -> PveVersion:
+        """From ``9.2.11`` or ``9.2``. Raises ValueError for anything else."""
+        parts = text.split(".")
+        return cls(int(parts[0]), int(parts[1].split("-")[0]) if len(parts) > 1 else 0)
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+#: Locking, and with it safe transactions, begins here.
+OLDEST_SUPPORTED = PveVersion(9, 0)
+#: From here an EVPN controller may name its nodes, and a cluster may have several.
+MULTIPLE_CONTROLLERS = PveVersion(9, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One member of the Proxmox cluster.
+
+    ``addresses`` are those configured on its interfaces; None where they could not be read. ``network_pending`` is
+    the diff of staged host-network edits (an apply would commit them), empty where there are none, None if unknown.
+    ``mtus`` maps those of the addresses whose interface has a known MTU to it.
+    ``zones`` maps zone id to Proxmox' own status (available, pending, error); None if the node did not answer.
+    """
+
+    name: str
+    online: bool
+    address: str = ""
+    version: str = ""
+    addresses: tuple[str, ...] | None = None
+    network_pending: str | None = None
+    zones: Mapping[str, str] | None = None
+    vnet_messages: Mapping[str, str] = field(default_factory=dict)
+    mtus: Mapping[str, int] = field(default_factory=dict)
+
+    def address_in(self, cidr: str | None) -> str | None:
+        """The node's address inside ``cidr``; without one, the address the cluster knows it by."""
+        if cidr is None:
+            return self.address or None
+        network = ipaddress.ip_network(cidr)
+        for text in self.addresses or ((self.address,) if self.address else ()):
+            address = ipaddress.ip_interface(text).ip
+            if address in network:
+                return str(address)
+        return None
+
+
+class GuestKind:
+    """The two kinds of guest, as they appear in paths."""
+
+    QEMU = "qemu"
+    LXC = "lxc"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """One VM or container: where it is and how its NICs are configured.
+
+    ``nics`` maps ``net0``... to the configured string with pending values applied; None until its configuration was
+    read. ``pending`` has the NICs whose configured value takes effect only after a restart, with the value that is
+    live until then (None: not plugged in). ``digest`` guards the next write. ``known`` is false while nobody says
+    whether it runs: its node is off, or its status daemon hangs, and then Proxmox does not know its name either.
+    """
+
+    vmid: int
+    kind: str
+    node: str
+    name: str = ""
+    running: bool = False
+    known: bool = True
+    template: bool = False
+    pool: str = ""
+    tags: frozenset[str] = frozenset()
+    lock: str = ""
+    digest: str = ""
+    nics: Mapping[str, str] | None = None
+    pending: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def may_run(self) -> bool:
+        return self.running or not self.known
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """One complete look at a cluster. ``guests`` is None where guests were not read (nothing needed them)."""
+
+    version: PveVersion
+    sdn: SdnSnapshot
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    guests: Mapping[int, GuestState] | None = None
+    quorate: bool = True
+    cluster_name: str = ""
+    release: str = ""
+
+
+@functools.lru_cache(maxsize=4096)
+def same_form(address: str) -> str:
+    """The address as Python writes it, so that ``FD00::01`` equals ``fd00::1``; other texts in lower case."""
+    try:
+        return str(ipaddress.ip_interface(address).ip)
+    except ValueError:
+        return address.lower()

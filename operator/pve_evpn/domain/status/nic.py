@@ -1,0 +1,144 @@
+"""The status of a NicAttachment, from the decision about it and what was observed. Pure, like ``domain.report``.
+
+Some of it is memory as well as report (the guest, the VNet and bridge it came from, how it came under our care): what
+a look cannot tell stays as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.domain.conditions import ConditionValue, from_problem
+from pve_evpn.domain.health.record import Health, unobserved
+from pve_evpn.domain.nics import NicDecision
+from pve_evpn.domain.nics.guests import attached_to, label
+from pve_evpn.domain.nics.pins import REMEDY, PinState
+from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.status.sdn import Circumstances, finished, is_paused, kept, not_yet, paused
+
+
+def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> dict[str, Any]:
+    """The status of a NicAttachment."""
+    programmed, retryable = _programmed(nic, decision, at)
+    health = at.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
+    health = _with_remedy(nic, health or unobserved(), at.pins.get(nic.key))
+    accepted = (
+        from_problem(ConditionType.ACCEPTED, decision.refused)
+        if decision.refused
+        else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    )
+    verdicts = [
+        accepted,
+        programmed,
+        health.verdict if programmed.status else not_yet(health.verdict),
+        _drifted(decision),
+        paused(nic, at.desired),
+    ]
+    body = {**_place(nic, decision), **_memory(nic, decision), **_pin(at.pins.get(nic.key)), **health.status}
+    return finished(
+        nic, verdicts, body, at.now, retryable=retryable and (decision.refused is None or decision.refused.retryable)
+    )
+
+
+def _with_remedy(nic: Resource[Any], health: Health, pin: PinState | None) -> Health:
+    """A host that fell silent can be kept announced: say how, unless that is asked for already."""
+    verdict = health.verdict
+    asked = getattr(nic.spec, "silent_host", None) == "Pin"
+    if verdict.reason not in (Reason.SILENT, Reason.NEVER_SEEN) or asked or (pin and pin.pinned):
+        return health
+    return replace(health, verdict=replace(verdict, message=f"{verdict.message}; {REMEDY}"))
+
+
+#: Of a guest that is not there, or not for this object to see, nothing is shown that was seen once.
+_UNSEEN = Health(
+    ConditionValue(ConditionType.OPERATIONAL, None, Reason.PENDING), {"evpn": None, "source": None, "observedAt": None}
+)
+
+
+def _memory(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
+    """What must not be forgotten between passes, and must not be mistaken for another guest's."""
+    if decision.attached and not decision.refused:
+        return {"origin": str(decision.origin), "previousBridge": decision.previous_bridge or None}
+    return dict.fromkeys(_MEMORY) if _elsewhere(nic, decision) else {}
+
+
+_MEMORY = ("origin", "previousBridge")
+
+
+def _elsewhere(nic: Resource[Any], decision: NicDecision) -> bool:
+    """Whether the spec means another guest now than the one that was attached."""
+    return decision.guest is not None and attached_to(nic) not in (None, decision.guest.vmid)
+
+
+def ahead_of_write(decision: NicDecision) -> dict[str, Any]:
+    """The part of the status that is written before Proxmox is."""
+    assert decision.guest is not None
+    known = {"macAddress": decision.mac.lower()} if decision.mac else {}
+    return {
+        "vmid": decision.guest.vmid,
+        "vnet": decision.vnet_id,
+        "origin": str(decision.origin),
+        "previousBridge": decision.previous_bridge or None,
+        **known,
+    }
+
+
+def _place(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
+    guest, known = decision.guest, not _elsewhere(nic, decision)
+    return {
+        "vmid": guest.vmid if guest else kept(nic, "vmid"),
+        "guestName": (guest.name or None) if guest else kept(nic, "guestName"),
+        "node": guest.node if guest else (None if decision.refused else kept(nic, "node")),
+        "device": decision.device or None,
+        "macAddress": (decision.mac or "").lower() or (kept(nic, "macAddress") if known else None),
+        "vnet": decision.vnet_id if decision.in_sync else (kept(nic, "vnet") if known else None),
+        "restartRequired": list(decision.restart) or None,
+    }
+
+
+def _pin(state: PinState | None) -> dict[str, Any]:
+    if state is None:
+        return {"pinned": None, "pin": None}
+    return {"pinned": state.pinned, "pin": state.pin.status() if state.pin else None}
+
+
+def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[ConditionValue, bool]:
+    type_ = ConditionType.PROGRAMMED
+    pin = at.pins.get(nic.key)
+    if nic.deleting and pin and pin.holds:
+        return ConditionValue(type_, False, Reason.DELETION_BLOCKED, pin.note), True
+    for problem in (decision.blocked, decision.refused, decision.misplaced, decision.waiting):
+        if problem:
+            return from_problem(type_, problem), problem.retryable
+    failure = at.failures.get(nic.key)
+    if decision.restart:
+        message = _restart_message(decision, failure.message if failure else "")
+        return ConditionValue(type_, False, Reason.RESTART_REQUIRED, message), True
+    if decision.in_sync:
+        notes = "".join(f"; {note}" for note in (*decision.warnings, pin.note if pin else "") if note)
+        return ConditionValue(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True
+    if failure:
+        return from_problem(type_, failure), failure.retryable
+    if not decision.managed and not is_paused(nic, at.desired):
+        return ConditionValue(type_, False, Reason.FIELDS_DIFFER, "observed only: the guest's NIC differs"), False
+    if decision.drift:
+        reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+        return ConditionValue(type_, False, reason, "; ".join(decision.drift)), True
+    return ConditionValue(type_, False, Reason.PENDING_APPLY, "the NIC has not been written yet"), True
+
+
+def _restart_message(decision: NicDecision, failure: str) -> str:
+    assert decision.guest is not None
+    what = "the NIC" if decision.restart == ("device",) else ", ".join(decision.restart)
+    said = f" (Proxmox: {failure})" if failure else ""
+    guest = label(decision.guest)
+    return f"{what} of {decision.device} is written and takes effect when {guest} is stopped and started{said}"
+
+
+def _drifted(decision: NicDecision) -> ConditionValue:
+    if not decision.drift:
+        return ConditionValue(ConditionType.DRIFTED, False, Reason.IN_SYNC)
+    reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+    return ConditionValue(ConditionType.DRIFTED, True, reason, "; ".join(decision.drift))

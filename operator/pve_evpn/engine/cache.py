@@ -1,0 +1,188 @@
+"""The cache: the newest known form of every watched object, validated and slim.
+
+It is filled from two sides: watch events one by one, and whole lists (at start and now and then), which are the only
+way to learn what vanished while no watch was open. It decides nothing; it says *that* something changed, not what is
+to be done. It is used from the event loop only and never awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from pve_evpn.api import kinds
+from pve_evpn.api.kinds import KINDS
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+
+Raw = Mapping[str, Any]
+#: Kinds users write. EvpnNode is ours; Namespace gives labels.
+WATCHED = ("ProxmoxCluster", "EvpnController", "EvpnZone", "VNet", "NicAttachment", "EvpnNode")
+NAMESPACE = "Namespace"
+
+
+class Cache:
+    """Resources by key. ``changed`` is called with the key after each real change."""
+
+    def __init__(self, changed: Callable[[ObjectKey], None] = lambda _key: None) -> None:
+        self._resources: dict[ObjectKey, Resource[Any]] = {}
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._listed: set[str] = set()
+        self.changed = changed
+
+    @property
+    def complete(self) -> bool:
+        """Whether every kind was listed once. Nothing may be deleted on the word of an incomplete cache."""
+        return self._listed >= {*WATCHED, NAMESPACE}
+
+    def get(self, key: ObjectKey) -> Resource[Any] | None:
+        return self._resources.get(key)
+
+    def of_kind(self, kind: str) -> Iterator[Resource[Any]]:
+        return (resource for key, resource in self._resources.items() if key.kind == kind)
+
+    def __iter__(self) -> Iterator[Resource[Any]]:
+        return iter(tuple(self._resources.values()))
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    def upsert(self, raw: Raw) -> None:
+        """Take an object, unless what is known is newer (answers to our own writes may overtake the watch)."""
+        if raw.get("kind") == NAMESPACE:
+            self._upsert_namespace(raw)
+            return
+        resource = resource_from(raw)
+        if resource.deleting and not resource.finalizers:
+            # The answer to the write that took the last finalizer away. The watch may have told of the deletion
+            # already, and nobody would tell again.
+            self.remove(raw)
+            return
+        known = self._resources.get(resource.key)
+        if known and known.uid == resource.uid and known.resource_version >= resource.resource_version:
+            return
+        self._resources[resource.key] = resource
+        if known is None or _matters(known, resource):
+            self.changed(resource.key)
+
+    def remove(self, raw: Raw) -> None:
+        """Forget a deleted object; a namesake made since stays."""
+        if raw.get("kind") == NAMESPACE:
+            self._namespaces.pop(raw["metadata"]["name"], None)
+            return
+        key = key_of(raw)
+        known = self._resources.get(key)
+        if known and known.uid == raw["metadata"].get("uid"):
+            del self._resources[key]
+            self.changed(key)
+
+    def replace(self, kind: str, items: Iterable[Raw], resource_version: int) -> None:
+        """Take a whole list: adds, updates, and drops what is neither in it nor newer than it."""
+        listed = set()
+        for raw in items:
+            raw = {**raw, "kind": kind}
+            listed.add(raw["metadata"]["name"] if kind == NAMESPACE else key_of(raw))
+            self.upsert(raw)
+        self._listed.add(kind)
+        if kind == NAMESPACE:
+            self._namespaces = {name: labels for name, labels in self._namespaces.items() if name in listed}
+            return
+        for key, resource in list(self._resources.items()):
+            if key.kind == kind and key not in listed and resource.resource_version <= resource_version:
+                del self._resources[key]
+                self.changed(key)
+
+    def _upsert_namespace(self, raw: Raw) -> None:
+        name, labels = raw["metadata"]["name"], raw["metadata"].get("labels") or {}
+        if self._namespaces.get(name) == labels:
+            return
+        self._namespaces[name] = labels
+        for key in [key for key in self._resources if key.namespace == name]:
+            self.changed(key)
+
+    # --- what goes out ------------------------------------------------------------------------------------------
+
+    def cluster_of(self, resource: Resource[Any]) -> str | None:
+        """The ProxmoxCluster an object belongs to; None where its references lead nowhere."""
+        if resource.key.kind == "ProxmoxCluster":
+            return resource.key.name
+        reference = getattr(resource.spec, "cluster_ref", None)
+        if reference is not None:
+            return str(reference.name)
+        zone_ref = getattr(resource.spec, "zone_ref", None)
+        if zone_ref is None:
+            return None
+        zone = self._resources.get(ObjectKey("EvpnZone", "", zone_ref.name))
+        return self.cluster_of(zone) if zone and zone.spec else None
+
+    def desired(self, cluster: str) -> Desired | None:
+        """Everything that belongs to one cluster; None if there is no such ProxmoxCluster."""
+        root = self._resources.get(ObjectKey("ProxmoxCluster", "", cluster))
+        if root is None:
+            return None
+        members: dict[str, list[Resource[Any]]] = {kind: [] for kind in WATCHED}
+        for resource in self._resources.values():
+            if self.cluster_of(resource) == cluster:
+                members[resource.key.kind].append(resource)
+        return Desired(
+            cluster=root,
+            controllers=tuple(members["EvpnController"]),
+            zones=tuple(members["EvpnZone"]),
+            vnets=tuple(members["VNet"]),
+            nics=tuple(members["NicAttachment"]),
+            namespaces=dict(self._namespaces),
+            complete=self.complete,
+        )
+
+    def strays(self) -> list[Resource[Any]]:
+        """Objects that belong to no ProxmoxCluster that exists."""
+        return [
+            resource
+            for resource in self._resources.values()
+            if resource.key.kind not in ("ProxmoxCluster", "EvpnNode")
+            and ObjectKey("ProxmoxCluster", "", self.cluster_of(resource) or "") not in self._resources
+        ]
+
+
+def key_of(raw: Raw) -> ObjectKey:
+    """The key of a raw object, which must carry its kind."""
+    return ObjectKey(raw["kind"], raw["metadata"].get("namespace") or "", raw["metadata"]["name"])
+
+
+def resource_from(raw: Raw) -> Resource[Any]:
+    """Validate a raw object. A spec that cannot be read becomes a record that says so, never an exception."""
+    meta = raw["metadata"]
+    spec, invalid = None, None
+    try:
+        spec = KINDS[raw["kind"]].spec_model.model_validate(raw.get("spec") or {})
+    except ValidationError as error:
+        invalid = "; ".join(
+            f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in error.errors(include_input=False)[:3]
+        )
+    return Resource(
+        key=key_of(raw),
+        uid=meta.get("uid", ""),
+        resource_version=int(meta.get("resourceVersion") or 0),
+        generation=int(meta.get("generation") or 0),
+        created=datetime.fromisoformat(meta["creationTimestamp"]),
+        deleting=bool(meta.get("deletionTimestamp")),
+        finalizers=tuple(meta.get("finalizers") or ()),
+        annotations={k: v for k, v in (meta.get("annotations") or {}).items() if k.startswith(kinds.GROUP + "/")},
+        labels=dict(meta.get("labels") or {}),
+        spec=spec,
+        invalid=invalid,
+        status=dict(raw.get("status") or {}),
+    )
+
+
+def _matters(old: Resource[Any], new: Resource[Any]) -> bool:
+    """Whether a change is one to act on; our own status writes come back through the watch and are not."""
+    return (
+        old.uid != new.uid
+        or old.generation != new.generation
+        or old.deleting != new.deleting
+        or old.annotations != new.annotations
+        or old.finalizers != new.finalizers
+        or not new.status.get("conditions")
+    )

@@ -1,0 +1,105 @@
+"""Telling of changes: Events when something changed and stayed so, and the metrics of what is observed now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from pve_evpn import metrics
+from pve_evpn.domain.health import Judgement
+from pve_evpn.domain.health.debounce import Debounce
+from pve_evpn.domain.health.transitions import Fact, Facts, Subject, announcement
+from pve_evpn.domain.observation import ClusterObservation, NodeObservation
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.ports import Events
+
+_VRF = "default"
+"""Sessions of address family l2vpn evpn are those of the default VRF's BGP instance."""
+
+Series = dict[tuple[str, ...], float]
+
+
+class TransitionRecorder:
+    """Events and metrics of one cluster. `hold`: how long a change must last. `known`: what was so at the start."""
+
+    def __init__(self, cluster: str, cache: Cache, events: Events, hold: timedelta, known: Facts) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._events = events
+        self._damper: Debounce[Subject, Fact] = Debounce(hold, known)
+
+    async def announce(self, facts: Facts, now: datetime) -> None:
+        """Post what is due. An Event about an object that is gone is not."""
+        for transition in self._damper.observe(facts, now):
+            told = announcement(transition)
+            if resource := self._cache.get(told.about):
+                if told.about.kind == "NicAttachment":
+                    metrics.NIC_CHANGES.labels(self._cluster, told.reason.lower()).inc()
+                await self._events.post(told.about, resource.uid, told.type, told.reason, told.message)
+        self._damper.keep_only(lambda subject: self._cache.get(subject.about) is not None)
+
+
+def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> None:
+    """Set the gauges to what was seen; series of what is no longer seen go."""
+    up: Series = {}
+    since: Series = {}
+    prefixes: Series = {}
+    macs: Series = {}
+    neighbours: Series = {}
+    vteps: Series = {}
+    for node, look in looks.answered().items():
+        up |= dict.fromkeys(((node, peer, _VRF) for peer in _lost_with_bgp(look, judgement)), False)
+        for peer in look.peers or ():
+            labels = (node, peer.address, _VRF)
+            up[labels] = peer.established
+            if peer.established and peer.since:
+                since[labels] = peer.since.timestamp()
+            for direction, count in (("received", peer.prefixes_received), ("sent", peer.prefixes_sent)):
+                if count is not None:
+                    prefixes[*labels, direction] = count
+        for row in look.vnis or ():
+            place = (node, str(row.vni), row.type)
+            for series, value in ((macs, row.macs), (neighbours, row.arp_nd), (vteps, row.remote_vtep_count)):
+                if value is not None:
+                    series[place] = value
+    missing: Series = {
+        (row.node, str(view.vni)): len(row.missing_vteps)
+        for view in judgement.l2.values()
+        for row in view.nodes
+        if row.missing_vteps is not None
+    }
+    for gauge, series in (
+        (metrics.SESSION_UP, up),
+        (metrics.SESSION_SINCE, since),
+        (metrics.PREFIXES, prefixes),
+        (metrics.VNI_MACS, macs),
+        (metrics.VNI_ARP_ND, neighbours),
+        (metrics.VNI_REMOTE_VTEPS, vteps),
+        (metrics.VNI_MISSING_VTEPS, missing),
+    ):
+        metrics.replace(gauge, cluster, series)
+    _measure_sight(cluster, looks)
+
+
+def _lost_with_bgp(look: NodeObservation, judgement: Judgement) -> Iterable[str]:
+    """The peers of a node that has no neighbour left, as without bgpd: its sessions are down, not unknown.
+
+    Where it has some, a missing one may be a change that has not been applied yet.
+    """
+    if look.peers or (look.peers is None and look.bgp_running is not False):
+        return ()
+    overlays = (expected for expected in judgement.expected.values() if expected.running)
+    return [peer for expected in overlays for peer in expected.sessions.get(look.node, ())]
+
+
+def _measure_sight(cluster: str, looks: ClusterObservation) -> None:
+    """When the preferred source last saw a node: kept while it cannot, because its age is what alerts look at.
+
+    A node that has never been seen is counted from the first time that was tried, else it would have no age at all.
+    """
+    for node, look in looks.nodes.items():
+        if isinstance(look, NodeObservation) and look.instead_of is None:
+            metrics.LAST_OBSERVATION.labels(cluster, node).set(look.at.timestamp())
+        else:
+            metrics.begin(metrics.LAST_OBSERVATION, looks.at.timestamp(), cluster, node)
+    metrics.keep_only(metrics.LAST_OBSERVATION, cluster, {(node,) for node in looks.nodes})

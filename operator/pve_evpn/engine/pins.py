@@ -1,0 +1,259 @@
+"""Carries out the plan for pins through the helper on the nodes: what is stale goes first, then what is wanted is made.
+
+The helper looks at what is there before it writes, so asserting a pin in every pass costs one command per node and
+changes nothing while all is well. What is pinned where stands in the object's status before the helper is asked, so
+that a crash forgets no pin. What is pinned, and why something is not, is decided in ``domain.pinning``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from pve_evpn import metrics
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.nics import NicPlan
+from pve_evpn.domain.nics.pins import Pin, PinPlan, PinState, Zombie, pin_of, pinned_by_zone, plan_pins
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.state import ClusterState, NodeState
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.ports import Events
+from pve_evpn.leadership import IsLeader, NotLeader
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable
+
+log = logging.getLogger(__name__)
+
+#: The helper's word for requests on its standard input, and what its answer begins and ends with.
+COMMAND, FIRST, LAST = "pins", "pve-evpn-pin 1", "pve-evpn-pin end"
+#: Requests in one command. The helper takes some milliseconds for each, and the answer has to come in time.
+AT_ONCE = 200
+#: Seconds a pass waits for the slowest node.
+PATIENCE = 15.0
+#: Seconds a pin that cannot be taken away holds back what would make us forget it. Then its NIC is more important.
+HELD = 120.0
+
+_REFUSED = {
+    "absent": "{pin.node} has no port of {pin.device} in VNet {pin.vnet}",
+    "elsewhere": "the guest's configuration is not on {pin.node}: it is on its way",
+    "remote": "EVPN knows the MAC on another node, which must let it go first",
+    "taken": "the bridge on {pin.node} has an entry for the MAC that is not ours",
+    "failed": "the kernel of {pin.node} refused the entry",
+    "syntax": "the helper on {pin.node} does not understand the request: is it of this release?",
+}
+
+_STUCK = "the pin on {pin.node} cannot be taken away at present"
+
+Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
+
+
+class Helper(Protocol):
+    """Runs our helper on a node."""
+
+    async def ask(self, node: NodeTarget, command: str, request: str) -> str:
+        """The answer to a command with this on its standard input. Raises NodeUnreadable."""
+
+
+class PinWriter:
+    """The pins of one cluster. ``helper`` gives the way to the nodes, None where there is none."""
+
+    def __init__(
+        self,
+        cluster: str,
+        cache: Cache,
+        events: Events,
+        remember: Remember,
+        helper: Callable[[], Helper | None],
+        is_leader: IsLeader = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._events = events
+        self._remember = remember
+        self._helper = helper
+        self._is_leader = is_leader
+        self._addresses: dict[str, str] = {}
+        self._clock = clock
+        self._suspects: dict[Zombie, datetime] = {}
+        self._stuck_since: dict[Pin, float] = {}
+
+    async def before_write(self, keys: Iterable[ObjectKey], state: ClusterState) -> dict[ObjectKey, Problem]:
+        """NICs are about to change: take their pins away. Those whose NIC must wait for it, and why.
+
+        What is left when that has lasted too long is healed later.
+        """
+        self._addresses = {node.name: node.address for node in state.nodes.values()}
+        held = {key: pin for key in keys if (nic := self._cache.get(key)) and (pin := pin_of(nic))}
+        stuck = await self._unpin({key: pin for key, pin in held.items() if not pinned_by_zone(state, pin)})
+        return {
+            key: Problem(Reason.PENDING, f"waits: {_STUCK.format(pin=pin)}", retryable=True)
+            for key, pin in stuck.items()
+            if self._holds(pin, state.nodes)
+        }
+
+    def _holds(self, pin: Pin, nodes: Mapping[str, NodeState]) -> bool:
+        """Whether to wait for a pin to go. What was on a node that is off has gone with it."""
+        node = nodes.get(pin.node)
+        since = self._stuck_since.setdefault(pin, self._clock())
+        return bool(node and node.online) and self._clock() - since < HELD
+
+    async def run(
+        self, desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, look: ClusterObservation | None
+    ) -> Mapping[ObjectKey, PinState]:
+        """Bring the nodes to what is wanted; what there is to say about each object."""
+        self._addresses = {node.name: node.address for node in state.nodes.values()}
+        planned = plan_pins(desired, state, plan, nics, look)
+        unknown = self._helper() is None and look is None  # just started: the way to the nodes is not known yet
+        if not self._is_leader() or desired.paused or unknown:
+            return {**planned.said, **self._as_before(desired, planned, state, unknown=unknown)}
+        stuck = await self._unpin(planned.stale)
+        said = dict(planned.said)
+        for key, pin in stuck.items():
+            said[key] = PinState(None, pin, _STUCK.format(pin=pin), self._holds(pin, state.nodes))
+        pinned = await self._pin(planned, stuck)
+        await self._heal(plan, self._confirmed(planned.zombies, look))
+        return {**said, **pinned}
+
+    def _as_before(
+        self, desired: Desired, planned: PinPlan, state: ClusterState, *, unknown: bool
+    ) -> dict[ObjectKey, PinState]:
+        """Nothing is done now: what the statuses say of pins goes on standing."""
+        held = {nic.key: PinState(nic.status.get("pinned"), pin_of(nic)) for nic in desired.nics}
+        said = {key: held[key] for key in held.keys() & {*planned.wanted, *planned.stale}}
+        if unknown:
+            for key, pin in planned.stale.items():
+                note = f"{pin.node} has not been asked yet whether its pin can be taken away"
+                said[key] = replace(held[key], note=note, holds=self._holds(pin, state.nodes))
+        return said
+
+    # --- pins ---------------------------------------------------------------------------------------------------
+
+    async def _unpin(self, pins: Mapping[ObjectKey, Pin]) -> dict[ObjectKey, Pin]:
+        """Take pins away; those that could not be."""
+        answers = await self._ask_all({key: (pin.node, f"unpin {pin.words}") for key, pin in pins.items()})
+        stuck = {}
+        for key, pin in pins.items():
+            answer = answers[key]
+            if answer not in ("done", "gone"):
+                stuck[key] = pin
+                continue
+            self._stuck_since.pop(pin, None)
+            nic = self._cache.get(key)
+            if nic is None:
+                continue
+            await self._remember(nic, {"pin": None, "pinned": None})
+            if answer == "done":
+                await self._event(nic, "Unpinned", f"{pin.mac} is no longer pinned on {pin.node}")
+        return stuck
+
+    async def _pin(self, planned: PinPlan, stuck: Mapping[ObjectKey, Pin]) -> dict[ObjectKey, PinState]:
+        # On another node the guest has gone from its old port, and the pin with it.
+        due = {key: pin for key, pin in planned.wanted.items() if key not in stuck or stuck[key].node != pin.node}
+        for key, pin in due.items():
+            nic = self._cache.get(key)
+            if nic and pin_of(nic) != pin:
+                await self._remember(nic, {"pin": pin.status()})
+        answers = await self._ask_all({key: (pin.node, f"pin {pin.words}") for key, pin in due.items()})
+        said = {}
+        for key, pin in due.items():
+            answer = answers[key]
+            said[key] = _state(pin, answer)
+            if said[key].pinned:
+                self._stuck_since.pop(pin, None)
+            nic = self._cache.get(key)
+            if answer == "done" and nic:
+                await self._event(nic, "Pinned", f"{pin.mac} is pinned on {pin.node}")
+        return said
+
+    # --- zombies ------------------------------------------------------------------------------------------------
+
+    def _confirmed(self, zombies: frozenset[Zombie], look: ClusterObservation | None) -> frozenset[Zombie]:
+        """Those of two looks: between a NIC's end and FRR's notice of it, every MAC looks dead for a moment.
+
+        A source that fails leaves its last look standing for a while; that one counts once.
+        """
+        seen_at = {name: seen.at for name, seen in look.answered().items()} if look else {}
+        confirmed = frozenset(
+            zombie
+            for zombie in zombies
+            if (first := self._suspects.get(zombie)) is not None and seen_at[zombie.node] > first
+        )
+        self._suspects = {z: self._suspects.get(z, seen_at[z.node]) for z in zombies - confirmed}
+        return confirmed
+
+    async def _heal(self, plan: Plan, zombies: frozenset[Zombie]) -> None:
+        answers = await self._ask_all({zombie: (zombie.node, f"heal {zombie.vnet} {zombie.mac}") for zombie in zombies})
+        vnets = {decision.id: key for key, decision in plan.decisions.items() if key.kind == "VNet"}
+        for zombie, answer in answers.items():
+            vnet = self._cache.get(vnets[zombie.vnet])
+            if answer == "done" and vnet:
+                message = f"{zombie.node} still announced {zombie.mac}, which no NIC has any more; it was withdrawn"
+                await self._event(vnet, "Healed", message)
+            else:
+                log.info("%s: %s on %s is not healed: %s", self._cluster, zombie.mac, zombie.node, answer)
+
+    # --- the way to the nodes -----------------------------------------------------------------------------------
+
+    async def _ask_all(self, requests: Mapping[Any, tuple[str, str]]) -> dict[Any, str]:
+        """Every request's answer; where a node did not answer, why not (which is none of the helper's words)."""
+        by_node: defaultdict[str, list[Any]] = defaultdict(list)
+        for key, (node, _) in sorted(requests.items()):
+            by_node[node].append(key)
+        lines = {node: [requests[key][1] for key in keys] for node, keys in by_node.items()}
+        answers = await asyncio.gather(*(self._ask(node, lines[node]) for node in by_node))
+        return {
+            key: answer
+            for keys, of_node in zip(by_node.values(), answers, strict=True)
+            for key, answer in zip(keys, of_node, strict=True)
+        }
+
+    async def _ask(self, node: str, lines: Sequence[str]) -> list[str]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return [answer for some in _portions(lines) for answer in await self._ask_once(node, some)]
+        except TimeoutError:
+            return [f"{node} did not answer in time"] * len(lines)
+        except NodeUnreadable as error:
+            return [str(error)] * len(lines)
+
+    async def _ask_once(self, node: str, lines: Sequence[str]) -> list[str]:
+        if not self._is_leader():
+            raise NotLeader(f"pinning on {node}")
+        helper = self._helper()
+        if helper is None:
+            raise NodeUnreadable("NotConfigured", "there is no way to the nodes: see spec.observe.ssh")
+        text = await helper.ask(
+            NodeTarget(node, self._addresses.get(node, "")), COMMAND, "".join(f"{line}\n" for line in lines)
+        )
+        answers = text.splitlines()
+        if answers[:1] != [FIRST] or answers[-1] != LAST or len(answers) != len(lines) + 2:
+            message = f"the key's forced command on {node} does not allow pinning (it has to be pve-evpn-pin)"
+            raise NodeUnreadable("Refused", message)
+        return answers[1:-1]
+
+    async def _event(self, resource: Resource[Any], reason: str, message: str) -> None:
+        metrics.NIC_CHANGES.labels(self._cluster, reason.lower()).inc()
+        await self._events.post(resource.key, resource.uid, "Normal", reason, message)
+
+
+def _state(pin: Pin, answer: str) -> PinState:
+    """What the helper's answer means for the status. A pin that nobody could ask about may be there."""
+    if answer in ("done", "there"):
+        return PinState(True, pin)
+    if answer.startswith("no "):
+        why = _REFUSED.get(answer.removeprefix("no "), "the helper on {pin.node} answered in words of another release")
+        return PinState(False, note=f"not pinned: {why.format(pin=pin)}")
+    return PinState(None, pin, f"whether it is pinned is not known: {answer}")
+
+
+def _portions(lines: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (lines[first : first + AT_ONCE] for first in range(0, len(lines), AT_ONCE))

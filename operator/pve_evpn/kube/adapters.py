@@ -1,0 +1,202 @@
+"""The engine's ports to Kubernetes, on the client of ``kube.client``.
+
+Objects and their status, Secrets of our own namespace, the transaction journal (a Secret, because it holds the lock
+token), and Events. Nothing here decides; each method does one request. Writes of what only a leader may say are not
+sent once the Lease is lost: a status, and above all a journal, of the past would overwrite the successor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.api.kinds import GROUP, KINDS, LABEL_CLUSTER, VERSION
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.engine.ports import JournalEntry
+from pve_evpn.kube.client import MERGE_PATCH, WRITERS, CustomObjects
+from pve_evpn.leadership import IsLeader, NotLeader
+
+log = logging.getLogger(__name__)
+
+_MANAGER = "pve-evpn-operator"
+
+
+class KubeObjects:
+    """:class:`engine.ports.Objects`; at most ``WRITERS`` requests at once."""
+
+    def __init__(self, custom: CustomObjects, is_leader: IsLeader) -> None:
+        self._custom = custom
+        self._is_leader = is_leader
+        self._slots = asyncio.Semaphore(WRITERS)
+
+    @asynccontextmanager
+    async def _turn(self, what: str) -> AsyncIterator[None]:
+        """Wait for a free connection; then, as late as possible, see whether the write is still ours to send."""
+        async with self._slots:
+            if not self._is_leader():
+                raise NotLeader(what)
+            yield
+
+    async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> dict[str, Any] | None:
+        async with self._turn(f"the status of {key}"):
+            return _with_kind(await self._custom.patch(key, {"status": status}, status=True), key)
+
+    async def patch_metadata(
+        self,
+        key: ObjectKey,
+        resource_version: int,
+        finalizers: tuple[str, ...],
+        annotations: Mapping[str, str | None],
+    ) -> dict[str, Any] | None:
+        metadata: dict[str, Any] = {"resourceVersion": str(resource_version), "finalizers": list(finalizers)}
+        if annotations:
+            metadata["annotations"] = dict(annotations)
+        async with self._turn(f"the metadata of {key}"):
+            return _with_kind(await self._custom.patch(key, {"metadata": metadata}, status=False), key)
+
+    async def create(self, kind: str, name: str, spec: Mapping[str, Any], owner: ObjectKey) -> dict[str, Any] | None:
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": kind,
+            "metadata": {"name": name, "labels": {LABEL_CLUSTER: owner.name}},
+            "spec": dict(spec),
+        }
+        async with self._turn(f"the new {kind} {name}"):
+            answer = await self._custom.create(kind, body)
+        return None if answer is None else {**answer, "kind": kind}
+
+    async def delete(self, key: ObjectKey) -> None:
+        async with self._turn(f"the deletion of {key}"):
+            await self._custom.delete(key)
+
+
+def _with_kind(answer: dict[str, Any] | None, key: ObjectKey) -> dict[str, Any] | None:
+    return None if answer is None else {**answer, "kind": key.kind}
+
+
+class OwnSecrets:
+    """:class:`engine.ports.Secrets`: of the operator's namespace, read afresh each time (a few per pass at most)."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._core = client.CoreV1Api(api)
+        self._namespace = namespace
+
+    async def read(self, name: str) -> Mapping[str, str] | None:
+        try:
+            secret = await self._core.read_namespaced_secret(name, self._namespace)
+        except ApiException as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        data = secret.data or {}
+        return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+
+
+class SecretJournal:
+    """:class:`engine.ports.Journal`: one Secret per cluster, ``pve-evpn-journal-<cluster>``."""
+
+    def __init__(self, api: client.ApiClient, namespace: str, is_leader: IsLeader) -> None:
+        self._core = client.CoreV1Api(api)
+        self._namespace = namespace
+        self._is_leader = is_leader
+        self._exists: set[str] = set()
+
+    async def load(self, cluster: str) -> JournalEntry:
+        try:
+            secret = await self._core.read_namespaced_secret(_journal_name(cluster), self._namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return JournalEntry()
+            raise
+        self._exists.add(cluster)
+        text = base64.b64decode((secret.data or {}).get("entry", "")).decode() or "{}"
+        entry = json.loads(text)
+        creating = frozenset(SdnRef(SdnKind(kind), id_) for kind, id_ in entry.get("creating", []))
+        return JournalEntry(
+            token=entry.get("token", ""),
+            asked=entry.get("asked", 0),
+            creating=creating,
+            dirty=entry.get("dirty", False),
+            started=entry.get("started", 0),
+            late=entry.get("late", 0),
+            fenced=entry.get("fenced", False),
+            approved=entry.get("approved", ""),
+            spent=entry.get("spent", ""),
+        )
+
+    async def save(self, cluster: str, entry: JournalEntry) -> None:
+        if not self._is_leader():
+            raise NotLeader(f"the journal of {cluster}")
+        text = json.dumps(
+            {
+                "token": entry.token,
+                "asked": entry.asked,
+                "creating": sorted([str(ref.kind), ref.id] for ref in entry.creating),
+                "dirty": entry.dirty,
+                "started": entry.started,
+                "late": entry.late,
+                "fenced": entry.fenced,
+                "approved": entry.approved,
+                "spent": entry.spent,
+            }
+        )
+        body = {"stringData": {"entry": text}}
+        name = _journal_name(cluster)
+        if cluster in self._exists:
+            try:
+                await self._core.patch_namespaced_secret(name, self._namespace, body, _content_type=MERGE_PATCH)
+                return
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+        labels = {"app.kubernetes.io/managed-by": _MANAGER, f"{GROUP}/journal": "true"}
+        metadata = {"name": name, "labels": labels}
+        await self._core.create_namespaced_secret(self._namespace, {**body, "metadata": metadata, "type": "Opaque"})
+        self._exists.add(cluster)
+
+
+def _journal_name(cluster: str) -> str:
+    return f"pve-evpn-journal-{cluster}"
+
+
+class KubeEvents:
+    """:class:`engine.ports.Events` on events.k8s.io; a lost Event is logged, never an error."""
+
+    def __init__(self, api: client.ApiClient, namespace: str, instance: str) -> None:
+        self._events = client.EventsV1Api(api)
+        self._namespace = namespace
+        self._instance = instance
+
+    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
+        namespace = key.namespace or "default"  # where the API server wants Events of cluster-scoped objects
+        body = {
+            "metadata": {"generateName": f"{key.name[:200]}-", "namespace": namespace},
+            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": self._instance,
+            "action": "Reconcile",
+            "type": kind,
+            "reason": reason,
+            "note": message[:1024],
+            "regarding": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KINDS[key.kind].name,
+                "name": key.name,
+                "namespace": key.namespace or None,
+                "uid": uid,
+            },
+        }
+        try:
+            await self._events.create_namespaced_event(namespace, body)
+        except (ApiException, OSError) as error:
+            log.warning("event %s for %s was not posted: %s", reason, key, getattr(error, "reason", error))

@@ -1,0 +1,159 @@
+"""The running operator: the Lease, then cache, watches and reconcilers, started and ended in the right order.
+
+A standby holds nothing but the wish for the Lease: no watch, no cache, no connection to Proxmox. What a leader knows
+is cheap to rebuild, so one that lost the Lease ends its process instead of trying to become a standby again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import uuid
+from collections.abc import Coroutine
+from functools import partial
+
+from kubernetes.aio import client
+
+from pve_evpn import metrics
+from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.collector import StatusCollector
+from pve_evpn.engine.observer import Observer
+from pve_evpn.engine.ports import Ports
+from pve_evpn.engine.reconciler import Reconciler
+from pve_evpn.engine.supervisor import Supervisor
+from pve_evpn.kube import server, watch
+from pve_evpn.kube.adapters import KubeEvents, KubeObjects, OwnSecrets, SecretJournal
+from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.kube.leader import Lease
+from pve_evpn.kube.server import Readiness
+from pve_evpn.pve.gateway import Gateway
+from pve_evpn.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: After the Lease is lost nothing is written any more; this long, in seconds, the passes may take to notice.
+_LOST_SECONDS = 5.0
+
+
+async def run(settings: Settings) -> bool:
+    """Run until SIGTERM or SIGINT; the pass that is running then is finished first. False if the Lease was lost."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with api_client() as api:
+        identity = f"{settings.instance}_{uuid.uuid4()}"
+        lease = Lease(
+            client.CoordinationV1Api(api), settings.namespace, settings.lease_name, identity, settings.lease_timing
+        )
+        metrics.LEADER.set_function(lambda: float(lease.is_held))
+        cache = Cache()
+        metrics.REGISTRY.register(StatusCollector(cache))
+        # Made by a standby too: loading the client's code stops the loop for seconds, which a leader cannot afford.
+        objects = CustomObjects(api)
+        ports = _ports(settings, api, objects, lease)
+        runner = await server.serve(settings.http_host, settings.http_port, lambda: _readiness(lease, cache))
+        try:
+            if not await _before(lease.acquire(), stop):
+                return True
+            return await _lead(lease, cache, objects, ports, stop)
+        finally:
+            await runner.cleanup()
+
+
+def _ports(settings: Settings, api: client.ApiClient, objects: CustomObjects, lease: Lease) -> Ports:
+    def is_leader() -> bool:
+        return lease.is_held
+
+    return Ports(
+        KubeObjects(objects, is_leader),
+        OwnSecrets(api, settings.namespace),
+        SecretJournal(api, settings.namespace, is_leader),
+        KubeEvents(api, settings.namespace, settings.instance),
+    )
+
+
+async def _lead(lease: Lease, cache: Cache, objects: CustomObjects, ports: Ports, stop: asyncio.Event) -> bool:
+    """Be the operator while the Lease is held. False if it was lost."""
+    lost = asyncio.Event()
+
+    async def keep() -> None:
+        await lease.keep()
+        lost.set()
+        stop.set()
+
+    # Older than kopf's own tasks, so kopf does not cancel it: the Lease is renewed until the last pass has ended.
+    keeper = asyncio.create_task(keep(), name="lease")
+    try:
+        await _operate(lease, cache, objects, ports, stop, lost)
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+        await lease.release()
+    return not lost.is_set()
+
+
+async def _operate(
+    lease: Lease, cache: Cache, objects: CustomObjects, ports: Ports, stop: asyncio.Event, lost: asyncio.Event
+) -> None:
+    """Watch and reconcile until ``stop``. What ends the supervisor before is raised when the rest has ended."""
+
+    gateways = partial(Gateway, is_leader=lambda: lease.is_held)
+
+    def reconciler(name: str) -> Reconciler:
+        observer = Observer(name, cache, ports)
+        return Reconciler(name, cache, ports, observer, is_leader=lambda: lease.is_held, gateways=gateways)
+
+    supervisor = Supervisor(cache, ports, reconciler)
+    tasks: list[asyncio.Task[None]] = []
+
+    async def reconcile() -> None:
+        try:
+            await supervisor.run()
+        finally:
+            stop.set()  # without it nothing is reconciled: starting anew is better than looking alive
+
+    async def start() -> None:
+        # Everything is listed before the first plan: one transaction instead of one per batch of watch events.
+        await watch.resync(cache, objects)
+        log.info("listed everything; reconciling")
+        tasks.append(asyncio.create_task(reconcile()))
+        tasks.append(asyncio.create_task(watch.resync_forever(cache, objects)))
+
+    async def end() -> None:
+        # kopf has taken over the signals; it would wait 5 s for its own waiter of a flag nobody sets.
+        stop.set()
+        supervisor.stop()
+        if tasks:
+            tasks[1].cancel()
+            await asyncio.wait(tasks[:1], timeout=_LOST_SECONDS if lost.is_set() else None)
+
+    await watch.watch(watch.registry(cache, start, end), stop)
+    if tasks and tasks[0].done():
+        tasks[0].result()
+
+
+def _readiness(lease: Lease, cache: Cache) -> Readiness:
+    if lease.is_held:
+        return Readiness(cache.complete, "leading" if cache.complete else "not everything has been listed yet")
+    if lease.error:
+        return Readiness(False, f"the Lease cannot be read or written: {lease.error}")
+    return Readiness(True, f"standby; {lease.holder or 'nobody'} leads")
+
+
+async def _before(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Wait for ``work``, but no longer than until ``stop``; whether it was done."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            await tasks[0]
+            return True
+        return False
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

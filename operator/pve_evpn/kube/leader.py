@@ -1,0 +1,202 @@
+"""The Lease: of several replicas one leads, and it knows by its own clock when it must have stopped.
+
+client-go's protocol, so that it gets along with everything that reads Leases: nobody compares clocks of two machines;
+a candidate waits until the Lease has not changed for its duration *as seen by itself*, and the holder considers it
+lost ``renew_deadline`` after it began the last renewal that worked. The difference between the two is the time in
+which nobody leads. What the holder must no longer do then is for the writers to ask (:attr:`Lease.is_held`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.settings import JITTER, Timing
+
+log = logging.getLogger(__name__)
+
+#: By which an operator's Lease is found, whatever its name and namespace.
+LABELS = {"app.kubernetes.io/name": "pve-evpn-operator", "app.kubernetes.io/component": "leader-election"}
+
+#: A clock that also runs while the machine is suspended; CLOCK_MONOTONIC, time.monotonic's, does not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
+
+
+class Lease:
+    """One candidate. ``identity`` must be unique to the process, not only to the machine."""
+
+    def __init__(
+        self,
+        api: client.CoordinationV1Api,
+        namespace: str,
+        name: str,
+        identity: str,
+        timing: Timing | None = None,
+        clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
+    ) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self.identity = identity
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._held_until = float("-inf")
+        self._seen: tuple[Any, ...] = ()
+        self._seen_at = float("-inf")
+        self._object: Any = None
+        self.holder = ""
+        """Who holds it, as far as is known; "" if nobody does."""
+        self.error = "the Lease has not been read yet"
+        """Why the last attempt got no answer; "" if it got one."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process may act as the leader now. Needs no lock: one comparison of two numbers."""
+        return self._clock() < self._held_until
+
+    async def acquire(self) -> None:
+        """Return once the Lease is held."""
+        while not await self._attempt():
+            await asyncio.sleep(self._pause())
+        log.info("%s leads (Lease %s/%s)", self.identity, self._namespace, self._name)
+
+    async def keep(self) -> None:
+        """Renew it, and return once it is lost.
+
+        Lost is lost: a holder that was too late (a machine that slept, say) does not take it again in the belief
+        that nothing happened in between.
+        """
+        while self.is_held:
+            await asyncio.sleep(self._timing.retry)
+            if self.is_held:
+                await self._attempt()
+        log.error("the Lease is lost: %s", self.error or f"{self.holder or 'nobody'} holds it now")
+
+    async def release(self) -> None:
+        """Let the next candidate have it at once; from here on nothing may be written."""
+        if not self.is_held:
+            return
+        self._held_until = float("-inf")
+        try:
+            async with asyncio.timeout(self._timing.renew_deadline / 2):
+                await self._read()  # a renewal that was cut off may have got through
+                if self.holder != self.identity:
+                    return
+                # As client-go does it: nobody's, and outdated in a second for those that look at the time only.
+                await self._write(holder="", duration=1)
+            log.info("the Lease is released")
+        except _FAILURES as error:
+            log.warning("the Lease could not be released, others wait for it to expire: %s", _words(error))
+
+    # --- one attempt --------------------------------------------------------------------------------------------
+
+    async def _attempt(self) -> bool:
+        """Take or renew it, if it may be taken. A failure changes nothing: what was held expires by itself."""
+        limit = self._timing.renew_deadline / 2  # so that one hanging request leaves time for another
+        try:
+            async with asyncio.timeout(limit):
+                taken = await self._take()
+        except _FAILURES as error:
+            self._object = None
+            self.error = _words(error)
+            log.warning("the Lease %s/%s could not be read or written: %s", self._namespace, self._name, self.error)
+            return False
+        self.error = ""
+        return taken
+
+    async def _take(self) -> bool:
+        renewing = self.is_held
+        if not (renewing and self._object):
+            await self._read()
+            if not self._may_be_taken(renewing):
+                self._held_until = float("-inf")
+                return False
+        began = self._clock()
+        try:
+            await self._write(holder=self.identity, duration=math.ceil(self._timing.duration))
+        except ApiException as error:
+            if error.status not in (404, 409):
+                raise
+            self._object = None  # somebody was faster, or it was deleted: the next attempt reads it first
+            if renewing:
+                await self._read()
+                if not self._may_be_taken(renewing):
+                    self._held_until = float("-inf")
+            return False
+        self._held_until = began + self._timing.renew_deadline
+        return True
+
+    def _may_be_taken(self, renewing: bool) -> bool:
+        """Whether the Lease as just read is ours, free or outdated; while renewing only the first will do."""
+        if self._object is None or self.holder == self.identity:
+            return True
+        return not renewing and (not self.holder or self._clock() >= self._expiry())
+
+    async def _read(self) -> None:
+        try:
+            self._object = await self._api.read_namespaced_lease(self._name, self._namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            self._object, self.holder = None, ""
+            return
+        spec = self._object.spec or client.V1LeaseSpec()
+        self.holder = spec.holder_identity or ""
+        seen = (spec.holder_identity, spec.acquire_time, spec.renew_time, spec.lease_transitions)
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock()
+
+    async def _write(self, *, holder: str, duration: int) -> None:
+        now = _now()
+        old = self._object.spec if self._object and self._object.spec else client.V1LeaseSpec()
+        changed = (old.holder_identity or "") != holder
+        spec = client.V1LeaseSpec(
+            holder_identity=holder,
+            lease_duration_seconds=duration,
+            acquire_time=now if changed else old.acquire_time or now,
+            renew_time=now,
+            lease_transitions=(old.lease_transitions or 0) + int(changed and bool(holder) and self._object is not None),
+        )
+        if self._object is None:
+            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name, labels=LABELS), spec=spec)
+            self._object = await self._api.create_namespaced_lease(self._namespace, body)
+        else:
+            self._object.spec = spec  # with the resourceVersion it was read at: overtaken means refused
+            self._object.metadata.labels = {**(self._object.metadata.labels or {}), **LABELS}
+            self._object = await self._api.replace_namespaced_lease(self._name, self._namespace, self._object)
+        self.holder = holder
+
+    def _expiry(self) -> float:
+        """When, by our clock, its holder has been silent for as long as it promised to speak within."""
+        spec = self._object.spec if self._object else None
+        promised = (spec.lease_duration_seconds if spec else None) or self._timing.duration
+        return float(self._seen_at + promised)
+
+    def _pause(self) -> float:
+        """Until the next attempt: the usual while, or until a silent holder's time is up."""
+        usual = self._timing.retry * random.uniform(1.0, JITTER)  # noqa: S311
+        left = self._expiry() - self._clock() if self.holder else usual
+        return min(usual, max(left, 0.05))
+
+
+def _now() -> datetime:
+    """Never a whole second: the client then leaves the fraction out, and the API server wants one."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond or 1)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ApiException):
+        return f"{error.status} {error.reason}"
+    return str(error) or type(error).__name__

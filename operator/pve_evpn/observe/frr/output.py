@@ -1,0 +1,169 @@
+"""One answer of the node's helper, and the `NodeObservation` in it.
+
+`pve-evpn-observe read` prints all documents of one vtysh, each below vtysh's own echo of the command, between a
+first and a last line of its own. This module splits that and decides, per part, between *unknown* and *nothing*. It
+does not talk to nodes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from pve_evpn.domain.observation import BgpVniRow, FabricNeighbour, NodeObservation, VniRow
+from pve_evpn.observe.frr import bgp, underlay, zebra
+from pve_evpn.observe.frr.json import FrrParseError, as_text
+
+VERSION = "show version"
+EVPN = "show evpn json"
+VNIS = "show evpn vni json"
+MACS = "show evpn mac vni all json"
+NEIGHBOURS = "show evpn arp-cache vni all json"
+ROUTER_MACS = "show evpn rmac vni all json"
+NEXT_HOPS = "show evpn next-hops vni all json"
+SUMMARY = "show bgp l2vpn evpn summary json"
+RESET_REASONS = "show bgp l2vpn evpn summary failed json"
+BGP_VNIS = "show bgp l2vpn evpn vni json"
+ROUTES = "show bgp l2vpn evpn route json"
+BFD = "show bfd peers json"
+OSPF = "show ip ospf neighbor json"
+OPENFABRIC = "show openfabric neighbor json"
+
+#: Everything the helper runs, by daemon and in its order. `show bgp l2vpn evpn route vni all` is not, and must
+#: never be among them: it kills bgpd of FRR 10.3.
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "zebra": (VERSION, EVPN, VNIS, MACS, NEIGHBOURS, ROUTER_MACS, NEXT_HOPS),
+    "bgpd": (SUMMARY, RESET_REASONS, BGP_VNIS, ROUTES),
+    "bfdd": (BFD,),
+    "ospfd": (OSPF,),
+    "fabricd": (OPENFABRIC,),
+}
+
+_FORMAT = "pve-evpn-observe "
+_MARK = re.compile(r"(?:pve-evpn-observe (?P<word>.*)|\S{0,80}?[#>] (?P<command>show [a-z0-9 -]+))\r?$")
+#: What every line that is not FRR's own holds, and how far from its beginning at most.
+_WORDS, _FARTHEST = (_FORMAT, "# show ", "> show "), 100
+_Part = TypeVar("_Part")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The helper's answer, split: printed text by command, daemons that do not run, errors in the helper's words."""
+
+    documents: Mapping[str, str]
+    down: frozenset[str] = frozenset()
+    errors: tuple[str, ...] = ()
+
+
+def split(answer: str) -> Answer:
+    """The parts of one answer. Raises `FrrParseError` if it is none, of another version, or cut off."""
+    first, _, _ = answer.partition("\n")
+    if not first.startswith(_FORMAT):
+        raise FrrParseError("the node did not answer as pve-evpn-observe does; is it the key's forced command?")
+    if first.strip() != _FORMAT + "1":
+        raise FrrParseError("pve-evpn-observe on the node is of another version; install the one of this release")
+    marks = _marks(answer)
+    if marks[-1]["word"] != "end":
+        raise FrrParseError("the answer was cut off")
+    documents: dict[str, str] = {}
+    down: set[str] = set()
+    errors: list[str] = []
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        if command := mark["command"]:
+            documents[command] = answer[mark.end() : following.start() if following else len(answer)].strip()
+            continue
+        word, _, rest = mark["word"].partition(" ")
+        if word == "down" and rest in COMMANDS:
+            down.add(rest)
+        elif word == "error":
+            errors.append(as_text(rest[:200], "an error"))
+    for daemon in down:
+        for command in COMMANDS[daemon]:
+            documents.pop(command, None)  # vtysh echoes a command before it finds nobody to ask
+    return Answer(documents, frozenset(down), tuple(errors))
+
+
+def _marks(answer: str) -> list[re.Match[str]]:
+    """The lines between the documents. Looked for by their words: a pattern tried on each line of some megabytes of
+    JSON takes as long as reading it."""
+    starts = set()
+    for word in _WORDS:
+        position = answer.find(word)
+        while position >= 0:
+            begin = answer.rfind("\n", max(0, position - _FARTHEST), position) + 1
+            if begin or position <= _FARTHEST:
+                starts.add(begin)
+            position = answer.find(word, position + 1)
+    ends = ((start, answer.find("\n", start)) for start in sorted(starts))
+    found = (_MARK.match(answer, start, end if end >= 0 else len(answer)) for start, end in ends)
+    return [mark for mark in found if mark]
+
+
+class _Reading:
+    """Reads parts of one answer and keeps what was wrong with them: one bad document spoils itself only."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.problems = list(answer.errors)
+
+    def part(self, command: str, parse: Callable[[str], _Part]) -> _Part | None:
+        printed = self.answer.documents.get(command)
+        if printed is None:
+            return None
+        try:
+            if printed.startswith("% "):
+                raise FrrParseError(as_text(printed.partition("\n")[0][:120].strip(), "FRR's complaint"))
+            return parse(printed)
+        except FrrParseError as error:
+            self.problems.append(f"{command}: {error}")
+            return None
+
+
+def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "ssh") -> NodeObservation:
+    """What the answer says. Raises `FrrParseError` only if it is no complete answer at all."""
+    read = _Reading(split(answer))
+    down = read.answer.down
+    read.problems.extend(f"{daemon} is not running" for daemon in ("zebra", "bgpd") if daemon in down)
+
+    reasons = read.part(RESET_REASONS, bgp.reset_reasons)
+    summary = read.part(SUMMARY, lambda printed: bgp.summary(printed, reasons))
+    bgp_running = False if "bgpd" in down else None if summary is None else summary.router_id is not None
+    if bgp_running is False and "bgpd" not in down:
+        read.problems.append("bgpd has no EVPN configured")
+
+    evpn_on = read.part(EVPN, zebra.evpn_is_on)
+    vnis = read.part(VNIS, zebra.vnis) if evpn_on else None
+    bgp_vnis = read.part(BGP_VNIS, bgp.vnis) if bgp_running else None
+    tables: list[VniRow | BgpVniRow] = [*(vnis or ()), *(bgp_vnis or ())]
+    l2 = {row.vni for row in tables if row.type == "L2"}
+    l3 = {row.vni for row in tables if row.type == "L3"}
+    return NodeObservation(
+        node=node,
+        source=source,
+        at=at,
+        frr_version=read.part(VERSION, zebra.version),
+        router_id=summary.router_id if summary else None,
+        asn=summary.asn if summary else None,
+        bgp_running=bgp_running,
+        peers=() if bgp_running is False else summary.peers if summary else None,
+        vnis=vnis,
+        bgp_vnis=bgp_vnis,
+        macs=read.part(MACS, zebra.macs) if evpn_on else None,
+        neighbours=read.part(NEIGHBOURS, zebra.neighbours) if evpn_on else None,
+        routes=read.part(ROUTES, lambda printed: bgp.routes(printed, l2, l3)) if bgp_running else None,
+        rmacs=read.part(ROUTER_MACS, zebra.router_macs) if evpn_on else None,
+        next_hops=read.part(NEXT_HOPS, zebra.next_hops) if evpn_on else None,
+        bfd_peers=read.part(BFD, underlay.bfd_peers),
+        fabric_neighbours=_underlay(read),
+        problems=tuple(sorted(set(read.problems))),
+    )
+
+
+def _underlay(read: _Reading) -> tuple[FabricNeighbour, ...] | None:
+    """Neighbours of both protocols; a daemon that does not run is not used, which is no problem."""
+    ospf = read.part(OSPF, underlay.ospf_neighbours)
+    openfabric = read.part(OPENFABRIC, underlay.openfabric_neighbours)
+    return None if ospf is None and openfabric is None else (ospf or ()) + (openfabric or ())

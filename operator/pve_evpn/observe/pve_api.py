@@ -1,0 +1,158 @@
+"""The Proxmox API as a source of observations (9.1 and newer): what it shows without any access to the nodes.
+
+It shows MAC/IP routes that are best paths, the routes of a VRF and the neighbours of a fabric; no BGP session, no
+MAC-only route, no flood list. Tables are read in turn, a fixed number per poll, each through one node: the cost does
+not grow with VNets times nodes, the age of what is known does. Zones' states are not read here: the pass has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pve_evpn.domain.health.expected import ExpectedOverlay
+from pve_evpn.domain.observation import FabricNeighbour, IpVrfRoute, MacIp, NodeObservation, SourceName, ZoneState
+from pve_evpn.domain.state import PveVersion
+from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
+from pve_evpn.pve import errors
+from pve_evpn.pve.gateway import Gateway
+
+#: Tables read per poll, whatever the number of VNets, zones and nodes.
+BUDGET = 16
+#: From here Proxmox has these tables at all.
+_SINCE = PveVersion(9, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table that can be read: which, and through which node."""
+
+    kind: str
+    """``mac-vrf`` of a VNet, ``ip-vrf`` of a zone, ``neighbors`` of a fabric on a node."""
+    name: str
+    node: str
+
+    @property
+    def path(self) -> str:
+        branch = {"mac-vrf": "vnets", "ip-vrf": "zones", "neighbors": "fabrics"}[self.kind]
+        return f"/nodes/{self.node}/sdn/{branch}/{self.name}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How Proxmox is reached at the moment, and what there is to read."""
+
+    gateway: Gateway
+    version: PveVersion
+    scene: ExpectedOverlay
+    fabrics: tuple[str, ...] = ()
+
+
+class ApiSource:
+    """Reads through whatever `access` gives; without it every look fails, which says nothing about the nodes."""
+
+    def __init__(self, access: Callable[[], Access | None], interval: float) -> None:
+        self._access = access
+        self._interval = interval
+        self._turn = 0
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._tables: dict[tuple[str, str], tuple[Table, datetime, list[Mapping[str, Any]]]] = {}
+
+    @property
+    def name(self) -> SourceName:
+        return "api"
+
+    async def look(self, node: NodeTarget) -> NodeObservation:
+        access = self._access()
+        if access is None:
+            raise NodeUnreadable("Unreachable", "the Proxmox API does not answer")
+        member = access.scene.members.get(node.name)
+        if member is None or not member.online:
+            raise NodeUnreadable("Unreachable", f"the Proxmox cluster does not see {node.name}")
+        async with self._reading:  # the first node of a poll reads for all of them
+            if (time := asyncio.get_running_loop().time()) - self._read_at >= self._interval / 2:
+                self._read_at = time
+                await self._read(access)
+        here = [(table, at, rows) for table, at, rows in self._tables.values() if table.node == node.name]
+        zones = None if member.zones is None else tuple(ZoneState(z, s) for z, s in sorted(member.zones.items()))
+        return NodeObservation(
+            node.name,
+            "api",
+            now(),
+            mac_ips=tuple(row for entry in here for row in _mac_ips(*entry)),
+            ip_vrf=tuple(route for entry in here for route in _ip_vrf(*entry)) or None,
+            fabric_neighbours=tuple(n for entry in here for n in _neighbours(*entry)) or None,
+            zones=zones,
+        )
+
+    async def close(self) -> None:
+        """Nothing is held: the gateway belongs to the reconciler."""
+
+    async def _read(self, access: Access) -> None:
+        tables = list(_tables(access))
+        known = {(table.kind, table.name) for table in tables}
+        self._tables = {key: entry for key, entry in self._tables.items() if key in known}
+        if access.version < _SINCE or not tables:
+            return
+        start = self._turn % len(tables)
+        due = list(itertools.islice(itertools.cycle(tables), start, start + min(BUDGET, len(tables))))
+        self._turn += len(due)
+        for table, rows in zip(due, await asyncio.gather(*(_rows(access.gateway, t) for t in due)), strict=True):
+            if rows is None:
+                self._tables.pop((table.kind, table.name), None)
+            else:
+                self._tables[table.kind, table.name] = (table, now(), rows)
+
+
+def _tables(access: Access) -> Iterator[Table]:
+    """Everything that could be read, always through the same node while that is online: two nodes' views of one
+    table, read at different times, would contradict each other."""
+    online = [name for name, node in sorted(access.scene.members.items()) if node.online]
+
+    def through(name: str, nodes: tuple[str, ...]) -> Iterator[str]:
+        if there := [node for node in online if node in nodes]:
+            yield there[zlib.crc32(name.encode()) % len(there)]
+
+    for vnet in access.scene.vnets:
+        yield from (Table("mac-vrf", vnet.id, node) for node in through(vnet.id, vnet.nodes))
+    for zone in access.scene.zones:
+        yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
+    for fabric in access.fabrics:
+        yield from (Table("neighbors", fabric, node) for node in through(fabric, tuple(online)))
+
+
+async def _rows(gateway: Gateway, table: Table) -> list[Mapping[str, Any]] | None:
+    """The rows; None where it cannot be read.
+
+    Proxmox answers 500 for a zone limited to some nodes, and where FRR is down: neither says that there is nothing.
+    """
+    try:
+        rows = await gateway.get(table.path)
+    except errors.PveError:
+        return None
+    return [row for row in rows or () if isinstance(row, Mapping)]
+
+
+def _mac_ips(table: Table, at: datetime, rows: list[Mapping[str, Any]]) -> Iterator[MacIp]:
+    for row in rows if table.kind == "mac-vrf" else ():
+        if row.get("mac") and row.get("ip") and row.get("nexthop"):
+            yield MacIp(table.name, str(row["mac"]).lower(), str(row["ip"]), str(row["nexthop"]), at)
+
+
+def _ip_vrf(table: Table, at: datetime, rows: list[Mapping[str, Any]]) -> Iterator[IpVrfRoute]:
+    for row in rows if table.kind == "ip-vrf" else ():
+        if row.get("ip"):
+            hops = tuple(str(hop) for hop in row.get("nexthops") or ())
+            yield IpVrfRoute(table.name, str(row["ip"]), str(row.get("protocol") or ""), hops, at)
+
+
+def _neighbours(table: Table, _at: datetime, rows: list[Mapping[str, Any]]) -> Iterator[FabricNeighbour]:
+    for row in rows if table.kind == "neighbors" else ():
+        if row.get("neighbor"):
+            yield FabricNeighbour("", str(row["neighbor"]), str(row.get("status") or ""), fabric=table.name)
