@@ -10,7 +10,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pve_lab.access import Access
 from pve_lab.dataplane import Dataplane
@@ -19,7 +19,8 @@ from pve_lab.dataplane.running import Running
 from pve_lab.errors import died, refused
 from pve_lab.fabrics import Fabrics
 from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
-from pve_lab.firewall import VnetFirewall
+from pve_lab.firewall.rules import KnownNames
+from pve_lab.firewall.vnet import VnetFirewall
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
 from pve_lab.routing import PrefixLists, RouteMaps
@@ -82,6 +83,7 @@ class Lab:
         self.nodes = {name: Node(name, f"192.168.16.{i}") for i, name in enumerate(nodes, 1)}
         self.guests: dict[int, Guest] = {}
         self.firewalls: dict[str, VnetFirewall] = {}
+        self.firewall_names = KnownNames()
         self.tasks = Tasks()
         self.agenda = Agenda()
         self.faults = Faults(self, seed)
@@ -294,6 +296,18 @@ class Lab:
         if node.applied is not None and bridge in node.applied["vnets"]:
             return ""
         return f"bridge '{bridge}' does not exist\n"
+
+    # --- firewall -----------------------------------------------------------------------------------------------
+
+    def firewall(self, vnet: str) -> VnetFirewall:
+        """The firewall of a VNet; its file outlives the VNet."""
+        return self.firewalls.setdefault(vnet, VnetFirewall(self.names_for_rules))
+
+    def names_for_rules(self) -> KnownNames:
+        """Aliases and IP sets of the datacenter, and the sets that Proxmox makes for each VNet that is applied."""
+        parts = ("all", "no-gateway", "gateway", "dhcp")
+        made = {f"{vnet}-{part}" for vnet in self.sdn.running["vnets"] for part in parts}
+        return replace(self.firewall_names, sdn_ipsets=made)
 
     # --- what the nodes say -------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pve_lab.firewall import values
+
 Version = tuple[int, int]
 
 MISSING = "property is missing and it is not optional"
@@ -186,6 +188,19 @@ def _route_target(text: str) -> bool:
     return match is not None and all(int(half) <= 0xFFFFFFFF for half in match.groups())
 
 
+def _checked(check: Callable[[str], object]) -> Callable[[str, str], str]:
+    """A format whose check raises ValueError."""
+
+    def problem(text: str, _path: str) -> str:
+        try:
+            check(text)
+        except ValueError as wrong:
+            return f"{wrong}\n"
+        return ""
+
+    return problem
+
+
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _FORMATS: dict[str, Callable[[str, str], str]] = {
     "ip": _told(is_ip, "value does not look like a valid IP address\n"),
@@ -211,6 +226,11 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
         r"[a-fA-F0-9]{2}(?:\.[a-fA-F0-9]{4}){3,9}\.[a-fA-F0-9]{2}", "value does not look like a valid isis net\n"
     ),
     "pve-sdn-bgp-rt": _told(_route_target, "value does not look like a valid bgp route-target\n"),
+    "pve-fw-addr-spec": _checked(values.address_version),
+    "pve-fw-sport-spec": _checked(lambda text: values.check_ports(text, icmp=False)),
+    "pve-fw-dport-spec": _checked(lambda text: values.check_ports(text, icmp=True)),
+    "pve-fw-protocol-spec": _checked(values.check_protocol),
+    "pve-fw-icmp-type-spec": _checked(values.check_icmp_type),
     "pve-sdn-subnet-id": _told(
         lambda text: is_cidr(subnet_cidr(text)), "value does not look like a valid CIDR network\n"
     ),

@@ -20,7 +20,9 @@ from pve_lab.server import LabServer
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT.parent / "shared" / "pve"
-FILES = sorted((FOLDER / "transcripts").glob("*.jsonl"))
+FILES = sorted(
+    [*(FOLDER / "transcripts").glob("*.jsonl"), *(FOLDER / "transcripts-firewall-guests").glob("fire*.jsonl")]
+)
 JUDGE = FOLDER / "replay.py"
 
 pytestmark = pytest.mark.skipif(not FILES, reason=f"LEFT OUT: no recordings of real Proxmox in {FOLDER}")

@@ -19,6 +19,13 @@ RECORDED = (
     r"GET /cluster/sdn/controllers/\S+ data(\.pending)?\.(fabric|bgp-multipath-as-path-relax): not declared",
     r"GET /cluster/sdn/ipams data\[\d+\]\.digest: not declared",
     r"GET /nodes/[^/]+/tasks.* data.*\.tokenid: not declared",
+    r"GET /cluster/sdn/vnets/[^/]+/firewall/rules/\S+ data\.pos: '\S+' is no integer",  # the text of the path
+    r"GET /cluster/sdn/vnets/[^/]+/firewall/\S+ data\S*\.(digest|errors): not declared",
+    r"GET /nodes/[^/]+/(qemu|lxc)/\d+/pending data\[\d+\]\.(value|pending): -?\d+ is no string",
+    r"GET /nodes/[^/]+/network/[^/]+ data\.\w+: not declared",
+    r"GET /nodes/[^/]+/network data\[\d+\]\.bridge_(fd|stp): not declared",
+    r"GET /nodes/[^/]+/network data\[\d+\]\.(vlan-id|mtu): '\d+' is no integer",
+    r"GET /nodes/[^/]+/network data\[\d+\]\.exists: None is no boolean",
 )
 READ = (
     # A new fabric shows all of itself below "pending".
@@ -26,12 +33,8 @@ READ = (
     r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(id|protocol|\w+_id|route-map-id|order|action): missing",
     # These lists hold whole objects.
     r"GET /cluster/sdn/(ipams|dns)\S* data\S*: not declared",
-    r"GET /cluster/sdn/vnets/[^/]+/firewall/\S+ data\S*\.digest: not declared",
 )
-OPEN = (
-    r"GET /cluster/tasks data\[\d+\]\.\w+: not declared",
-    r"GET /nodes/[^/]+/network/[^/]+ data\.\w+: not declared",
-)
+OPEN = (r"GET /cluster/tasks data\[\d+\]\.\w+: not declared",)
 
 
 def unknown_deviations(

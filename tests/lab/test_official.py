@@ -39,7 +39,7 @@ def test_the_table_is_what_the_script_makes_of_the_schema() -> None:
 
 def test_recorded_answers_deviate_only_where_we_know_of_it() -> None:
     """And each deviation we call recorded is one."""
-    files = sorted((SCHEMA.parent / "transcripts").glob("*.jsonl"))
+    files = sorted(SCHEMA.parent.glob("transcripts*/*.jsonl"))
     if not files:
         pytest.skip(f"LEFT OUT: no recordings of real Proxmox in {SCHEMA.parent}")
     seen: set[str] = set()
@@ -223,7 +223,10 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         FirewallWrite(0, {}),
         FirewallWrite(None, {}, delete=("policy_forward",)),
     ):
-        await gateway.write_firewall("v1", write, await gateway.firewall_digest("v1"))
+        rules = (await gateway.firewall("v1"))[1]
+        of_rules = rules[0]["digest"] if rules else ""
+        digest = await gateway.firewall_digest("v1") if write.pos is None else of_rules
+        await gateway.write_firewall("v1", write, digest)
     assert (await gateway.firewall("v1"))[1] == []
     for kind in reversed(refs):
         parent = "v1" if kind is SdnKind.SUBNET else ""

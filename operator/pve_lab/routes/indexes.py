@@ -38,9 +38,3 @@ def node_vnet(lab: Lab, call: Call) -> Any:
         call.user, f"/sdn/zones/{lab.sdn.zone_of_vnet(call.path['vnet'])}/{call.path['vnet']}", "SDN.Audit"
     )
     return [{"subdir": "mac-vrf"}]
-
-
-@route("GET", "/cluster/sdn/vnets/{vnet}/firewall", parameters={"vnet": SHORT_ID})
-def vnet_firewall(_lab: Lab, _call: Call) -> Any:
-    """Empty: the recorded Proxmox had no firewall module behind it."""
-    return []
