@@ -214,7 +214,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         if kind is SdnKind.SUBNET:
             before = canonical_props(kind, await gateway.get("/cluster/sdn/vnets/v1/subnets/z1-10.0.0.0-24"))
         await gateway.stage(Update(refs[kind], changes, before, "v1" if kind is SdnKind.SUBNET else ""), token)
-    observed = await gateway.observe(release, guests=True)
+    observed = await gateway.read_cluster(release, guests=True)
     assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
     for write in (
@@ -252,7 +252,7 @@ async def test_what_others_have_staged_is_named_even_where_it_is_new(witness: Wi
     lab.fabrics.create({"id": "new1", "protocol": "openfabric", "ip_prefix": "10.9.0.0/24"})
     lab.route_maps.create({"route-map-id": "rm1", "order": "10", "action": "permit"})
     lab.prefix_lists.create("pl1", [])
-    observed = await witness.gateway.observe("9.2.3", guests=False)
+    observed = await witness.gateway.read_cluster("9.2.3", guests=False)
     assert {str(change.ref): str(change.state) for change in observed.sdn.other_pending} == {
         "fabric new1": "new",
         "route-map rm1/10": "new",

@@ -27,10 +27,56 @@ class PveVersion(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-#: Locking, and with it safe transactions, begins here.
-OLDEST_SUPPORTED = PveVersion(9, 0)
-#: From here an EVPN controller may name its nodes, and a cluster may have several.
-MULTIPLE_CONTROLLERS = PveVersion(9, 2)
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a release of Proxmox VE has, as far as the operator depends on it.
+
+    Source: the changelogs of pve-network, pve-manager and qemu-server.
+
+    Attributes:
+        evpn_tables: ``/nodes/{node}/sdn/...`` shows mac-vrf, ip-vrf and the neighbours of fabrics.
+        several_controllers: A cluster may have several EVPN controllers; one may name its nodes, a BGP mode, a peer
+            group and route maps, and a zone may name secondary controllers.
+        policies: Route maps and prefix lists are collections of their own below ``/cluster/sdn``.
+        nic_mtu_follows_bridge: A VM's NIC without an MTU has its bridge's; before it had 1500.
+    """
+
+    evpn_tables: bool = False
+    several_controllers: bool = False
+    policies: bool = False
+    nic_mtu_follows_bridge: bool = False
+
+
+#: One row per release that the operator was written for. The SDN lock, without which no transaction is safe, begins
+#: with the first.
+CAPABILITIES: Mapping[PveVersion, Capabilities] = {
+    PveVersion(9, 0): Capabilities(),
+    PveVersion(9, 1): Capabilities(evpn_tables=True),
+    PveVersion(9, 2): Capabilities(
+        evpn_tables=True, several_controllers=True, policies=True, nic_mtu_follows_bridge=True
+    ),
+}
+OLDEST_SUPPORTED, NEWEST_KNOWN = min(CAPABILITIES), max(CAPABILITIES)
+
+
+def capabilities_of(version: PveVersion) -> Capabilities:
+    """The row of the release, or of the newest known one before it. Raises ValueError below the oldest supported."""
+    if version < OLDEST_SUPPORTED:
+        raise ValueError(f"Proxmox VE {version} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed")
+    return CAPABILITIES[max(known for known in CAPABILITIES if known <= version)]
+
+
+def release_in_words(version: PveVersion, release: str) -> str:
+    """A supported release for a person; one that is newer than the operator knows is named as that."""
+    if version <= NEWEST_KNOWN:
+        return f"Proxmox VE {release}"
+    known = f"{NEWEST_KNOWN}, the newest release this operator knows"
+    return f"Proxmox VE {release} is newer than {known}; it is treated as {NEWEST_KNOWN}"
+
+
+def first_with(capability: str) -> PveVersion:
+    """The first release with a capability, by the name of its attribute."""
+    return min(version for version, row in CAPABILITIES.items() if getattr(row, capability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +149,7 @@ class GuestState:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """One complete look at a cluster. ``guests`` is None where guests were not read (nothing needed them)."""
+    """What one read of a cluster found. ``guests`` is None where guests were not read (nothing needed them)."""
 
     version: PveVersion
     sdn: SdnSnapshot
@@ -112,6 +158,11 @@ class ClusterState:
     quorate: bool = True
     cluster_name: str = ""
     release: str = ""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the release that answered has."""
+        return capabilities_of(self.version)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -59,7 +59,9 @@ def reachable(
         ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
         ConditionValue(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
         ConditionValue(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
-        ConditionValue(ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, f"Proxmox VE {release}"),
+        ConditionValue(
+            ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, release_in_words(state.version, release)
+        ),
         quorum,
         _going(at) if cluster.deleting else _programmed(at, nodes),
         paused(cluster, None),

@@ -259,7 +259,7 @@ class Reconciler:
         async def look() -> tuple[ClusterState, Plan]:
             desired = self._desired()
             guests = bool(desired.nics) or any(vnet.deleting for vnet in desired.vnets)
-            state = await gateway.observe(release, guests=guests)
+            state = await gateway.read_cluster(release, guests=guests)
             return state, self._plan(state)
 
         return look

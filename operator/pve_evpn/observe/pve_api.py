@@ -17,15 +17,13 @@ from typing import Any
 
 from pve_evpn.domain.health.expected import ExpectedOverlay
 from pve_evpn.domain.observation import FabricNeighbour, IpVrfRoute, MacIp, NodeObservation, SourceName, ZoneState
-from pve_evpn.domain.state import PveVersion
+from pve_evpn.domain.state import PveVersion, capabilities_of
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
 #: Tables read per poll, whatever the number of VNets, zones and nodes.
 BUDGET = 16
-#: From here Proxmox has these tables at all.
-_SINCE = PveVersion(9, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class ApiSource:
         tables = list(_tables(access))
         known = {(table.kind, table.name) for table in tables}
         self._tables = {key: entry for key, entry in self._tables.items() if key in known}
-        if access.version < _SINCE or not tables:
+        if not capabilities_of(access.version).evpn_tables or not tables:
             return
         start = self._turn % len(tables)
         due = list(itertools.islice(itertools.cycle(tables), start, start + min(BUDGET, len(tables))))

@@ -1,17 +1,13 @@
-"""The gateway to one Proxmox cluster: every call the operator makes, typed, awaitable, timed and counted.
+"""The gateway to one Proxmox cluster: every call the operator makes, with its path, parameters and result type.
 
-It chooses the endpoint (the next one when a request could not even be delivered), keeps writes back once another
-replica may lead, and nothing else: it neither retries writes nor decides what an answer means for the plan. Blocking
-calls run in the gateway's own few threads, so that one dead cluster cannot hold up another.
+It decides nothing about the plan. How a request reaches Proxmox is the client's part (:mod:`pve_evpn.pve.client`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -32,12 +28,10 @@ from pve_evpn.domain.sdn import (
     compare,
     wire,
 )
-from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion
-from pve_evpn.leadership import IsLeader, NotLeader
+from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion, capabilities_of
 from pve_evpn.pve import decode, errors
-from pve_evpn.pve.session import Credentials, PveSession, Trust
+from pve_evpn.pve.client import PveClient
 
-_THREADS = 8
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
 _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
@@ -61,115 +55,13 @@ class TaskEnd:
         return self.text.startswith("WARNINGS")
 
 
-_CLOSED = "the connection was replaced: credentials or endpoints have changed"
+class Gateway(PveClient):
+    """The calls the operator makes to one cluster, typed."""
 
-
-class Gateway:
-    """All calls to one cluster. Create it in the event loop; :meth:`close` it when credentials or endpoints change."""
-
-    def __init__(
-        self,
-        cluster: str,
-        endpoints: Iterable[str],
-        credentials: Credentials,
-        trust: Trust,
-        *,
-        timeout: float = 30.0,
-        is_leader: IsLeader = lambda: True,
-    ) -> None:
-        self.cluster = cluster
-        self._is_leader = is_leader
-        self._endpoints = tuple(endpoints)
-        self._preferred = 0
-        self._credentials = credentials
-        self._trust = trust
-        self._timeout = timeout
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"pve-{cluster}")
-        self._local = threading.local()
-        self._sessions: list[PveSession] = []
+    def __init__(self, *connection: Any, **options: Any) -> None:
+        super().__init__(*connection, **options)
         self._asked = -_REACH_SECONDS
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
-        self._closed = False
-        self.calls = 0
-
-    @property
-    def active_endpoint(self) -> str:
-        """The endpoint that took the last request."""
-        return self._endpoints[self._preferred]
-
-    def close(self) -> None:
-        """End the threads once their present calls are over; does not wait for a hanging server.
-
-        Calls that wait for a thread were never sent and raise :class:`errors.Unreachable`.
-        """
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for session in self._sessions:
-            session.close()
-
-    # --- the one way out ----------------------------------------------------------------------------------------
-
-    async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
-        """One request, the whole answer. Raises :class:`errors.PveError`, and NotLeader for a write kept back."""
-        if self._closed:
-            raise errors.Unreachable(_CLOSED)
-        try:
-            return await asyncio.wrap_future(self._threads.submit(self._call, method, path, params))
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._closed and not (task and task.cancelling()):
-                raise errors.Unreachable(_CLOSED) from None
-            raise
-
-    async def get(self, path: str, **params: Any) -> Any:
-        """The ``data`` of a GET."""
-        return (await self.call("GET", path, **params)).get("data")
-
-    def _call(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Try each endpoint once, beginning with the one that worked last.
-
-        Another endpoint is tried only when the request was not delivered at all; then even a write is safe.
-        """
-        first, error = self._preferred, errors.Unreachable("no endpoint is configured")
-        for offset in range(len(self._endpoints)):
-            index = (first + offset) % len(self._endpoints)
-            try:
-                answer = self._ask(index, method, path, params)
-            except errors.OutcomeUnknown:
-                # This endpoint reads well and writes badly (its pvedaemon may be gone): ask another one next time.
-                self._preferred = (index + 1) % len(self._endpoints)
-                raise
-            except errors.Unreachable as failure:
-                error = errors.Unreachable(f"{self._endpoints[index]}: {failure}")
-                if isinstance(failure, errors.TlsRejected):
-                    error = errors.TlsRejected(str(error))
-                continue
-            self._preferred = index
-            return answer
-        raise error
-
-    def _ask(self, index: int, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        # Here and nowhere earlier: the call may have waited for a thread while the Lease ran out.
-        if method != "GET" and not self._is_leader():
-            raise NotLeader(f"{method} {path} to Proxmox cluster {self.cluster}")
-        self.calls += 1
-        began, code = time.monotonic(), "ok"
-        try:
-            return self._session(index).call(method, path, params)
-        except errors.PveError as error:
-            code = type(error).__name__
-            raise
-        finally:
-            metrics.API_REQUESTS.labels(self.cluster, method, code).inc()
-            metrics.API_SECONDS.labels(self.cluster, method).observe(time.monotonic() - began)
-
-    def _session(self, index: int) -> PveSession:
-        """requests' sessions are not made for several threads, so each thread has its own."""
-        mine: dict[int, PveSession] = self._local.__dict__.setdefault("sessions", {})
-        if index not in mine:
-            mine[index] = PveSession(self._endpoints[index], self._credentials, self._trust, self._timeout)
-            self._sessions.append(mine[index])
-        return mine[index]
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -188,20 +80,20 @@ class Gateway:
 
         Proxmox tells it to those with Sys.Audit on /access/groups. Raises :class:`errors.PveError` otherwise.
         """
-        user = await self.get(f"/access/users/{self._credentials.user}")
-        return decode.earliest_end(user or {}, self._credentials.token_name)
+        user = await self.get(f"/access/users/{self.credentials.user}")
+        return decode.earliest_end(user or {}, self.credentials.token_name)
 
-    async def observe(self, release: str, *, guests: bool) -> ClusterState:
-        """One complete look. Raises for what must be known (lists, quorum); a silent node is only marked so."""
+    async def read_cluster(self, release: str, *, guests: bool) -> ClusterState:
+        """Read the whole cluster. Raises for what must be known (lists, quorum); a silent node is only marked so."""
         version = PveVersion.parse(release)
         status, sdn = await asyncio.gather(self.get("/cluster/status"), self._sdn(version))
         members, quorate, name = decode.nodes(status)
-        looks = await asyncio.gather(*(self._node(node) for node in members.values()))
+        nodes = await asyncio.gather(*(self._node(node) for node in members.values()))
         return ClusterState(
             version=version,
             release=release,
             sdn=sdn,
-            nodes={node.name: node for node in looks},
+            nodes={node.name: node for node in nodes},
             guests=await self.guests() if guests else None,
             quorate=quorate,
             cluster_name=name,
@@ -249,7 +141,7 @@ class Gateway:
 
     async def _strange(self, name: str) -> list[PendingChange]:
         """Edits in a collection of a newer Proxmox. An apply would publish them too, whatever they are."""
-        answer = await self._quiet("GET", f"/cluster/sdn/{name}", pending=1)
+        answer = await self.get_if_answered(f"/cluster/sdn/{name}", pending=1)
         rows = (answer or {}).get("data")
         found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         return decode.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
@@ -263,7 +155,7 @@ class Gateway:
     async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str], dict[str, dict[str, str]]]:
         """Collections an apply publishes too, though we never write them."""
         asks = [self.get("/cluster/sdn/fabrics/all", pending=1)]
-        if version >= (9, 2):
+        if capabilities_of(version).policies:
             asks += [
                 self.get("/cluster/sdn/route-maps/entries", pending=1),
                 self.get("/cluster/sdn/prefix-lists", pending=1),
@@ -283,8 +175,8 @@ class Gateway:
         if not node.online:
             return node
         network, zones = await asyncio.gather(
-            self._quiet("GET", f"/nodes/{node.name}/network"),
-            self._quiet("GET", f"/nodes/{node.name}/sdn/zones"),
+            self.get_if_answered(f"/nodes/{node.name}/network"),
+            self.get_if_answered(f"/nodes/{node.name}/sdn/zones"),
         )
         if network is not None:
             interfaces = network.get("data") or ()
@@ -302,24 +194,18 @@ class Gateway:
 
     async def host_edits(self, node: NodeState) -> NodeState:
         """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
-        network = await self._quiet("GET", f"/nodes/{node.name}/network") if node.online else None
+        network = await self.get_if_answered(f"/nodes/{node.name}/network") if node.online else None
         return replace(node, network_pending=None if network is None else _host_edits(network))
 
     async def _messages(self, node: str, zones: Iterable[str]) -> dict[str, str]:
         """Per VNet what Proxmox complains about; asked only for zones that are not well."""
         messages: dict[str, str] = {}
         for zone in zones:
-            content = await self._quiet("GET", f"/nodes/{node}/sdn/zones/{zone}/content")
+            content = await self.get_if_answered(f"/nodes/{node}/sdn/zones/{zone}/content")
             for row in (content or {}).get("data") or ():
                 if row.get("statusmsg"):
                     messages[str(row["vnet"])] = str(row["statusmsg"])
         return messages
-
-    async def _quiet(self, method: str, path: str, **params: Any) -> dict[str, Any] | None:
-        try:
-            return await self.call(method, path, **params)
-        except (errors.Unreachable, errors.Refused):
-            return None
 
     async def guests(self) -> dict[int, GuestState]:
         """Every guest the credentials may see, with its NIC configuration."""

@@ -35,7 +35,7 @@ from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import checks as nic_rules
 from pve_evpn.domain.nics import render as nic_text
-from pve_evpn.domain.nics.checks import MTU_FOLLOWS_BRIDGE, api_name, is_virtio
+from pve_evpn.domain.nics.checks import api_name, is_virtio
 from pve_evpn.domain.nics.guests import GuestDirectory, attached_to, label
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first
@@ -346,7 +346,12 @@ class _NicPlanner:
         found = []
         if want.kind == GuestKind.QEMU and spec.mtu is not None and not is_virtio(want):
             found.append(f"mtu has no effect on a {want.get('model')}: set it inside the guest")
-        if base.config and is_virtio(want) and not want.get("mtu") and self.state.version < MTU_FOLLOWS_BRIDGE:
+        if (
+            base.config
+            and is_virtio(want)
+            and not want.get("mtu")
+            and not self.state.capabilities.nic_mtu_follows_bridge
+        ):
             found.append(f"on Proxmox VE {self.state.version} its MTU may be 1500, more than the VNet's: set mtu: 1")
         return tuple(found)
 

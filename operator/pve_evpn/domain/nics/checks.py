@@ -12,7 +12,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics.guests import label
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.sdn import Props
-from pve_evpn.domain.state import GuestKind, GuestState, PveVersion
+from pve_evpn.domain.state import GuestKind, GuestState
 
 #: Our field names to Proxmox' keys inside a netN string, by kind of guest.
 _COMMON = {
@@ -29,8 +29,7 @@ _API_NAME = {"bridge": "vnetRef", "mac": "macAddress", "link_down": "linkDown", 
 
 #: Proxmox' own choice for EVPN zones that set none.
 DEFAULT_MTU = 1450
-#: From here a VM's NIC without an MTU has the bridge's; before it has 1500, and 1 asks for the bridge's.
-MTU_FOLLOWS_BRIDGE = PveVersion(9, 2)
+#: A NIC with this MTU has its bridge's (``qm`` documents it); for releases where that is not the default.
 FOLLOW_BRIDGE = 1
 _LXC_LEAST_MTU, _QEMU_MOST_MTU = 64, 65520
 

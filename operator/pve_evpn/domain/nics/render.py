@@ -7,9 +7,9 @@ from typing import Any
 
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.nics import netn
-from pve_evpn.domain.nics.checks import FOLLOW_BRIDGE, LXC, MTU_FOLLOWS_BRIDGE, QEMU, is_virtio
+from pve_evpn.domain.nics.checks import FOLLOW_BRIDGE, LXC, QEMU, is_virtio
 from pve_evpn.domain.nics.netn import NetN, new_lxc, new_qemu
-from pve_evpn.domain.state import GuestKind, GuestState, PveVersion
+from pve_evpn.domain.state import GuestKind, GuestState, PveVersion, capabilities_of
 
 
 def as_specified(config: NetN, spec: NicAttachmentSpec, vnet_id: str) -> NetN:
@@ -29,7 +29,7 @@ def as_specified(config: NetN, spec: NicAttachmentSpec, vnet_id: str) -> NetN:
 def new_vm_nic(spec: NicAttachmentSpec, version: PveVersion, mac: str | None) -> NetN:
     """What Proxmox needs beside the spec. ``mac``: the one it had, if it was lost."""
     config = new_qemu(spec.model or "virtio", mac)
-    if version < MTU_FOLLOWS_BRIDGE and is_virtio(config):
+    if not capabilities_of(version).nic_mtu_follows_bridge and is_virtio(config):
         return config.with_fields({"mtu": str(FOLLOW_BRIDGE)})
     return config
 

@@ -57,7 +57,7 @@ from pve_evpn.domain.sdn import (
     show,
 )
 from pve_evpn.domain.selectors import matches
-from pve_evpn.domain.state import MULTIPLE_CONTROLLERS, ClusterState
+from pve_evpn.domain.state import ClusterState, first_with
 
 SpecT = TypeVar("SpecT", bound=ApiModel)
 
@@ -154,7 +154,7 @@ class _Planner:
 
     def _other_controllers(self, ref: SdnRef) -> list[Wanted | SdnObject]:
         """Those in Proxmox, as they will be where that is decided; before 9.2 there is one anyway."""
-        if self.state.version < MULTIPLE_CONTROLLERS:
+        if not self.state.capabilities.several_controllers:
             return []
         there: dict[SdnRef, Wanted | SdnObject] = {
             key: obj for key, obj in self.sdn.edited.items() if key.kind is SdnKind.CONTROLLER
@@ -165,7 +165,7 @@ class _Planner:
     def _controller_refusal(self, id_: str, spec: EvpnControllerSpec) -> Problem | None:
         if problem := self._too_new(spec, _SINCE_9_2):
             return problem
-        if self.state.version < MULTIPLE_CONTROLLERS:
+        if not self.state.capabilities.several_controllers:
             others = [
                 ref.id
                 for ref, obj in sorted(self.sdn.edited.items())
@@ -189,10 +189,10 @@ class _Planner:
 
     def _too_new(self, spec: ApiModel, fields: Iterable[str]) -> Problem | None:
         """The first of the fields of Proxmox VE 9.2 that is set, where the node that answers is older."""
-        if self.state.version >= MULTIPLE_CONTROLLERS:
+        if self.state.capabilities.several_controllers:
             return None
         said = [to_camel(name) for name in fields if getattr(spec, name) is not None]
-        message = f"needs Proxmox VE {MULTIPLE_CONTROLLERS} or newer, and it is {self.state.version}"
+        message = f"needs Proxmox VE {first_with('several_controllers')} or newer, and it is {self.state.version}"
         return Problem(Reason.VERSION_UNSUPPORTED, f"{said[0]}: {message}", retryable=True) if said else None
 
     def _peers(self, ref: SdnRef, spec: EvpnControllerSpec) -> tuple[tuple[str, ...] | None, Problem | None]:

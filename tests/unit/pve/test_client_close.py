@@ -25,7 +25,7 @@ async def test_calls_that_wait_are_told_and_nobody_is_cancelled(monkeypatch: pyt
         return {"data": {"version": "9.2.3"}}
 
     monkeypatch.setattr("pve_evpn.pve.session.PveSession.call", hang)
-    monkeypatch.setattr("pve_evpn.pve.gateway._THREADS", 1)
+    monkeypatch.setattr("pve_evpn.pve.client._THREADS", 1)
     gateway = Gateway("pve", ["https://pve1"], Credentials("a@pam!b", "c"), Trust())
     running, waiting = asyncio.create_task(gateway.version()), asyncio.create_task(gateway.version())
     await asyncio.to_thread(busy.acquire)
