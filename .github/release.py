@@ -3,6 +3,7 @@
 python .github/release.py check 1.2.3            exit 1 and say which file names another version
 python .github/release.py notes 1.2.3            print the section
 python .github/release.py crds                   print the kinds as one file
+python .github/release.py seed                   print the example that README and the chart's notes name
 python .github/release.py image NAME sha256:...  make this image the chart's default
 """
 
@@ -37,14 +38,25 @@ def crds() -> str:
     return "".join(f"---\n{path.read_text()}" for path in sorted((ROOT / "crds").glob("*.yaml")))
 
 
+def seed() -> str:
+    """The seed topology as documents of one YAML file, without its cluster and its NIC."""
+    names = ("10-controller", "20-zone", "30-vnet")
+    return "".join(f"---\n{(ROOT / 'examples/seed' / name).with_suffix('.yaml').read_text()}" for name in names)
+
+
 def name_image(repository: str, digest: str) -> None:
-    """Write the image into the chart's default values, comments and all else as they are."""
-    path = ROOT / "charts/pve-evpn-operator/values.yaml"
-    text, repositories = re.subn(r"^(  repository: ).*$", rf"\g<1>{repository}", path.read_text(), flags=re.M)
-    text, digests = re.subn(r"^(  digest: ).*$", rf'\g<1>"{digest}"', text, flags=re.M)
-    if (repositories, digests) != (1, 1):
-        raise SystemExit(f"{path.name} has no single image.repository and image.digest")
-    path.write_text(text)
+    """Write the image into the chart's default values, and for Artifact Hub; comments and all else stay as they are."""
+    values = ROOT / "charts/pve-evpn-operator/values.yaml"
+    registry, _, name = repository.partition("/")
+    text = values.read_text()
+    for key, value in (("registry", registry), ("repository", name), ("digest", f'"{digest}"')):
+        text, found = re.subn(rf"^(  {key}: ).*$", rf"\g<1>{value}", text, flags=re.M)
+        if found != 1:
+            raise SystemExit(f"{values.name} has no single image.{key}")
+    values.write_text(text)
+    chart = values.with_name("Chart.yaml")
+    images = f"  artifacthub.io/images: |\n    - name: pve-evpn-operator\n      image: {repository}@{digest}\n"
+    chart.write_text(chart.read_text() + images)
 
 
 def _value(text: str, key: str) -> str:
@@ -68,6 +80,9 @@ def main(arguments: list[str]) -> int:
             return 1
         case ["crds"]:
             print(crds(), end="")
+            return 0
+        case ["seed"]:
+            print(seed(), end="")
             return 0
         case ["image", repository, digest] if re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             name_image(repository, digest)

@@ -71,7 +71,10 @@ def values_schema() -> str:
 
 
 def _strict(node: Any) -> Any:
-    """A structural schema as JSON Schema that refuses unknown fields; what only an API server judges is left out."""
+    """A structural schema as JSON Schema that refuses unknown fields.
+
+    Of the rules only patterns are taken over: the rest only an API server can judge.
+    """
     if isinstance(node, list):
         return [_strict(item) for item in node]
     if not isinstance(node, dict):
@@ -80,6 +83,8 @@ def _strict(node: Any) -> Any:
     for key, value in node.items():
         if key == "properties":
             made[key] = {name: _strict(child) for name, child in value.items()}
+        elif key == "x-kubernetes-validations" and (patterns := _patterns(value)):
+            made["allOf"] = [{"pattern": pattern} for pattern in patterns]
         elif key != "description" and not key.startswith("x-kubernetes-"):
             made[key] = _strict(value)
     if "properties" in made and "additionalProperties" not in made:
@@ -88,6 +93,11 @@ def _strict(node: Any) -> Any:
         if made.get(bound) is True:
             made[bound] = made.pop(limit)
     return made
+
+
+def _patterns(rules: list[dict[str, str]]) -> list[str]:
+    """The regular expressions a text must match; CEL and JSON Schema in Helm both read RE2."""
+    return [match[1] for rule in rules if (match := re.fullmatch(r"self\.matches\(r'(.*)'\)", rule["rule"]))]
 
 
 # --- the README ---------------------------------------------------------------------------------------------------
@@ -134,18 +144,17 @@ _README = """\
 <!-- Written by charts/generate.py from values.yaml and Chart.yaml. -->
 # Helm chart of pve-evpn-operator
 
-For whoever installs the operator with Helm: what the chart makes, and every value. [docs/install.md](
-../../docs/install.md) is the tour. {description}. Kubernetes {kubernetes}; tested with Helm 4.
+For those who install the operator with Helm: what the chart makes, and every value. [docs/install.md](
+../../docs/install.md) is the tour. {description}. Kubernetes {kubernetes}; tested with Helm 3 and 4.
 
 ```console
-$ helm install pve-evpn-operator charts/pve-evpn-operator -n pve-evpn-system --create-namespace -f my-values.yaml
+$ helm install pve-evpn-operator oci://ghcr.io/pve-evpn/charts/pve-evpn-operator -n pve-evpn-system \\
+    --create-namespace -f my-values.yaml
 ```
 
 with, for example, this `my-values.yaml`:
 
 ```yaml
-image:
-  repository: registry.example.com/pve-evpn-operator
 clusters:
   - name: pve
     credentials:
@@ -158,13 +167,13 @@ clusters:
         fingerprint: "..."
 ```
 
-The image is the one you have built and pushed; the chart of a release names its own, and then `image` is left out.
-A value that does not exist, or a field of a cluster's `spec` that does not, is refused before anything happens, and
-the message names it.
+The chart of a release names its image. The one in the source does not, and asks for `image.repository`. A value that
+does not exist or cannot work, or a field of a cluster's `spec` that does not exist, is refused before anything
+happens, and the message names it.
 
 ## What it makes
 
-The kinds (CRDs, brought up to date by each upgrade and kept by an uninstall), a Deployment that runs as nobody with a
+The kinds (CRDs, brought up to date by each upgrade and kept by an uninstall), a Deployment without privileges on a
 read-only file system, the operator's own roles, roles for people that join Kubernetes' `view`, `edit` and `admin`, a
 Service, a PodDisruptionBudget, and on demand a NetworkPolicy, a ServiceMonitor, a PrometheusRule and Grafana
 dashboards. ProxmoxClusters listed under `clusters` are applied by a Job after each install and upgrade.
@@ -190,7 +199,7 @@ def rbac(helm: str) -> str:
         "-n",
         "pve-evpn-system",
         "--set",
-        "rbac.aggregate=false",
+        "rbac.aggregate=false,image.repository=pve-evpn-operator",
     ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     documents = [document for document in yaml.safe_load_all(text) if document and document["kind"] in _KINDS_OF_RBAC]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -36,10 +37,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield plane
 
 
-@pytest.fixture(scope="session")
-def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """``helm(...)`` without any cluster; ``helm(..., plane=plane)`` with one."""
-    program, home = ensure()["helm"], tmp_path_factory.mktemp("helm-home")
+def _runner(program: Path, home: Path) -> Helm:
+    """``run(...)`` without any cluster; ``run(..., plane=plane)`` with one."""
 
     def run(*arguments: str, plane: ControlPlane | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -55,6 +54,24 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm 4."""
+    return _runner(ensure()["helm"], tmp_path_factory.mktemp("helm-home"))
+
+
+@pytest.fixture(scope="session")
+def helm3(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm 3."""
+    return _runner(ensure()["helm3"], tmp_path_factory.mktemp("helm3-home"))
+
+
+@pytest.fixture(params=["helm", "helm3"])
+def each_helm(request: pytest.FixtureRequest) -> Helm:
+    """Both, one after the other."""
+    return cast(Helm, request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -19,11 +19,31 @@ from tests.helm.conftest import CHART, ROOT, Helm
 from tests.helm.tools import ensure
 from tests.kube.controlplane import ControlPlane
 
-EVERYTHING = {
+#: What a values file must name at least.
+IMAGE = {"repository": "registry.example.com/pve-evpn-operator"}
+EVERYTHING: dict[str, Any] = {
+    "global": {"imageRegistry": "mirror.example.com:5000", "imagePullSecrets": [{"name": "mirror"}]},
     "replicas": 3,
     "fullnameOverride": "networks",
-    "image": {"digest": "sha256:" + "0" * 64},
-    "imagePullSecrets": ["registry"],
+    "image": {"registry": "registry.example.com", "repository": "pve/operator", "digest": "sha256:" + "0" * 64},
+    "imagePullSecrets": ["registry", {"name": "other"}],
+    "commonLabels": {"team": "network"},
+    "commonAnnotations": {"owner": "network"},
+    "extraArgs": ["--log-level=DEBUG"],
+    "extraVolumes": [{"name": "proxy-ca", "configMap": {"name": "proxy-ca"}}],
+    "extraVolumeMounts": [{"name": "proxy-ca", "mountPath": "/etc/proxy", "readOnly": True}],
+    "startupProbe": {"failureThreshold": 30},
+    "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": "50%"}},
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["192.0.2.53"], "searches": ["example.com"], "options": [{"name": "ndots"}]},
+    "hostAliases": [{"ip": "192.0.2.8", "hostnames": ["pve1"]}],
+    "podDisruptionBudget": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
+    "service": {
+        "type": "LoadBalancer",
+        "annotations": {"a": "b"},
+        "ipFamilyPolicy": "RequireDualStack",
+        "ipFamilies": ["IPv6", "IPv4"],
+    },
     "clusters": [
         {
             "name": "dc1",
@@ -43,25 +63,51 @@ EVERYTHING = {
         {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
     ],
     "serviceAccount": {"name": "somebody", "annotations": {"a": "b"}},
-    "networkPolicy": {"enabled": True, "proxmoxCidrs": ["192.0.2.0/24"]},
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
-    "dashboards": {"enabled": True, "annotations": {"folder": "networks"}},
+    "networkPolicy": {
+        "enabled": True,
+        "proxmoxCidrs": ["192.0.2.0/24", "2001:db8::/64"],
+        "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+    },
+    "serviceMonitor": {
+        "enabled": True,
+        "labels": {"release": "prometheus"},
+        "annotations": {"a": "b"},
+        "namespace": "monitoring",
+        "scrapeTimeout": "10s",
+        "relabelings": [{"action": "labeldrop", "regex": "pod"}],
+        "metricRelabelings": [{"action": "drop", "sourceLabels": ["__name__"], "regex": "process_.*"}],
+    },
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "namespace": "monitoring"},
+    "dashboards": {"enabled": True, "annotations": {"folder": "networks"}, "namespace": "monitoring"},
 }
 #: What runs in a pod when everything is asked for.
 OUR_PODS = (("Deployment", "networks"), ("Job", "networks-clusters"))
 NOTHING = {
     "replicas": 1,
     "crds": {"enabled": False},
-    "rbac": {"aggregate": False},
+    "rbac": {"create": False},
+    "serviceAccount": {"create": False, "name": "mine"},
     "podDisruptionBudget": {"enabled": False},
 }
 
 
-def rendered(helm: Helm, values: dict[str, Any], tmp_path: Path) -> str:
+def rendered(helm: Helm, values: dict[str, Any], tmp_path: Path, *more: str) -> str:
+    command = ("template", "pve-evpn-operator", str(CHART), "-n", "pve-evpn-system")
+    return helm(*command, *given(values, tmp_path), *more).stdout
+
+
+def given(values: dict[str, Any], tmp_path: Path) -> tuple[str, ...]:
+    """Helm's option for these values, with an image where they name none."""
     file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    return helm("template", "pve-evpn-operator", str(CHART), "-n", "pve-evpn-system", "-f", str(file)).stdout
+    file.write_text(yaml.safe_dump({"image": IMAGE, **values}))
+    return "-f", str(file)
+
+
+def refused(helm: Helm, values: dict[str, Any], tmp_path: Path) -> str:
+    """Helm's words."""
+    done = helm("template", "x", str(CHART), *given(values, tmp_path), check=False)
+    assert done.returncode != 0
+    return done.stderr
 
 
 def objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -69,8 +115,9 @@ def objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(document["kind"], document["metadata"]["name"]): document for document in found}
 
 
-def test_lint(helm: Helm) -> None:
-    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART)).stdout
+def test_lint(each_helm: Helm, tmp_path: Path) -> None:
+    for values in ({}, EVERYTHING, NOTHING):
+        assert "0 chart(s) failed" in each_helm("lint", "--strict", str(CHART), *given(values, tmp_path)).stdout
 
 
 @pytest.mark.kube
@@ -122,19 +169,42 @@ def test_kubeconform_would_find_a_wrong_field(plane: ControlPlane, tmp_path: Pat
             },
             ["/clusters/0/spec/apply", "polcy"],
         ),
+        (
+            {
+                "clusters": [
+                    {"name": "a", "credentials": {}, "spec": {"endpoints": ["https://a"], "tls": {"fingerprint": ".."}}}
+                ]
+            },
+            ["/clusters/0/spec/tls/fingerprint", "does not match pattern"],
+        ),
+        (
+            {"clusters": [{"name": "a", "credentials": {}, "spec": {"endpoints": ["pve1:8006"]}}]},
+            ["/clusters/0/spec/endpoints/0", "https"],
+        ),
+        ({"networkPolicy": {"proxmoxCidrs": ["192.0.2.0"]}}, ["/networkPolicy/proxmoxCidrs/0"]),
+        ({"networkPolicy": {"proxmoxCidrs": ["2001:db8::"]}}, ["/networkPolicy/proxmoxCidrs/0"]),
+        ({"networkPolicy": {"proxmoxCidrs": ["192.0.2.0/33"]}}, ["/networkPolicy/proxmoxCidrs/0"]),
+        ({"networkPolicy": {"from": [{"cidr": "192.0.2.0/24"}]}}, ["/networkPolicy/from/0", "cidr"]),
+        ({"image": {"repository": "registry.example.com/it:1.2"}}, ["/image/repository"]),
+        ({"imagePullSecrets": [{"secret": "x"}]}, ["/imagePullSecrets/0"]),
+        ({"livenessProbe": {"httpGet": {}}}, ["/livenessProbe", "httpGet"]),
+        ({"strategy": "Recreate"}, ["/strategy", "object"]),
+        ({"service": {"ipFamilyPolicy": "DualStack"}}, ["/service/ipFamilyPolicy", "PreferDualStack"]),
+        ({"podDisruptionBudget": {"minAvailable": "half"}}, ["/podDisruptionBudget/minAvailable"]),
     ],
     ids=lambda value: None if isinstance(value, list) else json.dumps(value)[:50],
 )
-def test_a_typo_is_refused_by_name(values: dict[str, Any], words: list[str], helm: Helm, tmp_path: Path) -> None:
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    done = helm("template", "x", str(CHART), "-f", str(file), check=False)
-    assert done.returncode != 0
+def test_a_typo_is_refused_by_name(values: dict[str, Any], words: list[str], each_helm: Helm, tmp_path: Path) -> None:
+    said = refused(each_helm, values, tmp_path)
     for word in words:
-        assert word in done.stderr
+        assert word in said
 
 
-ONE_CLUSTER = {"name": "pve", "credentials": {}, "spec": {"endpoints": ["https://a"]}}
+ONE_CLUSTER: dict[str, Any] = {"name": "pve", "credentials": {}, "spec": {"endpoints": ["https://a"]}}
+PLACEHOLDER = {
+    **ONE_CLUSTER,
+    "credentials": {"tokenId": "pve-evpn@pve!operator", "token": "00000000-0000-0000-0000-000000000000"},
+}
 
 
 @pytest.mark.parametrize(
@@ -143,24 +213,35 @@ ONE_CLUSTER = {"name": "pve", "credentials": {}, "spec": {"endpoints": ["https:/
         ({"leaderElection": {"renewDeadlineSeconds": 20}}, "leaseDurationSeconds (15) must be longer than"),
         ({"leaderElection": {"retryPeriodSeconds": 9}}, "1.2 times retryPeriodSeconds (9)"),
         ({"clusters": [ONE_CLUSTER, {**ONE_CLUSTER, "name": "dc2"}, ONE_CLUSTER]}, "clusters: pve is there twice"),
+        ({"image": {}}, "names no image. Install the chart of a release"),
+        ({"enabled": False}, "`condition` of a parent chart"),
+        ({"serviceAccount": {"create": False}}, "set serviceAccount.name"),
+        ({"podDisruptionBudget": {"minAvailable": 2}}, "minAvailable (2) of 2 replicas would let no node be drained"),
+        ({"podDisruptionBudget": {"minAvailable": "100%"}}, "minAvailable (100%)"),
+        ({"podDisruptionBudget": {"maxUnavailable": 0}}, "maxUnavailable (0) would let no node be drained"),
+        ({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}, "set only one of"),
+        ({"serviceMonitor": {"scrapeTimeout": "1m"}}, "scrapeTimeout (1m) must not be longer than interval (30s)"),
+        ({"extraEnv": [{"name": "PVE_EVPN_LOG", "value": "DEBUG"}]}, "PVE_EVPN_LOG is set by the chart itself"),
+        ({"extraVolumes": [{"name": "tmp"}]}, "there are two volumes tmp"),
+        ({"extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}]}, "ca is none of extraVolumes"),
+        ({"extraVolumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]}, "/tmp is the chart's own volume"),
+        ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "commonLabels: app.kubernetes.io/name is how"),
+        ({"podLabels": {"app.kubernetes.io/instance": "x"}}, "podLabels: app.kubernetes.io/instance is how"),
+        ({"clusters": [PLACEHOLDER]}, "the token of pve is the placeholder"),
     ],
-    ids=["deadline-above-duration", "retry-too-long", "one-name-twice"],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
 def test_values_that_contradict_each_other_are_refused(
-    values: dict[str, Any], words: str, helm: Helm, tmp_path: Path
+    values: dict[str, Any], words: str, each_helm: Helm, tmp_path: Path
 ) -> None:
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    done = helm("template", "x", str(CHART), "-f", str(file), check=False)
-    assert done.returncode != 0
-    assert words in done.stderr
+    assert words in refused(each_helm, values, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("duration", "deadline", "retry"), [(15, 10, 2), (15, 10, 8), (15, 10, 9), (15, 15, 2), (15, 20, 2), (3, 1.5, 0.5)]
 )
 def test_the_chart_takes_the_timing_that_the_operator_takes(
-    duration: int, deadline: float, retry: float, helm: Helm
+    duration: int, deadline: float, retry: float, helm: Helm, tmp_path: Path
 ) -> None:
     try:
         Timing(duration, deadline, retry)
@@ -168,8 +249,9 @@ def test_the_chart_takes_the_timing_that_the_operator_takes(
     except ValueError:
         taken = False
     names = ("leaseDurationSeconds", "renewDeadlineSeconds", "retryPeriodSeconds")
-    given = dict(zip(names, (duration, deadline, retry), strict=True))
-    done = helm("template", "x", str(CHART), "--set-json", f"leaderElection={json.dumps(given)}", check=False)
+    timing = dict(zip(names, (duration, deadline, retry), strict=True))
+    command = ("template", "x", str(CHART), *given({"leaderElection": timing}, tmp_path))
+    done = helm(*command, check=False)
     assert (done.returncode == 0) is taken, done.stderr
 
 

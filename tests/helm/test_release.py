@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import runpy
 import ssl
 import subprocess
 import sys
@@ -26,12 +26,15 @@ from tests.kube.controlplane import ControlPlane
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(420)]
 
 RELEASE = "pve-evpn-operator"
+release = runpy.run_path(str(ROOT / ".github/release.py"))
+#: What the chart of a release names by itself.
+IMAGE = ("--set", "image.repository=registry.example.com/pve-evpn-operator")
 #: The values file of the documentation, which a new user fills in.
 EXAMPLE = (ROOT / "docs/install.md").read_text().partition("# my-values.yaml\n")[2].partition("```")[0]
 
 
 class User:
-    """Somebody with helm, kubectl, a lab and nothing else."""
+    """A person with helm, kubectl, a lab and nothing else."""
 
     def __init__(self, plane: ControlPlane, helm: Helm, folder: Path) -> None:
         self.plane = plane
@@ -60,7 +63,9 @@ class User:
 
     def install(self, chart: Path = CHART, *more: str) -> str:
         """Install it, and run what the Deployment asks for; Helm's words."""
-        text = self.helm("install", RELEASE, str(chart), "--create-namespace", "-f", str(self.values), *more).stdout
+        text = self.helm(
+            "install", RELEASE, str(chart), "--create-namespace", "-f", str(self.values), *IMAGE, *more
+        ).stdout
         self.kubelet.start_replicas(RELEASE)
         return text
 
@@ -102,7 +107,7 @@ def ready(user: User, kind: str, name: str) -> bool:
 
 
 def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(user: User) -> None:
-    assert len(EXAMPLE.splitlines()) == 10
+    assert len(EXAMPLE.splitlines()) == 9
     notes = user.install()
     assert "kubectl get pvec" in notes
     images = user.plane.kubectl("get", "deployment", "-n", NAMESPACE, "-o", "jsonpath={..image}")
@@ -111,8 +116,9 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
     await_("the cluster is Ready", lambda: ready(user, "pvec", "pve"))
     assert len(user.kubelet.pods) == 2
     networks = user.networks()
-    (told,) = re.findall(r"^ *kubectl (apply -f examples/seed/.*)$", notes, re.M)
-    user.plane.kubectl(*told.replace("examples/", f"{ROOT}/examples/").split())
+    assert "kubectl rollout status deployment/pve-evpn-operator -n pve-evpn-system" in notes
+    assert "/seed.yaml\n  kubectl apply -f seed.yaml" in notes
+    user.plane.kubectl("apply", "-f", "-", stdin=release["seed"]())
     user.stack.await_ready(*networks[:3])
     user.stack.apply(*networks)
     user.stack.await_ready(*networks)
@@ -133,7 +139,7 @@ def test_a_wrong_cluster_in_the_values_is_named_and_stops_nothing(user: User) ->
     wrong["spec"]["tls"] = {"fingerprint": wrong["spec"]["tls"]["fingerprint"], "insecureSkipVerify": True}
     values["clusters"].insert(0, wrong)
     user.values.write_text(yaml.safe_dump(values))
-    done = user.helm("install", RELEASE, str(CHART), "--create-namespace", "-f", str(user.values), check=False)
+    done = user.helm("install", RELEASE, str(CHART), "--create-namespace", "-f", str(user.values), *IMAGE, check=False)
     assert done.returncode != 0
     assert "post-install" in done.stderr
     assert "ProxmoxCluster wrong: " in user.kubelet.job_output
@@ -150,7 +156,7 @@ def test_upgrade_brings_the_kinds_up_to_date_and_touches_no_network(user: User, 
     assert outdated_kinds(user), "the older kinds are not older"
     writes = user.stack.writes()
     leader = next(pod for pod in user.kubelet.pods if pod.leads)
-    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), "--set", "logLevel=DEBUG")
+    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), *IMAGE, "--set", "logLevel=DEBUG")
     user.kubelet.stop()  # a rolling update, in short
     user.kubelet.start_replicas(RELEASE)
     await_("a new replica leads", lambda: any(pod.leads for pod in user.kubelet.pods))
@@ -167,7 +173,7 @@ def test_uninstall_leaves_objects_and_networks_and_installing_again_finds_them(u
     user.stack.apply(*networks)
     user.stack.await_ready(*networks)
     running, writes = json.dumps(user.lab.sdn.running, sort_keys=True), user.stack.writes()
-    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), "--set-json", "clusters=[]")
+    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), *IMAGE, "--set-json", "clusters=[]")
     assert user.plane.kubectl("get", "secret", "pve-credentials", "-n", NAMESPACE, "-o", "name")
     user.helm("uninstall", RELEASE)
     user.kubelet.stop()

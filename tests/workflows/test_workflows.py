@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -102,18 +103,23 @@ def test_no_release_without_the_digest_of_its_base(answer: str, digest: str | No
 
 
 def test_the_chart_of_a_release_names_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = Path("charts/pve-evpn-operator/values.yaml")
-    (tmp_path / values).parent.mkdir(parents=True)
-    before = (ROOT / values).read_text()
-    (tmp_path / values).write_text(before)
+    chart = Path("charts/pve-evpn-operator")
+    (tmp_path / chart).mkdir(parents=True)
+    for name in ("values.yaml", "Chart.yaml"):
+        shutil.copy(ROOT / chart / name, tmp_path / chart)
+    before = (ROOT / chart / "values.yaml").read_text()
     monkeypatch.setitem(release["main"].__globals__, "ROOT", tmp_path)
     digest = f"sha256:{'0123456789abcdef' * 4}"
-    assert release["main"](["image", "registry.example.com/it", digest]) == 0
-    after = (tmp_path / values).read_text()
-    wanted = {**yaml.safe_load(before)["image"], "repository": "registry.example.com/it", "digest": digest}
-    assert yaml.safe_load(after) == {**yaml.safe_load(before), "image": wanted}
+    assert release["main"](["image", "registry.example.com/networks/it", digest]) == 0
+    after = (tmp_path / chart / "values.yaml").read_text()
+    wanted = {"registry": "registry.example.com", "repository": "networks/it", "digest": digest}
+    image = yaml.safe_load(before)["image"] | wanted
+    assert yaml.safe_load(after) == {**yaml.safe_load(before), "image": image}
     assert len(after.splitlines()) == len(before.splitlines())
-    assert release["main"](["image", "registry.example.com/it", "latest"]) == 2
+    annotations = yaml.safe_load((tmp_path / chart / "Chart.yaml").read_text())["annotations"]
+    (listed,) = yaml.safe_load(annotations["artifacthub.io/images"])
+    assert listed["image"] == f"registry.example.com/networks/it@{digest}"
+    assert release["main"](["image", "registry.example.com/networks/it", "latest"]) == 2
 
 
 def test_the_kinds_of_a_release_are_all_in_one_file(capsys: pytest.CaptureFixture[str]) -> None:
