@@ -51,7 +51,8 @@ class Option:
 OPTIONS = (
     Option("--namespace", "PVE_EVPN_NAMESPACE", "", "where Secrets and the Lease are (default: the pod's own, else "
            "pve-evpn-system)"),
-    Option("--http", "PVE_EVPN_HTTP", "0.0.0.0:8080", "address of metrics and probes"),
+    Option("--http", "PVE_EVPN_HTTP", ":8080", "address of metrics and probes, IPv6 as [::1]:8080; without an "
+           "address, all of both families"),
     Option("--log-level", "PVE_EVPN_LOG", "INFO", "DEBUG, INFO, WARNING or ERROR"),
     Option("--lease-name", "PVE_EVPN_LEASE_NAME", "pve-evpn-operator", "the Lease that makes one replica the leader"),
     Option("--lease-duration", "PVE_EVPN_LEASE_DURATION", "15", "seconds after which a silent leader is replaced"),
@@ -77,9 +78,9 @@ class Settings:
     def load(cls, flags: argparse.Namespace | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
         """Raises ValueError naming the setting that makes no sense."""
         values = {option.flag: _value(option, flags, environment) for option in OPTIONS}
-        host, _, port = values["--http"].rpartition(":")
-        if not host or not port.isdecimal():
-            raise ValueError(f"--http (PVE_EVPN_HTTP) must be address:port, not {values['--http']!r}")
+        host, colon, port = values["--http"].rpartition(":")
+        if not colon or not port.isdecimal():
+            raise ValueError(f"--http (PVE_EVPN_HTTP) must be address:port or :port, not {values['--http']!r}")
         level = values["--log-level"].upper()
         if level not in _LEVELS:
             raise ValueError(f"--log-level (PVE_EVPN_LOG) must be one of {', '.join(_LEVELS)}, not {level!r}")
@@ -89,7 +90,7 @@ class Settings:
         )
         return cls(
             namespace=values["--namespace"] or own_namespace(),
-            http_host=host,
+            http_host=host.removeprefix("[").removesuffix("]"),
             http_port=int(port),
             log_level=level,
             instance=environment.get("POD_NAME") or socket.gethostname(),

@@ -196,7 +196,7 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
         {
             f"{SERVICE} spec ports 0 port": 9090,
             f"{OPERATOR} ports 0 containerPort": 9090,
-            env("PVE_EVPN_HTTP"): "0.0.0.0:9090",
+            env("PVE_EVPN_HTTP"): ":9090",
         },
     ),
     ("service.type", "NodePort", {f"{SERVICE} spec type": "NodePort"}),

@@ -45,6 +45,15 @@ def test_flags_win_over_variables_and_variables_over_defaults() -> None:
     assert settings.instance == "me"
 
 
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [(":8080", ""), ("[::]:8080", "::"), ("[2001:db8::1]:8080", "2001:db8::1"), ("127.0.0.1:8080", "127.0.0.1")],
+)
+def test_the_address_of_metrics_may_be_of_either_family(text: str, host: str) -> None:
+    settings = Settings.load(None, {"PVE_EVPN_HTTP": text})
+    assert (settings.http_host, settings.http_port) == (host, 8080)
+
+
 def test_every_setting_has_its_own_variable() -> None:
     assert len({option.variable for option in OPTIONS}) == len({option.flag for option in OPTIONS}) == len(OPTIONS)
 

@@ -24,7 +24,13 @@ class Readiness:
 
 
 async def serve(host: str, port: int, readiness: Callable[[], Readiness]) -> web.AppRunner:
-    """Start serving; the caller cleans the runner up. Raises OSError if the port is taken."""
+    """Start serving; the caller cleans the runner up.
+
+    Arguments:
+        host: an address of either family, or "" for all addresses of both. A kernel without IPv6 then gets IPv4 alone.
+
+    Raises OSError if the port is taken.
+    """
 
     async def alive(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -42,5 +48,5 @@ async def serve(host: str, port: int, readiness: Callable[[], Readiness]) -> web
     app.router.add_get("/metrics", exposition)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await web.TCPSite(runner, host or None, port).start()
     return runner

@@ -1,0 +1,45 @@
+"""The server of metrics and probes on each family of addresses."""
+
+from __future__ import annotations
+
+import socket
+
+import aiohttp
+import pytest
+
+from pve_evpn.kube.server import Readiness, serve
+from tests.kube.ports import free_ports
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine's loopback has an IPv6 address."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("host", "answering"),
+    [
+        ("", ["127.0.0.1", "[::1]"]),
+        ("::1", ["[::1]"]),
+        ("127.0.0.1", ["127.0.0.1"]),
+    ],
+)
+async def test_it_answers_on(host: str, answering: list[str]) -> None:
+    if not _has_ipv6():  # then the families that are there, of which the empty host still serves all
+        answering = [address for address in answering if ":" not in address]
+        if not answering:
+            pytest.skip("LEFT OUT: this machine has no IPv6")
+    (port,) = free_ports(1)
+    runner = await serve(host, port, lambda: Readiness(True, "leads"))
+    try:
+        async with aiohttp.ClientSession() as session:
+            for address in answering:
+                async with session.get(f"http://{address}:{port}/readyz") as answer:
+                    assert (answer.status, await answer.text()) == (200, "leads\n")
+    finally:
+        await runner.cleanup()
