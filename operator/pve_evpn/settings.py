@@ -1,21 +1,22 @@
 """Settings of the process, from flags and the environment; everything about networks is in the objects instead.
 
-One table names them all: the command line, its help and the container's environment cannot disagree.
+One model names them all: the command line, its help and the container's environment cannot disagree.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 #: The renewal of a Lease comes up to this much later than the retry period says.
 JITTER = 1.2
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,86 +39,108 @@ class Timing:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting: ``--flag``, else the variable, else the default."""
-
-    flag: str
-    variable: str
-    default: str
-    help: str
-
-
-OPTIONS = (
-    Option("--namespace", "PVE_EVPN_NAMESPACE", "", "where Secrets and the Lease are (default: the pod's own, else "
-           "pve-evpn-system)"),
-    Option("--http", "PVE_EVPN_HTTP", ":8080", "address of metrics and probes, IPv6 as [::1]:8080; without an "
-           "address, all of both families"),
-    Option("--log-level", "PVE_EVPN_LOG", "INFO", "DEBUG, INFO, WARNING or ERROR"),
-    Option("--lease-name", "PVE_EVPN_LEASE_NAME", "pve-evpn-operator", "the Lease that makes one replica the leader"),
-    Option("--lease-duration", "PVE_EVPN_LEASE_DURATION", "15", "seconds after which a silent leader is replaced"),
-    Option("--lease-renew-deadline", "PVE_EVPN_LEASE_RENEW_DEADLINE", "10", "seconds without a renewal after which "
-           "the leader stops by itself"),
-    Option("--lease-retry-period", "PVE_EVPN_LEASE_RETRY_PERIOD", "2", "seconds between attempts to take or renew"),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What ``run`` is started with."""
-
-    namespace: str
-    http_host: str
-    http_port: int
-    log_level: str
-    instance: str
-    lease_name: str
-    lease_timing: Timing
-
-    @classmethod
-    def load(cls, flags: argparse.Namespace | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Raises ValueError naming the setting that makes no sense."""
-        values = {option.flag: _value(option, flags, environment) for option in OPTIONS}
-        host, colon, port = values["--http"].rpartition(":")
-        if not colon or not port.isdecimal():
-            raise ValueError(f"--http (PVE_EVPN_HTTP) must be address:port or :port, not {values['--http']!r}")
-        level = values["--log-level"].upper()
-        if level not in _LEVELS:
-            raise ValueError(f"--log-level (PVE_EVPN_LOG) must be one of {', '.join(_LEVELS)}, not {level!r}")
-        duration, deadline, retry = (
-            _seconds(name, values[name])
-            for name in ("--lease-duration", "--lease-renew-deadline", "--lease-retry-period")
-        )
-        return cls(
-            namespace=values["--namespace"] or own_namespace(),
-            http_host=host.removeprefix("[").removesuffix("]"),
-            http_port=int(port),
-            log_level=level,
-            instance=environment.get("POD_NAME") or socket.gethostname(),
-            lease_name=values["--lease-name"],
-            lease_timing=Timing(duration, deadline, retry),
-        )
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Every setting as a flag."""
-    for option in OPTIONS:
-        default = f"; default {option.default}" if option.default else ""
-        parser.add_argument(option.flag, metavar="VALUE", help=f"{option.help} (${option.variable}{default})")
-
-
 def own_namespace() -> str:
     """The namespace the pod runs in; the usual one outside of Kubernetes."""
     return _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "pve-evpn-system"
 
 
-def _value(option: Option, flags: argparse.Namespace | None, environment: Mapping[str, str]) -> str:
-    flag = getattr(flags, option.flag.lstrip("-").replace("-", "_"), None)
-    return str(flag or environment.get(option.variable) or option.default)
+class Settings(BaseSettings):
+    """What ``pve-evpn run`` is started with. Each field is a flag ``--field-name``, else a variable, else its default.
+
+    Raises pydantic's ValidationError for values that make no sense; :func:`load` turns it into one line.
+    """
+
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True, env_ignore_empty=True)
+
+    namespace: str = Field(
+        default_factory=own_namespace,
+        validation_alias="PVE_EVPN_NAMESPACE",
+        description="where Secrets and the Lease are (default: the pod's own, else pve-evpn-system)",
+    )
+    http: str = Field(
+        "0.0.0.0:8080",
+        validation_alias="PVE_EVPN_HTTP",
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]*):[0-9]{1,5}$",
+        description="address of metrics and probes, IPv6 as [::1]:8080; without an address, all of both families",
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        "INFO", validation_alias="PVE_EVPN_LOG", description="DEBUG, INFO, WARNING or ERROR"
+    )
+    lease_name: str = Field(
+        "pve-evpn-operator",
+        validation_alias="PVE_EVPN_LEASE_NAME",
+        description="the Lease that makes one replica the leader",
+    )
+    lease_duration: float = Field(
+        15.0,
+        validation_alias="PVE_EVPN_LEASE_DURATION",
+        description="seconds after which a silent leader is replaced",
+    )
+    lease_renew_deadline: float = Field(
+        10.0,
+        validation_alias="PVE_EVPN_LEASE_RENEW_DEADLINE",
+        description="seconds without a renewal after which the leader stops by itself",
+    )
+    lease_retry_period: float = Field(
+        2.0,
+        validation_alias="PVE_EVPN_LEASE_RETRY_PERIOD",
+        description="seconds between attempts to take or renew",
+    )
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        validation_alias="POD_NAME",
+        description="how this replica is named in the Lease and in Events",
+    )
+
+    @model_validator(mode="after")
+    def _lease_can_be_kept(self) -> Settings:
+        _ = self.lease_timing
+        return self
+
+    @property
+    def lease_timing(self) -> Timing:
+        return Timing(self.lease_duration, self.lease_renew_deadline, self.lease_retry_period)
+
+    @property
+    def http_host(self) -> str:
+        """The address without an IPv6 address's brackets; "" for all addresses of both families."""
+        return self.http.rpartition(":")[0].strip("[]")
+
+    @property
+    def http_port(self) -> int:
+        return int(self.http.rpartition(":")[2])
 
 
-def _seconds(name: str, text: str) -> float:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Every setting as a flag."""
+    for name, field in Settings.model_fields.items():
+        default = f"; default {field.default:g}" if isinstance(field.default, float) else ""
+        default = f"; default {field.default}" if isinstance(field.default, str) else default
+        parser.add_argument(_flag(name), metavar="VALUE", help=f"{field.description} (${_variable(name)}{default})")
+
+
+def load(flags: argparse.Namespace | None = None) -> Settings:
+    """The settings of this process. Raises ValueError that names the flag or variable that makes no sense."""
+    given = {name: value for name in Settings.model_fields if (value := getattr(flags, name, None)) is not None}
     try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name} must be a number of seconds, not {text!r}") from None
+        return Settings(**given)
+    except ValidationError as error:
+        raise ValueError("; ".join(map(_in_words, error.errors(include_url=False)))) from None
+
+
+def _in_words(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    by_variable = {_variable(name): name for name in Settings.model_fields}
+    name = by_variable.get(str(error["loc"][0]), str(error["loc"][0]))
+    wanted = Settings.model_fields[name].description
+    return f"{_flag(name)} ({_variable(name)}): {error['input']!r} does not fit; it is {wanted}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _variable(name: str) -> str:
+    return str(Settings.model_fields[name].validation_alias)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from pve_evpn import __version__
-from pve_evpn.cli import breakglass, clusters, run
+from pve_evpn.cli import apply_clusters, orphan, release_finalizers, run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,8 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run.add(commands)
-    clusters.add(commands)
-    breakglass.add(commands)
+    apply_clusters.add(commands)
+    orphan.add(commands)
+    release_finalizers.add(commands)
     commands.add_parser("version", help="print the version").set_defaults(do=_print_version)
     arguments = parser.parse_args(argv)
     status: int = arguments.do(arguments)

@@ -10,8 +10,8 @@ import pytest
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.cli.breakglass import _refuse_if_running
 from pve_evpn.cli.failures import Refusal
+from pve_evpn.cli.release_finalizers import _refuse_if_running
 
 pytestmark = pytest.mark.asyncio
 

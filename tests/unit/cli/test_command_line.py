@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pve_evpn import __version__
+from pve_evpn import __version__, settings
 from pve_evpn.cli import main
-from pve_evpn.cli.breakglass import left_behind
-from pve_evpn.settings import OPTIONS, Settings
+from pve_evpn.cli.objects import left_behind
+from pve_evpn.settings import Settings
 
 
 def test_both_ways_to_ask_for_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,7 +26,7 @@ def test_both_ways_to_ask_for_the_version(capsys: pytest.CaptureFixture[str]) ->
     [
         (["--http", "8080"], "--http"),
         (["--log-level", "loud"], "--log-level"),
-        (["--lease-duration", "ten"], "--lease-duration must be a number"),
+        (["--lease-duration", "ten"], "--lease-duration (PVE_EVPN_LEASE_DURATION): 'ten'"),
         (["--lease-duration", "10"], "longer than the renew deadline"),
     ],
     ids=str,
@@ -38,24 +38,27 @@ def test_a_setting_that_makes_no_sense_is_named(
     assert words in capsys.readouterr().err
 
 
-def test_flags_win_over_variables_and_variables_over_defaults() -> None:
-    environment = {"PVE_EVPN_HTTP": "127.0.0.1:1", "PVE_EVPN_LOG": "debug", "POD_NAME": "me"}
-    settings = Settings.load(argparse.Namespace(http="127.0.0.1:2"), environment)
-    assert (settings.http_port, settings.log_level, settings.lease_name) == (2, "DEBUG", "pve-evpn-operator")
-    assert settings.instance == "me"
+def test_flags_win_over_variables_and_variables_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PVE_EVPN_HTTP": "127.0.0.1:1", "PVE_EVPN_LOG": "debug", "POD_NAME": "me"}.items():
+        monkeypatch.setenv(name, value)
+    loaded = settings.load(argparse.Namespace(http="127.0.0.1:2"))
+    assert (loaded.http_port, loaded.log_level, loaded.lease_name) == (2, "DEBUG", "pve-evpn-operator")
+    assert loaded.instance == "me"
 
 
 @pytest.mark.parametrize(
     ("text", "host"),
     [(":8080", ""), ("[::]:8080", "::"), ("[2001:db8::1]:8080", "2001:db8::1"), ("127.0.0.1:8080", "127.0.0.1")],
 )
-def test_the_address_of_metrics_may_be_of_either_family(text: str, host: str) -> None:
-    settings = Settings.load(None, {"PVE_EVPN_HTTP": text})
-    assert (settings.http_host, settings.http_port) == (host, 8080)
+def test_the_address_of_metrics_may_be_of_either_family(text: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PVE_EVPN_HTTP", text)
+    loaded = settings.load()
+    assert (loaded.http_host, loaded.http_port) == (host, 8080)
 
 
 def test_every_setting_has_its_own_variable() -> None:
-    assert len({option.variable for option in OPTIONS}) == len({option.flag for option in OPTIONS}) == len(OPTIONS)
+    fields = Settings.model_fields
+    assert len({field.validation_alias for field in fields.values()}) == len(fields)
 
 
 def test_only_clusters_are_applied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

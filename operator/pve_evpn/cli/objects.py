@@ -1,0 +1,88 @@
+"""The objects a command line names: found, listed, changed one by one, and what stays in Proxmox without them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.api.kinds import KINDS, Kind
+from pve_evpn.cli.failures import Refusal
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.kube.client import CustomObjects
+
+Raw = Mapping[str, Any]
+DRY_RUN = "Nothing was changed. Add --yes to do it."
+
+
+def add_arguments(parser: Any) -> None:
+    """The arguments of a command that changes named objects."""
+    parser.add_argument("objects", nargs="*", metavar="KIND/NAME", help="e.g. vnet/blue or evpnzone/tenants")
+    parser.add_argument("-n", "--namespace", default="default", help="of namespaced objects (default: default)")
+    parser.add_argument("--yes", action="store_true", help="do it; without it only print what would be done")
+
+
+async def change_each(
+    objects: Iterable[tuple[ObjectKey, Raw]], act: Callable[[ObjectKey, Raw], Awaitable[bool]], done: str
+) -> int:
+    status = 0
+    for key, raw in objects:
+        if await act(key, raw):
+            print(f"{key}: {done}")
+        else:
+            print(f"{key}: changed or gone meanwhile, run it again", file=sys.stderr)
+            status = 1
+    return status
+
+
+async def find(custom: CustomObjects, names: Iterable[str], namespace: str) -> list[tuple[ObjectKey, Raw]]:
+    """The named objects, in the order of the command line."""
+    found: list[tuple[ObjectKey, Raw]] = []
+    for text in names:
+        kind, _, name = text.partition("/")
+        known = kind_of(kind)
+        key = ObjectKey(known.name, namespace if known.scope == "Namespaced" else "", name)
+        raw = next((raw for raw in await list_kind(custom, known.name) if key_of(known.name, raw) == key), None)
+        if raw is None:
+            raise Refusal(f"there is no {key}")
+        found.append((key, raw))
+    return found
+
+
+async def list_kind(custom: CustomObjects, kind: str) -> list[dict[str, Any]]:
+    """Every object of a kind; none where the kind itself is gone."""
+    try:
+        items, _ = await custom.list_all(kind)
+    except ApiException as error:
+        if error.status == 404:
+            return []
+        raise
+    return items
+
+
+def key_of(kind: str, raw: Raw) -> ObjectKey:
+    return ObjectKey(kind, raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+
+
+def kind_of(text: str) -> Kind:
+    """The kind by any name kubectl takes for it. Raises Refusal."""
+    for kind in KINDS.values():
+        if text.lower() in (kind.singular, kind.plural, *kind.short_names):
+            return kind
+    raise Refusal(f"{text!r} is none of {', '.join(kind.singular for kind in KINDS.values())}")
+
+
+def left_behind(raw: Raw) -> str:
+    """What stays in Proxmox when the object goes without the operator's care."""
+    status = raw.get("status") or {}
+    if "endpoints" in (raw.get("spec") or {}):
+        return "nothing is made in Proxmox for it"
+    if status.get("vmid") and status.get("device"):
+        return f"{status['device']} of guest {status['vmid']} stays on {status.get('vnet') or 'its bridge'}"
+    if status.get("id") and status.get("origin"):
+        subnets = [row["id"] for row in status.get("subnets") or ()]
+        more = f" and its subnets {', '.join(subnets)}" if subnets else ""
+        return f"{status['id']}{more} stays in Proxmox"
+    return "nothing is known of it in Proxmox"

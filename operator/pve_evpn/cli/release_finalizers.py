@@ -1,0 +1,106 @@
+"""``pve-evpn release-finalizers``: frees objects where no operator runs any more.
+
+The command takes the finalizer away itself, says what stays in Proxmox, changes nothing without ``--yes``, and
+refuses while a running operator renews its Lease.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.api.kinds import FINALIZER, KINDS
+from pve_evpn.cli.failures import Refusal, guarded
+from pve_evpn.cli.objects import DRY_RUN, Raw, add_arguments, change_each, find, key_of, left_behind, list_kind
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.kube.leader import LABELS
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    parser = commands.add_parser(
+        "release-finalizers",
+        help="free objects that nobody frees any more, because the operator is gone",
+        description="Take the operator's finalizer from objects, so that Kubernetes can remove them without it. "
+        "What they stand for stays in Proxmox. Only for when no operator is running.",
+    )
+    add_arguments(parser)
+    parser.add_argument("--deleting", action="store_true", help="every object that is being deleted")
+    parser.add_argument("--all", action="store_true", help="every object of every kind, being deleted or not")
+    parser.add_argument("--even-if-running", action="store_true", help="do not look for a running operator")
+    parser.set_defaults(do=lambda arguments: guarded(_release(arguments)))
+
+
+async def _release(arguments: argparse.Namespace) -> int:
+    if not (arguments.objects or arguments.deleting or arguments.all):
+        raise Refusal("name objects as KIND/NAME, or say --deleting or --all")
+    async with api_client() as api:
+        custom = CustomObjects(api)
+        if not arguments.even_if_running:
+            await _refuse_if_running(client.CoordinationV1Api(api))
+        if arguments.objects:
+            found = await find(custom, arguments.objects, arguments.namespace)
+        else:
+            found = [(key_of(kind, raw), raw) for kind in KINDS for raw in await list_kind(custom, kind)]
+        held = [(key, raw) for key, raw in found if FINALIZER in (raw["metadata"].get("finalizers") or ())]
+        if arguments.deleting:
+            held = [(key, raw) for key, raw in held if raw["metadata"].get("deletionTimestamp")]
+        for key, raw in held:
+            print(f"{key}{' (being deleted)' if raw['metadata'].get('deletionTimestamp') else ''}: {left_behind(raw)}")
+        if not held:
+            print("No object has the operator's finalizer.")
+            return 0
+        if not arguments.yes:
+            print(DRY_RUN)
+            return 0
+
+        async def free(key: ObjectKey, raw: Raw) -> bool:
+            left = [name for name in raw["metadata"]["finalizers"] if name != FINALIZER]
+            metadata = {"finalizers": left, "resourceVersion": raw["metadata"]["resourceVersion"]}
+            return await custom.patch(key, {"metadata": metadata}, status=False) is not None
+
+        return await change_each(held, free, "freed")
+
+
+async def _refuse_if_running(api: client.CoordinationV1Api) -> None:
+    """Look whether a held Lease is being renewed, for as long as its holder may be silent.
+
+    Whatever the release is called and wherever it is, its Lease is known by its labels. Times in it are not compared
+    with the clock here, which may be another.
+    """
+    before = await _held_leases(api)
+    silence = max((spec.lease_duration_seconds or 15 for spec in before.values()), default=0)
+    if silence:
+        print(f"A Lease is held; looking for at most {silence} s whether it is renewed", flush=True)
+    for _ in range(silence):
+        await asyncio.sleep(1)
+        for name, spec in (await _held_leases(api)).items():
+            if name not in before or spec.renew_time != before[name].renew_time:
+                raise Refusal(
+                    f"the operator is running: {spec.holder_identity} renews the Lease {name} and would put its "
+                    "finalizers back. Use `pve-evpn orphan`, or stop the operator first (or say --even-if-running)"
+                )
+
+
+async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1LeaseSpec]:
+    """Leases of operators that somebody holds, by namespace and name."""
+    selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
+    try:
+        leases = await api.list_lease_for_all_namespaces(label_selector=selector)
+    except ApiException as error:
+        if error.status != 403:
+            raise
+        raise Refusal(
+            "whether the operator is running cannot be seen: you may not list Leases in all namespaces. Make sure "
+            "that it is not, and say --even-if-running"
+        ) from None
+    return {
+        f"{lease.metadata.namespace}/{lease.metadata.name}": lease.spec
+        for lease in leases.items
+        if lease.spec and lease.spec.holder_identity
+    }
