@@ -53,7 +53,7 @@ lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=
 		--pve-version $(or $(PVE),9.2) --dataplane $(or $(DATAPLANE),model) $(LAB)
 
 .PHONY: crds
-crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart has of them
+crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart and examples/ have of them
 	@$(PY) -m pve_evpn.api.schema crds/
 	@$(PY) charts/generate.py
 

@@ -1,4 +1,5 @@
-"""What the chart has from elsewhere: the CRDs, the schema of a cluster's spec, its README, the rendered RBAC.
+"""What the chart has from elsewhere: the CRDs, the schema of a cluster's spec, its README, the rendered RBAC. And the
+settings of Argo CD, one entry per kind.
 
     python charts/generate.py            write them anew
     python charts/generate.py --rbac     write charts/rbac.yaml too, which needs helm
@@ -13,6 +14,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "pve-evpn-operator"
+ARGOCD = ROOT / "examples" / "gitops" / "argocd"
 RBAC = ROOT / "charts" / "rbac.yaml"
 _KINDS_OF_RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _HEAD = """\
@@ -48,6 +51,7 @@ def generated() -> dict[Path, str]:
     files = {CHART / "files" / "crds" / path.name: path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))}
     files[CHART / "values.schema.json"] = values_schema()
     files[CHART / "README.md"] = readme()
+    files[ARGOCD / "argocd-cm.yaml"] = argocd_settings()
     return files
 
 
@@ -98,6 +102,34 @@ def _strict(node: Any) -> Any:
 def _patterns(rules: list[dict[str, str]]) -> list[str]:
     """The regular expressions a text must match; CEL and JSON Schema in Helm both read RE2."""
     return [match[1] for rule in rules if (match := re.fullmatch(r"self\.matches\(r'(.*)'\)", rule["rule"]))]
+
+
+# --- the settings of Argo CD ------------------------------------------------------------------------------------------
+
+
+def argocd_settings() -> str:
+    """A patch of Argo CD's ConfigMap: the script of health.lua under a key per kind, which nobody else's keys touch."""
+    crds = [yaml.safe_load(path.read_text())["spec"] for path in sorted((ROOT / "crds").glob("*.yaml"))]
+    names = [f"{crd['group']}_{crd['names']['kind']}" for crd in crds]
+    script = textwrap.indent((ARGOCD / "health.lua").read_text(), "    ", lambda line: bool(line.strip()))
+    first, *others = (f"  resource.customizations.health.{name}: " for name in names)
+    return _ARGOCD_HEAD + f"{first}&health |\n{script}" + "".join(f"{other}*health\n" for other in others)
+
+
+_ARGOCD_HEAD = """\
+# Written by charts/generate.py from health.lua beside this file. Add it to Argo CD's own ConfigMap:
+#   kubectl patch configmap argocd-cm -n argocd --patch-file examples/gitops/argocd/argocd-cm.yaml
+# Each kind has its own key, so the patch overwrites no entry of yours, and no entry of yours is part of it.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: argocd-cm
+  namespace: argocd
+  labels:
+    app.kubernetes.io/name: argocd-cm
+    app.kubernetes.io/part-of: argocd
+data:
+"""
 
 
 # --- the README ---------------------------------------------------------------------------------------------------

@@ -28,6 +28,11 @@ from tests.kube.ports import free_ports
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "gitops" / "argocd"
 NAMESPACE = "argocd"
+#: What a user's ConfigMap holds before it is patched as the documentation says.
+USERS_OWN = {
+    "url": "https://argocd.example.com",
+    "resource.customizations.health.ConfigMap": "return {status = 'Degraded', message = \"the user's own\"}",
+}
 _PART = {"app.kubernetes.io/part-of": "argocd"}
 
 
@@ -195,10 +200,11 @@ class ArgoCD:
             _object("Namespace", NAMESPACE),
             _object("ConfigMap", "argocd-gpg-keys-cm"),
             {**_object("Secret", "argocd-secret"), "stringData": {"server.secretkey": "throw-away"}},
-            *yaml.safe_load_all((EXAMPLES / "argocd-cm.yaml").read_text()),
+            {**_object("ConfigMap", "argocd-cm"), "data": USERS_OWN},
         ]
         for item in objects:
             kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(item))
+        kubectl("patch", "configmap", "argocd-cm", "-n", NAMESPACE, "--patch-file", str(EXAMPLES / "argocd-cm.yaml"))
 
     def _named(self, name: str) -> Path:
         """The binary acts by the name it is called by."""

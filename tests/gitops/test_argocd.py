@@ -6,16 +6,18 @@ begins and ends with the seed topology at rest; only the last one takes everythi
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from pve_evpn.api.kinds import KINDS as OUR_KINDS
 from pve_lab.cluster import Lab, seed
 from pve_lab.faults import somebody, somebody_edits
 from tests.e2e.stack import KINDS, Stack, await_
-from tests.gitops.argo import ArgoCD, Repository
+from tests.gitops.argo import NAMESPACE, USERS_OWN, ArgoCD, Repository
 from tests.kube.controlplane import ControlPlane
 
 pytestmark = [pytest.mark.kube, pytest.mark.argocd, pytest.mark.timeout(600)]
@@ -87,6 +89,13 @@ def test_first_sync(world: World) -> None:
     assert world.running("vnets")["EVPN1"]["tag"] == 5001
     assert {status for status, _ in world.argo.health_of(APP).values()} == {"Healthy"}
     assert len(world.argo.health_of(APP)) == len(world.seed)
+
+
+def test_the_settings_that_were_there_stay(world: World) -> None:
+    text = world.stack.plane.kubectl("get", "configmap", "argocd-cm", "-n", NAMESPACE, "-o", "json")
+    settings = json.loads(text)["data"]
+    assert {key: settings[key] for key in USERS_OWN} == USERS_OWN
+    assert len(settings) == len(USERS_OWN) + len(OUR_KINDS)
 
 
 def test_a_commit_adds_a_vnet_and_its_revert_removes_it(world: World) -> None:

@@ -19,9 +19,22 @@ from tests.gitops import statuses
 from tests.gitops.programs import TOOLS
 from tests.gitops.statuses import CURRENT, FAILED, IN_PROGRESS, Case
 from tests.gobuild import built
+from tests.kube.controlplane.binaries import ensure
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gitops" / "argocd"
 MEANS = {CURRENT: "Healthy", FAILED: "Degraded", IN_PROGRESS: "Progressing"}
+#: Settings of both shapes that a user may have already, one of them for our kinds as earlier documentation had it.
+USERS_OWN = {
+    "url": "https://argocd.example.com",
+    "resource.customizations": yaml.safe_dump(
+        {
+            "example.com/Widget": {"health.lua": "return {status = 'Suspended', message = \"the user's own\"}"},
+            f"{GROUP}/*": {"health.lua": "return {status = 'Missing', message = 'outdated'}"},
+        }
+    ),
+    "resource.customizations.health.example.com_Gadget": "return {status = 'Degraded', message = \"the user's own, by "
+    'key"}',
+}
 Judge = Callable[[list[dict[str, Any]]], list[tuple[str, str]]]
 
 
@@ -34,7 +47,7 @@ def expected(case: Case) -> tuple[str, str]:
     found = case.conditions()
     ready = found["Ready"]
     if "observedGeneration" not in case.status:  # the first status of all
-        return "Progressing", "waits for the operator to look at it"
+        return "Progressing", "waits for the operator to process it"
     if is_paused(case) and case.expected is not FAILED:
         return "Suspended", found["Paused"]["message"]
     if case.resource.key.kind == "EvpnNode":
@@ -54,7 +67,20 @@ def representatives() -> list[Case]:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def merged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ConfigMap with entries of the user's own after the patch of the documentation, by kubectl without a cluster."""
+    folder = tmp_path_factory.mktemp("settings")
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": USERS_OWN}
+    (folder / "theirs.yaml").write_text(yaml.safe_dump(theirs))
+    patch = ("--patch-file", str(EXAMPLES / "argocd-cm.yaml"))
+    command = [str(ensure("kubectl")["kubectl"]), "patch", "--local", "-f", str(folder / "theirs.yaml"), *patch]
+    done = subprocess.run([*command, "-o", "yaml"], capture_output=True, text=True, check=True)
+    (folder / "merged.yaml").write_text(done.stdout)
+    return folder / "merged.yaml"
+
+
+@pytest.fixture(scope="module")
+def judge(merged: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     program, folder = built(TOOLS["argocd"]), tmp_path_factory.mktemp("health")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret"}, "data": {}}
     (folder / "secret.yaml").write_text(yaml.safe_dump(secret))
@@ -66,7 +92,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
         done = subprocess.run(
             [
                 str(program), "admin", "settings", "resource-overrides", "health", str(file),
-                "--argocd-cm-path", str(EXAMPLES / "argocd-cm.yaml"),
+                "--argocd-cm-path", str(merged),
                 "--argocd-secret-path", str(folder / "secret.yaml"),
             ],
             capture_output=True, text=True, check=True,
@@ -83,9 +109,22 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
 
 
 def test_the_settings_hold_the_script_for_every_kind() -> None:
-    settings = yaml.safe_load((EXAMPLES / "argocd-cm.yaml").read_text())["data"]["resource.customizations"]
+    settings = yaml.safe_load((EXAMPLES / "argocd-cm.yaml").read_text())["data"]
     script = (EXAMPLES / "health.lua").read_text()
-    assert yaml.safe_load(settings) == {f"{GROUP}/*": {"health.lua": script}}
+    assert settings == {f"resource.customizations.health.{GROUP}_{kind}": script for kind in KINDS}
+
+
+def test_the_patch_leaves_the_users_own_settings_as_they_are(merged: Path) -> None:
+    settings = yaml.safe_load(merged.read_text())["data"]
+    ours = yaml.safe_load((EXAMPLES / "argocd-cm.yaml").read_text())["data"]
+    assert settings == {**USERS_OWN, **ours}
+
+
+@pytest.mark.argocd
+def test_argo_cd_still_uses_the_users_own_settings(judge: Judge) -> None:
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "x"}}
+    gadget = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "x"}}
+    assert judge([widget, gadget]) == [("Suspended", "the user's own"), ("Degraded", "the user's own, by key")]
 
 
 @pytest.mark.argocd

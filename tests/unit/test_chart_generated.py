@@ -14,7 +14,7 @@ from pve_evpn import __version__
 _FILES = generate.generated()
 
 
-@pytest.mark.parametrize("path", _FILES, ids=lambda path: str(path.relative_to(generate.CHART)))
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: str(path.relative_to(generate.ROOT)))
 def test_generated_files_are_current(path: generate.Path) -> None:
     assert path.exists(), "run: make crds"
     assert path.read_text() == _FILES[path], "run: make crds"

@@ -1,5 +1,5 @@
--- What Argo CD should think of a pve-evpn.dev object. One script serves every kind, because the conditions mean the
--- same on all of them: see docs/gitops.md.
+-- The health of a pve-evpn.dev object for Argo CD. One script serves every kind, because the conditions mean the same on
+-- all of them: see docs/gitops.md.
 local function condition(type)
   for _, found in ipairs((obj.status or {}).conditions or {}) do
     if found.type == type then
@@ -24,7 +24,7 @@ end
 
 local ready = condition("Ready")
 if ready == nil or obj.status.observedGeneration ~= obj.metadata.generation then
-  return {status = "Progressing", message = "waits for the operator to look at it"}
+  return {status = "Progressing", message = "waits for the operator to process it"}
 end
 if holds("Stalled") then
   return health("Degraded", ready)
@@ -36,7 +36,7 @@ if ready.status == "True" then
   return health("Healthy", ready)
 end
 if obj.kind == "EvpnNode" then
-  -- Only told of, never worked on: what no source can see is unknown, and that is no progress.
+  -- The operator reports nodes and changes none: what no source can see is unknown, and that is no progress.
   return health(ready.status == "False" and "Degraded" or "Unknown", ready)
 end
 return health("Progressing", ready)
