@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         description="where Secrets and the Lease are (default: the pod's own, else pve-evpn-system)",
     )
     http: str = Field(
-        "0.0.0.0:8080",
+        ":8080",
         validation_alias="PVE_EVPN_HTTP",
         pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]*):[0-9]{1,5}$",
         description="address of metrics and probes, IPv6 as [::1]:8080; without an address, all of both families",

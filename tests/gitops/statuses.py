@@ -119,7 +119,7 @@ def sdn() -> Iterator[Case]:
                 subject = replace(item, annotations=PAUSE if paused else {})
                 at = Circumstances(
                     made,
-                    ClusterState(world.answered().version, world.sdn(), NODES[nodes]),
+                    ClusterState(world.observed().version, world.sdn(), NODES[nodes]),
                     Plan(decisions={item.key: decision}),
                     NOW,
                     problems[held],
@@ -175,7 +175,7 @@ def nics() -> Iterator[Case]:
     for (name, (changes, failure, expected)), (seen, health) in itertools.product(causes.items(), OPERATIONAL.items()):
         decision = NicDecision(item.key, guest, device="net0", **changes)
         failures = {item.key: failure} if failure else {}
-        at = Circumstances(made, world.answered(), Plan(), NOW, None, failures, {item.key: health} if health else {})
+        at = Circumstances(made, world.observed(), Plan(), NOW, None, failures, {item.key: health} if health else {})
         fallback = IN_PROGRESS if seen == "session down" else CURRENT
         status = nic_report.nic_status(item, decision, at)
         yield Case(f"NicAttachment: {name}, {seen}", item, status, expected or fallback)
@@ -191,11 +191,11 @@ def clusters() -> Iterator[Case]:
     def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> Mapping[str, Any]:
         return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads or {}, None)
 
-    at_rest = Circumstances(made, world.answered(), Plan(), NOW)
+    at_rest = Circumstances(made, world.observed(), Plan(), NOW)
     yield Case("at rest", item, reached(at_rest), CURRENT)
     yield Case("work to do", item, reached(replace(at_rest, plan=Plan((create,)))), IN_PROGRESS)
     yield Case("foreign edits, nothing to do", item, reached(replace(at_rest, plan=Plan(foreign=(foreign,)))), CURRENT)
-    yield Case("no quorum", item, reached(replace(at_rest, observed=world.observed(quorate=False))), IN_PROGRESS)
+    yield Case("no quorum", item, reached(replace(at_rest, state=world.observed(quorate=False))), IN_PROGRESS)
     for reason in (
         Reason.SDN_LOCKED,
         Reason.FOREIGN_PENDING_CHANGES,
