@@ -29,7 +29,7 @@ class Reading:
         )  # fmt: skip
         self.world.start()
         assert self.world.cache is not None
-        observer = Observer("pve", self.world.cache, self.world.kube.ports)
+        observer = Observer(self.world.context(self.world.cache))
         self.world.operator._observer = observer  # type: ignore[union-attr]
         await self.world.settle()
         self.access = observer._access

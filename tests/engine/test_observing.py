@@ -59,9 +59,8 @@ class Watched(World):
         self.lab.guests[100].running = True
 
     def start(self) -> None:
-        self.observer = Observer(
-            "pve", _Late(self), self.kube.ports, sources=self.nodes, clock=lambda: self.now, hold=timedelta(0)
-        )  # type: ignore[arg-type]
+        context = self.context(_Late(self))  # type: ignore[arg-type]
+        self.observer = Observer(context, sources=self.nodes, hold=timedelta(0))  # type: ignore[arg-type]
         super().start()
 
     async def seed(self) -> None:

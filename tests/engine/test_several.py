@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.pve.gateway import Gateway
@@ -62,7 +63,7 @@ async def test_a_dead_proxmox_does_not_delay_another(world: World) -> None:
         made: dict[str, Reconciler] = {}
 
         def make(name: str) -> Reconciler:
-            made[name] = Reconciler(name, cache, world.kube.ports, Unseeing(), pace=INSTANT, gateways=gateways)
+            made[name] = Reconciler(ClusterContext(name, cache, world.kube.ports, pace=INSTANT), Unseeing(), gateways)
             return made[name]
 
         supervisor = Supervisor(cache, world.kube.ports, make)

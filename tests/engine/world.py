@@ -19,8 +19,9 @@ from typing import Any
 import pve_lab.routes  # noqa: F401  (registers the API)
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.clock import Pace, SystemClock
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.reconciler import Reconciler
-from pve_evpn.engine.reload import Pace
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
@@ -34,6 +35,16 @@ CLUSTER = ObjectKey("ProxmoxCluster", "", "pve")
 CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
 ZONE = ObjectKey("EvpnZone", "", "zone1")
 INSTANT = Pace(poll=0, poll_max=0, timeout=5, settle=0)
+
+
+class WorldClock(SystemClock):
+    """The world's time of day. How long something takes is measured by the machine's clock."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> datetime:
+        return self._world.now
 
 
 class Killed(BaseException):
@@ -180,18 +191,13 @@ class World:
         """A new process: nothing remembered but what Kubernetes and Proxmox hold."""
         gateway = self.gateway or type("Gateway", (DirectGateway,), {"world": self})
         self.cache = self.kube.fresh_cache()
-        self.operator = Reconciler(
-            "pve",
-            self.cache,
-            self.kube.ports,
-            self.observer,
-            is_leader=lambda: self.is_leader,
-            pace=INSTANT,
-            clock=lambda: self.now,
-            gateways=partial(gateway, is_leader=lambda: self.is_leader),
-        )
-        self.supervisor = Supervisor(self.cache, self.kube.ports, lambda _name: self.operator)
+        context = self.context(self.cache)
+        self.operator = Reconciler(context, self.observer, partial(gateway, is_leader=lambda: self.is_leader))
+        self.supervisor = Supervisor(self.cache, self.kube.ports, lambda _name: self.operator, context.clock)
         self.cache.changed = lambda _key: self.operator.wake() if self.operator else None
+
+    def context(self, cache: Cache) -> ClusterContext:
+        return ClusterContext("pve", cache, self.kube.ports, WorldClock(self), INSTANT, lambda: self.is_leader)
 
     def once(self, when: str, method: str, path: str, act: Callable[[], object]) -> None:
         """Do this one time, before or after Proxmox gets such a request."""

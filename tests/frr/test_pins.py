@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -18,6 +19,7 @@ from pve_evpn.domain.nics.pins import PinState
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import PinWriter
 from pve_evpn.observe.ssh import SshSource
 from pve_lab.dataplane.frr.guests import Nic
@@ -45,7 +47,8 @@ class Operator:
         self.where: dict[int, str] = {}
         self.nics: dict[int, Resource[Any]] = {}
         self.cache = Cache()
-        self.pinning = PinWriter("pve", self.cache, self, self.remember, lambda: self._ssh)
+        ports: Any = SimpleNamespace(objects=self, events=self)
+        self.pinning = PinWriter(ClusterContext("pve", self.cache, ports), lambda: self._ssh)
 
     def close(self) -> None:
         self.wait(self._ssh.close())
@@ -57,7 +60,8 @@ class Operator:
     async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
         """Events are told elsewhere."""
 
-    async def remember(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
+    async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
+        resource = self.cache._resources[key]
         kept = {key: value for key, value in {**resource.status, **status}.items() if value is not None}
         self.cache._resources[resource.key] = replace(resource, status=kept)
 

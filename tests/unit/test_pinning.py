@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import ClusterObservation, MacRow, NodeObservation
 from pve_evpn.domain.plan import plan
 from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import HELD, PinWriter
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 from tests.unit.plan_world import NODES, vnet
@@ -269,13 +271,16 @@ class Rig:
         self.events: list[tuple[str, str]] = []
         self.log: list[tuple[ObjectKey, Mapping[str, Any]]] = []
         self.now = 0.0
-        self.pinning = PinWriter("pve", self.cache, self, self.remember, lambda: self.nodes, clock=lambda: self.now)
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        ports: Any = SimpleNamespace(objects=self, events=self)
+        self.pinning = PinWriter(ClusterContext("pve", self.cache, ports, clock), lambda: self.nodes)
 
     async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
         self.events.append((key.name, reason))
 
-    async def remember(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
-        self.log.append((resource.key, status))
+    async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
+        self.log.append((key, status))
+        resource = self.cache._resources[key]
         self.put(replace(resource, status={k: v for k, v in {**resource.status, **status}.items() if v is not None}))
 
     def put(self, *resources: Resource[Any]) -> None:

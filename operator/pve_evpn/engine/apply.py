@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan import apply_policy
@@ -23,17 +24,14 @@ from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Create, Decision, Plan
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.backoff import Backoff
-from pve_evpn.engine.cache import Cache
-from pve_evpn.engine.ports import JournalEntry, Ports
-from pve_evpn.engine.reload import Pace
+from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.ports import JournalEntry
 from pve_evpn.engine.transaction import Outcome, Result, Transaction
 from pve_evpn.pve.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
 Look = Callable[[], Awaitable[tuple[ClusterState, Plan]]]
-#: Adds our finalizer and annotations to an object; false if somebody else wrote it at the same moment.
-Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[bool]]
 
 _BUSY = Problem(Reason.PENDING_APPLY, "objects were changed at this moment; planning again", retryable=True)
 
@@ -50,24 +48,12 @@ class Carried:
 class Applier:
     """The transactions of one cluster. ``journal`` is what the durable journal holds at present."""
 
-    def __init__(
-        self,
-        cluster: str,
-        cache: Cache,
-        ports: Ports,
-        mark: Mark,
-        is_leader: Callable[[], bool],
-        pace: Pace,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._ports = ports
-        self._mark = mark
-        self._is_leader = is_leader
-        self._pace = pace
-        self._clock = clock
-        self.failures = Backoff(clock)
+    def __init__(self, context: ClusterContext) -> None:
+        self._context = context
+        self._cluster = context.cluster
+        self._cache = context.cache
+        self._pace = context.pace
+        self.failures = Backoff(context.clock)
         self.journal = JournalEntry()
         self.locked_since: datetime | None = None
 
@@ -82,14 +68,14 @@ class Applier:
 
     async def load(self) -> None:
         """Read the journal; every pass begins with it."""
-        self.journal = await self._ports.journal.load(self._cluster)
+        self.journal = await self._context.ports.journal.load(self._cluster)
 
     async def carry_out(
         self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan, look: Look
     ) -> Carried:
         """Carry out the plan if it has work and nothing objects; also put in order what was interrupted."""
         cluster = desired.cluster
-        if not self._is_leader():
+        if not self._context.is_leader():
             return Carried()
         if self.may_not_write(cluster):
             if self.journal.token:
@@ -97,7 +83,7 @@ class Applier:
                 await self.load()
             return Carried()
         await self._claim(plan, there_already=True)
-        permission = apply_policy.permit(cluster, state, plan, self._clock())
+        permission = apply_policy.permit(cluster, state, plan, self._context.clock.now())
         if not permission.plan.needs_apply and not self.journal.interrupted:
             self.locked_since = None
             return Carried(permission.problem, None, permission.waiting)
@@ -122,7 +108,7 @@ class Applier:
         """The statuses now say what is ours: the journal need not, unless something is still staged."""
         if self.journal.creating and not self.journal.interrupted:
             self.journal = replace(self.journal, creating=frozenset())
-            await self._ports.journal.save(self._cluster, self.journal)
+            await self._context.ports.journal.save(self._cluster, self.journal)
 
     # --- before -------------------------------------------------------------------------------------------------
 
@@ -131,12 +117,12 @@ class Applier:
         policy = cluster.spec.apply if cluster and cluster.spec else None
         return Transaction(
             gateway,
-            self._ports.journal,
+            self._context.ports.journal,
             replan=look,
             gate=self._leave,
             stranger=lambda state, plan: apply_policy.safety_problem(self._newest(), state, plan),
             revert=bool(policy and policy.on_failure == "Revert"),
-            now=lambda: self._clock().timestamp(),
+            now=lambda: self._context.clock.now().timestamp(),
             pace=self._pace
             if policy is None or policy.task_timeout_seconds is None
             else replace(self._pace, timeout=policy.task_timeout_seconds),
@@ -144,7 +130,7 @@ class Applier:
 
     async def _leave(self, state: ClusterState, plan: Plan) -> ApplyPermission:
         """The gate under the lock; what it lets through is marked as ours before Proxmox hears of it."""
-        permission = apply_policy.permit(self._newest(), state, plan, self._clock())
+        permission = apply_policy.permit(self._newest(), state, plan, self._context.clock.now())
         if permission.plan.needs_apply and not await self._claim(permission.plan, there_already=False):
             return ApplyPermission(replace(plan, steps=(), own_pending=()), _BUSY)
         return permission
@@ -168,7 +154,7 @@ class Applier:
                 continue
             if there_already == bool(creating & {want.ref for want in decision.wanted[:1]}):
                 continue
-            marked.append(self._mark(resource, _announcement(resource, decision)))
+            marked.append(self._context.writer.claim(resource, _announcement(resource, decision)))
         return all(await asyncio.gather(*marked))
 
     # --- after --------------------------------------------------------------------------------------------------
@@ -185,29 +171,29 @@ class Applier:
             case Outcome.STAGING_FAILED:
                 return await self._staging_failed(cluster, result)
             case Outcome.APPLY_FAILED:
-                await self._event(cluster, "Warning", "ApplyFailed", result)
+                await self._event(cluster, EventReason.APPLY_FAILED, result)
                 return Problem(Reason.APPLY_FAILED, _with_rest(result), retryable=True)
             case Outcome.REVERTED:
                 await self._reverted(cluster, result)
             case Outcome.PARTIALLY_APPLIED:
-                await self._event(cluster, "Warning", "PartiallyApplied", result)
+                await self._event(cluster, EventReason.PARTIALLY_APPLIED, result)
             case Outcome.CORRECTED:
                 message = "edits staged on our objects were taken back; nothing had to be applied"
-                await self._event(cluster, "Normal", "Corrected", replace(result, message=message))
+                await self._event(cluster, EventReason.CORRECTED, replace(result, message=message))
             case Outcome.APPLIED:
                 count = max(len(result.plan.steps), len(result.plan.own_pending))
                 told = f"{count} change{'s' if count != 1 else ''} applied on every node"
                 message = f"{told}; {result.message}" if result.message else told
-                await self._event(cluster, "Normal", "Applied", replace(result, message=message))
+                await self._event(cluster, EventReason.APPLIED, replace(result, message=message))
         return None
 
     async def _locked(self, cluster: Resource[Any], result: Result) -> Problem:
         """Held by somebody else: since when is kept in the status, so that a restart does not reset it."""
         if self.locked_since is None:
             known = (cluster.status.get("lock") or {}).get("since")
-            self.locked_since = datetime.fromisoformat(known) if known else self._clock()
+            self.locked_since = datetime.fromisoformat(known) if known else self._context.clock.now()
         if result.left:
-            await self._event(cluster, "Warning", "SdnLockTaken", result)
+            await self._event(cluster, EventReason.SDN_LOCK_TAKEN, result)
         since = timestamp(self.locked_since.astimezone(UTC))
         message = (
             f"{_with_rest(result)}. Seen held since {since}; it is waited for and never removed by force. If nobody is "
@@ -217,7 +203,7 @@ class Applier:
 
     async def _staging_failed(self, cluster: Resource[Any], result: Result) -> Problem | None:
         """The culprit is left out for a while; the others' steps are due without it."""
-        await self._event(cluster, "Warning", "StagingFailed", result)
+        await self._event(cluster, EventReason.STAGING_FAILED, result)
         problem = Problem(Reason.STAGING_FAILED, f"Proxmox refused: {_with_rest(result)}", retryable=True)
         if result.culprit is None:
             return problem
@@ -227,7 +213,7 @@ class Applier:
         )
 
     async def _reverted(self, cluster: Resource[Any], result: Result) -> None:
-        await self._event(cluster, "Warning", "Reverted", result)
+        await self._event(cluster, EventReason.REVERTED, result)
         message = (
             f"{result.message}. It is tried again when the spec changes, or when the annotation "
             f"{kinds.ANNOTATION_RECONCILE} gets a new value"
@@ -240,9 +226,8 @@ class Applier:
             if resource := self._cache.get(key):
                 self.failures.record(resource, problem)
 
-    async def _event(self, cluster: Resource[Any], kind: str, reason: str, result: Result) -> None:
-        message = f"{_with_rest(result)} (transaction {result.id})"
-        await self._ports.events.post(cluster.key, cluster.uid, kind, reason, message)
+    async def _event(self, cluster: Resource[Any], reason: EventReason, result: Result) -> None:
+        await self._context.writer.record(cluster, reason, f"{_with_rest(result)} (transaction {result.id})")
 
 
 def _announcement(resource: Resource[Any], decision: Decision) -> dict[str, str]:

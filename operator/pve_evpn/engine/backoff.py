@@ -7,7 +7,7 @@ is read from the status too, because a restart must not repeat an apply that was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.engine.clock import Clock
 
 FIRST, LAST = timedelta(seconds=30), timedelta(minutes=15)
 
@@ -33,7 +34,7 @@ class _Failure:
 class Backoff:
     """The failures of one cluster's SDN objects."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[ObjectKey, _Failure] = {}
 
@@ -42,14 +43,14 @@ class Backoff:
         before = self._known.get(resource.key)
         attempts = before.attempts + 1 if before and self._same(before, resource) else 1
         pause = min(LAST, FIRST * 2 ** (attempts - 1))
-        until = self._clock() + pause if problem.retryable else None
+        until = self._clock.now() + pause if problem.retryable else None
         self._known[resource.key] = _Failure(
             resource.uid, resource.generation, _asked(resource), problem, attempts, until
         )
 
     def active(self, resources: Iterable[Resource[Any]]) -> Mapping[ObjectKey, Problem]:
         """The objects to leave out at present, and why. Forgets what is about another object or spec."""
-        now = self._clock()
+        now = self._clock.now()
         there = {resource.key: resource for resource in resources}
         self._known = {
             key: failure

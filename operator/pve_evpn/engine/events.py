@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pve_evpn import metrics
+from pve_evpn.api.events import EventReason
 from pve_evpn.domain.health import Judgement
 from pve_evpn.domain.health.debounce import Debounce
 from pve_evpn.domain.health.transitions import Fact, Facts, Subject, announcement
 from pve_evpn.domain.observation import ClusterObservation, NodeObservation
-from pve_evpn.engine.cache import Cache
-from pve_evpn.engine.ports import Events
+from pve_evpn.engine.context import ClusterContext
 
 _VRF = "default"
 """Sessions of address family l2vpn evpn are those of the default VRF's BGP instance."""
@@ -22,10 +22,9 @@ Series = dict[tuple[str, ...], float]
 class TransitionRecorder:
     """Events and metrics of one cluster. `hold`: how long a change must last. `known`: what was so at the start."""
 
-    def __init__(self, cluster: str, cache: Cache, events: Events, hold: timedelta, known: Facts) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._events = events
+    def __init__(self, context: ClusterContext, hold: timedelta, known: Facts) -> None:
+        self._cache = context.cache
+        self._writer = context.writer
         self._damper: Debounce[Subject, Fact] = Debounce(hold, known)
 
     async def announce(self, facts: Facts, now: datetime) -> None:
@@ -33,9 +32,7 @@ class TransitionRecorder:
         for transition in self._damper.observe(facts, now):
             told = announcement(transition)
             if resource := self._cache.get(told.about):
-                if told.about.kind == "NicAttachment":
-                    metrics.NIC_CHANGES.labels(self._cluster, told.reason.lower()).inc()
-                await self._events.post(told.about, resource.uid, told.type, told.reason, told.message)
+                await self._writer.record(resource, EventReason(told.reason), told.message)
         self._damper.keep_only(lambda subject: self._cache.get(subject.about) is not None)
 
 

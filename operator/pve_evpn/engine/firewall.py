@@ -8,7 +8,6 @@ programmed only when its firewall is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 from pve_evpn.api.conditions import Reason
@@ -18,6 +17,7 @@ from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import firewall
 from pve_evpn.domain.plan.firewall import FirewallWrite
 from pve_evpn.domain.plan.model import Decision, Plan
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -28,8 +28,8 @@ _MOST = 150
 class FirewallWriter:
     """The firewalls of one cluster's VNets."""
 
-    def __init__(self, is_leader: Callable[[], bool]) -> None:
-        self._is_leader = is_leader
+    def __init__(self, context: ClusterContext) -> None:
+        self._context = context
 
     async def write(self, gateway: Gateway, desired: Desired, planned: Plan) -> Plan:
         """Write what differs; the plan with the decisions as they are with their firewalls."""
@@ -58,7 +58,7 @@ class FirewallWriter:
             was_programmed = vnet.status.get("programmedHash") == decision.fingerprint
             drift = tuple(f"firewall {write}" for write in due[:5]) if was_programmed else ()
             differing = replace(decision, in_sync=False, drift=(*decision.drift, *drift))
-            if not decision.managed or not self._is_leader() or (drift and report_only):
+            if not decision.managed or not self._context.is_leader() or (drift and report_only):
                 return differing
             for _ in range(_MOST):
                 await gateway.write_firewall(decision.id, due[0], await gateway.firewall_digest(decision.id))

@@ -7,15 +7,15 @@ one guest is written once per pass. What is written, and why something is not, i
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.nics.checks import api_name
@@ -25,10 +25,8 @@ from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import ClusterState, GuestState
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
-from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.connection import problem_of
-from pve_evpn.engine.ports import Events
-from pve_evpn.engine.reload import Pace
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -36,10 +34,6 @@ from pve_evpn.pve.gateway import Gateway
 PER_NODE, IN_ALL = 4, 32
 _BAD_PARAMETER = 400
 
-#: Adds our finalizer and annotations to an object; false if somebody wrote it meanwhile.
-Mark = Callable[[Resource[Any], Mapping[str, str]], Awaitable[bool]]
-#: Writes part of an object's status.
-Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
 #: Takes pins away before their NICs change; those whose NIC must wait for it, and why.
 Unpin = Callable[[Iterable[ObjectKey], ClusterState], Awaitable[dict[ObjectKey, Problem]]]
 
@@ -61,24 +55,10 @@ class Failure:
 class NicWriter:
     """The NICs of one cluster. ``failures`` holds what the last write of each object came to, if it failed."""
 
-    def __init__(
-        self,
-        cluster: str,
-        cache: Cache,
-        events: Events,
-        mark: Mark,
-        remember: Remember,
-        is_leader: Callable[[], bool],
-        pace: Pace,
-        unpin: Unpin = _nothing_pinned,
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._events = events
-        self._mark = mark
-        self._remember = remember
-        self._is_leader = is_leader
-        self._pace = pace
+    def __init__(self, context: ClusterContext, unpin: Unpin = _nothing_pinned) -> None:
+        self._context = context
+        self._cache = context.cache
+        self._writer = context.writer
         self._unpin = unpin
         self._in_all = asyncio.Semaphore(IN_ALL)
         self._per_node: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PER_NODE))
@@ -94,7 +74,7 @@ class NicWriter:
         """Write what is due, guest by guest in parallel, and read those guests again."""
         self._forget_old(desired)
         nics = plan_nics(desired, state, planned.decisions)
-        if not self._is_leader():
+        if not self._context.is_leader():
             return nics, state
         if not detach_only:
             await self._settle(nics)
@@ -107,7 +87,7 @@ class NicWriter:
         guests.update({guest.vmid: guest for guest in read})
         state = replace(state, guests=guests)
         # What was remembered just now is part of what the objects say: without it, a NIC we made looks like another's.
-        desired = self._cache.desired(self._cluster) or desired
+        desired = self._context.desired or desired
         after = plan_nics(desired, state, planned.decisions)
         await self._tell(nics, after, writes)
         return after, state
@@ -175,10 +155,10 @@ class NicWriter:
             return False
         if resource.deleting:
             return True
-        if not await self._mark(resource, _annotations(decision)):
+        if not await self._writer.claim(resource, _annotations(decision)):
             return False
         if resource := self._cache.get(key):
-            await self._remember(resource, nic_report.ahead_of_write(decision))
+            await self._writer.write_status(resource, nic_report.ahead_of_write(decision))
         return True
 
     async def _attempt(self, gateway: Gateway, write: GuestWrite) -> tuple[Problem | None, frozenset[str]]:
@@ -194,11 +174,11 @@ class NicWriter:
 
     async def _follow(self, gateway: Gateway, upid: str) -> Problem | None:
         """The task tells of hotplug failures; the value then waits for a restart, as the next look shows."""
-        deadline = time.monotonic() + self._pace.timeout
-        while time.monotonic() < deadline:
+        deadline = self._context.clock.monotonic() + self._context.pace.timeout
+        while self._context.clock.monotonic() < deadline:
             if end := await gateway.task_end(upid):
                 return None if end.ok else Problem(Reason.APPLY_FAILED, end.text, retryable=True)
-            await asyncio.sleep(self._pace.poll)
+            await asyncio.sleep(self._context.pace.poll)
         return Problem(Reason.APPLY_FAILED, "the guest's task does not end; looking again later", retryable=True)
 
     def _note(self, write: GuestWrite, devices: frozenset[str], problem: Problem | None, digest: str = "") -> None:
@@ -220,12 +200,13 @@ class NicWriter:
             if resource is None or resource.deleting or decision.guest is None or decision.refused:
                 continue
             if decision.in_sync and decision.managed:
-                waiting.append(self._mark(resource, _annotations(decision)))
+                waiting.append(self._writer.claim(resource, _annotations(decision)))
             if decision.drift and not report.is_drifted(resource):
                 waiting.append(self._tell_drift(resource, decision, corrected=key in written))
             before, now = resource.status.get("node"), decision.guest.node
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
-                waiting.append(self._event(resource, "Moved", f"{label(decision.guest)} moved from {before} to {now}"))
+                message = f"{label(decision.guest)} moved from {before} to {now}"
+                waiting.append(self._writer.record(resource, EventReason.MOVED, message))
         await asyncio.gather(*waiting)
 
     async def _tell(self, before: NicPlan, after: NicPlan, writes: list[GuestWrite]) -> None:
@@ -237,21 +218,16 @@ class NicWriter:
                 continue
             old = before.decisions[key]
             if resource.deleting and decision.release:
-                events.append(self._event(resource, *_detached(old)))
+                events.append(self._writer.record(resource, *_detached(old)))
             elif decision.in_sync:
-                events.append(self._event(resource, *_attached(old, decision)))
+                events.append(self._writer.record(resource, *_attached(old, decision)))
         await asyncio.gather(*events)
 
     async def _tell_drift(self, resource: Resource[Any], decision: NicDecision, *, corrected: bool) -> None:
         """Said once: corrected at once, it would show in no status."""
-        metrics.DRIFT.labels(self._cluster, resource.key.kind).inc()
+        metrics.DRIFT.labels(self._context.cluster, resource.key.kind).inc()
         what = "the specified values are written back" if corrected else "only reported"
-        message = f"{'; '.join(decision.drift)}: {what}"
-        await self._events.post(resource.key, resource.uid, "Warning", "Drifted", message)
-
-    async def _event(self, resource: Resource[Any], reason: str, message: str) -> None:
-        metrics.NIC_CHANGES.labels(self._cluster, reason.lower()).inc()
-        await self._events.post(resource.key, resource.uid, "Normal", reason, message)
+        await self._writer.record(resource, EventReason.DRIFTED, f"{'; '.join(decision.drift)}: {what}")
 
 
 def _annotations(decision: NicDecision) -> dict[str, str]:
@@ -261,22 +237,22 @@ def _annotations(decision: NicDecision) -> dict[str, str]:
     }
 
 
-def _attached(old: NicDecision, now: NicDecision) -> tuple[str, str]:
+def _attached(old: NicDecision, now: NicDecision) -> tuple[EventReason, str]:
     assert now.guest is not None
     assert now.config is not None
     nic = f"{now.device} of {label(now.guest)} on {now.guest.node}"
     if old.config is None:
-        return "Attached", f"added {nic} to {now.vnet_id}"
+        return EventReason.ATTACHED, f"added {nic} to {now.vnet_id}"
     bridge = old.config.get("bridge")
     if bridge != now.vnet_id:
-        return "Attached", f"connected {nic} to {now.vnet_id} (was on {bridge or 'no bridge'})"
+        return EventReason.ATTACHED, f"connected {nic} to {now.vnet_id} (was on {bridge or 'no bridge'})"
     changed = ", ".join(api_name(field) for field in old.config.differing(now.config))
-    return "Updated", f"changed {changed} of {nic}"
+    return EventReason.UPDATED, f"changed {changed} of {nic}"
 
 
-def _detached(old: NicDecision) -> tuple[str, str]:
+def _detached(old: NicDecision) -> tuple[EventReason, str]:
     assert old.guest is not None
-    return "Detached", f"detached {old.device} of {label(old.guest)} from {old.vnet_id}"
+    return EventReason.DETACHED, f"detached {old.device} of {label(old.guest)} from {old.vnet_id}"
 
 
 def _problem(error: errors.Refused, guest: GuestState) -> Problem:

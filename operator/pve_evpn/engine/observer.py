@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pve_evpn.api import kinds
@@ -26,10 +26,9 @@ from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import ClusterState
-from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.events import TransitionRecorder, measure
 from pve_evpn.engine.pins import Helper
-from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.sources import Sources
 from pve_evpn.engine.status import HealthByKey
 from pve_evpn.observe.pve_api import Access
@@ -46,22 +45,12 @@ _LOOK_NOW = kinds.ANNOTATION_RECONCILE
 class Observer:
     """Looks at BGP and the VNIs of one cluster. `hold`: how long a change must last to be worth an Event."""
 
-    def __init__(
-        self,
-        cluster: str,
-        cache: Cache,
-        ports: Ports,
-        *,
-        sources: Sources | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        hold: timedelta = HOLD,
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._events = ports.events
-        self._clock = clock
+    def __init__(self, context: ClusterContext, *, sources: Sources | None = None, hold: timedelta = HOLD) -> None:
+        self._context = context
+        self._cluster = context.cluster
+        self._cache = context.cache
         self._hold = hold
-        self._sources = sources or Sources(ports.secrets, lambda: self._access)
+        self._sources = sources or Sources(context.ports.secrets, lambda: self._access)
         self._access: Access | None = None
         self._scene: ExpectedOverlay | None = None
         self._looks: ClusterObservation | None = None
@@ -93,7 +82,7 @@ class Observer:
 
     def health(self) -> HealthByKey:
         """What the last poll means for each object; before the first one everything stays as it was."""
-        desired = self._cache.desired(self._cluster)
+        desired = self._context.desired
         if self._looks is None or self._scene is None or desired is None:
             return untouched([*(desired or ()), *self._nodes()])
         return self._judge(self._scene, self._looks, self._nodes()).health
@@ -131,7 +120,7 @@ class Observer:
 
     async def poll(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> float:
         """One poll; the seconds from its beginning to the next."""
-        desired = self._cache.desired(self._cluster)
+        desired = self._context.desired
         if desired is None or desired.cluster.spec is None:
             return INTERVAL
         observe = desired.cluster.spec.observe or Observe()
@@ -151,17 +140,19 @@ class Observer:
         news = facts(judgement, looks)
         if self._announcer is None:
             known = remembered(news, self._cache.get)
-            self._announcer = TransitionRecorder(self._cluster, self._cache, self._events, self._hold, known)
+            self._announcer = TransitionRecorder(self._context, self._hold, known)
         self._looks, self._suspects = looks, judgement.suspects
         if self._suspects:
             look_again()
         measure(self._cluster, looks, judgement)
         await seen(judgement.health)
-        await self._announcer.announce(news, self._clock())
+        await self._announcer.announce(news, self._context.clock.now())
         return interval
 
     def _judge(self, scene: ExpectedOverlay, looks: ClusterObservation, nodes: list[Resource[Any]]) -> Judgement:
-        return judge_all(scene, looks, nodes, self._cache.get, self._clock(), self._suspects, self._interval)
+        return judge_all(
+            scene, looks, nodes, self._cache.get, self._context.clock.now(), self._suspects, self._interval
+        )
 
     def _nodes(self) -> list[Resource[Any]]:
         return [node for node in self._cache.of_kind("EvpnNode") if self._cache.cluster_of(node) == self._cluster]

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from pve_evpn import metrics
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import Pin, PinPlan, PinState, Zombie, pin_of, pinned_by_zone, plan_pins
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import ClusterState, NodeState
-from pve_evpn.engine.cache import Cache
-from pve_evpn.engine.ports import Events
-from pve_evpn.leadership import IsLeader, NotLeader
+from pve_evpn.engine.context import ClusterContext
+from pve_evpn.leadership import NotLeader
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 
 log = logging.getLogger(__name__)
@@ -52,8 +50,6 @@ _REFUSED = {
 
 _STUCK = "the pin on {pin.node} cannot be taken away at present"
 
-Remember = Callable[[Resource[Any], Mapping[str, Any]], Awaitable[None]]
-
 
 class Helper(Protocol):
     """Runs our helper on a node."""
@@ -65,24 +61,12 @@ class Helper(Protocol):
 class PinWriter:
     """The pins of one cluster. ``helper`` gives the way to the nodes, None where there is none."""
 
-    def __init__(
-        self,
-        cluster: str,
-        cache: Cache,
-        events: Events,
-        remember: Remember,
-        helper: Callable[[], Helper | None],
-        is_leader: IsLeader = lambda: True,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._events = events
-        self._remember = remember
+    def __init__(self, context: ClusterContext, helper: Callable[[], Helper | None]) -> None:
+        self._context = context
+        self._cache = context.cache
+        self._writer = context.writer
         self._helper = helper
-        self._is_leader = is_leader
         self._addresses: dict[str, str] = {}
-        self._clock = clock
         self._suspects: dict[Zombie, datetime] = {}
         self._stuck_since: dict[Pin, float] = {}
 
@@ -103,8 +87,8 @@ class PinWriter:
     def _holds(self, pin: Pin, nodes: Mapping[str, NodeState]) -> bool:
         """Whether to wait for a pin to go. What was on a node that is off has gone with it."""
         node = nodes.get(pin.node)
-        since = self._stuck_since.setdefault(pin, self._clock())
-        return bool(node and node.online) and self._clock() - since < HELD
+        since = self._stuck_since.setdefault(pin, self._context.clock.monotonic())
+        return bool(node and node.online) and self._context.clock.monotonic() - since < HELD
 
     async def run(
         self, desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, look: ClusterObservation | None
@@ -113,7 +97,7 @@ class PinWriter:
         self._addresses = {node.name: node.address for node in state.nodes.values()}
         planned = plan_pins(desired, state, plan, nics, look)
         unknown = self._helper() is None and look is None  # just started: the way to the nodes is not known yet
-        if not self._is_leader() or desired.paused or unknown:
+        if not self._context.is_leader() or desired.paused or unknown:
             return {**planned.said, **self._as_before(desired, planned, state, unknown=unknown)}
         stuck = await self._unpin(planned.stale)
         said = dict(planned.said)
@@ -150,9 +134,9 @@ class PinWriter:
             nic = self._cache.get(key)
             if nic is None:
                 continue
-            await self._remember(nic, {"pin": None, "pinned": None})
+            await self._writer.write_status(nic, {"pin": None, "pinned": None})
             if answer == "done":
-                await self._event(nic, "Unpinned", f"{pin.mac} is no longer pinned on {pin.node}")
+                await self._writer.record(nic, EventReason.UNPINNED, f"{pin.mac} is no longer pinned on {pin.node}")
         return stuck
 
     async def _pin(self, planned: PinPlan, stuck: Mapping[ObjectKey, Pin]) -> dict[ObjectKey, PinState]:
@@ -161,7 +145,7 @@ class PinWriter:
         for key, pin in due.items():
             nic = self._cache.get(key)
             if nic and pin_of(nic) != pin:
-                await self._remember(nic, {"pin": pin.status()})
+                await self._writer.write_status(nic, {"pin": pin.status()})
         answers = await self._ask_all({key: (pin.node, f"pin {pin.words}") for key, pin in due.items()})
         said = {}
         for key, pin in due.items():
@@ -171,7 +155,7 @@ class PinWriter:
                 self._stuck_since.pop(pin, None)
             nic = self._cache.get(key)
             if answer == "done" and nic:
-                await self._event(nic, "Pinned", f"{pin.mac} is pinned on {pin.node}")
+                await self._writer.record(nic, EventReason.PINNED, f"{pin.mac} is pinned on {pin.node}")
         return said
 
     # --- zombies ------------------------------------------------------------------------------------------------
@@ -197,9 +181,9 @@ class PinWriter:
             vnet = self._cache.get(vnets[zombie.vnet])
             if answer == "done" and vnet:
                 message = f"{zombie.node} still announced {zombie.mac}, which no NIC has any more; it was withdrawn"
-                await self._event(vnet, "Healed", message)
+                await self._writer.record(vnet, EventReason.HEALED, message)
             else:
-                log.info("%s: %s on %s is not healed: %s", self._cluster, zombie.mac, zombie.node, answer)
+                log.info("%s: %s on %s is not healed: %s", self._context.cluster, zombie.mac, zombie.node, answer)
 
     # --- the way to the nodes -----------------------------------------------------------------------------------
 
@@ -226,7 +210,7 @@ class PinWriter:
             return [str(error)] * len(lines)
 
     async def _ask_once(self, node: str, lines: Sequence[str]) -> list[str]:
-        if not self._is_leader():
+        if not self._context.is_leader():
             raise NotLeader(f"pinning on {node}")
         helper = self._helper()
         if helper is None:
@@ -239,10 +223,6 @@ class PinWriter:
             message = f"the key's forced command on {node} does not allow pinning (it has to be pve-evpn-pin)"
             raise NodeUnreadable("Refused", message)
         return answers[1:-1]
-
-    async def _event(self, resource: Resource[Any], reason: str, message: str) -> None:
-        metrics.NIC_CHANGES.labels(self._cluster, reason.lower()).inc()
-        await self._events.post(resource.key, resource.uid, "Normal", reason, message)
 
 
 def _state(pin: Pin, answer: str) -> PinState:

@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from pve_evpn import metrics
-from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import NicPlan
-from pve_evpn.domain.objects import Desired, Resource
+from pve_evpn.domain.objects import Desired
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Plan
@@ -28,17 +26,16 @@ from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
 from pve_evpn.engine.apply import Applier, Look
-from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, problem_of
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.expiry import Expiry
 from pve_evpn.engine.firewall import FirewallWriter
 from pve_evpn.engine.nics import NicWriter
 from pve_evpn.engine.pins import Helper, PinWriter
-from pve_evpn.engine.ports import Ports
-from pve_evpn.engine.reload import NodeResult, Pace
+from pve_evpn.engine.reload import NodeResult
 from pve_evpn.engine.reload_retry import ReloadRetry
 from pve_evpn.engine.status import HealthByKey, StatusWriter
-from pve_evpn.leadership import IsLeader, NotLeader
+from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -79,36 +76,20 @@ class Observer(Protocol):
 class Reconciler:
     """The loop of one ProxmoxCluster."""
 
-    def __init__(
-        self,
-        cluster: str,
-        cache: Cache,
-        ports: Ports,
-        observer: Observer,
-        *,
-        is_leader: IsLeader = lambda: True,
-        pace: Pace | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        gateways: GatewayMaker = Gateway,
-    ) -> None:
-        self.cluster = cluster
-        self._cache = cache
-        self._ports = ports
+    def __init__(self, context: ClusterContext, observer: Observer, gateways: GatewayMaker = Gateway) -> None:
+        self._context = context
+        self.cluster = context.cluster
+        self._cache = context.cache
+        self._writer = context.writer
         self._observer = observer
-        self._is_leader = is_leader
-        self._pace = pace or Pace()
-        self._clock = clock
-        self._connection = Connection(cluster, ports.secrets, gateways)
+        self._connection = Connection(context.cluster, context.ports.secrets, gateways)
         self._expiry = Expiry()
-        self._statuses = StatusWriter(cluster, cache, ports.objects, ports.events, clock)
-        self._applier = Applier(cluster, cache, ports, self._mark, is_leader, self._pace, clock)
-        self._reload_retry = ReloadRetry(self._pace, clock)
-        self._firewalls = FirewallWriter(is_leader)
-        remember = self._statuses.write
-        self._pins = PinWriter(cluster, cache, ports.events, remember, observer.helper, is_leader)
-        self._nics = NicWriter(
-            cluster, cache, ports.events, self._mark, remember, is_leader, self._pace, self._pins.before_write
-        )
+        self._statuses = StatusWriter(context)
+        self._applier = Applier(context)
+        self._reload_retry = ReloadRetry(context)
+        self._firewalls = FirewallWriter(context)
+        self._pins = PinWriter(context, observer.helper)
+        self._nics = NicWriter(context, self._pins.before_write)
         self._wake = asyncio.Event()
         self._stopping = False
         self._attempts = 0
@@ -131,7 +112,7 @@ class Reconciler:
             pause = 0.0
             while not self._stopping:
                 await self._wait(pause)
-                if self._stopping or self._cache.desired(self.cluster) is None:
+                if self._stopping or self._context.desired is None:
                     return
                 self.busy = True
                 with metrics.RECONCILE_SECONDS.labels(self.cluster).time():
@@ -162,14 +143,14 @@ class Reconciler:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return
-        deadline = time.monotonic() + QUIET_CAP
-        while self._wake.is_set() and time.monotonic() < deadline and not self._stopping:
+        deadline = self._context.clock.monotonic() + QUIET_CAP
+        while self._wake.is_set() and self._context.clock.monotonic() < deadline and not self._stopping:
             self._wake.clear()
             await asyncio.sleep(QUIET)
 
     async def run_once(self) -> float:
         """One pass, whatever becomes of it; the seconds until the next one if nothing happens."""
-        desired = self._cache.desired(self.cluster)
+        desired = self._context.desired
         assert desired is not None
         result = "error"
         try:
@@ -219,7 +200,7 @@ class Reconciler:
         await self._applier.load()
         look = self._looker(gateway, release)
         state, planned = await look()
-        self._last_contact = time.monotonic()
+        self._last_contact = self._context.clock.monotonic()
         metrics.REACHABLE.labels(self.cluster).set(1)
         await self._tell_drift(desired, planned)
 
@@ -239,7 +220,7 @@ class Reconciler:
         pins = await self._pins.run(self._desired(), state, planned, nics, self._observer.looks)
         failures = {**self._applier.failures.active(desired), **self._nics.problems}
         at = Circumstances(
-            desired, state, planned, self._clock(), carried.held, failures, health, carried.waiting, pins,
+            desired, state, planned, self._context.clock.now(), carried.held, failures, health, carried.waiting, pins,
             await self._expiry.of(gateway),
         )  # fmt: skip
         reloads = {**(carried.result.nodes if carried.result else {}), **caught}
@@ -250,7 +231,7 @@ class Reconciler:
 
     def _desired(self) -> Desired:
         """The newest state; a cluster deleted in mid-pass keeps its last one."""
-        desired = self._cache.desired(self.cluster)
+        desired = self._context.desired
         if desired is None:
             raise NoConnection(Problem(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
         return desired
@@ -278,13 +259,14 @@ class Reconciler:
     async def _catch_up(self, gateway: Gateway, state: ClusterState, planned: Plan) -> dict[str, NodeResult]:
         """Reload the nodes that missed something, one after the other."""
         cluster = self._desired().cluster
-        if not self._is_leader() or self._applier.may_not_write(cluster) or not state.quorate:
+        if not self._context.is_leader() or self._applier.may_not_write(cluster) or not state.quorate:
             return {}
         results = {}
         for node in self._reload_retry.due(cluster, state, planned):
             results[node.name] = result = await self._reload_retry.reload(gateway, cluster, node)
             if result.ok:
-                await self._event(cluster, "Normal", "NodeCaughtUp", f"{node.name} has loaded what it had missed")
+                message = f"{node.name} has loaded what it had missed"
+                await self._writer.record(cluster, EventReason.NODE_CAUGHT_UP, message)
         return results
 
     async def _tell_drift(self, desired: Desired, planned: Plan) -> None:
@@ -296,36 +278,23 @@ class Reconciler:
                 continue
             metrics.DRIFT.labels(self.cluster, resource.key.kind).inc()
             what = "the specified values are written back" if corrected and decision.managed else "only reported"
-            await self._event(resource, "Warning", "Drifted", f"{'; '.join(decision.drift)}: {what}")
-
-    async def _mark(self, resource: Resource[Any], annotations: Mapping[str, str]) -> bool:
-        """Add our finalizer and annotations where they are not there yet; false if somebody wrote it meanwhile."""
-        missing = {key: value for key, value in annotations.items() if resource.annotations.get(key) != value}
-        if resource.has_finalizer and not missing:
-            return True
-        finalizers = resource.finalizers if resource.has_finalizer else (*resource.finalizers, kinds.FINALIZER)
-        raw = await self._ports.objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
-        if raw:
-            self._cache.upsert(raw)
-        return raw is not None
+            await self._writer.record(resource, EventReason.DRIFTED, f"{'; '.join(decision.drift)}: {what}")
 
     # --- reporting ----------------------------------------------------------------------------------------------
 
     async def _greet(self, desired: Desired) -> None:
         """Objects seen for the first time say that nothing is known yet; the cluster gets its finalizer."""
         if not desired.cluster.deleting:
-            await self._mark(desired.cluster, {})
+            await self._writer.claim(desired.cluster, {})
         new = [r for r in (desired.cluster, *desired) if not r.status.get("conditions")]
-        await asyncio.gather(*(self._statuses.write(r, report.pending_status(r, self._clock())) for r in new))
+        now = self._context.clock.now()
+        await asyncio.gather(*(self._writer.write_status(r, report.pending_status(r, now)) for r in new))
 
     async def _lost(self, desired: Desired, problem: Problem) -> None:
         """Nothing can be known or done at present. What was known a moment ago is still said for the grace time."""
         metrics.REACHABLE.labels(self.cluster).set(0)
         observe = desired.cluster.spec.observe if desired.cluster.spec else None
         grace = GRACE if observe is None or observe.grace_seconds is None else observe.grace_seconds
-        past_grace = self._last_contact is None or time.monotonic() - self._last_contact >= grace
+        past_grace = self._last_contact is None or self._context.clock.monotonic() - self._last_contact >= grace
         self._observer.lost()
         await self._statuses.lost(desired, problem, self._observer.health(), past_grace=past_grace)
-
-    async def _event(self, resource: Resource[Any], kind: str, reason: str, message: str) -> None:
-        await self._ports.events.post(resource.key, resource.uid, kind, reason, message)

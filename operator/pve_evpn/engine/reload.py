@@ -11,22 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pve_evpn.domain.state import NodeState
+from pve_evpn.engine.clock import Pace
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway, TaskEnd
 
 #: Proxmox' clock decides when a task started, and it may be behind ours; also how far back older reloads are listed.
 _SKEW = 60
 _UNREADABLE = (errors.Unreachable, errors.Refused, errors.Forbidden)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds: between looks at a task, how long to follow it, and how long nodes may take to look well again."""
-
-    poll: float = 0.5
-    poll_max: float = 2.0
-    timeout: float = 300.0
-    settle: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ fight.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +19,8 @@ from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.verification import not_well
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import ClusterState, NodeState
-from pve_evpn.engine.reload import NodeResult, Pace, Reloads
+from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.reload import NodeResult, Reloads
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -41,14 +41,13 @@ class _Behind:
 class ReloadRetry:
     """The nodes of one cluster that are behind."""
 
-    def __init__(self, pace: Pace, clock: Callable[[], datetime]) -> None:
-        self._pace = pace
-        self._clock = clock
+    def __init__(self, context: ClusterContext) -> None:
+        self._context = context
         self._behind: dict[str, _Behind] = {}
 
     def due(self, cluster: Resource[Any], state: ClusterState, plan: Plan) -> list[NodeState]:
         """Nodes whose turn it is."""
-        now = self._clock()
+        now = self._context.clock.now()
         missed = {row["name"] for row in cluster.status.get("nodes") or () if row.get("programmed") is False}
         ours = {
             ref.id
@@ -76,13 +75,13 @@ class ReloadRetry:
         """Reload one node; what came of it, or what stands in the way."""
         delay = self._behind[node.name]
         delay.attempts += 1
-        delay.next = self._clock() + min(LAST, FIRST * 2 ** (delay.attempts - 1))
+        delay.next = self._context.clock.now() + min(LAST, FIRST * 2 ** (delay.attempts - 1))
         node = await gateway.host_edits(node)  # the nodes before it took their time
         if node.network_pending != "" and not apply_policy.includes_foreign(cluster):
             why = "host-network edits are staged on it" if node.network_pending else "its staged edits are not known"
             return NodeResult(node.name, ok=False, message=f"behind; it is not reloaded while {why}")
         try:
-            result = await Reloads(gateway, self._pace).again(node.name)
+            result = await Reloads(gateway, self._context.pace).again(node.name)
         except errors.Forbidden as error:
             return NodeResult(node.name, ok=False, message=f"behind; it could not be reloaded alone: {error}")
         except errors.OutcomeUnknown as error:

@@ -10,27 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
-from pve_evpn.api import kinds
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.plan.model import Decision
-from pve_evpn.domain.plan.ownership import known_refs
-from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
 from pve_evpn.engine import cluster_status, nodes
-from pve_evpn.engine.cache import Cache
-from pve_evpn.engine.ports import Events, Objects
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.reload import NodeResult
 from pve_evpn.engine.transaction import Result
-from pve_evpn.engine.writer import write_status
 
 HealthByKey = Mapping[ObjectKey, Health]
 
@@ -38,14 +32,10 @@ HealthByKey = Mapping[ObjectKey, Health]
 class StatusWriter:
     """Reports of one cluster."""
 
-    def __init__(
-        self, cluster: str, cache: Cache, objects: Objects, events: Events, clock: Callable[[], datetime]
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
-        self._objects = objects
-        self._events = events
-        self._clock = clock
+    def __init__(self, context: ClusterContext) -> None:
+        self._context = context
+        self._cache = context.cache
+        self._writer = context.writer
         self._turn = asyncio.Lock()
         self._again: Callable[[HealthByKey], Awaitable[None]] | None = None
 
@@ -63,12 +53,12 @@ class StatusWriter:
             cluster = self._cache.get(at.desired.cluster.key)
             if cluster:
                 status = cluster_status.reachable(cluster, at, endpoint, result, reloads, lock)
-                await self.write(cluster, status)
+                await self._writer.write_status(cluster, status)
             await self._tell(at, nics)
             await self._release_cluster()
             if not at.desired.cluster.deleting:
-                await nodes.sync(self._cluster, self._cache, self._objects, at.state.nodes)
-                await nodes.report(self._cluster, self._cache, self._objects, at.health, at.now)
+                await nodes.sync(self._context, at.state.nodes)
+                await nodes.report(self._context, at.health, at.now)
             self._again = lambda health: self._tell_again(at, nics, health)
 
     async def lost(self, desired: Desired, problem: Problem, health: HealthByKey, *, past_grace: bool) -> None:
@@ -80,7 +70,9 @@ class StatusWriter:
             cluster = self._cache.get(desired.cluster.key)
             if cluster is None:
                 return
-            await self.write(cluster, cluster_status.unreachable(cluster, problem, self._clock()))
+            await self._writer.write_status(
+                cluster, cluster_status.unreachable(cluster, problem, self._context.clock.now())
+            )
             for resource in desired:
                 current = self._cache.get(resource.key)
                 if current is not None and current.deleting and _needs_nothing(current):
@@ -97,10 +89,6 @@ class StatusWriter:
             if self._again:
                 await self._again(health)
 
-    async def write(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
-        """Write what differs, if anything, and remember the answer."""
-        await write_status(resource, status, self._cache, self._objects)
-
     # --- what a pass found --------------------------------------------------------------------------------------
 
     async def _tell(self, at: Circumstances, nics: NicPlan) -> None:
@@ -109,9 +97,9 @@ class StatusWriter:
         await asyncio.gather(*(self._tell_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
 
     async def _tell_again(self, at: Circumstances, nics: NicPlan, health: HealthByKey) -> None:
-        again = replace(at, health=health, now=self._clock())
+        again = replace(at, health=health, now=self._context.clock.now())
         await self._tell(again, nics)
-        await nodes.report(self._cluster, self._cache, self._objects, health, again.now)
+        await nodes.report(self._context, health, again.now)
 
     async def _tell_one(self, resource: Resource[Any], decision: Decision | None, at: Circumstances) -> None:
         current = self._cache.get(resource.key)
@@ -120,7 +108,7 @@ class StatusWriter:
         if decision.release and current.deleting:
             await self._release(current)
             return
-        await self.write(current, report.sdn_status(current, decision, at))
+        await self._writer.write_status(current, report.sdn_status(current, decision, at))
 
     async def _tell_nic(self, nic: Resource[Any], decision: NicDecision | None, at: Circumstances) -> None:
         current = self._cache.get(nic.key)
@@ -131,50 +119,36 @@ class StatusWriter:
         if decision.release and current.deleting and not forgotten:
             await self._release(current, decision.left)
             return
-        await self.write(current, nic_report.nic_status(current, decision, at))
+        await self._writer.write_status(current, nic_report.nic_status(current, decision, at))
 
     # --- when nothing was found ---------------------------------------------------------------------------------
 
     async def _tell_lost(
         self, resources: Iterable[Resource[Any]], desired: Desired, problem: Problem, health: HealthByKey
     ) -> None:
-        now = self._clock()
+        now = self._context.clock.now()
         for resource in resources:
             current = self._cache.get(resource.key)
             if current is not None and current.generation == resource.generation:
                 seen = health.get(resource.key)
-                await self.write(current, report.unreachable_status(current, desired, problem, now, seen))
+                await self._writer.write_status(
+                    current, report.unreachable_status(current, desired, problem, now, seen)
+                )
         if health:
-            await nodes.report(self._cluster, self._cache, self._objects, health, now)
+            await nodes.report(self._context, health, now)
 
     # --- letting go ---------------------------------------------------------------------------------------------
 
     async def _release(self, resource: Resource[Any], left: str = "") -> None:
         """Take our finalizer away; Kubernetes then removes the object."""
-        await let_go(resource, self._cache, self._objects, self._events, left)
+        await self._writer.release(resource, left)
 
     async def _release_cluster(self) -> None:
         """A ProxmoxCluster stays while anything refers to it, being deleted or not: its credentials are needed."""
-        desired = self._cache.desired(self._cluster)
+        desired = self._context.desired
         if desired and desired.cluster.deleting and not any(True for _ in desired):
-            await nodes.remove(self._cluster, self._cache, self._objects)
+            await nodes.remove(self._context)
             await self._release(desired.cluster)
-
-
-async def let_go(resource: Resource[Any], cache: Cache, objects: Objects, events: Events, left: str = "") -> None:
-    """Take our finalizer away. What we have to leave in Proxmox (``left``), or are forced to, is named in an Event."""
-    if not resource.has_finalizer:
-        return
-    finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
-    raw = await objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
-    if raw is None:
-        return
-    cache.upsert(raw)
-    if resource.force_orphan:
-        left = ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)))
-    if left:
-        message = f"left in Proxmox: {left}"
-        await events.post(resource.key, resource.uid, "Warning", "Orphaned", message)
 
 
 def _needs_nothing(resource: Resource[Any]) -> bool:

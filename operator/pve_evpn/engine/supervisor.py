@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.api import kinds
@@ -19,10 +18,10 @@ from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine.cache import Cache
+from pve_evpn.engine.clock import Clock, SystemClock
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
-from pve_evpn.engine.status import let_go
-from pve_evpn.engine.writer import write_status
+from pve_evpn.engine.writer import ObjectWriter
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +35,12 @@ STRAY_RETRY = 10.0
 class Supervisor:
     """Runs until stopped."""
 
-    def __init__(self, cache: Cache, ports: Ports, make: Callable[[str], Reconciler]) -> None:
+    def __init__(
+        self, cache: Cache, ports: Ports, make: Callable[[str], Reconciler], clock: Clock | None = None
+    ) -> None:
         self._cache = cache
-        self._ports = ports
+        self._writer = ObjectWriter(cache, ports)
+        self._clock = clock or SystemClock()
         self._make = make
         self._reconcilers: dict[str, Reconciler] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -114,11 +116,11 @@ class Supervisor:
     async def _tell_stray(self, resource: Resource[Any]) -> None:
         """Say what is missing, or let go what needs nothing from Proxmox."""
         if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
-            await let_go(resource, self._cache, self._ports.objects, self._ports.events)
+            await self._writer.release(resource)
             return
         problem = _missing(self._cache, resource)
-        status = report.stray_status(resource, problem, datetime.now(UTC))
-        await write_status(resource, status, self._cache, self._ports.objects)
+        status = report.stray_status(resource, problem, self._clock.now())
+        await self._writer.write_status(resource, status)
 
 
 def _missing(cache: Cache, resource: Resource[Any]) -> Problem:

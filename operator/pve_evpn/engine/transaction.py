@@ -29,8 +29,9 @@ from pve_evpn.domain.plan.revert import inverse, put_back, steps_towards, withdr
 from pve_evpn.domain.plan.verification import worsened
 from pve_evpn.domain.sdn import PendingState, SdnRef
 from pve_evpn.domain.state import ClusterState
+from pve_evpn.engine.clock import Pace
 from pve_evpn.engine.ports import Journal, JournalEntry
-from pve_evpn.engine.reload import NodeResult, Pace, Reloads
+from pve_evpn.engine.reload import NodeResult, Reloads
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway

@@ -1,19 +1,112 @@
-"""Writes a status: what differs and nothing else, and remembers the answer. What it says is decided in ``domain``."""
+"""The one way to write to Kubernetes objects: finalizers and annotations, statuses, Events.
+
+Every answer goes into the cache, so that the next decision is made from what was just written. What a status says and
+whether a finalizer may go is decided in ``domain``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pve_evpn.domain.objects import Resource
+from pve_evpn import metrics
+from pve_evpn.api import kinds
+from pve_evpn.api.events import EventReason
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.plan.ownership import known_refs
+from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.status.sdn import patch_for
 from pve_evpn.engine.cache import Cache
-from pve_evpn.engine.ports import Objects
+from pve_evpn.engine.ports import Events, Ports, RawObject
+
+#: Counted in ``pve_evpn_nic_changes_total``, by the reason in lower case.
+_NIC_CHANGES = frozenset(
+    {
+        EventReason.ATTACHED,
+        EventReason.UPDATED,
+        EventReason.MOVED,
+        EventReason.DETACHED,
+        EventReason.PINNED,
+        EventReason.UNPINNED,
+        EventReason.HEALED,
+        EventReason.MAC_ADVERTISED,
+        EventReason.MAC_MOVED,
+        EventReason.MAC_WITHDRAWN,
+        EventReason.MAC_ON_WRONG_NODE,
+        EventReason.MAC_DUPLICATE,
+        EventReason.MAC_ZOMBIE,
+    }
+)
 
 
-async def write_status(resource: Resource[Any], status: Mapping[str, Any], cache: Cache, objects: Objects) -> None:
-    """No request where nothing differs."""
-    if patch := patch_for(resource, status):
-        raw = await objects.patch_status(resource.key, patch)
+class EventRecorder:
+    """Records Kubernetes Events and counts those about NICs."""
+
+    def __init__(self, cache: Cache, events: Events) -> None:
+        self._cache = cache
+        self._events = events
+
+    async def record(self, resource: Resource[Any], reason: EventReason, message: str) -> None:
+        """Record one Event about an object; its type follows from the reason."""
+        if reason in _NIC_CHANGES:
+            metrics.NIC_CHANGES.labels(self._cache.cluster_of(resource) or "", reason.lower()).inc()
+        await self._events.post(resource.key, resource.uid, reason.type, reason, message)
+
+
+class ObjectWriter:
+    """Writes finalizers, annotations, statuses and Events."""
+
+    def __init__(self, cache: Cache, ports: Ports) -> None:
+        self._cache = cache
+        self._objects = ports.objects
+        self._events = EventRecorder(cache, ports.events)
+
+    async def record(self, resource: Resource[Any], reason: EventReason, message: str) -> None:
+        """Record an Event about an object."""
+        await self._events.record(resource, reason, message)
+
+    async def write_status(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
+        """Write the keys of ``status`` that differ from the object's; no request where none does."""
+        if patch := patch_for(resource, status):
+            self._remember(await self._objects.patch_status(resource.key, patch))
+
+    async def claim(self, resource: Resource[Any], annotations: Mapping[str, str]) -> bool:
+        """Add the operator's finalizer and these annotations where they are missing.
+
+        False if another client changed the object at the same time: then it has to be planned again.
+        """
+        missing = {key: value for key, value in annotations.items() if resource.annotations.get(key) != value}
+        if resource.has_finalizer and not missing:
+            return True
+        finalizers = resource.finalizers if resource.has_finalizer else (*resource.finalizers, kinds.FINALIZER)
+        raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
+        return self._remember(raw)
+
+    async def release(self, resource: Resource[Any], left: str = "") -> None:
+        """Remove the operator's finalizer; Kubernetes then deletes the object.
+
+        An Event names what stays in Proxmox: ``left``, or everything of an object that is given up by force.
+        """
+        if not resource.has_finalizer:
+            return
+        finalizers = tuple(name for name in resource.finalizers if name != kinds.FINALIZER)
+        raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
+        if not self._remember(raw):
+            return
+        if resource.force_orphan:
+            left = ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)))
+        if left:
+            await self.record(resource, EventReason.ORPHANED, f"left in Proxmox: {left}")
+
+    async def create(self, kind: str, name: str, spec: Mapping[str, Any], owner: ObjectKey) -> None:
+        """Create a cluster-scoped object below its owner, unless it is there."""
+        self._remember(await self._objects.create(kind, name, spec, owner))
+
+    async def delete(self, key: ObjectKey) -> None:
+        """Delete a cluster-scoped object."""
+        await self._objects.delete(key)
+
+    def _remember(self, raw: RawObject | None) -> bool:
         if raw:
-            cache.upsert(raw)
+            self._cache.upsert(raw)
+        return bool(raw)

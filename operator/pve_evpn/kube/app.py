@@ -19,6 +19,7 @@ from kubernetes.aio import client
 from pve_evpn import metrics
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.collector import StatusCollector
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.observer import Observer
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
@@ -104,8 +105,8 @@ async def _operate(
     gateways = partial(Gateway, is_leader=lambda: lease.is_held)
 
     def reconciler(name: str) -> Reconciler:
-        observer = Observer(name, cache, ports)
-        return Reconciler(name, cache, ports, observer, is_leader=lambda: lease.is_held, gateways=gateways)
+        context = ClusterContext(name, cache, ports, is_leader=lambda: lease.is_held)
+        return Reconciler(context, Observer(context), gateways)
 
     supervisor = Supervisor(cache, ports, reconciler)
     tasks: list[asyncio.Task[None]] = []
