@@ -57,6 +57,14 @@ crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart and 
 	@$(PY) -m pve_evpn.api.schema crds/
 	@$(PY) charts/generate.py
 
+.PHONY: wheel
+wheel: $(READY) ## Build the Python package into dist/
+	@$(VENV)/bin/uv build --quiet --wheel --out-dir dist .
+
+.PHONY: install-yaml
+install-yaml: $(READY) ## Write dist/install.yaml, the chart without Helm (IMAGE=registry/name:tag unless the chart names one)
+	@$(PY) charts/generate.py --install dist/install.yaml --image "$(IMAGE)" --helm "$$(command -v helm || $(PY) -m tests.helm.tools)"
+
 .PHONY: control-plane
 control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
 	@$(PY) -m tests.kube.controlplane build

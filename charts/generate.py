@@ -1,8 +1,9 @@
 """What the chart has from elsewhere: the CRDs, the schema of a cluster's spec, its README, the rendered RBAC. And the
 settings of Argo CD, one entry per kind.
 
-    python charts/generate.py            write them anew
-    python charts/generate.py --rbac     write charts/rbac.yaml too, which needs helm
+    python charts/generate.py                    write them anew
+    python charts/generate.py --rbac             write charts/rbac.yaml too, which needs helm
+    python charts/generate.py --install FILE     write the whole chart as plain manifests, which needs helm
 
 Tests hold each of them against its source.
 """
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "pve-evpn-operator"
 ARGOCD = ROOT / "examples" / "gitops" / "argocd"
 RBAC = ROOT / "charts" / "rbac.yaml"
+NAMESPACE = "pve-evpn-system"
 _KINDS_OF_RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _HEAD = """\
 # What the operator may do, and nothing more: rendered from the chart for a release pve-evpn-operator in
@@ -35,7 +37,18 @@ _HEAD = """\
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python charts/generate.py")
     parser.add_argument("--rbac", metavar="HELM", nargs="?", const="helm", help="path of helm")
+    parser.add_argument("--install", metavar="FILE", type=Path, help="write the chart as plain manifests")
+    parser.add_argument("--image", default="", help="the manifests' image, where the chart names none")
+    parser.add_argument("--helm", default="helm", help="path of helm for --install")
     arguments = parser.parse_args(argv)
+    if arguments.install:
+        arguments.install.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            arguments.install.write_text(install(arguments.helm, arguments.image))
+        except ValueError as problem:
+            sys.stderr.write(f"{problem}\n")
+            return 1
+        return 0
     for path, text in generated().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -223,21 +236,75 @@ dashboards. ProxmoxClusters listed under `clusters` are applied by a Job after e
 
 def rbac(helm: str) -> str:
     """What the chart renders of the operator's own rights."""
-    command = [
-        helm,
-        "template",
-        "pve-evpn-operator",
-        str(CHART),
-        "-n",
-        "pve-evpn-system",
-        "--set",
-        "rbac.aggregate=false,image.repository=pve-evpn-operator",
-    ]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    documents = [document for document in yaml.safe_load_all(text) if document and document["kind"] in _KINDS_OF_RBAC]
+    rendered = _rendered(helm, {"rbac": {"aggregate": False}, "image": {"repository": "pve-evpn-operator"}})
+    documents = [document for document in rendered if document["kind"] in _KINDS_OF_RBAC]
     for document in documents:
         del document["metadata"]["labels"]
     return _HEAD + yaml.safe_dump_all(documents, sort_keys=False, width=120)
+
+
+def _rendered(helm: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects of a release pve-evpn-operator in pve-evpn-system. Raises ValueError with Helm's words."""
+    settings = ["--set-json", json.dumps(values)] if values else []
+    command = [helm, "template", "pve-evpn-operator", str(CHART), "-n", NAMESPACE, *settings]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(done.stderr)
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+# --- the whole chart without Helm -----------------------------------------------------------------------------------
+
+_ORDER = ("CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+_INSTALL_HEAD = """\
+# pve-evpn-operator {version} without Helm: kubectl apply --server-side -f install.yaml
+# The chart with its default values, rendered by charts/generate.py --install. Then make a Secret with credentials in
+# pve-evpn-system and a ProxmoxCluster: docs/install.md.
+"""
+#: What only Helm reads.
+_OF_HELM = {"app.kubernetes.io/managed-by", "helm.sh/chart", "helm.sh/resource-policy"}
+
+
+def install(helm: str, image: str = "") -> str:
+    """Namespace, kinds, roles and the operator as plain manifests.
+
+    Arguments:
+        image: ``registry/name:tag`` or ``registry/name@sha256:...``, or "" for the image that the chart names.
+
+    Raises ValueError with Helm's words, for example where neither names an image.
+    """
+    documents = _rendered(helm, _image_values(image))
+    documents.sort(key=lambda document: _ORDER.index(document["kind"]) if document["kind"] in _ORDER else len(_ORDER))
+    documents.insert(0, _NAMESPACE)
+    for document in documents:
+        _without_helm(document["metadata"])
+    for document in documents:
+        if document["kind"] == "Deployment":
+            _without_helm(document["spec"]["template"]["metadata"])
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    return _INSTALL_HEAD.format(version=version) + yaml.safe_dump_all(documents, sort_keys=False, width=120)
+
+
+def _image_values(image: str) -> dict[str, Any]:
+    if not image:
+        return {}
+    name, _, digest = image.partition("@")
+    name, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
+    return {"image": {"registry": "", "repository": name, "tag": tag, "digest": digest}}
+
+
+def _without_helm(metadata: dict[str, Any]) -> None:
+    for field in ("labels", "annotations"):
+        kept = {key: value for key, value in metadata.pop(field, {}).items() if key not in _OF_HELM}
+        if kept:
+            metadata[field] = kept
+
+
+_NAMESPACE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+}
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from charts import generate
 from pve_lab.cluster import Lab, seed
 from tests.e2e.process import ROOT, await_
 from tests.e2e.stack import NAMESPACE, TOKEN, Stack
 from tests.helm.conftest import CHART, Helm
 from tests.helm.kubelet import Kubelet
+from tests.helm.tools import ensure
 from tests.kube.controlplane import ControlPlane
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(420)]
@@ -130,6 +132,42 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
     assert [used for used in user.kubelet.memory if used.peak > used.limit / 2] == [], "too near to being killed"
     assert len(user.kubelet.memory) == 3
     assert (_granted(user) - _used(user.plane), _used(user.plane) - _granted(user)) == (set(), set())
+
+
+def test_the_same_without_helm(user: User, tmp_path: Path) -> None:
+    """`kubectl apply -f install.yaml`, a Secret and a ProxmoxCluster."""
+    file = tmp_path / "install.yaml"
+    file.write_text(generate.install(str(ensure()["helm"]), "registry.example.com/pve-evpn-operator:1.2.3"))
+    assert "helm" not in file.read_text().partition("\n---\n")[2]
+    (cluster,) = yaml.safe_load(user.values.read_text())["clusters"]
+    documents = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "pve-credentials", "namespace": NAMESPACE},
+            "stringData": cluster["credentials"],
+        },
+        {
+            "apiVersion": "pve-evpn.dev/v1alpha1",
+            "kind": "ProxmoxCluster",
+            "metadata": {"name": "pve"},
+            "spec": {**cluster["spec"], "credentialsSecretRef": {"name": "pve-credentials"}},
+        },
+    ]
+    try:
+        user.plane.kubectl("apply", "--server-side", "-f", str(file))
+        user.plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        user.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+        pods = user.kubelet.start_replicas(RELEASE)
+        assert len(pods) == 2
+        await_("the cluster is Ready", lambda: ready(user, "pvec", "pve"))
+        assert (_used(user.plane) - _granted(user)) == set()
+        said = user.plane.kubectl("apply", "--server-side", "-f", str(file), "-o", "name")  # an upgrade
+        assert "deployment.apps/pve-evpn-operator" in said
+        user.plane.kubectl("delete", "pvec", "pve", "--timeout=50s")
+    finally:
+        user.kubelet.stop()
+        user.plane.kubectl("delete", "-f", str(file), "--ignore-not-found", "--timeout=50s", check=False)
 
 
 def test_a_wrong_cluster_in_the_values_is_named_and_stops_nothing(user: User) -> None:

@@ -38,3 +38,7 @@ def monitoring_crds() -> list[Path]:
     module = "github.com/prometheus-operator/prometheus-operator"
     folder = source_of(Tool("", "monitoring", "", home=_HOME), module) / "example" / "prometheus-operator-crd"
     return [folder / f"monitoring.coreos.com_{kind}.yaml" for kind in ("servicemonitors", "prometheusrules")]
+
+
+if __name__ == "__main__":
+    print(built(TOOLS["helm"]))
