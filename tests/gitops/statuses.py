@@ -14,9 +14,8 @@ from pve_evpn.domain.conditions import ConditionValue, Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.model import Create, Decision, Plan
-from pve_evpn.domain.plan.render import Wanted
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnRef
+from pve_evpn.domain.plan.model import Decision, Plan, Step
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestKind, GuestState, NodeState
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
@@ -83,13 +82,13 @@ OPERATIONAL = {
 }
 
 
-def _sdn_objects() -> Iterator[tuple[Resource[Any], Wanted]]:
+def _sdn_objects() -> Iterator[tuple[Resource[Any], SdnObject]]:
     for item, kind, id_ in (
         (world.controller(), SdnKind.CONTROLLER, "evpn1"),
         (world.zone(), SdnKind.ZONE, "zone1"),
         (world.vnet(), SdnKind.VNET, "net1"),
     ):
-        yield item, Wanted(SdnRef(kind, id_), "evpn", {"zone": "zone1"})
+        yield item, SdnObject(SdnRef(kind, id_), "evpn", {"zone": "zone1"})
 
 
 # --- the enumerations ---------------------------------------------------------------------------------------------
@@ -185,7 +184,8 @@ def clusters() -> Iterator[Case]:
     """ProxmoxClusters: reached, held, half applied, and not reached for every reason there is."""
     item = world.cluster()
     made = world.desired(item)
-    create = Create(SdnRef(SdnKind.VNET, "net1"), "vnet", {})
+    vnet = SdnObject(SdnRef(SdnKind.VNET, "net1"), "vnet", {})
+    create = Step(vnet.ref, None, vnet)
     foreign = PendingChange(SdnRef(SdnKind.VNET, "theirs"), PendingState.NEW)
 
     def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> Mapping[str, Any]:

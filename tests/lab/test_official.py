@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,8 +17,8 @@ from urllib.parse import unquote
 import pytest
 
 from pve_evpn.domain.plan.firewall import FirewallWrite
-from pve_evpn.domain.plan.model import Create, Delete, Update
-from pve_evpn.domain.sdn import PropertyDiff, SdnKind, SdnRef, canonical_props
+from pve_evpn.domain.plan.model import Step
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical_props
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.session import Credentials, Trust
 from pve_lab import official
@@ -152,11 +153,11 @@ _PROPS: dict[SdnKind, tuple[str, str, dict[str, Any]]] = {
         },
     ),
 }  # fmt: skip
-_CHANGED: dict[SdnKind, tuple[PropertyDiff, ...]] = {
-    SdnKind.CONTROLLER: (PropertyDiff("asn", "65001", "65002"),),
-    SdnKind.ZONE: (PropertyDiff("mtu", "1450", None), PropertyDiff("vxlan-port", "4790", "4791")),
-    SdnKind.VNET: (PropertyDiff("alias", "a net", "another"),),
-    SdnKind.SUBNET: (PropertyDiff("snat", "1", None),),
+_CHANGED: dict[SdnKind, dict[str, str | None]] = {
+    SdnKind.CONTROLLER: {"asn": "65002"},
+    SdnKind.ZONE: {"mtu": None, "vxlan-port": "4791"},
+    SdnKind.VNET: {"alias": "another"},
+    SdnKind.SUBNET: {"snat": None},
 }
 
 
@@ -199,11 +200,11 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     await gateway.privileges()
     await gateway.credentials_end()
     token = await gateway.lock(allow_pending=False)
-    refs = {}
+    objects = {}
     for kind, (id_, type_, props) in _PROPS.items():
-        refs[kind] = SdnRef(kind, id_)
         parent = "v1" if kind is SdnKind.SUBNET else ""
-        await gateway.stage(Create(refs[kind], type_, canonical_props(kind, props), parent), token)
+        objects[kind] = SdnObject(SdnRef(kind, id_), type_, canonical_props(kind, props), parent)
+        await gateway.stage(Step(objects[kind].ref, None, objects[kind]), token)
     upid = await gateway.apply(token)
     assert await gateway.task_end(upid)
     assert await gateway.task_log(upid)
@@ -213,7 +214,9 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         before = canonical_props(kind, _PROPS[kind][2])
         if kind is SdnKind.SUBNET:
             before = canonical_props(kind, await gateway.get("/cluster/sdn/vnets/v1/subnets/z1-10.0.0.0-24"))
-        await gateway.stage(Update(refs[kind], changes, before, "v1" if kind is SdnKind.SUBNET else ""), token)
+        have = replace(objects[kind], props=before)
+        props = {key: value for key, value in {**before, **changes}.items() if value is not None}
+        await gateway.stage(Step(have.ref, have, replace(have, props=props)), token)
     observed = await gateway.read_cluster(release, guests=True)
     assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
@@ -228,9 +231,8 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         digest = await gateway.firewall_digest("v1") if write.pos is None else of_rules
         await gateway.write_firewall("v1", write, digest)
     assert (await gateway.firewall("v1"))[1] == []
-    for kind in reversed(refs):
-        parent = "v1" if kind is SdnKind.SUBNET else ""
-        await gateway.stage(Delete(refs[kind], _PROPS[kind][1], {}, parent), token)
+    for made in reversed(objects.values()):
+        await gateway.stage(Step(made.ref, made, None), token)
     await gateway.unlock(token)
     assert observed.guests is not None
     assert observed.guests.keys() == (await gateway.guests()).keys()

@@ -10,8 +10,8 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
-from pve_evpn.domain.plan import carried_out, plan
-from pve_evpn.domain.plan.model import Create, Delete, Plan, Step, Update
+from pve_evpn.domain.plan import plan
+from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 from pve_evpn.domain.state import ClusterState, NodeState, PveVersion
 
@@ -105,23 +105,38 @@ def carry_out(snapshot: SdnSnapshot, made: Plan) -> SdnSnapshot:
     edited = dict(snapshot.edited)
     for step in made.steps:
         _check(edited, step)
-        edited = carried_out(edited, [step])
-        obj = edited.get(step.ref)
-        if obj and step.ref.kind is SdnKind.ZONE and "mac" not in obj.props:
-            edited[step.ref] = replace(obj, props={**obj.props, "mac": "BC:24:11:00:00:01"})
+        if step.after is None:
+            del edited[step.ref]
+            continue
+        props = dict(step.after.props)
+        if step.ref.kind is SdnKind.ZONE:
+            props.setdefault("mac", "BC:24:11:00:00:01")
+        edited[step.ref] = SdnObject(step.ref, step.after.type, props, step.after.parent)
     return replace(snapshot, edited=edited, running=dict(edited)) if made.needs_apply else snapshot
 
 
+def _refers(other: SdnObject, ref: SdnRef) -> bool:
+    """Whether Proxmox keeps ``ref`` because ``other`` is there."""
+    match ref.kind, other.ref.kind:
+        case SdnKind.CONTROLLER, SdnKind.ZONE:
+            return ref.id in (other.props.get("controller"), *other.props.get("secondary-controllers", ()))
+        case SdnKind.ZONE, SdnKind.VNET:
+            return other.props.get("zone") == ref.id
+        case SdnKind.VNET, SdnKind.SUBNET:
+            return other.parent == ref.id
+    return False
+
+
 def _check(edited: Mapping[SdnRef, SdnObject], step: Step) -> None:
-    if isinstance(step, Create) and step.ref in edited:
+    if step.before is None and step.ref in edited:
         raise Refusal(f"{step.ref} already defined")
-    if isinstance(step, Update | Delete) and step.ref not in edited:
-        raise Refusal(f"{step.ref} does not exist")
-    if isinstance(step, Delete):
-        if users := SdnSnapshot(edited, {}).children_of(step.ref):
+    if step.before is not None and step.before != edited.get(step.ref):
+        raise Refusal(f"{step.ref} does not exist, or is not what the plan saw")
+    if step.after is None:
+        if users := [ref for ref, other in edited.items() if _refers(other, step.ref)]:
             raise Refusal(f"{step.ref} is used by {users[0]}")
         return
-    props = carried_out(edited, [step])[step.ref].props
+    props = step.after.props
     if step.ref.kind is SdnKind.CONTROLLER:
         others = [o for ref, o in edited.items() if ref != step.ref and ref.kind is SdnKind.CONTROLLER]
         group = props.get("peer-group-name", "VTEP")
@@ -135,7 +150,7 @@ def _check(edited: Mapping[SdnRef, SdnObject], step: Step) -> None:
         for ref, other in edited.items():
             if ref != step.ref and ref.kind is SdnKind.VNET and other.props.get("tag") == props.get("tag"):
                 raise Refusal("vxlan tag already exists")
-    if step.ref.kind is SdnKind.SUBNET and SdnRef(SdnKind.VNET, step.parent) not in edited:
+    if step.ref.kind is SdnKind.SUBNET and SdnRef(SdnKind.VNET, step.after.parent) not in edited:
         raise Refusal("vnet does not exist")
 
 

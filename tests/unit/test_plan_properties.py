@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.plan.model import Update
 from tests.unit.plan_world import (
     carry_out,
     controller,
@@ -58,7 +57,7 @@ def overwritable(resources, made) -> set:
 
 def frees_a_vni(made) -> bool:
     """Whether a taken-over object moves to another VNI."""
-    changes = [d for step in made.steps if isinstance(step, Update) for d in step.diff]
+    changes = [d for step in made.steps for d in step.diff]
     return any(d.key in ("tag", "vrf-vxlan") and d.have for d in changes)
 
 

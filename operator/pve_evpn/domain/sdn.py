@@ -127,12 +127,29 @@ def wire(key: str, value: Canonical) -> str | list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SdnObject:
-    """One object in one of the two copies. ``parent`` is a subnet's VNet; ``type`` is Proxmox' plugin type."""
+    """One object: as one of the two copies has it, or as a specification wants it.
+
+    Attributes:
+        type: Proxmox' plugin type.
+        props: Its properties in canonical form. Of a desired object, those that must hold; the others are unsaid.
+        parent: The VNet of a subnet.
+        absent: Of a desired object only: the properties that must not be set.
+    """
 
     ref: SdnRef
     type: str
     props: Props
     parent: str = ""
+    absent: frozenset[str] = frozenset()
+
+    def differences(self, have: SdnObject) -> tuple[PropertyDiff, ...]:
+        """What of this desired object does not hold on ``have``."""
+        return compare(have.props, self.props, must_be_absent=self.absent)
+
+    def over(self, have: SdnObject | None) -> SdnObject:
+        """``have`` once this desired object holds: what is unsaid stays as it is."""
+        kept = {key: value for key, value in have.props.items() if key not in self.absent} if have else {}
+        return SdnObject(self.ref, have.type if have else self.type, {**kept, **self.props}, self.parent)
 
 
 @dataclass(frozen=True, slots=True)

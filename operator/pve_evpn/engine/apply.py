@@ -21,7 +21,7 @@ from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan import apply_policy
 from pve_evpn.domain.plan.apply_policy import ApplyPermission
-from pve_evpn.domain.plan.model import Create, Decision, Plan
+from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.context import ClusterContext
@@ -146,7 +146,7 @@ class Applier:
 
         What is to be created is announced under the lock only, when it is certain that nobody else made it first.
         """
-        creating = {step.ref for step in plan.steps if isinstance(step, Create)}
+        creating = {step.ref for step in plan.steps if step.action == "create"}
         marked = []
         for decision in plan.decisions.values():
             resource = self._cache.get(decision.key)

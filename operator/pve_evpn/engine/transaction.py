@@ -24,8 +24,8 @@ from pve_evpn import metrics
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.plan.apply_policy import ApplyPermission
-from pve_evpn.domain.plan.model import Create, Plan, Step
-from pve_evpn.domain.plan.revert import inverse, put_back, steps_towards, withdrawal
+from pve_evpn.domain.plan.model import Plan, Step
+from pve_evpn.domain.plan.revert import put_back, steps_towards, withdrawal
 from pve_evpn.domain.plan.verification import worsened
 from pve_evpn.domain.sdn import PendingState, SdnRef
 from pve_evpn.domain.state import ClusterState
@@ -252,11 +252,11 @@ class Transaction:
         return self._end(Outcome.REFUSED, permission.problem.message, plan, objection=permission.problem, left=left)
 
     async def _carry_out(self, state: ClusterState, plan: Plan, before: JournalEntry) -> Result:
-        creating = frozenset(step.ref for step in plan.steps if isinstance(step, Create))
+        creating = frozenset(step.ref for step in plan.steps if step.action == "create")
         creating |= self.entry.creating
         await self._save(replace(self.entry, creating=creating, dirty=True, approved=self.permission.approved))
         restoring = _restorations(state, plan)
-        self._restored = {step.ref for step in restoring if step.props == state.sdn.running[step.ref].props}
+        self._restored = {step.ref for step in restoring if step.object.props == state.sdn.running[step.ref].props}
         self._hidden = bool(restoring)
         if failed := await self._stage(plan):
             return failed
@@ -325,7 +325,7 @@ class Transaction:
     async def _undo(self, staged: Iterable[Step]) -> tuple[str, ...]:
         """Take back what was staged, newest first; what could not be taken back."""
         undone = [step for step in staged if step.ref not in self._restored]
-        return await self._stage_all(inverse(step) for step in reversed(undone))
+        return await self._stage_all(step.inverse() for step in reversed(undone))
 
     async def _withdraw(self, state: ClusterState, plan: Plan) -> tuple[str, ...]:
         """Take back what is staged of ours and must not go live now, and what the plan would have taken back."""
@@ -466,9 +466,9 @@ class Transaction:
         )
 
 
-def _restorations(state: ClusterState, plan: Plan) -> list[Create]:
+def _restorations(state: ClusterState, plan: Plan) -> list[Step]:
     """The steps that take back the staged deletion of what runs."""
-    return [step for step in plan.steps if isinstance(step, Create) and step.ref in state.sdn.running]
+    return [step for step in plan.steps if step.action == "create" and step.ref in state.sdn.running]
 
 
 def _failed(nodes: Iterable[NodeResult]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pve_evpn import metrics
 from pve_evpn.domain.plan.firewall import FirewallWrite
-from pve_evpn.domain.plan.model import Create, Delete, Step, Update
+from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import (
     Canonical,
     PendingChange,
@@ -241,26 +241,24 @@ class Gateway(PveClient):
 
     async def stage(self, step: Step, token: str) -> None:
         """Write one step into the edited configuration."""
-        path = _path(step.ref, step.parent)
-        match step:
-            case Create(ref, type_, props, _):
-                collection, _, _ = path.rpartition("/")
-                params = {**_on_wire(props), _id_param(ref): _id_value(ref), "lock-token": token}
-                if ref.kind is not SdnKind.VNET:
-                    params["type"] = type_
-                await self.call("POST", collection, **params)
-            case Update(ref, diff, before, _):
-                digest = await self._unchanged(ref, path, before)
-                want = {d.key: d.want for d in diff if d.want is not None}
-                if "dnszone" in want and "dns" in before and "dns" not in {d.key for d in diff}:
-                    want["dns"] = before["dns"]  # Proxmox takes the one only together with the other
-                params = _on_wire(want)
-                if gone := [d.key for d in diff if d.want is None]:
-                    params["delete"] = ",".join(gone)
-                await self.call("PUT", path, digest=digest, **params, **{"lock-token": token})
-            case Delete():
-                await self.call("DELETE", path, **{"lock-token": token})
-        metrics.PLANNED.labels(self.cluster, str(step.ref.kind), type(step).__name__.lower()).inc()
+        path = _path(step.ref, step.object.parent)
+        if step.after is None:
+            await self.call("DELETE", path, **{"lock-token": token})
+        elif step.before is None:
+            params = {**_on_wire(step.after.props), _id_param(step.ref): _id_value(step.ref), "lock-token": token}
+            if step.ref.kind is not SdnKind.VNET:
+                params["type"] = step.after.type
+            await self.call("POST", path.rpartition("/")[0], **params)
+        else:
+            digest = await self._unchanged(step.ref, path, step.before.props)
+            want = {d.key: d.want for d in step.diff if d.want is not None}
+            if "dnszone" in want and "dns" in step.after.props:
+                want["dns"] = step.after.props["dns"]  # Proxmox takes the one only together with the other
+            params = _on_wire(want)
+            if gone := [d.key for d in step.diff if d.want is None]:
+                params["delete"] = ",".join(gone)
+            await self.call("PUT", path, digest=digest, **params, **{"lock-token": token})
+        metrics.PLANNED.labels(self.cluster, str(step.ref.kind), step.action).inc()
 
     async def _unchanged(self, ref: SdnRef, path: str, before: Props) -> str:
         """The file's digest, having made sure that the object still is what the plan saw.

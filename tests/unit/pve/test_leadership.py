@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.domain.plan.model import Delete
-from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.plan.model import Step
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import GuestState
 from pve_evpn.engine.ports import JournalEntry
 from pve_evpn.kube.adapters import KubeObjects, SecretJournal
@@ -19,7 +19,8 @@ from pve_evpn.pve.session import Credentials, Trust
 
 pytestmark = pytest.mark.asyncio
 
-_STEP = Delete(SdnRef(SdnKind.ZONE, "z"), "evpn", {}, "")
+_ZONE = SdnObject(SdnRef(SdnKind.ZONE, "z"), "evpn", {})
+_STEP = Step(_ZONE.ref, _ZONE, None)
 _GUEST = GuestState(100, "qemu", "vm", "pve1", digest="0")
 _WRITES: dict[str, Callable[[Gateway], Awaitable[Any]]] = {
     "lock": lambda gateway: gateway.lock(allow_pending=False),

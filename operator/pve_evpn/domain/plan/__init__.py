@@ -40,19 +40,16 @@ from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest
 from pve_evpn.domain.plan import firewall, render
 from pve_evpn.domain.plan.controllers import conflict
 from pve_evpn.domain.plan.deletion import decide_deletion
-from pve_evpn.domain.plan.model import Create, Decision, Delete, Plan, Step, Update
+from pve_evpn.domain.plan.model import Decision, Plan, Step, carried_out, in_order
 from pve_evpn.domain.plan.ownership import Ownership, claimed_refs, known_refs
 from pve_evpn.domain.plan.peers import cluster_peers
-from pve_evpn.domain.plan.render import Wanted
 from pve_evpn.domain.sdn import (
-    CREATION_ORDER,
     SERVER_FILLED,
     PendingChange,
     PendingState,
     SdnKind,
     SdnObject,
     SdnRef,
-    compare,
     pending_changes,
     show,
 )
@@ -152,11 +149,11 @@ class _Planner:
             return self._refuse(resource, id_, Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True))
         return self._claim(resource, id_, (wanted,))
 
-    def _other_controllers(self, ref: SdnRef) -> list[Wanted | SdnObject]:
+    def _other_controllers(self, ref: SdnRef) -> list[SdnObject]:
         """Those in Proxmox, as they will be where that is decided; before 9.2 there is one anyway."""
         if not self.state.capabilities.several_controllers:
             return []
-        there: dict[SdnRef, Wanted | SdnObject] = {
+        there: dict[SdnRef, SdnObject] = {
             key: obj for key, obj in self.sdn.edited.items() if key.kind is SdnKind.CONTROLLER
         }
         there |= {want.ref: want for made in self.decisions.values() for want in made.wanted}
@@ -355,7 +352,9 @@ class _Planner:
         assert problem is not None
         return Decision(resource.key, id=id_, refused=problem, origin=resource.origin, origins=known_refs(resource))
 
-    def _claim(self, resource: Resource[Any], id_: str, wanted: tuple[Wanted, ...], vni: int | None = None) -> Decision:
+    def _claim(
+        self, resource: Resource[Any], id_: str, wanted: tuple[SdnObject, ...], vni: int | None = None
+    ) -> Decision:
         for want in wanted:
             holder = self.claimed.get(want.ref)
             if holder is not None and holder != resource.key:
@@ -372,6 +371,8 @@ class _Planner:
             self.claimed[want.ref] = resource.key
         if vni is not None:
             self.vnis.claim(vni, wanted[0].ref, resource.key)
+        digest = render.fingerprint(wanted, firewall.fingerprint(getattr(resource.spec, "firewall", None)))
+        wanted = tuple(_whole(want, origins[want.ref]) for want in wanted)
         policies = [getattr(spec, "management_policy", None) for spec in (resource.spec, self.desired.cluster.spec)]
         observe_only = "ObserveOnly" in policies
         decision = Decision(
@@ -384,7 +385,7 @@ class _Planner:
             managed=not (observe_only or resource.paused or self.desired.paused),
             missing=wanted[0].ref not in self.sdn.edited,
             version=resource.version,
-            fingerprint=render.fingerprint(wanted, firewall.fingerprint(getattr(resource.spec, "firewall", None))),
+            fingerprint=digest,
         )
         # A subnet the spec no longer has stays ours, and in the status, until Proxmox has it no more.
         leftovers = [
@@ -395,14 +396,6 @@ class _Planner:
         if not decision.in_sync and (failure := self.failures.get(resource.key)):
             decision = replace(decision, waiting=failure)
         return replace(decision, drift=self._drift(decision, resource))
-
-    def _absent(self, decision: Decision, want: Wanted) -> frozenset[str]:
-        """What must not be set: what the spec says no to, and on our own objects whatever it does not say."""
-        if decision.origins.get(want.ref) is not Origin.CREATED:
-            return want.off
-        kind = want.ref.kind
-        unsaid = render.MANAGED[kind] - SERVER_FILLED.get(kind, frozenset()) - render.REQUIRED[kind]
-        return (want.off | unsaid) - want.props.keys()
 
     def _surplus(self, decision: Decision, resource: Resource[Any]) -> tuple[SdnRef, ...]:
         """Subnets that we made for this VNet and that its spec no longer has."""
@@ -417,7 +410,7 @@ class _Planner:
         for want in decision.wanted:
             for copy in (self.sdn.edited, self.sdn.running):
                 have = copy.get(want.ref)
-                if have is None or compare(have.props, want.props, must_be_absent=self._absent(decision, want)):
+                if have is None or want.differences(have):
                     return False
         gone = self._surplus(decision, resource)
         return not any(ref in self.sdn.edited or ref in self.sdn.running for ref in gone)
@@ -433,8 +426,7 @@ class _Planner:
                 found.append(f"{want.ref} is missing")
                 continue
             prefix = "" if want.ref.kind is not SdnKind.SUBNET else f"{want.ref} "
-            differences = compare(have.props, want.props, must_be_absent=self._absent(decision, want))
-            found += [f"{prefix}{d.key} is {show(d.have)}, specified {show(d.want)}" for d in differences]
+            found += [f"{prefix}{d.key} is {show(d.have)}, specified {show(d.want)}" for d in want.differences(have)]
         return tuple(found)
 
     # --- steps --------------------------------------------------------------------------------------------------
@@ -451,25 +443,21 @@ class _Planner:
             for want in decision.wanted:
                 have = self.sdn.edited.get(want.ref)
                 if have is None:
-                    steps.append(self._creation(decision, want))
-                elif diff := compare(have.props, want.props, must_be_absent=self._absent(decision, want)):
-                    steps.append(Update(want.ref, diff, have.props, want.parent))
+                    steps.append(self._creation(want))
+                elif want.differences(have):
+                    steps.append(Step(want.ref, have, want.over(have)))
             for ref in self._surplus(decision, by_key[decision.key]):
                 if (have := self.sdn.edited.get(ref)) and self.desired.complete and self.sdn.complete:
-                    steps.append(Delete(ref, have.type, have.props, have.parent))
+                    steps.append(Step(ref, have, None))
         return steps
 
-    def _creation(self, decision: Decision, want: Wanted) -> Create:
+    def _creation(self, want: SdnObject) -> Step:
         """Whole, but for an object that still runs: there, what nobody asked to change is written as it runs.
 
         So an anycast MAC that Proxmox chose survives somebody's staged deletion.
         """
         live = self.sdn.running.get(want.ref)
-        if live is None or live.type != want.type:
-            return Create(want.ref, want.type, want.props, want.parent)
-        absent = self._absent(decision, want)
-        kept = {key: value for key, value in live.props.items() if key not in absent}
-        return Create(want.ref, want.type, {**kept, **want.props}, want.parent)
+        return Step(want.ref, None, want.over(live if live and live.type == want.type else None))
 
     def _pending_after(self, steps: Iterable[Step]) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
         """What an apply would publish once the steps are staged, split into ours and everybody else's.
@@ -479,20 +467,14 @@ class _Planner:
         """
         steps = tuple(steps)
         edited = carried_out(self.sdn.edited, steps)
-        removing = {step.ref for step in steps if isinstance(step, Delete)} | self._removed_on_purpose()
-        wanted = {
-            want.ref: (decision, want)
-            for decision in self.decisions.values()
-            if decision.managed
-            for want in decision.wanted
-        }
+        removing = {step.ref for step in steps if step.action == "delete"} | self._removed_on_purpose()
+        wanted = {want.ref: want for made in self.decisions.values() if made.managed for want in made.wanted}
         own, foreign = [], list(self.sdn.other_pending)
         for change in pending_changes(edited, self.sdn.running):
             if change.ref in removing and change.state is PendingState.DELETED:
                 own.append(change)
             elif change.ref in wanted and change.ref in edited:
-                decision, want = wanted[change.ref]
-                ours, others = self._split(change, edited[change.ref], decision, want)
+                ours, others = _split(change, edited[change.ref], wanted[change.ref])
                 own += ours
                 foreign += others
             elif change.ref in self.journal and change.state is PendingState.NEW:
@@ -515,22 +497,6 @@ class _Planner:
             elif not deleting and decision.managed and decision.wanted:
                 refs |= set(self._surplus(decision, by_key[key]))
         return refs
-
-    def _split(
-        self, change: PendingChange, edited: SdnObject, decision: Decision, want: Wanted
-    ) -> tuple[list[PendingChange], list[PendingChange]]:
-        """One edit of an object that we want to exist: which part of it is as we want it, and which is not."""
-        absent = self._absent(decision, want)
-        wrong = {diff.key for diff in compare(edited.props, want.props, must_be_absent=absent)}
-        if change.state is not PendingState.CHANGED:
-            return ([], [change]) if wrong else ([change], [])
-        settled = (want.props.keys() | absent) - wrong
-        mine = tuple(key for key in change.keys if key in settled)
-        alien = tuple(key for key in change.keys if key not in settled)
-        return (
-            [PendingChange(change.ref, change.state, mine)] if mine or not alien else [],
-            [PendingChange(change.ref, change.state, alien)] if alien else [],
-        )
 
 
 # --- pieces without state ---------------------------------------------------------------------------------------
@@ -561,43 +527,29 @@ class _VniTable:
         return next((who for ref, who in self._holders.get(vni, {}).items() if ref != besides), None)
 
 
-def carried_out(edited: Mapping[SdnRef, SdnObject], steps: Iterable[Step]) -> dict[SdnRef, SdnObject]:
-    """The edited copy after the steps."""
-    result = dict(edited)
-    for step in steps:
-        match step:
-            case Create(ref, type_, props, parent):
-                result[ref] = SdnObject(ref, type_, props, parent)
-            case Update(ref, diff, before, parent):
-                props = dict(before)
-                for change in diff:
-                    if change.want is None:
-                        props.pop(change.key, None)
-                    else:
-                        props[change.key] = change.want
-                result[ref] = SdnObject(ref, result[ref].type, props, parent)
-            case Delete(ref):
-                result.pop(ref, None)
-    return result
+def _split(
+    change: PendingChange, edited: SdnObject, want: SdnObject
+) -> tuple[list[PendingChange], list[PendingChange]]:
+    """One edit of an object that we want to exist: which part of it is as we want it, and which is not."""
+    wrong = {diff.key for diff in want.differences(edited)}
+    if change.state is not PendingState.CHANGED:
+        return ([], [change]) if wrong else ([change], [])
+    settled = (want.props.keys() | want.absent) - wrong
+    mine = tuple(key for key in change.keys if key in settled)
+    alien = tuple(key for key in change.keys if key not in settled)
+    return (
+        [PendingChange(change.ref, change.state, mine)] if mine or not alien else [],
+        [PendingChange(change.ref, change.state, alien)] if alien else [],
+    )
 
 
-def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """An order Proxmox accepts.
-
-    Children go before parents, which also frees their VNIs; then parents come before children. Controllers go last
-    of all, after the zones that may have moved away from them.
-    """
-    rank = {kind: index for index, kind in enumerate(CREATION_ORDER)}
-
-    def key(step: Step) -> tuple[int, int, str]:
-        level = rank[step.ref.kind]
-        if not isinstance(step, Delete):
-            return (1, level, step.ref.id)
-        if step.ref.kind is SdnKind.CONTROLLER:
-            return (2, level, step.ref.id)
-        return (0, -level, step.ref.id)
-
-    return tuple(sorted(steps, key=key))
+def _whole(want: SdnObject, origin: Origin) -> SdnObject:
+    """On an object that we created, whatever the spec does not say must be absent too."""
+    if origin is not Origin.CREATED:
+        return want
+    kind = want.ref.kind
+    unsaid = render.MANAGED[kind] - SERVER_FILLED.get(kind, frozenset()) - render.REQUIRED[kind]
+    return replace(want, absent=(want.absent | unsaid) - want.props.keys())
 
 
 def _own_ref(resource: Resource[Any]) -> SdnRef:

@@ -22,7 +22,7 @@ from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec, Window
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.model import Create, Delete, Plan, Step, Update
+from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.state import ClusterState, NodeState
 
 Cluster = Resource[ProxmoxClusterSpec]
@@ -200,13 +200,14 @@ def plan_hash(plan: Plan) -> str:
 
 
 def _digestible(step: Step) -> list[Any]:
-    match step:
-        case Create(ref, type_, props, parent):
-            return ["create", str(ref), type_, parent, sorted(props.items())]
-        case Update(ref, diff, _, parent):
-            return ["update", str(ref), parent, [[d.key, d.have, d.want] for d in diff]]
-        case Delete(ref, _, _, parent):
-            return ["delete", str(ref), parent]
+    words = [step.action, str(step.ref)]
+    match step.action:
+        case "create":
+            return [*words, step.object.type, step.object.parent, sorted(step.object.props.items())]
+        case "update":
+            return [*words, step.object.parent, [[d.key, d.have, d.want] for d in step.diff]]
+        case "delete":
+            return [*words, step.object.parent]
 
 
 def summary(plan: Plan) -> list[str]:

@@ -17,9 +17,9 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.names import proxmox_id
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource
-from pve_evpn.domain.plan.model import Create, Decision, Delete, Step, Update
+from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import claimed_refs, known_refs
-from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, compare
+from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
 
 _SDN_KINDS = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}
@@ -96,7 +96,7 @@ class _Decider:
                 decision, own_steps = self._decide(resource, kind)
                 decided[resource.key] = decision
                 steps += own_steps
-                self.going |= {step.ref for step in own_steps if isinstance(step, Delete)}
+                self.going |= {step.ref for step in own_steps if step.action == "delete"}
                 if decision.release or decision.blocked:
                     self.staying |= decision.origins.keys()
         return Deletions(decided, tuple(steps))
@@ -119,8 +119,7 @@ class _Decider:
             blocked = replace(decision, blocked=problem)
             undecided = blocked.may_go or problem.reason is Reason.PENDING
             return blocked, [] if undecided else self._put_back(resource, ours)
-        here = [(r, self.sdn.edited[r]) for r in left if r in self.sdn.edited]
-        steps: list[Step] = [Delete(r, obj.type, obj.props, obj.parent) for r, obj in here]
+        steps = [Step(r, self.sdn.edited[r], None) for r in left if r in self.sdn.edited]
         return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
 
     def _put_back(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
@@ -136,10 +135,9 @@ class _Decider:
         for ref, origin in origins.items():
             have, live = self.sdn.edited.get(ref), self.sdn.running.get(ref)
             if live and have is None:
-                steps.append(Create(ref, live.type, live.props, live.parent))
-            elif live and have and origin is Origin.CREATED:
-                diff = compare(have.props, live.props, must_be_absent=have.props.keys())
-                steps += [Update(ref, diff, have.props, have.parent)] if diff else []
+                steps.append(Step(ref, None, live))
+            elif live and have and origin is Origin.CREATED and have.props != live.props:
+                steps.append(Step(ref, have, replace(live, type=have.type, parent=have.parent)))
         return steps
 
     def _hindrance(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Problem | None:

@@ -4,56 +4,100 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Literal
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin
-from pve_evpn.domain.plan.render import Wanted
-from pve_evpn.domain.sdn import PendingChange, PendingState, PropertyDiff, Props, SdnRef, show
+from pve_evpn.domain.sdn import (
+    CREATION_ORDER,
+    PendingChange,
+    PendingState,
+    PropertyDiff,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    compare,
+    show,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """POST of an object that is in neither copy, or only in the running one."""
+class Step:
+    """One write to Proxmox' edited configuration: the object before it and after it.
+
+    ``before`` is None where the object is to be created, ``after`` where it is to be deleted. ``before`` is also what
+    the gateway compares Proxmox with when it writes, so that an edit made meanwhile is not overwritten.
+    Raises ValueError if both are None.
+    """
 
     ref: SdnRef
-    type: str
-    props: Props
-    parent: str = ""
+    before: SdnObject | None
+    after: SdnObject | None
+
+    def __post_init__(self) -> None:
+        if self.before is None and self.after is None:
+            raise ValueError(f"a step for {self.ref} needs an object before or after it")
+
+    @property
+    def action(self) -> Literal["create", "update", "delete"]:
+        if self.before is None:
+            return "create"
+        return "update" if self.after else "delete"
+
+    @property
+    def object(self) -> SdnObject:
+        """The object after the step, or the deleted one."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+    @property
+    def diff(self) -> tuple[PropertyDiff, ...]:
+        """The properties that an update changes; empty for the others."""
+        if self.before is None or self.after is None:
+            return ()
+        return compare(self.before.props, self.after.props, must_be_absent=self.before.props.keys())
+
+    def inverse(self) -> Step:
+        """The step that takes this one back."""
+        return Step(self.ref, self.after, self.before)
 
     def __str__(self) -> str:
-        return f"create {self.ref}" + (f" in vnet {self.parent}" if self.parent else "")
+        if self.action == "update":
+            return f"update {self.ref}: " + ", ".join(f"{d.key} {show(d.have)} -> {show(d.want)}" for d in self.diff)
+        below = f" in vnet {self.object.parent}" if self.action == "create" and self.object.parent else ""
+        return f"{self.action} {self.ref}{below}"
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """PUT of the properties that differ; ``before`` is what the plan saw, for the check on writing and for undo."""
-
-    ref: SdnRef
-    diff: tuple[PropertyDiff, ...]
-    before: Props
-    parent: str = ""
-
-    def __str__(self) -> str:
-        changes = ", ".join(f"{d.key} {show(d.have)} -> {show(d.want)}" for d in self.diff)
-        return f"update {self.ref}: {changes}"
+def carried_out(objects: Mapping[SdnRef, SdnObject], steps: Iterable[Step]) -> dict[SdnRef, SdnObject]:
+    """The objects after the steps."""
+    result = dict(objects)
+    for step in steps:
+        if step.after is None:
+            result.pop(step.ref, None)
+        else:
+            result[step.ref] = step.after
+    return result
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """DELETE; ``before`` and ``type`` allow putting it back."""
+def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """An order Proxmox accepts.
 
-    ref: SdnRef
-    type: str
-    before: Props
-    parent: str = ""
+    Children go before parents, which also frees their VNIs; then parents come before children. Controllers go last
+    of all, after the zones that may have moved away from them.
+    """
+    rank = {kind: index for index, kind in enumerate(CREATION_ORDER)}
 
-    def __str__(self) -> str:
-        return f"delete {self.ref}"
+    def key(step: Step) -> tuple[int, int, str]:
+        level = rank[step.ref.kind]
+        if step.action != "delete":
+            return (1, level, step.ref.id)
+        if step.ref.kind is SdnKind.CONTROLLER:
+            return (2, level, step.ref.id)
+        return (0, -level, step.ref.id)
 
-
-Step: TypeAlias = Create | Update | Delete
+    return tuple(sorted(steps, key=key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +117,7 @@ class Decision:
     key: ObjectKey
     id: str = ""
     vni: int | None = None
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[SdnObject, ...] = ()
     origin: Origin | None = None
     origins: Mapping[SdnRef, Origin] = field(default_factory=dict)
     refused: Problem | None = None
@@ -121,12 +165,12 @@ class Plan:
     @property
     def is_destructive(self) -> bool:
         """Whether carrying it out deletes something, in this run or in one that was interrupted."""
-        return self.deletions_staged or any(isinstance(step, Delete) for step in self.steps)
+        return self.deletions_staged or any(step.action == "delete" for step in self.steps)
 
     def parted(self) -> tuple[Plan, Plan]:
         """What deletes nothing, and what deletes. Nothing created or changed ever needs a deletion to come first:
         names and VNIs are free only once Proxmox no longer has their holder."""
-        gone = {step.ref for step in self.steps if isinstance(step, Delete)}
+        gone = {step.ref for step in self.steps if step.action == "delete"}
         harmless = replace(
             self,
             steps=tuple(step for step in self.steps if step.ref not in gone),
@@ -142,7 +186,7 @@ class Plan:
     @property
     def deletions_staged(self) -> bool:
         """Whether an interrupted run staged deletions: an apply of anything would publish them."""
-        gone = {step.ref for step in self.steps if isinstance(step, Delete)}
+        gone = {step.ref for step in self.steps if step.action == "delete"}
         return any(c.state is PendingState.DELETED and c.ref not in gone for c in self.own_pending)
 
     def keys_of(self, refs: Iterable[SdnRef]) -> tuple[ObjectKey, ...]:

@@ -16,8 +16,8 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.names import proxmox_id
 from pve_evpn.domain.objects import Origin, Resource
-from pve_evpn.domain.plan.render import Wanted, subnet_cidr
-from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot, compare
+from pve_evpn.domain.plan.render import subnet_cidr
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 
 _OWN_KIND: Mapping[str, SdnKind] = {
     "EvpnController": SdnKind.CONTROLLER,
@@ -89,7 +89,7 @@ class Ownership:
         self._journal = journal
         self._known = known_refs(resource)
 
-    def of(self, want: Wanted) -> tuple[Origin, Problem | None]:
+    def of(self, want: SdnObject) -> tuple[Origin, Problem | None]:
         """The origin the object has or would get, or why it must be left alone."""
         if origin := self._known.get(want.ref):
             return origin, None
@@ -100,7 +100,7 @@ class Ownership:
             return Origin.CREATED, None
         return self._adopt(want, there)
 
-    def _adopt(self, want: Wanted, there: SdnObject) -> tuple[Origin, Problem | None]:
+    def _adopt(self, want: SdnObject, there: SdnObject) -> tuple[Origin, Problem | None]:
         policy = getattr(self._resource.spec, "adoption_policy", None) or "IfIdentical"
         if there.type != want.type:
             message = f"{want.ref} exists in Proxmox as type {there.type!r} and is not ours"
@@ -108,7 +108,7 @@ class Ownership:
         if want.parent and there.parent != want.parent:
             message = f"{want.ref} exists in Proxmox below VNet {there.parent} and is not ours"
             return Origin.ADOPTED, Problem(Reason.FOREIGN_OBJECT, message)
-        differences = compare(there.props, want.props, must_be_absent=want.off)
+        differences = want.differences(there)
         if policy == "Always" or (policy == "IfIdentical" and not differences):
             return self._adopted_origin(want), None
         if policy == "Never":
@@ -121,7 +121,7 @@ class Ownership:
             )
         return Origin.ADOPTED, Problem(Reason.FOREIGN_OBJECT, message)
 
-    def _adopted_origin(self, want: Wanted) -> Origin:
+    def _adopted_origin(self, want: SdnObject) -> Origin:
         """An identical object announced as ours by the annotation was created by us before the status was lost.
 
         A subnet has no annotation of its own. It shares its VNet's fate while no status says more.

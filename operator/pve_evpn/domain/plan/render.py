@@ -1,7 +1,8 @@
 """What a specification means in Proxmox' own properties.
 
-One function per kind: spec in, :class:`Wanted` out. No decisions: whether the object may exist is ``domain.plan``'s
-matter. Names on the left are Proxmox' (see the official API schema), names on the right those of our API.
+One function per kind: spec in, desired :class:`SdnObject` out. No decisions: whether the object may exist is
+``domain.plan``'s matter. Names on the left are Proxmox' (see the official API schema), names on the right those of our
+API.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.vnet import Subnet, VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
-from pve_evpn.domain.sdn import Props, SdnKind, SdnRef, canonical
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical
 
 #: Every property our API can say something about, per kind. On an object we created, one of these that the spec does
 #: not set is removed; properties beyond them (a newer Proxmox, another tool) are never touched.
@@ -69,40 +69,25 @@ REQUIRED: Mapping[SdnKind, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One Proxmox object as a spec wants it.
-
-    ``props`` must hold, ``off`` must be absent (the spec says "no"), everything else is unsaid. ``parent`` is the
-    VNet of a subnet.
-    """
-
-    ref: SdnRef
-    type: str
-    props: Props
-    off: frozenset[str] = frozenset()
-    parent: str = ""
-
-
-def _wanted(ref: SdnRef, type_: str, values: Mapping[str, Any], parent: str = "") -> Wanted:
+def _desired(ref: SdnRef, type_: str, values: Mapping[str, Any], parent: str = "") -> SdnObject:
     """None is unsaid; whatever else has no canonical form (false, an empty list) is said to be absent."""
     said = {key: value for key, value in values.items() if value is not None}
     props = {key: form for key, value in said.items() if (form := canonical(key, value)) is not None}
-    return Wanted(ref, type_, props, frozenset(said.keys() - props.keys()), parent)
+    return SdnObject(ref, type_, props, parent, absent=frozenset(said.keys() - props.keys()))
 
 
-def fingerprint(wanted: Iterable[Wanted], more: str = "") -> str:
-    """A short digest of what is wanted, kept in the status: it tells an edited spec from an edited Proxmox."""
-    parts = [[str(w.ref), w.type, w.parent, sorted(w.props.items()), sorted(w.off)] for w in wanted]
+def fingerprint(objects: Iterable[SdnObject], more: str = "") -> str:
+    """A short digest of desired objects, kept in the status: it tells an edited spec from an edited Proxmox."""
+    parts = [[str(o.ref), o.type, o.parent, sorted(o.props.items()), sorted(o.absent)] for o in objects]
     return hashlib.sha256((json.dumps(sorted(parts)) + more).encode()).hexdigest()[:12]
 
 
-def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> Wanted:
+def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> SdnObject:
     """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric.
 
     Proxmox takes exactly one of the two, so that the one is always the absence of the other.
     """
-    return _wanted(
+    return _desired(
         SdnRef(SdnKind.CONTROLLER, id_),
         "evpn",
         {
@@ -121,10 +106,10 @@ def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None
 
 def zone(
     id_: str, spec: EvpnZoneSpec, controller_id: str, secondary_ids: tuple[str, ...] | None, vrf_vni: int
-) -> Wanted:
+) -> SdnObject:
     """``vrf_vni`` is given apart because it may be allocated from the spec's range."""
     exits, dns = spec.exit_nodes, spec.dns
-    return _wanted(
+    return _desired(
         SdnRef(SdnKind.ZONE, id_),
         "evpn",
         {
@@ -150,20 +135,20 @@ def zone(
     )
 
 
-def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int) -> Wanted:
+def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int) -> SdnObject:
     """The VNet itself; its subnets are objects of their own (:func:`subnet`)."""
-    return _wanted(
+    return _desired(
         SdnRef(SdnKind.VNET, id_),
         "vnet",
         {"zone": zone_id, "tag": vni, "alias": spec.alias, "isolate-ports": spec.isolate_ports},
     )
 
 
-def subnet(spec: Subnet, zone_id: str, vnet_id: str) -> Wanted:
+def subnet(spec: Subnet, zone_id: str, vnet_id: str) -> SdnObject:
     """A subnet's id embeds its network as it was written when it was created, so it is made canonical first."""
     network = ipaddress.ip_network(spec.cidr)
     ref = SdnRef(SdnKind.SUBNET, f"{zone_id}-{network.network_address}-{network.prefixlen}")
-    return _wanted(
+    return _desired(
         ref,
         "subnet",
         {

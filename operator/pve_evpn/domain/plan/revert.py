@@ -8,38 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pve_evpn.domain.plan import in_order
-from pve_evpn.domain.plan.model import Create, Delete, Step, Update
-from pve_evpn.domain.sdn import PendingChange, PendingState, PropertyDiff, SdnObject, SdnRef, SdnSnapshot, compare
-
-
-def inverse(step: Step) -> Step:
-    """The step that takes a staged one back."""
-    match step:
-        case Create(ref, type_, props, parent):
-            return Delete(ref, type_, props, parent)
-        case Delete(ref, type_, before, parent):
-            return Create(ref, type_, before, parent)
-        case Update(ref, diff, before, parent):
-            now = {**before, **{d.key: d.want for d in diff if d.want is not None}}
-            for change in diff:
-                if change.want is None:
-                    now.pop(change.key, None)
-            return Update(ref, tuple(PropertyDiff(d.key, d.want, d.have) for d in diff), now, parent)
+from pve_evpn.domain.plan.model import Step, in_order
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef, SdnSnapshot
 
 
 def steps_towards(edited: Mapping[SdnRef, SdnObject], target: Mapping[SdnRef, SdnObject | None]) -> tuple[Step, ...]:
     """What to stage so that each object named in ``target`` is there as given, or is not there (None)."""
-    steps: list[Step] = []
+    steps = []
     for ref, goal in target.items():
         have = edited.get(ref)
-        if goal is None:
-            if have is not None:
-                steps.append(Delete(ref, have.type, have.props, have.parent))
-        elif have is None:
-            steps.append(Create(ref, goal.type, goal.props, goal.parent))
-        elif diff := compare(have.props, goal.props, must_be_absent=have.props.keys()):
-            steps.append(Update(ref, diff, have.props, have.parent))
+        if (have is None) != (goal is None) or (have and goal and have.props != goal.props):
+            steps.append(Step(ref, have, goal))
     return in_order(steps)
 
 
@@ -65,9 +44,9 @@ def put_back(sdn: SdnSnapshot, steps: Iterable[Step]) -> tuple[PendingChange, ..
     found = []
     for step in steps:
         live = sdn.running.get(step.ref)
-        if live and isinstance(step, Create):
+        if live and step.action == "create":
             found.append(PendingChange(step.ref, PendingState.DELETED))
-        elif live and isinstance(step, Update):
+        elif live and step.action == "update":
             keys = tuple(diff.key for diff in step.diff if diff.want == live.props.get(diff.key))
             found += [PendingChange(step.ref, PendingState.CHANGED, keys)] if keys else []
     return tuple(found)
