@@ -13,6 +13,7 @@ from pve_lab.cluster import Lab, seed
 from pve_lab.dataplane.choose import NAMES, choose, introduction
 from pve_lab.dataplane.frr.lab import Unavailable
 from pve_lab.faults import KINDS, Fault, parse
+from pve_lab.guests import read_guests
 from pve_lab.howto import howto
 from pve_lab.server import LabServer
 
@@ -31,9 +32,12 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8006)
     parser.add_argument("--nodes", default="pve1,pve2,pve3,pve4", help="comma-separated node names")
     parser.add_argument("--plain-http", action="store_true", help="no TLS")
-    parser.add_argument("--empty", action="store_true", help="bare nodes: no fabric, no guests, no ifupdown2")
+    parser.add_argument("--empty", action="store_true", help="bare nodes as in the recordings: no fabric, no guests")
+    parser.add_argument("--guests", type=Path, metavar="FILE", help="guests from a JSON file, instead of the seed's")
     parser.add_argument(
-        "--ifupdown2", action=argparse.BooleanOptionalAction, help="nodes that can tell the status of their zones"
+        "--ifupdown2",
+        action=argparse.BooleanOptionalAction,
+        help="nodes that can reload and tell the status of their zones",
     )
     parser.add_argument("--token", default="root@pam!tok=secret", help="user@realm!name=secret")
     parser.add_argument("--password", default="root@pam=secret", help="user@realm=password, for who logs in")
@@ -67,8 +71,15 @@ def main() -> int:
     lab.refusal_seconds = args.refusal_seconds
     if not args.empty:
         seed(lab)
+    if args.guests:
+        try:
+            lab.guests = read_guests(args.guests)
+        except (OSError, ValueError) as problem:
+            parser.error(f"--guests: {problem}")
     for node in lab.nodes.values():
-        node.ifupdown2 = not args.empty if args.ifupdown2 is None else args.ifupdown2
+        node.ifupdown2 = args.ifupdown2 is not False
+        if args.empty and args.ifupdown2 is None:
+            node.strip()
     try:
         plane = choose(lab, args.dataplane, ageing_seconds=args.ageing_seconds)
     except Unavailable as problem:

@@ -47,12 +47,24 @@ class Node:
     applied: Config | None = None
     applied_version: int = 0
     loaded: Running = field(default_factory=Running)
-    # Without it (`ifquery` prints nothing) the status of zones is an error, as on a node that is not set up for SDN.
+    # Without it no reload is made, and the status of zones is an error.
     ifupdown2: bool = True
     network: HostNetwork = field(init=False)
 
     def __post_init__(self) -> None:
         self.network = HostNetwork(self.address)
+
+    def strip(self) -> None:
+        """Make it a node of the recordings, on which ifupdown2 was a stub: reloads work, and nothing is there of it.
+
+        ``ifquery`` prints nothing, no bridge is up, and a bridge counts as there as soon as it is configured.
+        """
+        self.network = HostNetwork(self.address, ["eth0"], bare=True)
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is a node of the recordings."""
+        return self.network.bare
 
 
 class Lab:
@@ -257,7 +269,7 @@ class Lab:
         """A VM's write in the background: pending at once, live (or not) when the task ends."""
         task = self.tasks.start(guest.node, "qmconfig", user, self.now(), str(guest.vmid))
         task.log += stage(guest, change)
-        return self.run_task(task, lambda: task_error(hotplug(guest, change.keys, self.plug)))
+        return self.run_task(task, lambda: task_error(hotplug(guest, change.keys, self)))
 
     def migrate(self, guest: Guest, target: str, user: str) -> str:
         """The guest is locked until it is there."""
@@ -285,6 +297,21 @@ class Lab:
         """Why a NIC of the guest cannot be plugged into a bridge of its node; empty if it can."""
         return self.faults.for_plug(guest.vmid) or self._missing(guest.node, bridge)
 
+    def bridge_mtu(self, guest: Guest, bridge: str) -> int | None:
+        """The MTU of a bridge of the guest's node; None if there is none.
+
+        A VNet has its zone's MTU, or what the underlay leaves to a tunnel.
+        """
+        network = self.nodes[guest.node].network
+        if not bridge or self._missing(guest.node, bridge):
+            return None
+        if bridge in network.bridges():
+            return network.mtu(bridge)
+        vnet = self.sdn.running["vnets"].get(bridge, {})
+        zone = self.sdn.running["zones"].get(vnet.get("zone", ""), {})
+        tunnel = zone.get("type") in ("evpn", "vxlan")
+        return int(zone.get("mtu") or (1450 if tunnel else 1500))
+
     def _missing(self, name: str, bridge: str) -> str:
         node = self.nodes[name]
         if not bridge or bridge in node.network.bridges():
@@ -293,7 +320,8 @@ class Lab:
             only = self.sdn.running["zones"].get(vnet["zone"], {}).get("nodes")
             if only and name not in str(only).split(","):
                 return f"vnet {bridge} is not allowed on this node\n"
-        if node.applied is not None and bridge in node.applied["vnets"]:
+        there = self.sdn.running if node.bare else node.applied
+        if there is not None and bridge in there["vnets"]:
             return ""
         return f"bridge '{bridge}' does not exist\n"
 
@@ -313,7 +341,7 @@ class Lab:
 
     def zone_rows(self, node: Node) -> list[dict[str, str]]:
         """``/nodes/N/sdn/zones``."""
-        if not node.ifupdown2:
+        if node.bare or not node.ifupdown2:
             raise refused(died(NO_IFQUERY, "Network/SDN/Zones.pm", 200))
         return [{"zone": zone, "status": status} for zone, status in self.zone_states(node).items()]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pve_lab import official
 from pve_lab.dispatch import Handler, Needs, route
-from pve_lab.schema import Prop, Schema, Version, knows_format
+from pve_lab.schema import MOST_NUMBERED, Prop, Schema, Version, knows_format
 
 if TYPE_CHECKING:
     from pve_lab.cluster import Lab
@@ -42,8 +42,6 @@ _PARAMETER_SINCE: Mapping[tuple[str, str], Version] = {
     ("/cluster/sdn/fabrics", "role"): V92,
     ("/nodes/{node}/network", "regenerate-frr"): V90,
 }
-#: ``net[n]`` and its like stand for this many.
-_NUMBERED = 32
 
 
 def declared(verb: str, path: str, *, strict: bool = True) -> Callable[[Handler], Handler]:
@@ -68,7 +66,7 @@ def schema_of(method: official.Method) -> Schema:
         )
         prop = _prop(spec, since)
         if name.endswith("[n]"):
-            found |= {f"{name[:-3]}{n}": prop for n in range(_NUMBERED)}
+            found |= {f"{name[:-3]}{n}": prop for n in range(MOST_NUMBERED)}
         else:
             found[name] = prop
     return found

@@ -8,15 +8,20 @@ end. There are no disks, no memory and no processes behind it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from pve_lab.errors import ApiError, bad_parameters, refused
+from pve_lab import official
+from pve_lab.errors import bad_parameters, refused, wrong_parameters
 from pve_lab.nics import Nic
+from pve_lab.schema import MOST_NUMBERED
 
 NET = re.compile(r"net(\d+)")
 #: Fields that a running guest takes at once, because nothing inside of it depends on them.
@@ -26,8 +31,6 @@ _FAST = {
 }
 #: Fields of a NIC whose change takes the device out and puts in a new one.
 _REPLUG = ("model", "macaddr", "queues", "mtu")
-#: Options that are numbers in Proxmox' schema and so in its JSON; NICs, names and property strings are not.
-_INTEGERS = {"cores", "sockets", "onboot", "protection", "template", "numa", "kvm", "balloon", "unprivileged", "swap"}
 _WORD = {"qemu": "VM", "lxc": "CT"}
 
 
@@ -69,11 +72,11 @@ class Guest:
         """The configuration file's text."""
         lines = [f"{key}: {value}" for key, value in sorted(self._main().items())]
         if self.pending or self.pending_delete:
-            lines += ["", "[PENDING]"]
+            waiting = dict(self.pending)
             if self.pending_delete:
                 marked = (f"!{key}" if force else key for key, force in sorted(self.pending_delete.items()))
-                lines.append(f"delete: {','.join(marked)}")
-            lines += [f"{key}: {value}" for key, value in sorted(self.pending.items())]
+                waiting["delete"] = ",".join(marked)
+            lines += ["", "[PENDING]", *(f"{key}: {value}" for key, value in sorted(waiting.items()))]
         return "\n".join(lines) + "\n"
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -83,7 +86,7 @@ class Guest:
         values = self._main()
         if not current:
             values = {key: value for key, value in {**values, **self.pending}.items() if key not in self.pending_delete}
-        return {**{key: _typed(key, value) for key, value in values.items()}, "digest": self.digest}
+        return {**{key: self._typed(key, value) for key, value in values.items()}, "digest": self.digest}
 
     def pending_rows(self) -> list[dict[str, Any]]:
         """Every option with its value, its pending one and whether it is to be deleted (2: by force)."""
@@ -92,9 +95,9 @@ class Guest:
         for key in sorted({*main, *self.pending, *self.pending_delete}):
             row: dict[str, Any] = {"key": key}
             if key in main:
-                row["value"] = main[key]
+                row["value"] = self._typed(key, main[key])
             if key in self.pending:
-                row["pending"] = self.pending[key]
+                row["pending"] = self._typed(key, self.pending[key])
             if key in self.pending_delete:
                 row["delete"] = 2 if self.pending_delete[key] else 1
             rows.append(row)
@@ -103,6 +106,11 @@ class Guest:
     def nics(self) -> dict[str, Nic]:
         """The live NICs."""
         return {key: Nic.parse(self.kind, text) for key, text in self.config.items() if NET.fullmatch(key)}
+
+    def _typed(self, key: str, value: str) -> Any:
+        """Options that the schema has as numbers are numbers in Proxmox' JSON; NICs and property strings are texts."""
+        number = options(self.kind).get(key) in ("integer", "boolean") and value.lstrip("-").isdigit()
+        return int(value) if number else value
 
     def _main(self) -> dict[str, str]:
         named = {"name" if self.kind == "qemu" else "hostname": self.name} if self.name else {}
@@ -141,8 +149,15 @@ class Guest:
             self.config[key] = value
 
 
-def _typed(key: str, value: str) -> Any:
-    return int(value) if key in _INTEGERS and value.lstrip("-").isdigit() else value
+@functools.cache
+def options(kind: str) -> Mapping[str, str]:
+    """Every option that a configuration of this kind may have, with its type in the schema."""
+    params = official.methods()[f"PUT /nodes/{{node}}/{kind}/{{vmid}}/config"].params
+    found: dict[str, str] = {}
+    for name, spec in params.items():
+        names = [f"{name[:-3]}{n}" for n in range(MOST_NUMBERED)] if name.endswith("[n]") else [name]
+        found |= dict.fromkeys(names, str(spec.get("type", "string")))
+    return {name: type_ for name, type_ in found.items() if name not in _CONTROL and name not in ("node", "vmid")}
 
 
 class Mac:
@@ -171,6 +186,7 @@ class Change:
 def read_change(kind: str, params: Mapping[str, Any], mac: Mac) -> Change:
     """Check what was sent as far as it can be checked without the guest."""
     values = {key: str(value) for key, value in params.items() if key not in _CONTROL}
+    values |= _complete_nics(kind, values, mac)
     gone = _names(params.get("delete"))
     revert = _names(params.get("revert"))
     if not values and not gone and not revert:
@@ -182,18 +198,25 @@ def read_change(kind: str, params: Mapping[str, Any], mac: Mac) -> Change:
         if key in values:
             raise bad_parameters(delete=f"you can't use '-{key}' and -delete {key}' at the same time")
         if key in revert:
-            raise bad_parameters(revert=f"you can't use '-revert {key}' and '-delete {key}' at the same time")
-    problems = {}
+            raise bad_parameters(revert=f"you can't use '-delete {key}' and -revert {key}' at the same time")
+        if key not in options(kind):
+            raise bad_parameters(delete=f"unknown option '{key}'")
+    force = str(params.get("force", "0")) == "1"
+    return Change(values, dict.fromkeys(gone, force), frozenset(revert))
+
+
+def _complete_nics(kind: str, values: Mapping[str, str], mac: Mac) -> dict[str, str]:
+    """The NICs among the values as they are stored; the wrong ones are named all at once, before anything else."""
+    complete, problems = {}, {}
     for key, value in values.items():
         if NET.fullmatch(key):
             try:
-                values[key] = Nic.parse(kind, value).with_mac(mac).text()
+                complete[key] = Nic.parse(kind, value, key).with_mac(mac).text()
             except ValueError as problem:
                 problems[key] = str(problem)
     if problems:
-        raise ApiError(400, "Parameter verification failed.\n", problems)
-    force = str(params.get("force", "0")) == "1"
-    return Change(values, dict.fromkeys(gone, force), frozenset(revert))
+        raise wrong_parameters(problems)
+    return complete
 
 
 _CONTROL = ("delete", "revert", "digest", "skiplock", "force", "background_delay", "import-working-storage")
@@ -223,7 +246,7 @@ def check_writable(guest: Guest, digest: str, *, skiplock: bool = False) -> None
 
 def stage(guest: Guest, change: Change) -> list[str]:
     """Put the change into the pending section; texts of what was skipped."""
-    notes = []
+    notes, boot = [], guest.config.get("boot", "")
     for key in change.revert:
         guest.pending.pop(key, None)
         guest.pending_delete.pop(key, None)
@@ -233,11 +256,23 @@ def stage(guest: Guest, change: Change) -> list[str]:
             continue
         guest.pending.pop(key, None)
         guest.pending_delete[key] = force
+        boot = _boot_without(guest, boot, key)
     for key, value in change.values.items():
         guest.pending_delete.pop(key, None)
         guest.pending[key] = value
     _tidy(guest)
     return notes
+
+
+def _boot_without(guest: Guest, boot: str, key: str) -> str:
+    """A deleted device leaves the boot order, which waits like any option; without a device it is one blank."""
+    order = re.search(r"order=([^,]*)", boot)
+    devices = order[1].split(";") if order and guest.kind == "qemu" else []
+    if key not in devices:
+        return boot
+    left = [device for device in devices if device != key]
+    guest.pending["boot"] = f"order={';'.join(left)}" if left else " "
+    return guest.pending["boot"]
 
 
 def _tidy(guest: Guest) -> None:
@@ -248,31 +283,46 @@ def _tidy(guest: Guest) -> None:
         del guest.pending_delete[key]
 
 
-#: Says why a NIC cannot be plugged into a bridge on the guest's node; empty if it can.
-Plug = Callable[[Guest, str], str]
+class Bridges(Protocol):
+    """The bridges of the guest's node, as far as a NIC cares."""
+
+    def plug(self, guest: Guest, bridge: str) -> str:
+        """Why a NIC cannot be plugged into it; empty if it can."""
+
+    def bridge_mtu(self, guest: Guest, bridge: str) -> int | None:
+        """Its MTU; None if there is no such bridge."""
 
 
-def hotplug(guest: Guest, keys: Iterable[str], plug: Plug) -> dict[str, str]:
+def hotplug(guest: Guest, keys: Iterable[str], bridges: Bridges) -> dict[str, str]:
     """Take over what can be taken over now; errors per option. The rest stays pending.
 
     A stopped guest takes everything: it has nothing that could object.
     """
     errors: dict[str, str] = {}
     prefix = "hotplug problem - " if guest.kind == "qemu" else None
-    for key in sorted(set(keys) & {*guest.pending, *guest.pending_delete}):
+    waiting = {*guest.pending, *guest.pending_delete}
+    for key in sorted(waiting & set(keys) if guest.running else waiting):
         if not guest.running or key in _FAST[guest.kind]:
             guest.take(key)
         elif NET.fullmatch(key) and _can_replug(guest, key):
-            if (value := guest.pending.get(key)) is not None and (problem := _plugged(guest, value, plug)):
+            if (value := guest.pending.get(key)) is not None and (problem := _plugged(guest, value, bridges)):
                 errors[key] = f"{prefix}{problem}" if prefix else f"unable to hotplug {key}: {problem}"
             else:
                 guest.take(key)
     return errors
 
 
-def _plugged(guest: Guest, value: str, plug: Plug) -> str:
+def _plugged(guest: Guest, value: str, bridges: Bridges) -> str:
     nic = Nic.parse(guest.kind, value)
-    return plug(guest, nic.bridge) if nic.bridge else ""
+    problem = bridges.plug(guest, nic.bridge) if nic.bridge else ""
+    if guest.kind == "qemu" and nic.get("firewall") == "1" and problem == _no_bridge(nic.bridge):
+        # With a firewall the NIC is on a bridge of its own, and it is the firewall's code that misses the other one.
+        return f"interface {nic.bridge} does not exist\n"
+    return problem
+
+
+def _no_bridge(bridge: str) -> str:
+    return f"bridge '{bridge}' does not exist\n"
 
 
 def _can_replug(guest: Guest, key: str) -> bool:
@@ -290,17 +340,40 @@ def _can_replug(guest: Guest, key: str) -> bool:
     return bool(before.bridge and after.bridge) and all(before.get(k) == after.get(k) for k in _REPLUG)
 
 
-def write(guest: Guest, change: Change, plug: Plug) -> None:
+def write(guest: Guest, change: Change, bridges: Bridges) -> None:
     """A synchronous write: PUT of either kind. Raises what it answers."""
+    if guest.kind == "lxc":
+        _check_mtus(guest, change, bridges)
     before = (dict(guest.config), dict(guest.pending), dict(guest.pending_delete), guest.name)
     stage(guest, change)
-    errors = hotplug(guest, change.keys, plug)
-    if not errors:
-        return
-    if guest.kind == "lxc":
+    errors = hotplug(guest, change.keys, bridges)
+    if errors and guest.kind == "lxc":
         # On any error nothing is written.
         guest.config, guest.pending, guest.pending_delete, guest.name = before
-    raise ApiError(400, "Parameter verification failed.\n", errors)
+    if errors:
+        raise wrong_parameters(errors)
+    if guest.kind == "lxc":
+        _write_container_files(guest, bridges)
+
+
+def _check_mtus(guest: Guest, change: Change, bridges: Bridges) -> None:
+    """A container's NIC may not be larger than its bridge; a VM's may."""
+    for key in sorted(change.values):
+        nic = Nic.parse(guest.kind, change.values[key]) if NET.fullmatch(key) else None
+        if nic is None or not nic.get("mtu"):
+            continue
+        mtu = bridges.bridge_mtu(guest, nic.bridge)
+        if mtu is None:
+            raise refused(_no_bridge(nic.bridge))
+        if int(nic.get("mtu")) > mtu:
+            raise refused(f"{key}: MTU size '{nic.get('mtu')}' is bigger than bridge MTU '{mtu}'\n")
+
+
+def _write_container_files(guest: Guest, bridges: Bridges) -> None:
+    """After the write Proxmox makes the container's own files, which needs every bridge: a 500 that comes too late."""
+    for _, nic in sorted(guest.nics().items()):
+        if bridges.bridge_mtu(guest, nic.bridge) is None:
+            raise refused(_no_bridge(nic.bridge))
 
 
 def task_error(errors: Mapping[str, str]) -> str:
@@ -309,3 +382,25 @@ def task_error(errors: Mapping[str, str]) -> str:
         return ""
     listed = " ".join(f"{key}: {text.strip()}" for key, text in sorted(errors.items()))
     return f"400 Parameter verification failed. {listed}"
+
+
+# --- from a file ----------------------------------------------------------------------------------------------------
+
+
+def read_guests(path: Path) -> dict[int, Guest]:
+    """Guests of a JSON file: a list of objects with ``vmid``, ``kind``, ``node``, ``name``, ``running``, ``config``.
+
+    Raises ValueError that says which entry is wrong, OSError if the file cannot be read.
+    """
+    guests: dict[int, Guest] = {}
+    for place, row in enumerate(json.loads(path.read_text())):
+        try:
+            config = {str(key): str(value) for key, value in row.get("config", {}).items()}
+            guest = Guest(int(row["vmid"]), row["kind"], row["node"], row.get("name", ""), config)
+            guest.running = bool(row.get("running", True))
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            raise ValueError(f"{path}: entry {place}: {problem!r}") from None
+        if guest.kind not in _WORD:
+            raise ValueError(f"{path}: entry {place}: kind {guest.kind!r} is neither qemu nor lxc")
+        guests[guest.vmid] = guest
+    return guests

@@ -18,6 +18,8 @@ from pve_lab.firewall import values
 
 Version = tuple[int, int]
 
+#: ``net[n]`` and its like stand for this many.
+MOST_NUMBERED = 32
 MISSING = "property is missing and it is not optional"
 UNKNOWN = "property is not defined in schema and the schema does not allow additional properties"
 
@@ -207,14 +209,25 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
     "ipv4": _told(lambda text: is_ip(text) and ":" not in text, "value does not look like a valid IPv4 address\n"),
     "ipv6": _told(lambda text: is_ip(text) and ":" in text, "value does not look like a valid IPv6 address\n"),
     "CIDR": _told(is_cidr, "value does not look like a valid CIDR network\n"),
-    "CIDRv4": _told(lambda text: is_cidr(text) and ":" not in text, "value does not look like a valid IPv4 network\n"),
-    "CIDRv6": _told(lambda text: is_cidr(text) and ":" in text, "value does not look like a valid IPv6 network\n"),
+    "CIDRv4": _told(
+        lambda text: is_cidr(text) and ":" not in text, "value does not look like a valid IPv4 CIDR network\n"
+    ),
+    "CIDRv6": _told(lambda text: is_cidr(text) and ":" in text, "value does not look like a valid IPv6 CIDR network\n"),
     "pve-node": _pattern(_LABEL, "value does not look like a valid node name\n"),
     "dns-name": _pattern(rf"(?:{_LABEL}\.)*{_LABEL}", "value does not look like a valid DNS name\n"),
     "pve-configid": _pattern(r"[A-Za-z][A-Za-z0-9_-]+", "invalid configuration ID '%s'\n"),
     "pve-iface": _pattern(r"[A-Za-z][A-Za-z0-9_]{1,20}(?:[:.][0-9]+)?", "invalid network interface name '%s'\n"),
     "mac-addr": _pattern(
         r"[0-9A-Fa-f][02468ACEace](?::[0-9A-Fa-f]{2}){5}", "value does not look like a valid unicast MAC address\n"
+    ),
+    "pve-bridge-id": _pattern(r"[-_.\w\d]+", "invalid bridge ID '%s'\n"),
+    "pve-ipv4-config": _told(
+        lambda text: text in ("dhcp", "manual") or (is_cidr(text) and ":" not in text),
+        "value does not look like a valid ipv4 network configuration\n",
+    ),
+    "pve-ipv6-config": _told(
+        lambda text: text in ("auto", "dhcp", "manual") or (is_cidr(text) and ":" in text),
+        "value does not look like a valid ipv6 network configuration\n",
     ),
     "pve-sdn-fabric-id": _pattern(
         r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,6}[a-zA-Z0-9])?", "Fabric ID '%s' contains illegal characters\n"
@@ -235,10 +248,6 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
         lambda text: is_cidr(subnet_cidr(text)), "value does not look like a valid CIDR network\n"
     ),
 }
-# Formats that are strings of their own: `key=value,key=value`.
-_PROPERTY_STRINGS: dict[str, Schema] = {
-    "pve-sdn-dhcp-range": {"start-address": Prop(optional=False), "end-address": Prop(optional=False)},
-}
 
 
 def knows_format(name: str) -> bool:
@@ -249,26 +258,68 @@ def knows_format(name: str) -> bool:
 def format_problem(name: str, text: str, path: str) -> str:
     """What is wrong with a text of this format; empty if nothing is."""
     if name in _PROPERTY_STRINGS:
-        return _property_string_problem(_PROPERTY_STRINGS[name], text, path)
+        try:
+            _PROPERTY_STRINGS[name].parse(text, path)
+        except ValueError as wrong:
+            return str(wrong)
+        return ""
     if name.endswith("-list"):
         test = _FORMATS[name.removesuffix("-list")]
         return next((problem for part in split_list(text) if (problem := test(part, path))), "")
     return _FORMATS[name](text, path)
 
 
-def _property_string_problem(schema: Schema, text: str, path: str) -> str:
-    values: dict[str, Any] = {}
-    for part in text.split(","):
-        if not part.strip():
-            continue
-        key, equals, value = part.partition("=")
-        if not equals:
-            return "value without key, but schema does not define a default key\n"
-        if not key or not value:
-            return "missing key in comma-separated list property\n"
-        if key in values:
-            return f"duplicate key in comma-separated list property: {key}\n"
-        values[key] = value
-    errors = check(values, schema)
-    lines = [f"{path}.{key}: {problem}\n" for key, problem in sorted(errors.items())]
-    return "".join(["format error\n", *lines]) if errors else ""
+@dataclass(frozen=True)
+class PropertyString:
+    """A format that is a text of its own, ``key=value,key=value``.
+
+    A part without ``=`` is the value of ``default_key``. An ``alias`` is a key whose value goes to another one and
+    whose name is itself the value of a third: ``virtio=MAC`` is ``model=virtio,macaddr=MAC``.
+    """
+
+    schema: Schema
+    default_key: str = ""
+    aliases: frozenset[str] = frozenset()
+    alias_value: str = ""
+    alias_name: str = ""
+
+    def parse(self, text: str, path: str) -> dict[str, str]:
+        """The values by key, unknown ones included; raises ValueError with what Proxmox says of a wrong text.
+
+        The first fault of the form ends it; wrong values, unknown keys and missing ones are listed below ``path``.
+        """
+        values: dict[str, str] = {}
+        for part in text.split(","):
+            if not part.strip():
+                continue
+            match = re.fullmatch(r"([^=]+)=(.+)\n?", part)
+            if match is None and "=" in part:
+                raise ValueError("missing key in comma-separated list property\n")
+            if match is None and not self.default_key:
+                raise ValueError("value without key, but schema does not define a default key\n")
+            key, value = (match[1], match[2]) if match else (self.default_key, part.removesuffix("\n"))
+            if key in values:
+                raise ValueError(f"duplicate key in comma-separated list property: {key}\n")
+            if key in self.aliases:
+                if self.alias_name in values:
+                    raise ValueError(f"key alias '{self.alias_name}' is already defined\n")
+                values[self.alias_name] = key
+                key = self.alias_value
+            known = self.schema.get(key)
+            values[key] = boolean(value) if known is not None and known.type == "boolean" else value
+        if errors := check(values, self.schema):
+            lines = (f"{path}.{key}: {problem}\n" for key, problem in sorted(errors.items()))
+            raise ValueError("".join(["format error\n", *lines]))
+        return values
+
+
+def boolean(text: str) -> str:
+    """1 or 0 for the words that property strings have for them, in any case; any other text as it is."""
+    word = text.lower()
+    return "1" if word in ("1", "on", "yes", "true") else "0" if word in ("0", "off", "no", "false") else text
+
+
+# Formats that are property strings.
+_PROPERTY_STRINGS = {
+    "pve-sdn-dhcp-range": PropertyString({"start-address": Prop(optional=False), "end-address": Prop(optional=False)}),
+}

@@ -28,6 +28,7 @@ RECORDED = (
     r"GET /nodes/[^/]+/network data\[\d+\]\.exists: None is no boolean",
 )
 READ = (
+    r"GET /nodes/[^/]+/network data\[\d+\]\.netmask6: '\d+' is no integer",
     # A new fabric shows all of itself below "pending".
     r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(state|pending): not declared",
     r"GET /cluster/sdn/(fabrics|route-maps)\S* data\S*\.(id|protocol|\w+_id|route-map-id|order|action): missing",

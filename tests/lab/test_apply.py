@@ -85,7 +85,7 @@ def test_host_network_edits_ride_along_with_an_apply(pve: Asking) -> None:
 
 def test_host_network_edits_can_be_taken_back(pve: Asking) -> None:
     pve.put("/nodes/pve2/network/vmbr0", type="bridge", mtu=9000)
-    assert pve.get("/nodes/pve2/network/vmbr0")["mtu"] == 9000
+    assert pve.get("/nodes/pve2/network/vmbr0")["mtu"] == "9000"
     pve.delete("/nodes/pve2/network")
     assert "mtu" not in pve.get("/nodes/pve2/network/vmbr0")
     assert "already exists" in pve.errors("POST", "/nodes/pve2/network", iface="vmbr0", type="bridge")["iface"]

@@ -47,7 +47,8 @@ def check(kind: str, sequence: list[tuple[str, dict[str, str]]]) -> None:
         file, digest = guest.file(), guest.digest
         if what == "set":
             given = pve.ask("PUT", path, **params)
-            assert given.status in (200, 400), given
+            # A stopped container is written although its bridge is missed afterwards.
+            assert given.status in (200, 400, 500) if kind == "lxc" else (200, 400), given
             if kind == "lxc" and given.status == 400:
                 assert guest.file() == file, "on an error nothing is written"
         else:

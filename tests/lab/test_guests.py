@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from pve_lab.guests import read_guests
 from tests.lab.asking import Asking
 
 VM = "/nodes/pve4/qemu/100"
@@ -42,14 +46,17 @@ def test_a_long_background_delay_answers_without_a_task(pve: Asking) -> None:
 def test_a_bridge_that_is_not_there_fails_the_task_and_stays_pending(pve: Asking) -> None:
     upid = pve.post(f"{VM}/config", net0=NET0.replace("vmbr0", "nowhere"))
     pve.wait()
-    assert "net0: hotplug problem - bridge 'nowhere' does not exist" in str(pve.exit_of(upid))
+    assert "net0: hotplug problem - interface nowhere does not exist" in str(pve.exit_of(upid))
     assert pending(pve, VM, "net0")["value"] == NET0
     assert "pending" in pending(pve, VM, "net0")
 
 
-def test_the_same_by_put_is_a_parameter_error(pve: Asking) -> None:
-    errors = pve.errors("PUT", f"{VM}/config", net0=NET0.replace("vmbr0", "nowhere"))
-    assert errors == {"net0": "hotplug problem - bridge 'nowhere' does not exist\n"}
+@pytest.mark.parametrize(("firewall", "named"), [("0", "bridge 'nowhere'"), ("1", "interface nowhere")])
+def test_the_same_by_put_is_a_parameter_error(pve: Asking, firewall: str, named: str) -> None:
+    """With a firewall it is the firewall's own bridge that misses the other one."""
+    wanted = f"virtio=BC:24:11:11:11:11,bridge=nowhere,firewall={firewall}"
+    errors = pve.errors("PUT", f"{VM}/config", net0=wanted)
+    assert errors == {"net0": f"hotplug problem - {named} does not exist\n"}
     assert "pending" in pending(pve, VM, "net0")
 
 
@@ -111,7 +118,7 @@ def test_a_stopped_vm_takes_everything_at_once(pve: Asking) -> None:
 
 def test_other_options_of_a_running_vm_wait_or_do_not(pve: Asking) -> None:
     pve.put(f"{VM}/config", cores=4, description="a text", name="other")
-    assert pending(pve, VM, "cores") == {"pending": "4"}
+    assert pending(pve, VM, "cores") == {"pending": 4}
     assert pending(pve, VM, "description") == {"value": "a text"}
     assert pve.get(f"{VM}/config")["name"] == "other"
 
@@ -272,3 +279,95 @@ def test_a_guest_on_a_node_that_is_away_is_listed_but_cannot_be_read(pve: Asking
     rows = pve.get("/cluster/resources", type="vm")
     assert next(row for row in rows if row["vmid"] == 100)["status"] == "unknown"
     assert pve.ask("GET", f"{VM}/config").status == 595
+
+
+# --- what the recordings of the guests' code added -------------------------------------------------------------------
+
+
+def test_numbers_of_the_schema_are_numbers_everywhere(pve: Asking) -> None:
+    """The memory of a VM is a property string, that of a container a number."""
+    for guest, memory in ((VM, "2048"), (CT, 2048)):
+        pve.lab.guests[100 if guest == VM else 200].config.update(memory="2048", cores="2")
+        assert pve.get(f"{guest}/config")["memory"] == memory
+        assert pending(pve, guest, "memory") == {"value": memory}
+        assert pending(pve, guest, "cores") == {"value": 2}
+
+
+@pytest.mark.parametrize("name", ["colour", "net32", "digest"])
+def test_only_options_can_be_deleted(pve: Asking, name: str) -> None:
+    for guest in (VM, CT):
+        assert pve.errors("PUT", f"{guest}/config", delete=name) == {"delete": f"unknown option '{name}'"}
+
+
+@pytest.mark.parametrize(
+    ("boot", "delete", "left"),
+    [
+        ("order=net0", "net0", " "),
+        ("order=scsi0;net0;net1", "net0", "order=scsi0;net1"),
+        ("order=scsi0;net0;net1", "net0,net1", "order=scsi0"),
+        ("order=scsi0", "net0", "order=scsi0"),
+        ("order=net0", "net0,boot", None),
+    ],
+)
+@pytest.mark.parametrize("running", [True, False])
+def test_a_deleted_nic_leaves_the_boot_order(
+    pve: Asking, boot: str, delete: str, left: str | None, running: bool
+) -> None:
+    guest = pve.lab.guests[100]
+    guest.config |= {"boot": boot, "net1": "virtio=BC:24:11:11:11:12,bridge=vmbr0"}
+    guest.running = running
+    pve.put(f"{VM}/config", delete=delete)
+    assert pve.get(f"{VM}/config").get("boot") == left
+    assert pve.get(f"{VM}/config", current=1).get("boot") == (boot if running else left)
+
+
+@pytest.mark.parametrize("bridge", ["nowhere", ""])
+def test_a_stopped_container_is_written_and_refused(pve: Asking, bridge: str) -> None:
+    """Proxmox finds the missing bridge after the write, when it makes the container's own files."""
+    pve.lab.guests[200].stop()
+    wanted = "name=eth0,hwaddr=BC:24:11:22:22:22,type=veth"
+    wanted = wanted.replace("eth0,", f"eth0,bridge={bridge},") if bridge else wanted
+    assert pve.message("PUT", f"{CT}/config", net0=wanted) == f"bridge '{bridge}' does not exist\n"
+    assert pve.get(f"{CT}/config")["net0"] == wanted
+    # Any other write to it fails in the same way, and happens.
+    assert pve.message("PUT", f"{CT}/config", description="x") == f"bridge '{bridge}' does not exist\n"
+    assert pve.get(f"{CT}/config")["description"] == "x"
+
+
+@pytest.mark.parametrize(("bridge", "mtu", "most"), [("vmbr0", 1501, 1500), ("v1", 1451, 1450)])
+@pytest.mark.parametrize("running", [True, False])
+def test_a_containers_mtu_is_at_most_its_bridges(pve: Asking, bridge: str, mtu: int, most: int, running: bool) -> None:
+    pve.overlay()
+    guest = pve.lab.guests[200]
+    guest.running, before = running, guest.config["net0"]
+    wanted = f"name=eth0,bridge={bridge},hwaddr=BC:24:11:22:22:22,mtu="
+    text = pve.message("PUT", f"{CT}/config", net0=f"{wanted}{mtu}")
+    assert text == f"net0: MTU size '{mtu}' is bigger than bridge MTU '{most}'\n"
+    assert guest.config["net0"] == before
+    pve.put(f"{CT}/config", net0=f"{wanted}{most}")
+
+
+def test_a_wrong_net_string_is_named_before_the_guest_is_missed(pve: Asking) -> None:
+    path = "/nodes/pve4/qemu/999/config"
+    assert pve.errors("PUT", path, net0="virtio,colour=1", net1="x").keys() == {"net0", "net1"}
+    assert "does not exist" in pve.message("PUT", path, net0="virtio")
+
+
+def test_guests_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "guests.json"
+    rows = [
+        {"vmid": 7, "kind": "qemu", "node": "pve1", "name": "a", "running": False, "config": {"cores": 2}},
+        {"vmid": 8, "kind": "lxc", "node": "pve2", "name": "b"},
+    ]
+    file.write_text(json.dumps(rows))
+    guests = read_guests(file)
+    assert (guests[7].running, guests[7].config, guests[8].running, guests[8].name) == (
+        False,
+        {"cores": "2"},
+        True,
+        "b",
+    )
+    for wrong in ({"kind": "qemu", "node": "pve1"}, {"vmid": 9, "kind": "pot", "node": "pve1"}):
+        file.write_text(json.dumps([*rows, wrong]))
+        with pytest.raises(ValueError, match="entry 2"):
+            read_guests(file)

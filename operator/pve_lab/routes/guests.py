@@ -35,12 +35,13 @@ def _guest(lab: Lab, call: Call, kind: str) -> Guest:
 
 
 def _change(lab: Lab, call: Call, kind: str) -> tuple[Guest, Change]:
-    """A write that may be carried out: parameters, digest and lock are checked, in this order."""
+    """A write that may be carried out: parameters, the guest, digest and lock are checked, in this order."""
     skiplock = call.flag("skiplock")
     if skiplock and call.user != "root@pam":
         raise bad_parameters(skiplock="Only root may use this option.")
-    guest = _guest(lab, call, kind)
+    node_of(lab, call)
     change = read_change(kind, call.params, lab.mac)
+    guest = _guest(lab, call, kind)
     _permitted(lab, call, guest, change)
     check_writable(guest, str(call.params.get("digest") or ""), skiplock=skiplock)
     return guest, change
@@ -85,7 +86,7 @@ def _both(kind: str) -> None:
     @declared("PUT", base + "/{vmid}/config")
     def put(lab: Lab, call: Call) -> Any:
         guest, change = _change(lab, call, kind)
-        write(guest, change, lab.plug)
+        write(guest, change, lab)
 
 
 for _kind in _KINDS:
@@ -98,7 +99,7 @@ def post_config(lab: Lab, call: Call) -> Any:
     guest, change = _change(lab, call, "qemu")
     delay = float(call.params.get("background_delay") or 0)
     if delay and lab.task_seconds <= delay:
-        write(guest, change, lab.plug)
+        write(guest, change, lab)
         return None
     return lab.write_guest(guest, change, call.user)
 
