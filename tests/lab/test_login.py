@@ -10,7 +10,9 @@ from urllib.parse import quote, unquote, urlencode
 import pytest
 
 from pve_evpn.pve import errors
-from pve_evpn.pve.session import Credentials, PveSession, Trust
+from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.session import PveSession
+from pve_evpn.pve.transport import Trust
 from pve_lab.cluster import Lab, seed
 from pve_lab.server import LabServer
 

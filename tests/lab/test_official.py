@@ -20,8 +20,9 @@ from pve_evpn.domain.plan.firewall import FirewallWrite
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical_props
 from pve_evpn.pve.client import PveClient
+from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
-from pve_evpn.pve.session import Credentials, Trust
+from pve_evpn.pve.transport import Trust
 from pve_lab import official
 from pve_lab.cluster import Lab, seed
 from pve_lab.dispatch import Answer, Request, routes

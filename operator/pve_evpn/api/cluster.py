@@ -54,6 +54,14 @@ Endpoint = Annotated[
         "must be https://host or https://host:port, without a path (Proxmox listens on port 8006)",
     ),
 ]
+ProxyUrl = Annotated[
+    str,
+    Length(min_length=8, max_length=260),
+    Matching(
+        r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?",
+        "must be http://host:port or https://host:port, without user, password and path",
+    ),
+]
 Fingerprint = Annotated[
     str,
     Length(max_length=95),
@@ -128,8 +136,8 @@ class Tls(ApiModel):
     ca_bundle: CaBundle | None = Field(None, description="CA certificates (PEM) as text.")
     fingerprint: Fingerprint | None = Field(
         None,
-        description="SHA-256 fingerprint of the server's certificate, 32 pairs of hex digits with colons. With API "
-        "tokens only.",
+        description="SHA-256 fingerprint of the server's certificate, 32 pairs of hex digits with colons. It holds "
+        "through a proxy too.",
     )
     insecure_skip_verify: bool | None = Field(
         None, description="Do not check the certificate; shown as condition InsecureConnection. Default: false."
@@ -332,7 +340,12 @@ class ProxmoxClusterSpec(ApiModel):
         description="Secret with the keys tokenId and token (and tokenNext, a second one to rotate to), or username "
         "and password."
     )
-    tls: Tls | None = Field(None, description="How the certificate is checked. Default: by the system's CAs.")
+    tls: Tls | None = Field(None, description="How the certificate is checked. Default: by the public CAs.")
+    proxy_url: ProxyUrl | None = Field(
+        None,
+        description="HTTP proxy on the way to the endpoints, http://host:port. The environment's proxies are not used. "
+        "Default: none.",
+    )
     management_policy: ManagementPolicy | None = Field(
         None, description="ObserveOnly: nothing is ever written to this cluster. Default: Full."
     )

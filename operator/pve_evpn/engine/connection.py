@@ -15,8 +15,9 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.engine.ports import Secrets
 from pve_evpn.pve import errors
+from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
-from pve_evpn.pve.session import Credentials, Trust
+from pve_evpn.pve.transport import Trust
 
 #: Makes the gateway of a cluster from its name, endpoints, credentials and trust.
 GatewayMaker = Callable[[str, Iterable[str], Credentials, Trust], Gateway]
@@ -75,7 +76,7 @@ class Connection:
     async def _trust(self, spec: ProxmoxClusterSpec) -> Trust:
         tls = spec.tls
         if tls is None:
-            return Trust()
+            return Trust(proxy=spec.proxy_url)
         ca = tls.ca_bundle
         if ref := tls.ca_secret_ref:
             data = await self._secrets.read(ref.name)
@@ -83,12 +84,13 @@ class Connection:
                 message = f"tls.caSecretRef: there is no key {ref.key!r} in a Secret {ref.name!r}"
                 raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True))
             ca = data[ref.key]
-        return Trust(ca, tls.fingerprint, bool(tls.insecure_skip_verify))
+        return Trust(ca, tls.fingerprint, bool(tls.insecure_skip_verify), spec.proxy_url)
 
 
 def _fingerprint(spec: ProxmoxClusterSpec, data: Mapping[str, str], trust: Trust, token_key: str) -> str:
     """A digest to compare with; the credentials themselves are not kept for it."""
-    parts = [spec.endpoints, sorted(data.items()), [trust.ca_pem, trust.fingerprint, trust.insecure], token_key]
+    way = [trust.ca_pem, trust.fingerprint, trust.insecure, trust.proxy]
+    parts = [spec.endpoints, sorted(data.items()), way, token_key]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ in the client's own few threads, so that a dead cluster holds up no other cluste
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -17,9 +18,15 @@ from typing import Any
 from pve_evpn import metrics
 from pve_evpn.leadership import IsLeader, NotLeader
 from pve_evpn.pve import errors
-from pve_evpn.pve.session import Credentials, PveSession, Trust
+from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.session import PveSession
+from pve_evpn.pve.transport import Trust
+from pve_evpn.text import from_outside
 
 _THREADS = 8
+#: What a path of ours is made of: node names, ids, UPIDs with user@realm!token. No segment is empty, "." or "..":
+#: ids come from answers too, and a path is sent with the operator's rights.
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9@:._!+=~-]+)+")
 _CLOSED = "the connection was replaced: credentials or endpoints have changed"
 
 
@@ -126,6 +133,8 @@ class PveClient:
             self._preferred = index
 
     def _ask(self, index: int, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        if not _PATH.fullmatch(path):
+            raise errors.Refused(f"not sent: {from_outside(path)} is no path of the Proxmox API", status=400)
         # Here and nowhere earlier: the call may have waited for a thread while the Lease ran out.
         if method != "GET" and not self._is_leader():
             raise NotLeader(f"{method} {path} to Proxmox cluster {self.cluster}")

@@ -6,6 +6,7 @@ It decides nothing about the plan. How a request reaches Proxmox is the client's
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -31,11 +32,16 @@ from pve_evpn.domain.sdn import (
 from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion, capabilities_of
 from pve_evpn.pve import decode, errors
 from pve_evpn.pve.client import PveClient
+from pve_evpn.text import from_outside
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
 _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
 _REACH_SECONDS = 300.0
+#: As PVE::Tools::upid_decode reads it; an id with a slash in it would lead into another path.
+_UPID = re.compile(
+    r"UPID:(?P<node>[A-Za-z0-9][A-Za-z0-9-]*):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:/\s]+:[^:/\s]*:[^:/\s]+:"
+)
 _COLLECTION: Mapping[SdnKind, str] = {
     SdnKind.CONTROLLER: "/cluster/sdn/controllers",
     SdnKind.ZONE: "/cluster/sdn/zones",
@@ -314,8 +320,7 @@ class Gateway(PveClient):
 
     async def task_end(self, upid: str) -> TaskEnd | None:
         """How the task ended; None while it runs."""
-        node = upid.split(":")[1]
-        status = await self.get(f"/nodes/{node}/tasks/{upid}/status")
+        status = await self.get(f"{_task_path(upid)}/status")
         if status.get("status") == "running":
             return None
         text = str(status.get("exitstatus") or "unknown")
@@ -323,8 +328,7 @@ class Gateway(PveClient):
 
     async def task_log(self, upid: str, last: int = 20) -> list[str]:
         """The last lines of a task's log."""
-        node = upid.split(":")[1]
-        rows = await self.get(f"/nodes/{node}/tasks/{upid}/log", limit=500)
+        rows = await self.get(f"{_task_path(upid)}/log", limit=500)
         return [str(row.get("t", "")) for row in rows or ()][-last:]
 
     async def reload_tasks(self, node: str, since: int) -> list[str]:
@@ -367,6 +371,13 @@ def _sort_in(
         if new and old and item.get("state") and (new.type, new.props) == (old.type, old.props):
             reworded.append(PendingChange(new.ref, PendingState.CHANGED, tuple(sorted(item.get("pending") or ()))))
     return reworded
+
+
+def _task_path(upid: str) -> str:
+    """Raises Refused for a text that is no UPID (``UPID:node:pid:pstart:starttime:type:id:user:``)."""
+    if not (parts := _UPID.fullmatch(upid)):
+        raise errors.Refused(f"{from_outside(upid, longest=80)} is not the id of a task")
+    return f"/nodes/{parts['node']}/tasks/{upid}"
 
 
 def _host_edits(network: Mapping[str, Any]) -> str:

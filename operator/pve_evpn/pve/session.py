@@ -1,188 +1,166 @@
 """One authenticated HTTPS session with one Proxmox endpoint, on proxmoxer.
 
 It adds to proxmoxer what a careful client needs: the whole answer (Proxmox puts a node's pending network edits
-*beside* ``data``), errors by meaning, certificates pinned by fingerprint, and the knowledge whether a failed request
-may have been executed. It is synchronous: ``pve.gateway`` runs it in threads. It retries nothing.
+*beside* ``data``), errors by meaning, texts without our own secrets, and the knowledge whether a failed request may
+have been executed. It is synchronous: ``pve.client`` runs it in threads. It retries nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from proxmoxer import ProxmoxAPI
-from proxmoxer.backends.https import JsonSerializer
-from proxmoxer.core import AuthenticationError, ResourceException
-from requests.adapters import HTTPAdapter
+from proxmoxer.backends.https import JsonSerializer, ProxmoxHTTPApiTokenAuth, ProxmoxHTTPAuth, ProxmoxHTTPAuthBase
+from proxmoxer.core import AuthenticationError, ProxmoxResource, ResourceException
 
 from pve_evpn.pve import errors
+from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.transport import AnswerRefused, Trust, session
+from pve_evpn.text import from_outside
 
 Json = Any
-
-_CONNECT_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An API token (``user@realm!name`` and its secret) or a user with a password. Never shown."""
-
-    user: str
-    token_name: str | None = None
-    secret: str = field(default="", repr=False)
-
-    @classmethod
-    def from_secret(cls, data: Mapping[str, str], token_key: str = "token") -> Credentials:  # noqa: S107
-        """From the keys of a Kubernetes Secret. Raises ValueError naming the missing key."""
-        if token_id := data.get("tokenId", "").strip():
-            user, separator, name = token_id.partition("!")
-            if not separator or "@" not in user:
-                raise ValueError("tokenId must look like user@realm!name")
-            if not data.get(token_key, "").strip():
-                raise ValueError(f"the key {token_key!r} is missing")
-            return cls(user, name, data[token_key].strip())
-        if user := data.get("username", "").strip():
-            if not data.get("password"):
-                raise ValueError("the key 'password' is missing")
-            return cls(user, None, data["password"])
-        raise ValueError("neither 'tokenId' with 'token' nor 'username' with 'password' is there")
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """How the server proves who it is: a CA bundle (PEM), a SHA-256 fingerprint, the system's CAs, or not at all."""
-
-    ca_pem: str | None = None
-    fingerprint: str | None = None
-    insecure: bool = False
 
 
 class _WholeAnswer(JsonSerializer):  # type: ignore[misc]
     """proxmoxer keeps only ``data`` of an answer and only ``errors`` of a refusal; both are needed whole."""
 
     def loads(self, response: Any) -> Json:
-        return json.loads(response.content.decode("utf-8"))
+        return _object(response.content)
 
     def loads_errors(self, response: Any) -> Json:
         try:
-            return json.loads(response.text)
+            return _object(response.content)
         except ValueError:
             return {}
 
 
-class _PinnedAdapter(HTTPAdapter):
-    """Accepts exactly one certificate, whoever signed it."""
+def _object(body: bytes) -> dict[str, Json]:
+    """The JSON object of an answer. Raises ValueError for anything else, however deep."""
+    try:
+        found = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("the answer is not a JSON object")
+    return found
 
-    def __init__(self, fingerprint: str) -> None:
-        self._fingerprint = fingerprint.replace(":", "").lower()
-        super().__init__()
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, assert_fingerprint=self._fingerprint, assert_hostname=False, **kwargs)
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not a number")
 
 
-class _Api(ProxmoxAPI):  # type: ignore[misc]
-    def __init__(self, *args: Any, adapter: HTTPAdapter | None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._store["serializer"] = _WholeAnswer()
-        if adapter is not None:
-            self._store["session"].mount("https://", adapter)
+class _TicketAuth(ProxmoxHTTPAuth):  # type: ignore[misc]
+    """A login by password over the trusted transport; proxmoxer's own opens a connection of its own, which would not
+    check a fingerprint."""
 
-    def close(self) -> None:
-        self._store["session"].close()
+    def __init__(self, credentials: Credentials, log_in: Callable[[Mapping[str, str]], requests.Response]) -> None:
+        ProxmoxHTTPAuthBase.__init__(self, verify_ssl=True, timeout=None)
+        self._credentials = credentials
+        self._log_in = log_in
+        self._get_new_tokens()
+
+    def _get_new_tokens(self, *_: Any, **__: Any) -> None:
+        """A new ticket, always by the password, because the ticket before may have ended."""
+        response = self._log_in({"username": self._credentials.user, "password": self._credentials.secret})
+        if response.status_code >= 500:
+            raise errors.Unreachable(f"the login was answered with HTTP {response.status_code}")
+        ticket = _object(response.content).get("data") if response.status_code == 200 else None
+        if not isinstance(ticket, dict) or ticket.get("NeedTFA"):
+            raise AuthenticationError
+        self.pve_auth_ticket = str(ticket.get("ticket"))
+        self.csrf_prevention_token = str(ticket.get("CSRFPreventionToken"))
+        self.birth_time = time.monotonic()
 
 
 class PveSession:
     """Calls one endpoint. Not for use by several threads at once."""
 
     def __init__(self, endpoint: str, credentials: Credentials, trust: Trust, timeout: float) -> None:
-        """``endpoint`` is an https URL, ``timeout`` the seconds to wait for an answer once connected."""
-        if trust.fingerprint and credentials.token_name is None:
-            # proxmoxer logs in through a connection of its own, which would not check the fingerprint.
-            raise ValueError("a pinned fingerprint works with API tokens only; give a CA bundle for a password login")
+        """Log in where the credentials are a password. Raises :class:`errors.PveError`.
+
+        Args:
+            endpoint: An https URL without a path.
+            timeout: Seconds for a whole request. Raises ValueError for a CA bundle without a certificate.
+        """
         url = urlsplit(endpoint)
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        base = f"https://{host}:{url.port or 8006}/api2/json"
         self.endpoint = endpoint
-        self._ca_file: str | None = None
-        verify: bool | str = not (trust.insecure or trust.fingerprint)
-        if trust.ca_pem:
-            verify = self._ca_file = _write_ca(trust.ca_pem)
-        login: dict[str, Any] = {"password": credentials.secret}
-        if credentials.token_name is not None:
-            login = {"token_name": credentials.token_name, "token_value": credentials.secret}
-        with _translated(write=False):
-            self._api = _Api(
-                f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname,
-                port=url.port or 8006,
-                user=credentials.user,
-                verify_ssl=verify,
-                timeout=(_CONNECT_SECONDS, timeout),
-                adapter=_PinnedAdapter(trust.fingerprint) if trust.fingerprint else None,
-                **login,
-            )
+        self._secret = credentials.secret
+        self._login = session(trust, timeout)
+        self._login.auth = ProxmoxHTTPAuthBase(verify_ssl=True, timeout=None)
+        self._session = session(trust, timeout)
+        with self._translated(write=False):
+            self._session.auth = self._auth(base, credentials)
+        self._api = ProxmoxResource(base_url=base, session=self._session, serializer=_WholeAnswer())
+
+    def _auth(self, base: str, credentials: Credentials) -> ProxmoxHTTPAuthBase:
+        if credentials.token_name is None:
+            url = f"{base}/access/ticket"
+            return _TicketAuth(credentials, lambda form: self._login.request("POST", url, data=dict(form)))
+        return ProxmoxHTTPApiTokenAuth(
+            credentials.user, credentials.token_name, credentials.secret, verify_ssl=True, timeout=None
+        )
 
     def call(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Json]:
         """One request; the answer's whole JSON object. Raises :class:`errors.PveError` and nothing else."""
-        write = method != "GET"
-        with _translated(write=write):
+        with self._translated(write=method != "GET"):
             resource = self._api(path.strip("/").split("/"))
-            verb = {
-                "GET": resource.get,
-                "POST": resource.post,
-                "PUT": resource.put,
-                "DELETE": resource.delete,
-            }[method]
+            verb = {"GET": resource.get, "POST": resource.post, "PUT": resource.put, "DELETE": resource.delete}[method]
             return cast("dict[str, Json]", verb(**params))
 
     def close(self) -> None:
-        self._api.close()
-        if self._ca_file:
-            with contextlib.suppress(OSError):
-                os.unlink(self._ca_file)
+        self._session.close()
+        self._login.close()
 
+    @contextlib.contextmanager
+    def _translated(self, *, write: bool) -> Iterator[None]:
+        """Turn every exception of the libraries below into one of ours, ``from None``: theirs may quote headers."""
+        try:
+            yield
+        except ResourceException as refusal:
+            raise self._refusal(refusal, write=write) from None
+        except AuthenticationError:
+            raise errors.AuthenticationFailed("Proxmox does not accept the credentials") from None
+        except requests.exceptions.SSLError as error:
+            raise errors.TlsRejected(f"the server's certificate was rejected: {_tls_reason(error)}") from None
+        except requests.exceptions.ConnectTimeout:
+            raise errors.Unreachable("no connection within 5 s") from None
+        except requests.exceptions.ConnectionError as error:
+            if not write or _never_sent(error):
+                raise errors.Unreachable(_connection_reason(error)) from None
+            raise errors.OutcomeUnknown("the connection was cut before the answer came") from None
+        except requests.exceptions.Timeout:
+            raise _unanswered("no answer in time", write=write) from None
+        except AnswerRefused as error:
+            raise _unanswered(str(error), write=write) from None
+        except (requests.exceptions.RequestException, ValueError) as error:
+            raise _unanswered(f"the answer could not be read ({type(error).__name__})", write=write) from None
 
-def _write_ca(pem: str) -> str:
-    handle, path = tempfile.mkstemp(suffix=".pem", prefix="pve-evpn-ca-")
-    with os.fdopen(handle, "w") as file:
-        file.write(pem)
-    return path
-
-
-@contextlib.contextmanager
-def _translated(*, write: bool) -> Any:
-    """Turn every exception of the libraries below into one of ours, ``from None``: theirs may quote headers."""
-    try:
-        yield
-    except ResourceException as refusal:
+    def _refusal(self, refusal: ResourceException, *, write: bool) -> errors.PveError:
         body = refusal.errors if isinstance(refusal.errors, dict) else {}
-        message = body.get("message") or refusal.content or ""
-        parameters = body.get("errors") or None
-        raise errors.from_answer(refusal.status_code, str(message), parameters, write=write) from None
-    except AuthenticationError:
-        raise errors.AuthenticationFailed("Proxmox does not accept the credentials") from None
-    except requests.exceptions.SSLError as error:
-        raise errors.TlsRejected(f"the server's certificate was rejected: {_tls_reason(error)}") from None
-    except requests.exceptions.ConnectTimeout:
-        raise errors.Unreachable("no connection within 5 s") from None
-    except requests.exceptions.ConnectionError as error:
-        if not write or _never_sent(error):
-            raise errors.Unreachable(_connection_reason(error)) from None
-        raise errors.OutcomeUnknown("the connection was cut before the answer came") from None
-    except requests.exceptions.Timeout:
-        if write:
-            raise errors.OutcomeUnknown("no answer in time") from None
-        raise errors.Unreachable("no answer in time") from None
-    except (requests.exceptions.RequestException, ValueError) as error:
-        kind = type(error).__name__
-        if write:
-            raise errors.OutcomeUnknown(f"the answer could not be read ({kind})") from None
-        raise errors.Unreachable(f"the answer could not be read ({kind})") from None
+        named = body.get("errors")
+        parameters = named.items() if isinstance(named, dict) else ()
+        return errors.from_answer(
+            refusal.status_code,
+            self._shown(body.get("message") or refusal.content or ""),
+            {from_outside(key, longest=64): self._shown(text) for key, text in parameters} or None,
+            write=write,
+        )
+
+    def _shown(self, text: object) -> str:
+        return from_outside(text, (self._secret,))
+
+
+def _unanswered(why: str, *, write: bool) -> errors.PveError:
+    """A request that was sent, without an answer that can be used."""
+    return errors.OutcomeUnknown(why) if write else errors.Unreachable(why)
 
 
 def _never_sent(error: requests.exceptions.ConnectionError) -> bool:

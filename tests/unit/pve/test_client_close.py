@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pve_evpn.pve import errors
+from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
-from pve_evpn.pve.session import Credentials, Trust
+from pve_evpn.pve.transport import Trust
 
 pytestmark = pytest.mark.asyncio
 

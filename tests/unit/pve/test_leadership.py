@@ -14,8 +14,9 @@ from pve_evpn.domain.state import GuestState
 from pve_evpn.engine.ports import JournalEntry
 from pve_evpn.kube.adapters import KubeObjects, SecretJournal
 from pve_evpn.leadership import NotLeader
+from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
-from pve_evpn.pve.session import Credentials, Trust
+from pve_evpn.pve.transport import Trust
 
 pytestmark = pytest.mark.asyncio
 

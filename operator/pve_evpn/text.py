@@ -1,0 +1,34 @@
+"""Text that comes from outside (Proxmox, a node), before it reaches a status, an Event or a log line."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+#: Characters that are kept; a person reads no further.
+LONGEST = 500
+_HIDDEN = "***"
+_SHORTEST_SECRET = 4
+
+
+def from_outside(text: object, secrets: Iterable[str] = (), longest: int = LONGEST) -> str:
+    """The text on one line, without control and bidirectional characters, without our secrets, cut.
+
+    Args:
+        text: Anything; it is taken as its ``str``.
+        secrets: Values that must not be shown, wherever they stand in the text. Shorter than 4 characters they are
+            words that appear by chance and are left.
+        longest: Characters that are kept.
+    """
+    shown = str(text)[: 4 * longest]
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            shown = shown.replace(secret, _HIDDEN)
+    lines = (" ".join("".join(map(_visible, line)).split()) for line in shown.splitlines())
+    shown = " | ".join(line for line in lines if line)
+    return shown if len(shown) <= longest else shown[: longest - 4] + " ..."
+
+
+def _visible(character: str) -> str:
+    """Categories Cc (escape sequences), Cf (bidi marks, zero width) and their like are not for terminals."""
+    return " " if unicodedata.category(character)[0] in "CZ" else character
