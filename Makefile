@@ -72,7 +72,7 @@ control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
 # --- testing it -------------------------------------------------------------------------------------------------
 .PHONY: test
 test: lint control-plane ## What every change must pass; real FRR with it where root can install it
-	@$(PY) -m pve_lab.dataplane.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
+	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
 	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image
 
 .PHONY: test-all
@@ -84,7 +84,7 @@ bench: $(READY) ## What it costs: limits on CPU time
 
 .PHONY: e2e-frr
 e2e-frr: $(READY) ## Everything on real FRR in network namespaces (needs root; installs Debian's frr if missing)
-	@if $(PY) -m pve_lab.dataplane.frr.install; then $(VENV)/bin/pytest tests/frr; \
+	@if $(PY) -m pve_lab.frr.install; then $(VENV)/bin/pytest tests/frr; \
 	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi
 
 .PHONY: e2e-argocd

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pve_lab.cluster import Lab, seed
-from pve_lab.dataplane.choose import NAMES, choose, introduction
-from pve_lab.dataplane.frr.lab import FrrDataplane, Unavailable
-from pve_lab.dataplane.frr.plane import FrrPlane
+from pve_lab.client_examples import node_access
+from pve_lab.dataplane.create import NAMES, create
+from pve_lab.dataplane.frr import FrrDataplane
+from pve_lab.frr.topology import Topology, Unavailable
+from pve_lab.lab import Lab, seed
 from tests.e2e.stack import KINDS, Stack, await_
 from tests.frr import tables
 from tests.frr.by_ssh import await_agreement, observe_by_ssh
@@ -55,7 +56,7 @@ def cluster_of(name: str, folder: Path) -> Callable[[], ControlPlane | CurrentCl
     return lambda: ControlPlane(folder)
 
 
-def agreement(stack: Stack, frr: FrrDataplane) -> None:
+def agreement(stack: Stack, frr: Topology) -> None:
     """The operator's tables beside FRR's own; then VM 100 migrates and a bgpd dies, and they still agree."""
     _, controller, _, vnet, nic = stack.seed()
     tables.show(stack, frr, shell)
@@ -80,7 +81,7 @@ def agreement(stack: Stack, frr: FrrDataplane) -> None:
     step("bgpd of pve2 runs again: 12 of 12 sessions, and the statuses and vtysh agree")
 
 
-def tour(stack: Stack, frr: FrrDataplane | None = None) -> int:
+def tour(stack: Stack, frr: Topology | None = None) -> int:
     """Apply the seed, show it, and say what it cost; the number of applies."""
     documents = stack.seed()
     stack.apply(*documents)
@@ -130,12 +131,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pve-evpn-demo-") as name, contextlib.ExitStack() as stop:
         folder = Path(name)
         try:
-            nodes = choose(lab, args.dataplane)
+            nodes = create(lab, args.dataplane)
         except Unavailable as error:
             print(f"no real FRR here: {error}", file=sys.stderr)
             return 1
         stop.callback(nodes.close)
-        print(introduction(nodes), flush=True)
+        print(node_access(nodes), flush=True)
         try:
             plane = stop.enter_context(cluster_of(args.cluster, folder / "kubernetes")())
         except RuntimeError as error:
@@ -150,7 +151,7 @@ def main() -> int:
         step(f"Proxmox VE lab at {stack.server.url}: pve1 to pve4, fabric Fabric1, VM 100 on pve4")
         stack.start_operator()
         step("operator running as its service account")
-        frr = nodes.frr if isinstance(nodes, FrrPlane) else None
+        frr = nodes.frr if isinstance(nodes, FrrDataplane) else None
         if frr:
             observe_by_ssh(stack, frr)
         applies = tour(stack, frr)

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from pve_lab.admin import AdminServer
-from pve_lab.cluster import Lab, seed
-from pve_lab.dataplane.choose import NAMES, choose, introduction
-from pve_lab.dataplane.frr.lab import Unavailable
+from pve_lab.client_examples import api_clients, node_access
+from pve_lab.dataplane.create import NAMES, create
 from pve_lab.faults import KINDS, Fault, parse
+from pve_lab.frr.topology import Unavailable
 from pve_lab.guests import read_guests
-from pve_lab.howto import howto
+from pve_lab.lab import Lab, seed
 from pve_lab.server import LabServer
 
 
@@ -81,7 +81,7 @@ def main() -> int:
         if args.empty and args.ifupdown2 is None:
             node.strip()
     try:
-        plane = choose(lab, args.dataplane, ageing_seconds=args.ageing_seconds)
+        plane = create(lab, args.dataplane, ageing_seconds=args.ageing_seconds)
     except Unavailable as problem:
         print(f"--dataplane {args.dataplane}: {problem}", file=sys.stderr)
         return 1
@@ -97,8 +97,8 @@ def main() -> int:
     if args.ca_file and server.ca_pem:
         args.ca_file.write_text(server.ca_pem)
     print(f"Proxmox VE lab ({args.nodes}) on {server.url}, token {name}", flush=True)
-    print(introduction(plane), flush=True)
-    print(howto(server.url, name, secret, args.ca_file if server.ca_pem else None), flush=True)
+    print(node_access(plane), flush=True)
+    print(api_clients(server.url, name, secret, args.ca_file if server.ca_pem else None), flush=True)
     with contextlib.ExitStack() as stop:
         if args.admin_port is not None:
             print(f"faults and guests: {stop.enter_context(AdminServer(lab, args.admin_port)).url}", flush=True)

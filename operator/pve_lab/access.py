@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 import secrets as random_secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pve_lab.errors import ApiError
+from pve_lab.json_schema import text_of
 
 ROOT = "root@pam"
 
@@ -156,3 +159,42 @@ class Access:
             if found := own or shared:
                 roles = {"NoAccess": True} if "NoAccess" in found else found
         return {privilege: goes for role, goes in roles.items() for privilege in self.roles.get(role, ())}
+
+
+PATH_PARAMETER = re.compile(r"\{([\w-]+)\}")
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Privileges on an ACL path that may name parameters of the request; all of them, or any one."""
+
+    path: str
+    privileges: tuple[str, ...]
+    any_of: bool = False
+
+    def demand(self, access: Access, who: str, params: Mapping[str, Any]) -> None:
+        """Raise 403 if ``who`` lacks them."""
+        path = PATH_PARAMETER.sub(lambda match: text_of(params.get(match.group(1)) or ""), self.path)
+        if self.any_of:
+            access.demand_any(who, path, self.privileges)
+        else:
+            access.demand(who, path, *self.privileges)
+
+
+@dataclass(frozen=True)
+class AllPermissions(Permission):
+    """Several permissions, all of which are needed."""
+
+    permissions: tuple[Permission, ...] = ()
+
+    def demand(self, access: Access, who: str, params: Mapping[str, Any]) -> None:
+        for each in self.permissions:
+            each.demand(access, who, params)
+
+
+def permission(check: Sequence[Any]) -> Permission:
+    """From the ``check`` of a method in the API schema: ``["perm", path, [privileges], "any"?]``, ``["and", ...]``."""
+    if check[0] == "and":
+        return AllPermissions("", (), permissions=tuple(permission(inner) for inner in check[1:]))
+    _, path, privileges, *rest = check
+    return Permission(path, tuple(privileges), any_of=rest[:1] == ["any"])

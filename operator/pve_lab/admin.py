@@ -16,9 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from pve_lab import faults
-from pve_lab.cluster import Lab
 from pve_lab.errors import ApiError
 from pve_lab.guests import Guest
+from pve_lab.lab import Lab
 
 _GUEST_ACTIONS = ("start", "stop", "restart", "silence", "speak", "move")
 

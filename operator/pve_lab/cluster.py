@@ -1,7 +1,6 @@
-"""The lab's state: nodes, tasks, guests, the SDN configuration, and what the fabric has learned.
+"""The cluster: nodes, tasks, guests, the SDN configuration, and how an apply and a reload carry it to the nodes.
 
-One lock guards it all; every request runs alone, as quick as it is. What takes time is in the agenda and happens when
-it is due.
+One lock guards it all, and each request runs alone. What takes time waits in the timers and happens when it is due.
 """
 
 from __future__ import annotations
@@ -13,24 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pve_lab.access import Access
-from pve_lab.dataplane import Dataplane
-from pve_lab.dataplane.model import Model
-from pve_lab.dataplane.running import Running
-from pve_lab.errors import died, refused
-from pve_lab.fabrics import Fabrics
-from pve_lab.faults import Faults, ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns, TaskFails, TaskWarns
+from pve_lab.errors import ApiError, died, refused
 from pve_lab.firewall.rules import KnownNames
 from pve_lab.firewall.vnet import VnetFirewall
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
-from pve_lab.routing import PrefixLists, RouteMaps
-from pve_lab.sdn import Config, SdnConfig
-from pve_lab.staged import Staged
-from pve_lab.tasks import Action, Agenda, Task, Tasks
+from pve_lab.ports import Dataplane, Interference, NoInterference
+from pve_lab.releases import FULL_VERSIONS
+from pve_lab.running_config import RunningConfig
+from pve_lab.sdn.config import SdnConfig
+from pve_lab.sdn.config_file import ConfigFile
+from pve_lab.sdn.fabrics import Fabrics
+from pve_lab.sdn.objects import Config
+from pve_lab.sdn.prefix_lists import PrefixLists
+from pve_lab.sdn.route_maps import RouteMaps
+from pve_lab.tasks import Task, Tasks
 from pve_lab.tickets import Tickets
+from pve_lab.timers import Action, Timers
 
-#: A version of each release, for those who name only the release.
-RELEASES = {"8.4": "8.4.5", "9.0": "9.0.11", "9.1": "9.1.4", "9.2": "9.2.3"}
 NO_IFQUERY = (
     "malformed JSON string, neither tag, array, object, number, string or atom, at character offset 0 "
     '(before "(end of string)")'
@@ -46,7 +45,7 @@ class Node:
     online: bool = True
     applied: Config | None = None
     applied_version: int = 0
-    loaded: Running = field(default_factory=Running)
+    loaded: RunningConfig = field(default_factory=RunningConfig)
     # Without it no reload is made, and the status of zones is an error.
     ifupdown2: bool = True
     network: HostNetwork = field(init=False)
@@ -67,11 +66,15 @@ class Node:
         return self.network.bare
 
 
-class Lab:
-    """Everything there is.
+class Cluster:
+    """All state of a lab.
 
     ``task_seconds`` is how long an apply takes in all, and every other task; ``clock`` gives Unix seconds.
     """
+
+    #: Loads configurations on the nodes and shows what they have learned. Set by ``Lab``.
+    dataplane: Dataplane
+    interference: Interference = NoInterference()
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Lab:
         seed: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.version = version = RELEASES.get(version, version)
+        self.version = version = FULL_VERSIONS.get(version, version)
         self.mutex = threading.RLock()
         self.now = clock
         self.sleep: Callable[[float], None] = time.sleep
@@ -97,8 +100,7 @@ class Lab:
         self.firewalls: dict[str, VnetFirewall] = {}
         self.firewall_names = KnownNames()
         self.tasks = Tasks()
-        self.agenda = Agenda()
-        self.faults = Faults(self, seed)
+        self.timers = Timers()
         self.task_seconds = task_seconds
         self.quorum_lost = False
         self.mac = Mac(seed)
@@ -108,7 +110,15 @@ class Lab:
         self.tokens = self.access.secrets
         self.journal: list[tuple[str, str, int]] = []
         self.applies = 0
-        self.dataplane: Dataplane = Model(self)
+
+    def reachable_node(self, name: str) -> Node:
+        """A member that answers; raises what pveproxy says of one that does not."""
+        node = self.nodes.get(name)
+        if node is None:
+            raise ApiError(500, f"hostname lookup '{name}' failed")
+        if not node.online:
+            raise ApiError(595, "No route to host")
+        return node
 
     @property
     def quorate(self) -> bool:
@@ -117,7 +127,7 @@ class Lab:
     def settle(self) -> None:
         """Let happen what is due by now."""
         with self.mutex:
-            self.agenda.run(self.now())
+            self.timers.run(self.now())
             self.dataplane.follow()
 
     # --- tasks --------------------------------------------------------------------------------------------------
@@ -128,17 +138,15 @@ class Lab:
         def finish(when: float) -> None:
             self.end_task(task, when, work())
 
-        self.agenda.at(self.now() + (self.task_seconds if seconds is None else seconds), finish)
+        self.timers.at(self.now() + (self.task_seconds if seconds is None else seconds), finish)
         self.settle()
         return task.upid
 
     def end_task(self, task: Task, when: float, error: str = "") -> None:
-        for fault in self.faults.for_task(task.type):
-            if isinstance(fault, TaskWarns):
-                task.warn(fault.text)
-            elif isinstance(fault, TaskFails):
-                error = error or fault.error
-        task.end(when, error)
+        effects = self.interference.with_task(task.type)
+        for text in effects.warnings:
+            task.warn(text)
+        task.end(when, error or effects.error)
 
     # --- applying -----------------------------------------------------------------------------------------------
 
@@ -160,7 +168,7 @@ class Lab:
         return self.sdn.has_pending() or any(file.has_pending for file in self._files)
 
     @property
-    def _files(self) -> list[Fabrics | Staged]:
+    def _files(self) -> list[Fabrics | ConfigFile]:
         """What is published beside zones and their kin."""
         return [self.fabrics, self.route_maps.entries, self.prefix_lists.lists]
 
@@ -199,26 +207,19 @@ class Lab:
         task = self.tasks.start(node.name, "srvreload", user, when, "networking")
         node.network.commit()
         config, version = copy.deepcopy(self.sdn.running), self.sdn.version
-        seconds, error, holds = self.task_seconds / len(self.nodes), "", None
-        for fault in self.faults.for_reload(node.name):
-            if isinstance(fault, ReloadSlow):
-                seconds = fault.seconds
-            elif isinstance(fault, ReloadFails):
-                error = fault.error
-            elif isinstance(fault, ReloadWarns):
-                task.warn(fault.text)
-            elif isinstance(fault, ReloadHangs):
-                holds = fault
-
+        effects = self.interference.with_reload(node.name)
+        seconds = self.task_seconds / len(self.nodes) if effects.seconds is None else effects.seconds
+        for text in effects.warnings:
+            task.warn(text)
         running, work = self.published(), None
 
         def finish(due: float) -> None:
             nonlocal work
-            failure = error
-            if not error:
+            failure = effects.error
+            if not failure:
                 work = work or self.dataplane.reload(node.name, running)
                 if not work.done():
-                    self.agenda.at(self.now() + 0.05, finish)
+                    self.timers.at(self.now() + 0.05, finish)
                     return
                 failure = str(work.exception() or "")
             if work and not failure:
@@ -227,13 +228,13 @@ class Lab:
             self.end_task(task, due, failure)
             then(due)
 
-        if holds:
-            holds.hold(lambda: self.agenda.at(self.now(), finish))
+        if effects.hold:
+            effects.hold(lambda: self.timers.at(self.now(), finish))
         else:
-            self.agenda.at(when + seconds, finish)
+            self.timers.at(when + seconds, finish)
         return task
 
-    def load(self, node: Node, config: Config, version: int, running: Running) -> None:
+    def load(self, node: Node, config: Config, version: int, running: RunningConfig) -> None:
         """A node has this configuration from now on."""
         node.applied, node.applied_version, node.loaded = config, version, running
 
@@ -252,16 +253,16 @@ class Lab:
                 self.dataplane.reload(node.name, self.published())
                 self.load(node, copy.deepcopy(self.sdn.running), self.sdn.version, self.published())
 
-        self.agenda.at(self.now() + seconds, boot)
+        self.timers.at(self.now() + seconds, boot)
         self.settle()
 
-    def published(self) -> Running:
+    def published(self) -> RunningConfig:
         """The running configuration, as a node reads it."""
-        return Running.of(self.sdn.running, self.fabrics.fabrics.running, self.fabrics.nodes.running.values())
+        return RunningConfig.of(self.sdn.running, self.fabrics.fabrics.running, self.fabrics.nodes.running.values())
 
-    def staged(self) -> Running:
+    def staged(self) -> RunningConfig:
         """The configuration as an apply would publish it now."""
-        return Running.of(self.sdn.edited, self.fabrics.fabrics.edited, self.fabrics.nodes.edited.values())
+        return RunningConfig.of(self.sdn.edited, self.fabrics.fabrics.edited, self.fabrics.nodes.edited.values())
 
     # --- guests -------------------------------------------------------------------------------------------------
 
@@ -295,7 +296,7 @@ class Lab:
 
     def plug(self, guest: Guest, bridge: str) -> str:
         """Why a NIC of the guest cannot be plugged into a bridge of its node; empty if it can."""
-        return self.faults.for_plug(guest.vmid) or self._missing(guest.node, bridge)
+        return self.interference.with_hotplug(guest.vmid) or self._missing(guest.node, bridge)
 
     def bridge_mtu(self, guest: Guest, bridge: str) -> int | None:
         """The MTU of a bridge of the guest's node; None if there is none.
@@ -356,21 +357,3 @@ class Lab:
             if states[zone] == "available" and any(self.dataplane.missing(node.name, vnet) for vnet in vnets):
                 states[zone] = "error"
         return states
-
-
-def seed(lab: Lab) -> None:
-    """What is there before an operator comes: a fabric, and guests on a plain bridge."""
-    if lab.sdn.pve >= (9, 0):
-        lab.fabrics.create({"id": "Fabric1", "protocol": "ospf", "area": "0", "ip_prefix": "192.168.16.0/24"})
-        for node in lab.nodes.values():
-            row = {"fabric_id": "Fabric1", "node_id": node.name, "protocol": "ospf", "ip": node.address}
-            lab.fabrics.create_node({**row, "interfaces": []})
-        lab.fabrics.commit()
-    names = list(lab.nodes)
-    lab.guests[100] = Guest(
-        100, "qemu", names[-1], "vm1", {"net0": "virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1"}, ip="10.50.1.11"
-    )
-    lab.guests[200] = Guest(
-        200, "lxc", names[min(1, len(names) - 1)], "ct1",
-        {"net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:22:22:22,ip=dhcp,type=veth"}, ip="10.50.1.22",
-    )  # fmt: skip

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pve_lab import official
+from pve_lab import apidoc
 from pve_lab.errors import bad_parameters, refused, wrong_parameters
+from pve_lab.json_schema import MOST_NUMBERED
 from pve_lab.nics import Nic
-from pve_lab.schema import MOST_NUMBERED
 
 NET = re.compile(r"net(\d+)")
 #: Fields that a running guest takes at once, because nothing inside of it depends on them.
@@ -152,7 +152,7 @@ class Guest:
 @functools.cache
 def options(kind: str) -> Mapping[str, str]:
     """Every option that a configuration of this kind may have, with its type in the schema."""
-    params = official.methods()[f"PUT /nodes/{{node}}/{kind}/{{vmid}}/config"].params
+    params = apidoc.methods()[f"PUT /nodes/{{node}}/{kind}/{{vmid}}/config"].params
     found: dict[str, str] = {}
     for name, spec in params.items():
         names = [f"{name[:-3]}{n}" for n in range(MOST_NUMBERED)] if name.endswith("[n]") else [name]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pve_lab.schema import Prop, PropertyString
+from pve_lab.json_schema import Prop, PropertyString
 
 #: The models of a virtual NIC; as a key they carry the MAC.
 MODELS = (

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import ipaddress
 import json
 import re
-import ssl
-import tempfile
 import threading
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-import pve_lab.routes  # noqa: F401  registers the API
-from pve_lab.cluster import Lab
-from pve_lab.dispatch import Answer, Request, answer
+from pve_lab.certificates import server_context
 from pve_lab.errors import ApiError
+from pve_lab.lab import Lab
+from pve_lab.request import Answer, Request
 from pve_lab.tickets import CSRF_HEADER, from_cookie
 
 _PREFIX = "/api2/json"
@@ -40,7 +30,7 @@ class LabServer:
         self._http.daemon_threads = True
         self.ca_pem = ""
         if not plain_http:
-            self.ca_pem, context = _tls()
+            self.ca_pem, context = server_context()
             # The handshake belongs to the connection's own thread: a client that sends none must not block others.
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         scheme = "http" if plain_http else "https"
@@ -108,7 +98,7 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
                 params = self._parameters(query, raw)
             except ApiError as problem:
                 return Answer(problem.status, problem.message)
-            given = answer(lab, Request(self.command, path, params, user))
+            given = lab.answer(Request(self.command, path, params, user))
             return self._refusal(given.reason) if given.status == 401 else given
 
         def _user(self) -> str | Answer:
@@ -185,38 +175,3 @@ def _form(text: str) -> dict[str, Any]:
         else:
             values[name] = value
     return values
-
-
-def _tls() -> tuple[str, ssl.SSLContext]:
-    """A CA, a certificate of it for loopback, and a context that serves it."""
-    now = datetime.now(UTC)
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve-lab CA")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve-lab")])
-
-    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        made = x509.CertificateBuilder().subject_name(subject).issuer_name(ca_name).public_key(public)
-        made = made.serial_number(x509.random_serial_number())
-        return made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=365))
-
-    ca = (
-        builder(ca_name, ca_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    leaf = (
-        builder(name, key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        cert_file, key_file = Path(folder) / "crt", Path(folder) / "key"
-        cert_file.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        key_file.write_bytes(pem)
-        context.load_cert_chain(cert_file, key_file)
-    return ca.public_bytes(serialization.Encoding.PEM).decode(), context

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from charts import dashboards
 from pve_evpn import metrics
-from pve_lab.cluster import Lab, seed
-from pve_lab.faults import somebody_edits
+from pve_lab.faults import foreign_edit
+from pve_lab.lab import Lab, seed
 from tests.alerts.queries import asked
 from tests.alerts.test_rules import ALERTS
 from tests.e2e.stack import Stack, await_
@@ -103,7 +103,7 @@ def exported(cluster: ControlPlane, tmp_path: Path, frr_exporter: int) -> Iterat
         stack.apply(*documents)
         stack.await_condition(documents[3], "Programmed", "Programmed", 60)
         stack.await_condition(documents[4], "Programmed", "Programmed", 60)
-        somebody_edits(lab, "vnets/EVPN1", {"tag": "5999"})
+        foreign_edit(lab, "vnets/EVPN1", {"tag": "5999"})
         await_("the drift is counted", lambda: stack.metric("pve_evpn_drift_detected_total"))
         await_("sessions are seen", lambda: stack.metric("pve_evpn_bgp_session_up"))
         yield Exported(stack.exposition().partition("\r\n\r\n")[2])

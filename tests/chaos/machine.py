@@ -216,7 +216,7 @@ class Chaos(RuleBasedStateMachine):
     @rule()
     def a_person_removes_the_lock(self) -> None:
         """By force, as the documentation tells, whoever's it is; not while a write may still be on its way."""
-        if not any(isinstance(fault, ForeignLock) for fault in self.faults) and self.world.lab.agenda.next is None:
+        if not any(isinstance(fault, ForeignLock) for fault in self.faults) and self.world.lab.timers.next is None:
             self.world.lab.sdn.lock = None
 
     # --- trouble ------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class Chaos(RuleBasedStateMachine):
         world = self.world
         used = {nic.rpartition("bridge=")[2] for guest in world.lab.guests.values() for nic in guest.config.values()}
         before = used & world.lab.sdn.running["vnets"].keys()
-        on_its_way = world.lab.agenda.next is not None
+        on_its_way = world.lab.timers.next is not None
         yield
         gone = before - world.lab.sdn.running["vnets"].keys()
         assert not gone or on_its_way, f"{gone} was removed under a guest"

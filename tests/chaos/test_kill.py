@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from pve_lab.dispatch import Request, answer
+from pve_lab.request import Request
 from tests.engine.world import CLUSTER, Killed, World, cluster, controller, key, vnet, zone
 
 FOREIGN = {"vnet": "theirs", "zone": "zone1", "tag": "99"}
@@ -164,4 +164,4 @@ def run(number: int, when: str) -> bool:
 
 def stage_foreign(world: World) -> bool:
     """Somebody uses the gap to stage a VNet; whether Proxmox refused it, because our lock is held."""
-    return answer(world.lab, Request("POST", "/cluster/sdn/vnets", FOREIGN)).status >= 400
+    return world.lab.answer(Request("POST", "/cluster/sdn/vnets", FOREIGN)).status >= 400

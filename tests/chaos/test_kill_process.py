@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from pve_lab.dispatch import Answer, Request
+from pve_lab.request import Answer, Request
 from tests.e2e.stack import Stack, await_
 
 pytestmark = pytest.mark.kube

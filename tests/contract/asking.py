@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pve_lab.routes  # noqa: F401  registers the API
-from pve_lab.cluster import Lab
-from pve_lab.dispatch import Request, answer
+from pve_lab.lab import Lab
+from pve_lab.request import Request
 from tests.lab.deviations import check_answer
 
 ROOT = "root@pam!tok"
@@ -22,7 +21,7 @@ class Api:
         self.lab.faults.after.append(check_answer)
 
     def ask(self, method: str, path: str, params: dict[str, Any] | None = None, user: str = ROOT) -> tuple[int, Any]:
-        given = answer(self.lab, Request(method, SDN + path, params or {}, user))
+        given = self.lab.answer(Request(method, SDN + path, params or {}, user))
         return given.status, given.body
 
     def get(self, path: str, view: str = "", user: str = ROOT) -> Any:

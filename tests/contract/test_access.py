@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pve_lab.dispatch import Request, answer
+from pve_lab.request import Request
 from tests.contract.asking import Api
 
 USER, TOKEN = "ci@pve", "ci@pve!job"
@@ -112,7 +112,7 @@ def test_deeper_entries_replace_and_what_does_not_propagate_stays(api: Api) -> N
 
 def test_set_up_over_the_api_as_a_manual_would(api: Api) -> None:
     def access(method: str, path: str, params: dict[str, object]) -> object:
-        given = answer(api.lab, Request(method, f"/access{path}", params, "root@pam!tok"))
+        given = api.lab.answer(Request(method, f"/access{path}", params, "root@pam!tok"))
         assert given.status == 200, given.body
         return given.body["data"]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pve_lab.cluster import Lab
 from pve_lab.guests import read_guests
+from pve_lab.lab import Lab
 from pve_lab.server import LabServer
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pve_lab.cluster import Lab, seed
+from pve_lab.lab import Lab, seed
 from tests.e2e.stack import KINDS, Stack
 from tests.kube.controlplane import ControlPlane
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from pve_lab import official
-from pve_lab.cluster import Lab
-from pve_lab.dispatch import Request
+from pve_lab import apidoc
+from pve_lab.lab import Lab
+from pve_lab.request import Request
 from pve_lab.server import LabServer
 from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
 from tests.kube.controlplane import Kubectl
@@ -48,7 +48,7 @@ class Stack:
     def _hold_to_schema(self, request: Request) -> None:
         # The table holds no user management; of it the operator asks when its credentials end.
         if not request.path.startswith("/access/users"):
-            wrong = official.wrong_request(request.method, request.path, request.params)
+            wrong = apidoc.wrong_request(request.method, request.path, request.params)
             self.undeclared += [f"{request.method} {request.path}: {text}" for text in wrong]
 
     def prepare(self) -> None:

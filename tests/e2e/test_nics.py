@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pve_lab.cluster import Guest
+from pve_lab.guests import Guest
 from tests.e2e.stack import ROOT, Stack, await_
 from tests.kube.controlplane.kubectl import KubectlError
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pve_lab.dispatch import Answer
 from pve_lab.faults import HostEdit, RequestFault
+from pve_lab.request import Answer
 from tests.engine.world import NET1, SEED, Killed, World, cluster, controller, programmed, vnet
 
 APPLY = {"apply": {"foreignPending": "Include"}}

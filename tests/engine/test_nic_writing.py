@@ -12,8 +12,6 @@ import pytest
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.observe.source import NodeTarget
-from pve_lab.cluster import Guest, Lab
-from pve_lab.dispatch import Answer, Request
 from pve_lab.faults import (
     ErrorAnswer,
     Fault,
@@ -26,7 +24,10 @@ from pve_lab.faults import (
     Proceed,
     TaskFails,
 )
+from pve_lab.guests import Guest
+from pve_lab.lab import Lab
 from pve_lab.nics import Nic
+from pve_lab.request import Answer, Request
 from tests.engine.world import Killed, Unseeing, World, cluster, controller, document, key, vnet, zone
 
 ACCESS = [{"namespaces": {}, "guests": {"vmids": [{"from": 100, "to": 9999}]}}]

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import pve_lab.routes  # noqa: F401  (registers the API)
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.clock import Pace, SystemClock
@@ -25,10 +24,11 @@ from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
-from pve_lab.cluster import Lab, seed
-from pve_lab.dispatch import Answer, Request, answer, answer_plainly
+from pve_lab.dispatch import answer_without_faults
 from pve_lab.faults import ErrorAnswer
 from pve_lab.guests import Guest
+from pve_lab.lab import Lab, seed
+from pve_lab.request import Answer, Request
 from tests.engine.fake_kube import FakeKube
 
 CLUSTER = ObjectKey("ProxmoxCluster", "", "pve")
@@ -148,7 +148,7 @@ class _DirectSession:
         sent = {k: [str(v) for v in value] if isinstance(value, list) else str(value) for k, value in params.items()}
         request = Request(method, path, sent, user="root@pam!tok")
         world.interrupt("before", method, path)
-        given = answer(world.lab, request)
+        given = world.lab.answer(request)
         world.calls.append((method, _named(method, path, params), given.status))
         world.lab.journal.append((method, path, given.status))
         world.interrupt("after", method, path)
@@ -261,7 +261,7 @@ class World:
 
     def by_hand(self, method: str, path: str, **params: Any) -> Answer:
         """A person at Proxmox."""
-        return answer_plainly(self.lab, Request(method, path, params))
+        return answer_without_faults(self.lab, Request(method, path, params))
 
     def refuse(self, method: str, path: str, message: str, status: int = 500, times: int = 0) -> ErrorAnswer:
         """Proxmox answers so instead of executing it, for the next ``times`` such calls (0: until removed)."""

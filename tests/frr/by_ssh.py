@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from pve_lab.dataplane.frr.lab import FrrDataplane
+from pve_lab.frr.topology import Topology
 from tests.e2e.stack import NAMESPACE, Stack
 from tests.frr.world import NODES, VM1, VNI
 
 _SECRET = "pve-node-ssh"
 
 
-def observe_by_ssh(stack: Stack, frr: FrrDataplane) -> None:
+def observe_by_ssh(stack: Stack, frr: Topology) -> None:
     """Give the operator the key to the nodes; to be called before the seed is applied."""
     data = {"ssh-privatekey": frr.ssh.private_key, "known_hosts": frr.ssh.known_hosts}
     meta = {"name": _SECRET, "namespace": NAMESPACE}
@@ -42,7 +42,7 @@ def evpn_node(stack: Stack, node: str) -> dict[str, Any]:
     return {}
 
 
-def differences(stack: Stack, frr: FrrDataplane, nic: dict[str, Any], vnet: dict[str, Any]) -> list[str]:
+def differences(stack: Stack, frr: Topology, nic: dict[str, Any], vnet: dict[str, Any]) -> list[str]:
     """Where the operator's statuses say something else than FRR; empty if they agree."""
     found = [text for node in NODES for text in _node_differs(evpn_node(stack, node), frr, node)]
     found += _routes_differ(stack.get(vnet)["status"], frr)
@@ -50,7 +50,7 @@ def differences(stack: Stack, frr: FrrDataplane, nic: dict[str, Any], vnet: dict
     return found
 
 
-def await_agreement(stack: Stack, frr: FrrDataplane, nic: dict[str, Any], vnet: dict[str, Any]) -> None:
+def await_agreement(stack: Stack, frr: Topology, nic: dict[str, Any], vnet: dict[str, Any]) -> None:
     """Wait until nothing differs: a status is as old as the last poll, so a change of the network shows a little later.
 
     Raises AssertionError with what still differs.
@@ -61,7 +61,7 @@ def await_agreement(stack: Stack, frr: FrrDataplane, nic: dict[str, Any], vnet: 
         time.sleep(0.2)
 
 
-def _node_differs(status: dict[str, Any], frr: FrrDataplane, node: str) -> Iterator[str]:
+def _node_differs(status: dict[str, Any], frr: Topology, node: str) -> Iterator[str]:
     look = frr.look(node)
     told = {peer["address"]: peer["state"] for peer in status.get("peers") or ()}
     if told != (seen := look.sessions()):
@@ -78,14 +78,14 @@ def _node_differs(status: dict[str, Any], frr: FrrDataplane, node: str) -> Itera
         yield f"{node}: the router id is {status.get('routerId')} in the status, {router_id} in vtysh"
 
 
-def _routes_differ(status: dict[str, Any], frr: FrrDataplane) -> Iterator[str]:
+def _routes_differ(status: dict[str, Any], frr: Topology) -> Iterator[str]:
     told = status.get("routes") or {}
     seen = {"type2": len(frr.look("pve1").mac_routes(VNI)), "type3": len(frr.look("pve1").vteps())}
     if (told.get("type2", 0), told.get("type3")) != tuple(seen.values()):
         yield f"VNet: routes are {told} in the status, {seen} on pve1 in vtysh"
 
 
-def _nic_differs(evpn: dict[str, Any], frr: FrrDataplane) -> Iterator[str]:
+def _nic_differs(evpn: dict[str, Any], frr: Topology) -> Iterator[str]:
     route = frr.look("pve1").mac_route(VM1)
     names = {address: name for name, address in NODES.items()}
     seen = (names[route.nexthop], route.moves) if route else (None, 0)

@@ -1,4 +1,4 @@
-"""Real FRR for tests: four nodes in network namespaces, as `pve_lab.dataplane.frr` makes them.
+"""Real FRR for tests: four nodes in network namespaces, as `pve_lab.frr` makes them.
 
 `frr_lab` is a running lab with the seed topology applied and converged, shared by the tests of a module. A test finds
 in it what it needs and puts back what it breaks:
@@ -26,11 +26,11 @@ from typing import Any
 
 import pytest
 
-from pve_lab.cluster import Lab
-from pve_lab.cluster import seed as seed_lab
-from pve_lab.dataplane.frr import install
-from pve_lab.dataplane.frr.lab import FrrDataplane
-from pve_lab.dataplane.frr.plane import FrrPlane
+from pve_lab.dataplane.frr import FrrDataplane
+from pve_lab.frr import install
+from pve_lab.frr.topology import Topology
+from pve_lab.lab import Lab
+from pve_lab.lab import seed as seed_lab
 from tests.e2e.stack import KINDS, NAMESPACE, Stack
 from tests.frr.by_ssh import await_agreement, observe_by_ssh
 from tests.frr.world import AGEING, NODES, await_full_mesh, seed
@@ -56,7 +56,7 @@ class Observing:
     """The operator on a real control plane, reading real FRR by ssh; the seed topology applied and Ready."""
 
     stack: Stack
-    frr: FrrDataplane
+    frr: Topology
     lab: Lab
     documents: list[dict[str, Any]]
 
@@ -81,7 +81,7 @@ def observing(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -
     lab = Lab(list(NODES), task_seconds=0.2)
     seed_lab(lab)
     with contextlib.ExitStack() as stop:
-        plane = FrrPlane(lab, ageing_seconds=AGEING)
+        plane = FrrDataplane(lab, ageing_seconds=AGEING)
         stop.callback(plane.close)
         lab.dataplane = plane
         stack = Stack(cluster, lab, tmp_path_factory.mktemp("operator"))
@@ -109,8 +109,8 @@ def _take_away(stack: Stack) -> None:
 
 
 @pytest.fixture(scope="module")
-def frr_lab() -> Iterator[FrrDataplane]:
-    with FrrDataplane(NODES, ageing_seconds=AGEING) as lab:
+def frr_lab() -> Iterator[Topology]:
+    with Topology(NODES, ageing_seconds=AGEING) as lab:
         lab.apply(seed())
         await_full_mesh(lab)
         yield lab

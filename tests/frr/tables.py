@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pve_lab.dataplane.frr.lab import FrrDataplane
+from pve_lab.frr.topology import Topology
 from tests.e2e.stack import Stack
 from tests.frr.world import VNI
 
@@ -27,7 +27,7 @@ _MAC += "MOVES:.status.evpn.mobilitySequence,SEEN BY:.status.evpn.seenBy,VERDICT
 _ROUTES = "custom-columns=VNET:.status.id,VNI:.status.vni,TYPE-2:.status.routes.type2,TYPE-3:.status.routes.type3"
 
 
-def show(stack: Stack, frr: FrrDataplane, shell: Callable[..., None]) -> None:
+def show(stack: Stack, frr: Topology, shell: Callable[..., None]) -> None:
     """Sessions, VNIs, MACs and routes as seen from pve1; `shell` runs a kubectl command and prints it."""
     shell(stack, "get", "evpnn", "pve-pve1", "-o", _PEERS)
     _vtysh(frr, "show bgp l2vpn evpn summary")
@@ -40,7 +40,7 @@ def show(stack: Stack, frr: FrrDataplane, shell: Callable[..., None]) -> None:
     _vtysh(frr, "show bgp l2vpn evpn route type multicast")
 
 
-def _vtysh(frr: FrrDataplane, command: str) -> None:
+def _vtysh(frr: Topology, command: str) -> None:
     print(f"\npve1# {command}")
     # The legend is the same every time.
     legend = ("Status codes", "Origin codes", "EVPN type", "Flags:")

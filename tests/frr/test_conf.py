@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pve_lab.dataplane.frr.config import NodeFacts, Tuning, frr_conf
-from pve_lab.dataplane.frr.lab import frr_version
-from pve_lab.dataplane.running import Running
+from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.frr.topology import frr_version
+from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, seed
 
 _PEERS = ",".join(NODES.values())
@@ -28,13 +28,13 @@ def check(text: str, folder: Path) -> str:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(Running(), id="nothing"),
+        pytest.param(RunningConfig(), id="nothing"),
         pytest.param(seed(), id="seed"),
         pytest.param(
             seed(**{"exitnodes": "pve1", "advertise-subnets": 1, "rt-import": "65001:7,65001:8"}), id="exit node"
         ),
         pytest.param(
-            Running(
+            RunningConfig(
                 controllers={
                     "evpn1": {"type": "evpn", "asn": 65001, "peers": _PEERS},
                     "evpn2": {"type": "evpn", "asn": 65001, "peers": "10.0.0.9", "peer-group-name": "SITE2"},
@@ -46,7 +46,7 @@ def check(text: str, folder: Path) -> str:
         ),
     ],
 )
-def test_vtysh_accepts(config: Running, vrf: bool, tmp_path: Path) -> None:
+def test_vtysh_accepts(config: RunningConfig, vrf: bool, tmp_path: Path) -> None:
     assert check(frr_conf(config, NodeFacts("pve1", NODES["pve1"], vrf=vrf), frr_version(), Tuning()), tmp_path) == ""
 
 

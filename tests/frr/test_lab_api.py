@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from pve_lab import faults
-from pve_lab.cluster import Lab, seed
-from pve_lab.dataplane.frr.lab import FrrDataplane
-from pve_lab.dataplane.frr.plane import FrrPlane
+from pve_lab.dataplane.frr import FrrDataplane
+from pve_lab.frr.topology import Topology
+from pve_lab.lab import Lab, seed
 from tests.frr.world import AGEING, NODES, VM1, VNET, VNI, await_, await_full_mesh
 from tests.lab.asking import Asking, check_answer
 
@@ -36,7 +36,7 @@ class Client(Asking):
 def pve() -> Iterator[Client]:
     """The seed topology, configured and applied through the API."""
     lab = Lab(list(NODES), task_seconds=0.2)
-    plane = FrrPlane(lab, ageing_seconds=AGEING)
+    plane = FrrDataplane(lab, ageing_seconds=AGEING)
     lab.dataplane = plane
     client = Client(lab)
     client.post("/cluster/sdn/controllers", controller="evpn1", type="evpn", asn=65001, fabric="Fabric1")
@@ -49,13 +49,13 @@ def pve() -> Iterator[Client]:
 
 
 @pytest.fixture
-def frr(pve: Client) -> FrrDataplane:
+def frr(pve: Client) -> Topology:
     plane = pve.lab.dataplane
-    assert isinstance(plane, FrrPlane)
+    assert isinstance(plane, FrrDataplane)
     return plane.frr
 
 
-def test_an_apply_reloads_every_node(pve: Client, frr: FrrDataplane) -> None:
+def test_an_apply_reloads_every_node(pve: Client, frr: Topology) -> None:
     assert pve.zone_states() == ["available"] * 4
     for node in NODES:
         (task,) = pve.reloads(node)
@@ -64,7 +64,7 @@ def test_an_apply_reloads_every_node(pve: Client, frr: FrrDataplane) -> None:
         assert {row["neighbor"] for row in neighbours} == set(NODES.values()) - {NODES[node]}
 
 
-def test_a_guest_from_its_configuration_to_mac_vrf_and_back(pve: Client, frr: FrrDataplane) -> None:
+def test_a_guest_from_its_configuration_to_mac_vrf_and_back(pve: Client, frr: Topology) -> None:
     """Plugged in, announced, moved, silent: each of it through the API alone."""
     mac_vrf = f"/nodes/pve1/sdn/vnets/{VNET}/mac-vrf"
     pve.put("/nodes/pve4/qemu/100/config", net0=NET0)
@@ -86,14 +86,14 @@ def test_a_guest_from_its_configuration_to_mac_vrf_and_back(pve: Client, frr: Fr
     pve.lab.guests[100].speaks = True
 
 
-def test_a_node_that_goes_away_is_missed_by_the_others(pve: Client, frr: FrrDataplane) -> None:
+def test_a_node_that_goes_away_is_missed_by_the_others(pve: Client, frr: Topology) -> None:
     gone = pve.lab.faults.add(faults.NodeOffline(node="pve2"))
     await_("pve1 misses pve2", lambda: NODES["pve2"] not in frr.look("pve1").established())
     pve.lab.faults.remove(gone)
     await_full_mesh(frr)
 
 
-def test_a_bridge_that_is_gone_is_an_error_until_the_next_reload(pve: Client, frr: FrrDataplane) -> None:
+def test_a_bridge_that_is_gone_is_an_error_until_the_next_reload(pve: Client, frr: Topology) -> None:
     frr.nodes["pve2"].space.ip("link", "del", "dev", VNET)
     assert pve.zone_states() == ["available", "error", "available", "available"]
     (row,) = pve.get("/nodes/pve2/sdn/zones/EZone1/content")
@@ -103,7 +103,7 @@ def test_a_bridge_that_is_gone_is_an_error_until_the_next_reload(pve: Client, fr
     await_full_mesh(frr)
 
 
-def test_a_node_that_cannot_build_a_vnet_stays_behind_and_says_why(pve: Client, frr: FrrDataplane) -> None:
+def test_a_node_that_cannot_build_a_vnet_stays_behind_and_says_why(pve: Client, frr: Topology) -> None:
     """Somebody's VXLAN interface has the VNI already: the cluster's task ends well all the same."""
     frr.nodes["pve3"].space.ip("link", "add", "name", "foreign", "type", "vxlan", "id", "5002", "dstport", "4789")
     pve.post("/cluster/sdn/vnets", vnet="EVPN2", zone="EZone1", tag=5002)
@@ -116,13 +116,13 @@ def test_a_node_that_cannot_build_a_vnet_stays_behind_and_says_why(pve: Client, 
     assert pve.zone_states() == ["available"] * 4
 
 
-def test_a_reload_that_frr_cannot_do_restarts_it_with_a_warning(pve: Client, frr: FrrDataplane) -> None:
+def test_a_reload_that_frr_cannot_do_restarts_it_with_a_warning(pve: Client, frr: Topology) -> None:
     frr.nodes["pve3"].stop()
     assert pve.wait_for(pve.put("/nodes/pve3/network")) == "WARNINGS: 1"
     await_full_mesh(frr)
 
 
-def test_what_is_deleted_leaves_the_nodes(pve: Client, frr: FrrDataplane) -> None:
+def test_what_is_deleted_leaves_the_nodes(pve: Client, frr: Topology) -> None:
     for vnet in (VNET, "EVPN2"):
         pve.delete(f"/cluster/sdn/vnets/{vnet}")
     pve.delete("/cluster/sdn/zones/EZone1")

@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pve_lab.dataplane.frr.lab import FrrDataplane
-from pve_lab.dataplane.frr.namespaces import STATE
+from pve_lab.frr.namespaces import STATE
+from pve_lab.frr.topology import Topology
 from tests.frr.world import await_
 
 ROOT = Path(__file__).parents[2]
 _KILLED = """
 import os, sys
-from pve_lab.dataplane.frr.lab import FrrDataplane
-lab = FrrDataplane({"pve1": "192.168.16.1"})
+from pve_lab.frr.topology import Topology
+lab = Topology({"pve1": "192.168.16.1"})
 print(lab.prefix, lab.nodes["pve1"].space.pid, flush=True)
 sys.stdin.read()
 """
@@ -26,8 +26,8 @@ def namespaces() -> str:
     return subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
 
 
-def one_node() -> FrrDataplane:
-    return FrrDataplane({"pve1": "192.168.16.1"})
+def one_node() -> Topology:
+    return Topology({"pve1": "192.168.16.1"})
 
 
 def test_of_a_lab_that_ended_there_is_nothing() -> None:

@@ -22,9 +22,9 @@ from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import PinWriter
 from pve_evpn.observe.ssh import SshSource
-from pve_lab.dataplane.frr.guests import Nic
-from pve_lab.dataplane.frr.lab import FrrDataplane
-from pve_lab.dataplane.running import Running
+from pve_lab.frr.guests import Nic
+from pve_lab.frr.topology import Topology
+from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, VNI, await_
 from tests.unit.test_nics import World, attached, nic, vm
 from tests.unit.test_pinning import SSH
@@ -37,7 +37,7 @@ METER, CONTROL = "bc:24:11:00:00:10", "bc:24:11:00:00:20"
 class Operator:
     """The part of the operator that pins, over a lab's nodes, with guests wherever a test says they are."""
 
-    def __init__(self, lab: FrrDataplane) -> None:
+    def __init__(self, lab: Topology) -> None:
         access = lab.ssh
         self._lab = lab
         self._loop = asyncio.new_event_loop()
@@ -95,16 +95,16 @@ class Operator:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[FrrDataplane]:
+def lab() -> Iterator[Topology]:
     """The unit tests' world (zone1, net1) on real nodes, whose key may pin."""
-    running = Running(
+    running = RunningConfig(
         controllers={"evpn1": {"type": "evpn", "asn": 65001, "fabric": "Fabric1"}},
         zones={"zone1": {"type": "evpn", "controller": "evpn1", "vrf-vxlan": 100001}},
         vnets={"net1": {"type": "vnet", "zone": "zone1", "tag": VNI}},
         fabrics={"Fabric1": {"id": "Fabric1", "protocol": "ospf", "area": "0"}},
         fabric_nodes=tuple({"fabric_id": "Fabric1", "node_id": name, "ip": ip} for name, ip in NODES.items()),
     )
-    with FrrDataplane(NODES, ageing_seconds=AGEING) as made:
+    with Topology(NODES, ageing_seconds=AGEING) as made:
         made.apply(running)
         for name in NODES:
             await_(f"{name} has its sessions", lambda name=name: len(made.look(name).established()) == 3)
@@ -113,7 +113,7 @@ def lab() -> Iterator[FrrDataplane]:
 
 
 @pytest.fixture
-def operator(lab: FrrDataplane) -> Iterator[Operator]:
+def operator(lab: Topology) -> Iterator[Operator]:
     made = Operator(lab)
     yield made
     for vmid in made.where:
@@ -123,7 +123,7 @@ def operator(lab: FrrDataplane) -> Iterator[Operator]:
     made.close()
 
 
-def announced_by(lab: FrrDataplane, mac: str, seen_from: str = "pve1") -> str | None:
+def announced_by(lab: Topology, mac: str, seen_from: str = "pve1") -> str | None:
     """The node a MAC is reached through, as another node has it."""
     route = lab.look(seen_from).mac_route(mac)
     return next((name for name, address in NODES.items() if route and address == route.nexthop), None)
@@ -146,7 +146,7 @@ def holds(what: str, seconds: float, check: Callable[[], bool]) -> None:
     ],
     ids=["VM", "VM behind the firewall", "container"],
 )
-def test_a_host_that_never_spoke_is_announced_while_pinned(lab: FrrDataplane, operator: Operator, guest: Nic) -> None:
+def test_a_host_that_never_spoke_is_announced_while_pinned(lab: Topology, operator: Operator, guest: Nic) -> None:
     key = operator.attach(guest, "pve4")
     assert announced_by(lab, METER) is None
     assert operator.one_pass()[key].pinned is True
@@ -157,7 +157,7 @@ def test_a_host_that_never_spoke_is_announced_while_pinned(lab: FrrDataplane, op
     await_("the un-pinned MAC is withdrawn", lambda: announced_by(lab, METER) is None)
 
 
-def test_a_pinned_mac_outlives_five_ageing_times_that_others_do_not(lab: FrrDataplane, operator: Operator) -> None:
+def test_a_pinned_mac_outlives_five_ageing_times_that_others_do_not(lab: Topology, operator: Operator) -> None:
     operator.attach(Nic(110, 0, "net1", METER), "pve4")
     operator.attach(Nic(120, 0, "net1", CONTROL), "pve4", policy="Observe")
     operator.one_pass()
@@ -167,7 +167,7 @@ def test_a_pinned_mac_outlives_five_ageing_times_that_others_do_not(lab: FrrData
     assert announced_by(lab, CONTROL) is None, "a MAC that is not pinned has aged"
 
 
-def test_a_pin_moves_with_its_guest_and_is_not_stolen_back(lab: FrrDataplane, operator: Operator) -> None:
+def test_a_pin_moves_with_its_guest_and_is_not_stolen_back(lab: Topology, operator: Operator) -> None:
     key = operator.attach(Nic(110, 0, "net1", METER), "pve4")
     operator.one_pass()
     await_("pve4 announces it", lambda: announced_by(lab, METER) == "pve4")
@@ -191,7 +191,7 @@ def test_a_pin_moves_with_its_guest_and_is_not_stolen_back(lab: FrrDataplane, op
     assert [line for line in entries if METER in line and "tap" in line] == []
 
 
-def test_a_guest_that_moves_without_a_word_is_announced_where_it_went(lab: FrrDataplane, operator: Operator) -> None:
+def test_a_guest_that_moves_without_a_word_is_announced_where_it_went(lab: Topology, operator: Operator) -> None:
     key = operator.attach(Nic(110, 0, "net1", METER), "pve4")
     operator.one_pass()
     await_("pve4 announces it", lambda: announced_by(lab, METER) == "pve4")
@@ -201,7 +201,7 @@ def test_a_guest_that_moves_without_a_word_is_announced_where_it_went(lab: FrrDa
     await_("pve2 announces it", lambda: announced_by(lab, METER) == "pve2")
 
 
-def test_a_pinned_nic_that_is_deleted_leaves_no_zombie(lab: FrrDataplane, operator: Operator) -> None:
+def test_a_pinned_nic_that_is_deleted_leaves_no_zombie(lab: Topology, operator: Operator) -> None:
     guests = [Nic(130 + n, 0, "net1", f"bc:24:11:00:01:{n:02x}") for n in range(10)]
     keys = [operator.attach(guest, "pve4") for guest in guests]
     assert all(state.pinned for state in operator.one_pass().values())
@@ -216,7 +216,7 @@ def test_a_pinned_nic_that_is_deleted_leaves_no_zombie(lab: FrrDataplane, operat
         assert lab.look(name).macs(VNI) == {}, f"{name} has forgotten them too"
 
 
-def test_a_key_that_may_only_read_pins_nothing(lab: FrrDataplane, operator: Operator) -> None:
+def test_a_key_that_may_only_read_pins_nothing(lab: Topology, operator: Operator) -> None:
     key = operator.attach(Nic(110, 0, "net1", METER), "pve4")
     lab.ssh.force("/usr/local/sbin/pve-evpn-observe")
     try:

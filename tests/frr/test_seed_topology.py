@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pve_lab.dataplane.frr.guests import Nic
-from pve_lab.dataplane.frr.lab import FrrDataplane
+from pve_lab.frr.guests import Nic
+from pve_lab.frr.topology import Topology
 from tests.frr.world import NODES, VM1, VNET, VNI, await_, seed
 
 
 @pytest.fixture
-def vm1(frr_lab: FrrDataplane) -> Iterator[Nic]:
+def vm1(frr_lab: Topology) -> Iterator[Nic]:
     """VM 100 on pve4 behind a firewall bridge, silent so far."""
     nic = Nic(100, 0, VNET, VM1, firewall=True, ip="10.50.1.11")
     frr_lab.plug("pve4", nic)
@@ -23,13 +23,13 @@ def vm1(frr_lab: FrrDataplane) -> Iterator[Nic]:
     await_("VM1's route is gone", lambda: frr_lab.look("pve1").mac_route(VM1) is None)
 
 
-def test_twelve_sessions_and_type_3_routes_on_all_nodes(frr_lab: FrrDataplane) -> None:
+def test_twelve_sessions_and_type_3_routes_on_all_nodes(frr_lab: Topology) -> None:
     looks = [frr_lab.look(name) for name in NODES]
     assert sum(len(look.established()) for look in looks) == 12
     assert all(look.vteps() == set(NODES.values()) for look in looks)
 
 
-def test_the_zones_l3_vni_is_up_on_all_nodes(frr_lab: FrrDataplane) -> None:
+def test_the_zones_l3_vni_is_up_on_all_nodes(frr_lab: Topology) -> None:
     """In the zone's VRF, or in the default VRF where this kernel has no others."""
     for name in NODES:
         row = frr_lab.look(name).json("show evpn vni").get("100001", {})
@@ -37,7 +37,7 @@ def test_the_zones_l3_vni_is_up_on_all_nodes(frr_lab: FrrDataplane) -> None:
         assert (row.get("type"), row.get("tenantVrf")) == ("L3", vrf)
 
 
-def test_a_guest_is_announced_when_it_speaks_and_forgotten_when_it_is_silent(frr_lab: FrrDataplane, vm1: Nic) -> None:
+def test_a_guest_is_announced_when_it_speaks_and_forgotten_when_it_is_silent(frr_lab: Topology, vm1: Nic) -> None:
     look = frr_lab.look("pve1")
     assert look.mac_route(VM1) is None
     frr_lab.speak(100)
@@ -46,7 +46,7 @@ def test_a_guest_is_announced_when_it_speaks_and_forgotten_when_it_is_silent(frr
     await_("VM1's MAC has aged", lambda: look.mac_route(VM1) is None)
 
 
-def test_a_migration_is_counted(frr_lab: FrrDataplane, vm1: Nic) -> None:
+def test_a_migration_is_counted(frr_lab: Topology, vm1: Nic) -> None:
     look = frr_lab.look("pve1")
     frr_lab.speak(100)
     await_("pve1 sees VM1", lambda: look.mac_route(VM1))
@@ -54,7 +54,7 @@ def test_a_migration_is_counted(frr_lab: FrrDataplane, vm1: Nic) -> None:
     await_("VM1 is on pve3", lambda: (r := look.mac_route(VM1)) and (r.nexthop, r.moves) == (NODES["pve3"], 1))
 
 
-def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: FrrDataplane, vm1: Nic) -> None:
+def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: Topology, vm1: Nic) -> None:
     frr_lab.plug("pve2", Nic(200, 0, VNET, "bc:24:11:22:22:22", ip="10.50.1.22", container=True))
     try:
         assert frr_lab.guests.reaches(100, 200)
@@ -63,7 +63,7 @@ def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: FrrDat
         frr_lab.unplug(200)
 
 
-def test_a_dead_bgpd_costs_its_sessions_and_comes_back(frr_lab: FrrDataplane) -> None:
+def test_a_dead_bgpd_costs_its_sessions_and_comes_back(frr_lab: Topology) -> None:
     look = frr_lab.look("pve1")
     frr_lab.nodes["pve2"].kill_daemon("bgpd")
     await_("pve1 misses pve2", lambda: look.established() == {NODES["pve3"], NODES["pve4"]})
@@ -73,7 +73,7 @@ def test_a_dead_bgpd_costs_its_sessions_and_comes_back(frr_lab: FrrDataplane) ->
     await_("pve1 floods to pve2", lambda: NODES["pve2"] in look.flood_list(VNI))
 
 
-def test_a_node_cut_off_from_the_underlay_is_noticed_by_the_others(frr_lab: FrrDataplane) -> None:
+def test_a_node_cut_off_from_the_underlay_is_noticed_by_the_others(frr_lab: Topology) -> None:
     look = frr_lab.look("pve1")
     frr_lab.cut("pve2")
     await_("pve1 misses pve2", lambda: NODES["pve2"] not in look.established())
@@ -81,7 +81,7 @@ def test_a_node_cut_off_from_the_underlay_is_noticed_by_the_others(frr_lab: FrrD
     await_("pve2 is back", lambda: len(look.established()) == 3)
 
 
-def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: FrrDataplane) -> None:
+def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: Topology) -> None:
     frr_lab.apply(seed(**{"bridge-disable-mac-learning": 1}))
     frr_lab.plug("pve4", Nic(101, 0, VNET, "bc:24:11:00:01:01", firewall=True))
     try:
@@ -91,7 +91,7 @@ def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: Frr
         frr_lab.apply(seed())
 
 
-def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: FrrDataplane, tmp_path: Path) -> None:
+def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: Topology, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     known.write_text(frr_lab.ssh.known_hosts)
     options = ["-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
@@ -108,7 +108,7 @@ def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: FrrDataplane, tm
     assert ssh("pve1", "cat /etc/passwd").returncode == 126
 
 
-def test_a_reload_that_fails_says_so_and_changes_nothing(frr_lab: FrrDataplane) -> None:
+def test_a_reload_that_fails_says_so_and_changes_nothing(frr_lab: Topology) -> None:
     frr_lab.nodes["pve3"].fail_reload = "pve3: no space left on device"
     before = frr_lab.vtysh("pve3", "show running-config")
     with pytest.raises(RuntimeError, match="no space left"):

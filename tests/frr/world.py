@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pve_lab.dataplane.frr.lab import FrrDataplane
-from pve_lab.dataplane.frr.look import Look
-from pve_lab.dataplane.running import Running
+from pve_lab.frr.tables import FrrTables
+from pve_lab.frr.topology import Topology
+from pve_lab.running_config import RunningConfig
 
 NODES = {f"pve{n}": f"192.168.16.{n}" for n in range(1, 5)}
 VNI = 5001
@@ -19,9 +19,9 @@ AGEING = 4
 T = TypeVar("T")
 
 
-def seed(**zone: Any) -> Running:
+def seed(**zone: Any) -> RunningConfig:
     """What the examples in ``examples/seed`` become in Proxmox; `zone` changes properties of the zone."""
-    return Running(
+    return RunningConfig(
         controllers={"evpn1": {"type": "evpn", "asn": 65001, "fabric": "Fabric1"}},
         zones={"EZone1": {"type": "evpn", "controller": "evpn1", "vrf-vxlan": 100001, **zone}},
         vnets={VNET: {"type": "vnet", "zone": "EZone1", "tag": VNI}},
@@ -41,10 +41,10 @@ def await_(what: str, check: Callable[[], T], seconds: float = 30) -> T:
     raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
 
 
-def await_full_mesh(lab: FrrDataplane) -> None:
+def await_full_mesh(lab: Topology) -> None:
     """All sessions up, and every node floods the VNI to every other."""
     for name, address in NODES.items():
         others = set(NODES.values()) - {address}
-        look: Look = lab.look(name)
+        look: FrrTables = lab.look(name)
         await_(f"{name} has its sessions", lambda look=look, others=others: look.established() == others)
         await_(f"{name} floods to all", lambda look=look, others=others: look.flood_list(VNI) == others)

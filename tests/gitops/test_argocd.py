@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.kinds import KINDS as OUR_KINDS
-from pve_lab.cluster import Lab, seed
-from pve_lab.faults import somebody, somebody_edits
+from pve_lab.faults import foreign_edit, foreign_request
+from pve_lab.lab import Lab, seed
 from tests.e2e.stack import KINDS, Stack, await_
 from tests.gitops.argo import NAMESPACE, USERS_OWN, ArgoCD, Repository
 from tests.kube.controlplane import ControlPlane
@@ -126,8 +126,8 @@ def test_a_conflicting_vni_is_degraded_with_our_words_and_a_revert_heals_it(worl
 def test_a_manual_change_in_proxmox_is_corrected(world: World) -> None:
     world.await_health("Healthy")
     syncs = world.argo.syncs(APP)
-    somebody_edits(world.lab, "vnets/EVPN1", {"tag": "5999"})
-    somebody(world.lab, "PUT", "/cluster/sdn")
+    foreign_edit(world.lab, "vnets/EVPN1", {"tag": "5999"})
+    foreign_request(world.lab, "PUT", "/cluster/sdn")
     await_("the VNI is back", lambda: str(world.running("vnets")["EVPN1"]["tag"]) == "5001")
     world.await_health("Healthy")
     assert world.argo.syncs(APP) == syncs  # the operator's work: for Argo CD nothing differed
@@ -139,8 +139,8 @@ def test_a_manual_change_in_proxmox_is_shown_where_it_may_not_be_corrected(world
     report = {**cluster, "spec": {**cluster["spec"], "drift": "Report"}}
     world.commit("Drift is reported only", **{"0-proxmoxcluster": report})
     world.await_health("Healthy")
-    somebody_edits(world.lab, "vnets/EVPN1", {"tag": "5999"})
-    somebody(world.lab, "PUT", "/cluster/sdn")
+    foreign_edit(world.lab, "vnets/EVPN1", {"tag": "5999"})
+    foreign_request(world.lab, "PUT", "/cluster/sdn")
     message = world.stack.await_condition(world.seed[3], "Drifted", "FieldsDiffer")
     assert "5999" in message
     told = await_("Argo CD shows it", lambda: _told(world, "VNet/evpn1", message))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pve_lab.cluster import Lab, seed
+from pve_lab.lab import Lab, seed
 from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
 from tests.e2e.stack import KINDS, Stack
 from tests.kube.controlplane import ControlPlane

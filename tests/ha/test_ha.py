@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pve_lab.dispatch import Request, answer_plainly
+from pve_lab.dispatch import answer_without_faults
+from pve_lab.request import Request
 from tests.e2e.process import NAMESPACE, Operator, await_
 from tests.e2e.stack import Stack
 from tests.ha.conftest import QUICK, Replicas
@@ -79,7 +80,7 @@ class OnCall:
             return
         assert self._stack.lab.sdn.lock != self._recorded(), "the operator knows this one, and gives it back by itself"
         request = Request("DELETE", "/cluster/sdn/lock", {"force": "1"})
-        assert answer_plainly(self._stack.lab, request).status == 200
+        assert answer_without_faults(self._stack.lab, request).status == 200
         self.has_removed_it = True
 
     def _nobody_at_work(self) -> bool:

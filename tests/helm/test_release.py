@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from charts import generate
-from pve_lab.cluster import Lab, seed
+from pve_lab.lab import Lab, seed
 from tests.e2e.process import ROOT, await_
 from tests.e2e.stack import NAMESPACE, TOKEN, Stack
 from tests.helm.conftest import CHART, Helm

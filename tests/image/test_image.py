@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pve_lab.cluster import Lab, seed
+from pve_lab.lab import Lab, seed
 from tests.e2e.process import NAMESPACE, Operator, await_
 from tests.e2e.stack import Stack
 from tests.image.build import VERSION, Buildah, build

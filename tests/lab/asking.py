@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pve_lab.routes  # noqa: F401  registers the API
-from pve_lab.cluster import Lab, seed
-from pve_lab.dispatch import Answer, Request, answer
+from pve_lab.lab import Lab, seed
+from pve_lab.request import Answer, Request
 from tests.lab.deviations import check_answer
 
 CONTROLLER = {"controller": "c1", "type": "evpn", "asn": "65001", "peers": "192.168.16.1,192.168.16.2"}
@@ -39,7 +38,7 @@ class Asking:
             key.replace("_", "-") if key in _DASHED else key: value if isinstance(value, list) else str(value)
             for key, value in params.items()
         }
-        return answer(self.lab, Request(method, path, named, user))
+        return self.lab.answer(Request(method, path, named, user))
 
     def get(self, path: str, **params: Any) -> Any:
         return self.data(self.ask("GET", path, **params))

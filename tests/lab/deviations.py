@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pve_lab import official
-from pve_lab.dispatch import Answer, Request
+from pve_lab import apidoc
+from pve_lab.request import Answer, Request
 
 RECORDED = (
     r".* data(\[\d+\])?\.digest: None is no string",  # in the pending and running views
@@ -42,7 +42,7 @@ def unknown_deviations(
     verb: str, path: str, data: Any, known: tuple[str, ...] = (*RECORDED, *READ, *OPEN)
 ) -> list[str]:
     """What of an answer is neither declared nor known to be otherwise."""
-    wrong = [f"{verb} {path} {text}" for text in official.wrong_answer(verb, path, data)]
+    wrong = [f"{verb} {path} {text}" for text in apidoc.wrong_answer(verb, path, data)]
     return [text for text in wrong if not any(re.fullmatch(pattern, text, re.DOTALL) for pattern in known)]
 
 

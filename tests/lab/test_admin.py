@@ -19,7 +19,7 @@ import pytest
 
 from pve_lab import faults
 from pve_lab.admin import AdminServer
-from pve_lab.howto import howto
+from pve_lab.client_examples import api_clients
 from tests.lab.asking import Asking
 
 ROOT = Path(__file__).parents[2]
@@ -177,12 +177,12 @@ def test_a_wrong_fault_stops_the_start(text: str, named: str) -> None:
 
 
 def test_it_says_how_to_point_clients_at_it() -> None:
-    text = howto("https://127.0.0.1:8006", "root@pam!tok", "secret", Path("/tmp/ca.pem"))
+    text = api_clients("https://127.0.0.1:8006", "root@pam!tok", "secret", Path("/tmp/ca.pem"))
     assert (
         "curl --cacert /tmp/ca.pem -H 'Authorization: PVEAPIToken=root@pam!tok=secret' https://127.0.0.1:8006" in text
     )
     assert "port=8006, user='root@pam', token_name='tok'" in text
     assert "--from-file=ca.crt=/tmp/ca.pem" in text
-    plain = howto("http://127.0.0.1:8006", "root@pam!tok", "secret", None)
+    plain = api_clients("http://127.0.0.1:8006", "root@pam!tok", "secret", None)
     assert "--insecure" not in plain
     assert "proxmoxer" not in plain

@@ -7,15 +7,16 @@ import sys
 import pytest
 
 from pve_lab.__main__ import main
-from pve_lab.cluster import Lab
-from pve_lab.dataplane.choose import choose, introduction
-from pve_lab.dataplane.frr import install
+from pve_lab.client_examples import node_access
+from pve_lab.dataplane.create import create
+from pve_lab.frr import install
+from pve_lab.lab import Lab
 
 
 def test_the_model_is_the_default_and_says_what_it_is() -> None:
     lab = Lab(["pve1"])
     assert lab.dataplane.name == "model"
-    assert "no FRR behind" in introduction(choose(lab, "model"))
+    assert "no FRR behind" in node_access(create(lab, "model"))
 
 
 def test_real_frr_without_root_is_refused_with_the_reason(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pve_lab import faults
-from pve_lab.cluster import Lab
 from pve_lab.faults import DROPPED, Fault
+from pve_lab.lab import Lab
 from pve_lab.server import LabServer
 from tests.lab.asking import CONTROLLER, ZONE, Asking
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from pve_lab.dataplane.frr.config import NodeFacts, Tuning, frr_conf
-from pve_lab.dataplane.running import Running, networks
+from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.running_config import RunningConfig, networks
 
 ADDRESSES = {f"pve{n}": f"192.168.16.{n}" for n in range(1, 4)}
 
 
-def running(zone: dict[str, Any] | None = None, **controllers: dict[str, Any]) -> Running:
+def running(zone: dict[str, Any] | None = None, **controllers: dict[str, Any]) -> RunningConfig:
     """One zone with one VNet; its controller is `evpn1` over a fabric unless others are given."""
-    return Running(
+    return RunningConfig(
         controllers=controllers or {"evpn1": {"type": "evpn", "asn": 65001, "fabric": "fab"}},
         zones={"z1": {"type": "evpn", "controller": "evpn1", "vrf-vxlan": 100001, **(zone or {})}},
         vnets={"v1": {"zone": "z1", "tag": 5001}},
@@ -24,7 +24,7 @@ def running(zone: dict[str, Any] | None = None, **controllers: dict[str, Any]) -
     )
 
 
-def conf(config: Running, node: str = "pve1", *, vrf: bool = False) -> list[str]:
+def conf(config: RunningConfig, node: str = "pve1", *, vrf: bool = False) -> list[str]:
     address = ADDRESSES.get(node, "192.168.16.9")
     return frr_conf(config, NodeFacts(node, address, vrf=vrf), "8.4.4", Tuning()).splitlines()
 
@@ -96,7 +96,7 @@ def test_what_a_zone_says_of_its_bridges() -> None:
 
 
 def test_openfabric() -> None:
-    config = Running(
+    config = RunningConfig(
         fabrics={"fab": {"protocol": "openfabric", "hello_interval": 3}},
         fabric_nodes=({"fabric_id": "fab", "node_id": "pve1", "ip": "10.9.0.1", "interfaces": ["name=eth7"]},),
     )

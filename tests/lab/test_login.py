@@ -13,7 +13,7 @@ from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.session import PveSession
 from pve_evpn.pve.transport import Trust
-from pve_lab.cluster import Lab, seed
+from pve_lab.lab import Lab, seed
 from pve_lab.server import LabServer
 
 USER, PASSWORD = "root@pam", "pass word&=%"

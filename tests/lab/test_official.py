@@ -23,9 +23,10 @@ from pve_evpn.pve.client import PveClient
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.transport import Trust
-from pve_lab import official
-from pve_lab.cluster import Lab, seed
-from pve_lab.dispatch import Answer, Request, routes
+from pve_lab import apidoc
+from pve_lab.lab import Lab, seed
+from pve_lab.request import Answer, Request
+from pve_lab.routes.table import ROUTES
 from pve_lab.server import LabServer
 from tests.lab.asking import Asking
 from tests.lab.deviations import RECORDED, check_answer, unknown_deviations
@@ -36,8 +37,8 @@ SCHEMA = Path(__file__).parents[3] / "shared" / "pve" / "api-schema-9.2.3.json"
 def test_the_table_is_what_the_script_makes_of_the_schema() -> None:
     if not SCHEMA.exists():
         pytest.skip(f"LEFT OUT: the table is not compared with the official schema, there is no {SCHEMA}")
-    made = official.dump(official.compact(json.loads(SCHEMA.read_text())))
-    assert official.TABLE.read_text() == made
+    made = apidoc.dump(apidoc.compact(json.loads(SCHEMA.read_text())))
+    assert apidoc.TABLE.read_text() == made
 
 
 def test_recorded_answers_deviate_only_where_we_know_of_it() -> None:
@@ -52,7 +53,7 @@ def test_recorded_answers_deviate_only_where_we_know_of_it() -> None:
             continue
         verb, path = line["request"]["method"], re.sub("/+", "/", unquote(line["request"]["path"]).rstrip("/"))
         assert unknown_deviations(verb, path, body["data"], RECORDED) == []
-        wrong = official.wrong_answer(verb, path, body["data"])
+        wrong = apidoc.wrong_answer(verb, path, body["data"])
         seen |= {known for text in wrong for known in RECORDED if re.fullmatch(known, f"{verb} {path} {text}")}
     assert seen == set(RECORDED)
 
@@ -70,7 +71,7 @@ def test_recorded_answers_deviate_only_where_we_know_of_it() -> None:
     ],
 )
 def test_requests_are_judged(verb: str, path: str, params: dict[str, Any], wrong: list[str]) -> None:
-    found = official.wrong_request(verb, path, params)
+    found = apidoc.wrong_request(verb, path, params)
     assert [text for text in found if "does not match" not in text] == wrong
 
 
@@ -86,14 +87,14 @@ def test_requests_are_judged(verb: str, path: str, params: dict[str, Any], wrong
     ],
 )
 def test_answers_are_judged(path: str, data: Any, wrong: Any) -> None:
-    found = official.wrong_answer("GET", path, data)
+    found = apidoc.wrong_answer("GET", path, data)
     assert len(found) == (wrong or 0), found
 
 
 def test_every_route_of_the_lab_is_a_method_of_proxmox() -> None:
     """Beside those of user management, which a lab needs to set up and the table does not hold."""
-    known = {_unnamed(name) for name in official.methods()}
-    ours = {_unnamed(f"{verb} {path}") for verb, path in routes()}
+    known = {_unnamed(name) for name in apidoc.methods()}
+    ours = {_unnamed(f"{route.method} {route.path}") for route in ROUTES}
     assert {name for name in ours - known if "/access/" not in name} == set()
 
 
@@ -119,8 +120,8 @@ def test_every_reading_method_of_the_lab_can_be_asked(pve: Asking) -> None:
         "route-map-id": "rm1", "order": "10", "url_seq": "5", "pos": "0",
     }  # fmt: skip
     asked = 0
-    for verb, path in routes():
-        if verb != "GET" or path.startswith("/access/"):
+    for path in [route.path for route in ROUTES if route.method == "GET"]:
+        if path.startswith("/access/"):
             continue
         guest = {"node": "pve4", "vmid": "100"} if "/qemu" in path else {"node": "pve2", "vmid": "200"}
         values = {**names, **(guest if "/qemu" in path or "/lxc" in path else {})}
@@ -177,7 +178,7 @@ class Witness:
         self.seen.add(f"{request.method} {request.path}")
         if request.path.startswith("/access/users/"):
             return  # the table does not hold user management; only the read of credentials_end goes there
-        found = official.wrong_request(request.method, request.path, request.params)
+        found = apidoc.wrong_request(request.method, request.path, request.params)
         self.wrong += [f"{request.method} {request.path}: {text}" for text in found]
         try:
             check_answer(request, given)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pve_lab.cluster import Lab, seed
+from pve_lab.lab import Lab, seed
 from tests.e2e.process import ROOT, await_
 from tests.e2e.stack import KINDS, Stack
 from tests.kube.controlplane import ControlPlane

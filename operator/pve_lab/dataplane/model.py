@@ -7,13 +7,10 @@ BGP session can be down.
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
-from pve_lab.dataplane import Rows
-from pve_lab.dataplane.running import Running, networks
-
-if TYPE_CHECKING:
-    from pve_lab.cluster import Lab
+from pve_lab.cluster import Cluster
+from pve_lab.ports import Rows
+from pve_lab.running_config import RunningConfig, networks
 
 AGEING_SECONDS = 300.0
 
@@ -24,10 +21,10 @@ class Model:
     name = "model"
     notes = ("The data plane is a model: routes and neighbours are computed, there is no FRR behind them.",)
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
 
-    def reload(self, node: str, running: Running) -> Future[list[str]]:
+    def reload(self, node: str, running: RunningConfig) -> Future[list[str]]:
         done: Future[list[str]] = Future()
         done.set_result([])
         return done
@@ -43,13 +40,13 @@ class Model:
 
     def mac_vrf(self, node: str, vnet: str) -> Rows:
         """MAC/IP routes of a VNet as any node sees them: guests that spoke within the ageing time."""
-        lab = self._lab
-        now = lab.now()
+        cluster = self._cluster
+        now = cluster.now()
         rows = []
-        for guest in sorted(lab.guests.values(), key=lambda g: g.vmid):
+        for guest in sorted(cluster.guests.values(), key=lambda g: g.vmid):
             if guest.running and guest.speaks:
                 guest.last_spoke = now
-            there = lab.nodes[guest.node]
+            there = cluster.nodes[guest.node]
             loaded = there.applied is not None and vnet in there.applied["vnets"]
             if not loaded or now - guest.last_spoke > AGEING_SECONDS or not guest.ip:
                 continue
@@ -60,7 +57,7 @@ class Model:
 
     def ip_vrf(self, node: str, zone: str) -> Rows:
         """The zone's subnets, which are connected where the VNet is."""
-        running = self._lab.published()
+        running = self._cluster.published()
         rows: Rows = []
         for id_, subnet in sorted(running.subnets.items()):
             vnet = str(subnet.get("vnet"))
@@ -72,13 +69,13 @@ class Model:
     def bridges(self, node: str, zone: str) -> Rows:
         return [
             {"name": name, "vlan_filtering": "0", "ports": self._ports(node, name)}
-            for name in networks(self._lab.published(), node, self._lab.nodes[node].address)
-            if self._lab.published().vnets[name].get("zone") == zone
+            for name in networks(self._cluster.published(), node, self._cluster.nodes[node].address)
+            if self._cluster.published().vnets[name].get("zone") == zone
         ]
 
     def _ports(self, node: str, bridge: str) -> Rows:
         ports: Rows = [{"name": f"vxlan_{bridge}"}]
-        for guest in self._lab.guests.values():
+        for guest in self._cluster.guests.values():
             for key, nic in guest.nics().items() if guest.node == node and guest.running else ():
                 if nic.bridge == bridge:
                     number = key.removeprefix("net")
@@ -88,19 +85,19 @@ class Model:
         return ports
 
     def neighbours(self, node: str, fabric: str) -> Rows:
-        status = "Full/-" if self._lab.published().fabrics.get(fabric, {}).get("protocol") == "ospf" else "Up"
+        status = "Full/-" if self._cluster.published().fabrics.get(fabric, {}).get("protocol") == "ospf" else "Up"
         return [{"neighbor": ip, "status": status, "uptime": "1h00m00s"} for ip in self._others(node, fabric)]
 
     def fabric_routes(self, node: str, fabric: str) -> Rows:
         return [{"route": f"{ip}/32", "via": [ip]} for ip in self._others(node, fabric)]
 
     def fabric_interfaces(self, node: str, fabric: str) -> Rows:
-        row = self._lab.published().fabric_node(fabric, node)
+        row = self._cluster.published().fabric_node(fabric, node)
         return [{"name": "eth0", "state": "up", "type": "Broadcast"}] if row else []
 
     def _others(self, node: str, fabric: str) -> list[str]:
-        online = {name for name, member in self._lab.nodes.items() if member.online}
-        rows = self._lab.published().fabric_nodes
+        online = {name for name, member in self._cluster.nodes.items() if member.online}
+        rows = self._cluster.published().fabric_nodes
         return [
             str(row["ip"])
             for row in rows

@@ -1,5 +1,1 @@
-"""The API below ``/api2/json``, one module per branch of the tree. Importing this package registers all of it."""
-
-from pve_lab.routes import access, cluster, fabrics, firewall, guests, indexes, nodes, sdn, tasks
-
-__all__ = ["access", "cluster", "fabrics", "firewall", "guests", "indexes", "nodes", "sdn", "tasks"]
+"""The API below ``/api2/json``: ``table`` lists every route; the handlers are in one module per branch of the tree."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pve_lab.cluster import Lab
-from pve_lab.declared import declared
-from pve_lab.dispatch import Call
+from pve_lab.cluster import Cluster as Lab
 from pve_lab.errors import died, refused
 from pve_lab.firewall.vnet import VnetFirewall
-from pve_lab.schema import split_list
+from pve_lab.json_schema import split_list
+from pve_lab.request import Call
+from pve_lab.routes.declared import declared
 
 _BASE = "/cluster/sdn/vnets/{vnet}/firewall"
 

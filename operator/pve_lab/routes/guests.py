@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pve_lab.cluster import Lab
-from pve_lab.declared import declared
-from pve_lab.dispatch import Call, node_of
+from pve_lab.cluster import Cluster as Lab
 from pve_lab.errors import bad_parameters, refused
 from pve_lab.guests import NET, Change, Guest, check_writable, read_change, write
 from pve_lab.nics import Nic
+from pve_lab.request import Call
+from pve_lab.routes.declared import declared, node_of
 
 _KINDS = ("qemu", "lxc")
 #: The privilege an option wants, by how its name begins; anything else wants VM.Config.Options.

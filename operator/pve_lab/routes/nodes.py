@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pve_lab.cluster import Lab
-from pve_lab.declared import V92, declared
-from pve_lab.dispatch import Call, Whole, node_of
+from pve_lab.cluster import Cluster as Lab
+from pve_lab.dry_run import dry_run
 from pve_lab.errors import died, refused
-from pve_lab.preview import dry_run
+from pve_lab.releases import V92
+from pve_lab.request import Call
+from pve_lab.request import Envelope as Whole
 from pve_lab.routes.cluster import REPOSITORY
+from pve_lab.routes.declared import declared, node_of
 
 _NETWORK = "/nodes/{node}/network"
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from pve_lab.errors import ApiError, died, refused, wrapped
-from pve_lab.schema import split_list
-from pve_lab.sdn import controllers, pending, section, subnets, vnets, zones
+from pve_lab.json_schema import split_list
+from pve_lab.sdn import controllers, pending, section_config, subnets, vnets, zones
 from pve_lab.sdn.ipam import Entry
 from pve_lab.sdn.objects import KINDS, Config, SdnObjects, absent
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 ID_KEY = {
     "controllers": "controller", "zones": "zone", "vnets": "vnet", "subnets": "subnet", "ipams": "ipam", "dns": "dns",
@@ -72,8 +72,8 @@ class SdnConfig(SdnObjects):
         """Of the whole file: the same for every object of a kind."""
         if kind == "ipams":
             # The built-in one is in no file.
-            return section.digest({id_: p for id_, p in self.services["ipams"].items() if id_ != "pve"})
-        return section.digest(self.file(kind))
+            return section_config.digest({id_: p for id_, p in self.services["ipams"].items() if id_ != "pve"})
+        return section_config.digest(self.file(kind))
 
     def item(self, kind: str, id_: str, view: str) -> Props:
         if view == "pending":
@@ -132,18 +132,18 @@ class SdnConfig(SdnObjects):
         new: Props = {}
         # What a type does not take is found before the lock for most kinds, and inside of it for the rest.
         if early:
-            new = section.accepted(kind, type_, params, self.pve, create=True)
+            new = section_config.accepted(kind, type_, params, self.pve, create=True)
         with self.locked(f"create sdn {word} object failed", token):
             zone = self._zone_of(params.get("vnet"))
             if kind == "subnets":
                 id_ = subnets.subnet_id(zone["zone"], id_)
             if not early:
-                new = section.accepted(kind, type_, params, self.pve, create=True)
+                new = section_config.accepted(kind, type_, params, self.pve, create=True)
             if id_ in self.file(kind):
                 raise refused(f"sdn {word} object ID '{id_}' already defined\n")
             props = {"type": type_, **new}
             self._check(kind, id_, props, new, None, zone)
-            self.file(kind)[id_] = section.as_read(kind, props)
+            self.file(kind)[id_] = section_config.as_read(kind, props)
 
     def update(
         self, kind: str, id_: str, params: Props, token: str | None = None, digest: str | None = None, delete: str = ""
@@ -156,12 +156,12 @@ class SdnConfig(SdnObjects):
             old = self.file(kind).get(id_)
             if old is None:
                 raise absent(kind, id_)
-            new = section.accepted(kind, old["type"], params, self.pve, create=False)
+            new = section_config.accepted(kind, old["type"], params, self.pve, create=False)
             props = copy.deepcopy(old)
-            section.remove(kind, old["type"], props, new, split_list(delete), self.pve)
+            section_config.remove(kind, old["type"], props, new, split_list(delete), self.pve)
             props |= new
             self._check(kind, id_, props, new, old, self._zone_of(params.get("vnet")))
-            self.file(kind)[id_] = section.as_read(kind, props)
+            self.file(kind)[id_] = section_config.as_read(kind, props)
 
     def delete(self, kind: str, id_: str, token: str | None = None, vnet: str | None = None) -> None:
         """A subnet that is not there can be deleted, unless an address book misses it; ``vnet`` is who was asked."""

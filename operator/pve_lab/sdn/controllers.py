@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pve_lab.errors import died, refused
-from pve_lab.schema import split_list
+from pve_lab.json_schema import split_list
+from pve_lab.releases import V92
 from pve_lab.sdn.objects import SdnObjects
-from pve_lab.sdn.parameters import V92
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 _EVPN = "Network/SDN/Controllers/EvpnPlugin.pm"
 _PLUGIN = "Network/SDN/Controllers/Plugin.pm"

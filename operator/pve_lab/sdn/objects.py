@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Collection, Sequence
 
 from pve_lab.errors import ApiError, refused
-from pve_lab.schema import Version, parse_version
+from pve_lab.releases import Version, parse_version
 from pve_lab.sdn.ipam import Ipam
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 #: Kind -> id -> object.
 Config = dict[str, dict[str, Props]]

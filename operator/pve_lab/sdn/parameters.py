@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pve_lab.schema import Prop, Schema, Version
-
-V90, V92 = (9, 0), (9, 2)
+from pve_lab.json_schema import Prop, Schema
+from pve_lab.releases import V90, V92, Version
 
 FLAG = Prop("boolean")
 NUMBER = Prop("integer")

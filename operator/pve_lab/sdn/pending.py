@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 _SHOWN_AS_EDITED = ("type", "vnet")
 

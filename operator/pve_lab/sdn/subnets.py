@@ -10,10 +10,10 @@ import ipaddress
 from typing import Any
 
 from pve_lab.errors import ApiError, bad_parameters
-from pve_lab.schema import is_ip, subnet_cidr
+from pve_lab.json_schema import is_ip, subnet_cidr
 from pve_lab.sdn.ipam import Entry
 from pve_lab.sdn.objects import SdnObjects
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 
 def subnet_id(zone: str, given: str) -> str:

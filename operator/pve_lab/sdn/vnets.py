@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pve_lab.errors import bad_parameters, died, refused, wrong_parameters
 from pve_lab.sdn.objects import SdnObjects
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 _API = "API2/Network/SDN/Vnets.pm"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pve_lab.errors import bad_parameters, died, refused
 from pve_lab.sdn.objects import SdnObjects
-from pve_lab.sdn.section import Props
+from pve_lab.sdn.section_config import Props
 
 _EVPN = "Network/SDN/Zones/EvpnPlugin.pm"
 

@@ -1,0 +1,48 @@
+"""Faults of whole nodes: away, silent, or rebooting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pve_lab.cluster import Cluster
+from pve_lab.faults.fault import NodeFault
+from pve_lab.request import Request
+
+
+@dataclass(kw_only=True)
+class NodeOffline(NodeFault):
+    """A node is not reachable: 595 for what is asked of it, offline in the status, passed over by an apply."""
+
+    name = "node-offline"
+
+    def begin(self, cluster: Cluster) -> None:
+        super().begin(cluster)
+        cluster.nodes[self.node].online = False
+
+    def end(self, cluster: Cluster) -> None:
+        cluster.nodes[self.node].online = True
+
+
+@dataclass(kw_only=True)
+class NodeHangs(NodeFault):
+    """A node is a member as always, but requests for it get no answer in time (596) and is not executed."""
+
+    name = "node-hangs"
+
+    def meets(self, request: Request) -> bool:
+        return request.path.startswith(f"/nodes/{self.node}/")
+
+
+@dataclass(kw_only=True)
+class NodeReboot(NodeFault):
+    """A node goes down, is back after ``seconds``, and at boot commits whatever is staged, asking no lock.
+
+    Host-network edits that waited on it come into force too.
+    """
+
+    name = "node-reboot"
+    seconds: float = 0.0
+
+    def begin(self, cluster: Cluster) -> None:
+        super().begin(cluster)
+        cluster.reboot(cluster.nodes[self.node], self.seconds)

@@ -1,0 +1,172 @@
+"""One lab node: FRR's daemons, what a reload does to them and to the bridges, and faults on demand."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from pve_lab.frr.bridges import Bridges
+from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.frr.namespaces import CommandFailed, NodeSpace, inside, run
+from pve_lab.running_config import RunningConfig, networks
+
+DAEMONS = ("zebra", "bgpd", "ospfd", "bfdd", "staticd")
+_OPTIONS = {"zebra": ("-s", "90000000")}
+_BIN = Path("/usr/lib/frr")
+
+
+class FrrNode:
+    """A node that runs, and can be made to fail."""
+
+    def __init__(self, space: NodeSpace, facts: NodeFacts, version: str, tuning: Tuning, ageing_seconds: float) -> None:
+        self.space = space
+        self.facts = facts
+        self.bridges = Bridges(space, ageing_seconds, vrf=facts.vrf)
+        self.running = RunningConfig()
+        self.fail_reload = ""
+        self._version = version
+        self._tuning = tuning
+        self._reloading = threading.Lock()
+        for part in ("run", "etc", "log"):
+            run("chown", "-R", "frr:frr", str(space.folder / part))
+        self._write_conf(self.running)
+        (space.folder / "etc" / "vtysh.conf").touch()
+
+    # --- daemons ------------------------------------------------------------------------------------------------
+
+    def start(self, daemons: Iterable[str] = DAEMONS) -> None:
+        """Start daemons and give them the node's frr.conf, as the service does when the node boots."""
+        for daemon in daemons:
+            self.start_daemon(daemon, configure=False)
+        self.space.run("vtysh", "-b")
+
+    def start_daemon(self, daemon: str, *, configure: bool = True) -> None:
+        options = _OPTIONS.get(daemon, ())
+        self.space.run(str(_BIN / daemon), "-d", "-A", "127.0.0.1", *options)
+        if configure:
+            self.space.run("vtysh", "-b", "-d", daemon)
+
+    def kill_daemon(self, daemon: str, number: int = signal.SIGKILL) -> None:
+        """End a daemon as if it had crashed; nothing starts it again by itself. Returns when it is gone."""
+        pid = (self.space.folder / "run" / f"{daemon}.pid").read_text().strip()
+        self.space.run("sh", "-c", f"kill -{int(number)} {pid}", check=False)
+        deadline = time.monotonic() + 10
+        while self.space.run("sh", "-c", f"kill -0 {pid} 2>/dev/null && echo runs", check=False):
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"{daemon} on {self.facts.name} does not end")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End all daemons, dead ones too: what they leave behind goes."""
+        for daemon in (*DAEMONS, "fabricd"):
+            if (self.space.folder / "run" / f"{daemon}.pid").exists():
+                self.kill_daemon(daemon)
+                (self.space.folder / "run" / f"{daemon}.pid").unlink()
+                (self.space.folder / "run" / f"{daemon}.vty").unlink(missing_ok=True)
+
+    def vtysh(self, *commands: str) -> str:
+        """What FRR prints; empty where the daemon does not run."""
+        arguments = [argument for command in commands for argument in ("-c", command)]
+        return run("vtysh", "--vty_socket", str(self.space.folder / "run"), *arguments, check=False)
+
+    # --- reload -------------------------------------------------------------------------------------------------
+
+    def reload(self, running: RunningConfig) -> list[str]:
+        """What ``srvreload`` does on a node: interfaces first, then FRR. Raises `CommandFailed`; the log otherwise."""
+        with self._reloading:
+            if self.fail_reload:
+                raise CommandFailed(self.fail_reload)
+            self._fabric_address(running)
+            self._extra_daemons(running)
+            log = self.bridges.reload(networks(running, self.facts.name, self.facts.address))
+            self._write_conf(running)
+            self.running = running
+            return [*log, *self._reload_frr()]
+
+    def _reload_frr(self) -> list[str]:
+        """As Proxmox does it: where the script fails, FRR is restarted, and the task has a warning."""
+        script = _BIN / "frr-reload.py"
+        try:
+            if script.exists():
+                self.space.run(str(script), "--reload", "--stdout", "--log-level", "error", "/etc/frr/frr.conf")
+            else:
+                self.space.run("vtysh", "-b")
+        except CommandFailed:
+            self.stop()
+            self.start()
+            return ["WARNING: frr reload command fail. Restarting frr."]
+        return []
+
+    def _write_conf(self, running: RunningConfig) -> None:
+        text = frr_conf(running, self.facts, self._version, self._tuning)
+        (self.space.folder / "etc" / "frr.conf").write_text(text)
+
+    def _extra_daemons(self, running: RunningConfig) -> None:
+        """fabricd runs only where there is an OpenFabric fabric: it is not among the daemons of every node."""
+        wanted = any(fabric.get("protocol") == "openfabric" for fabric in running.fabrics.values())
+        if wanted and not (self.space.folder / "run" / "fabricd.vty").exists():
+            self.start_daemon("fabricd", configure=False)
+
+    def _fabric_address(self, running: RunningConfig) -> None:
+        """A fabric's own address of the node, where that is another than the one it has."""
+        for row in running.fabric_nodes:
+            if row.get("node_id") == self.facts.name and row.get("ip") not in (None, self.facts.address):
+                self.space.ip("addr", "replace", f"{row['ip']}/32", "dev", self.facts.loopback)
+
+    # --- power --------------------------------------------------------------------------------------------------
+
+    def power_off(self) -> None:
+        """All daemons gone, no interface left but the NIC, which is down."""
+        self.space.ip("link", "set", "dev", self.facts.underlay, "down")
+        self.stop()
+        self.bridges.remove_all()
+
+    def power_on(self, running: RunningConfig) -> None:
+        """Boot with the configuration of `running`: what was staged for this node goes live with it."""
+        self.space.ip("link", "set", "dev", self.facts.underlay, "up")
+        self.running = running
+        self._write_conf(running)
+        self._fabric_address(running)
+        self.bridges.reload(networks(running, self.facts.name, self.facts.address))
+        self.start()
+        self._extra_daemons(running)
+
+
+def has_vrf(space: NodeSpace) -> bool:
+    """Whether this kernel has VRF devices; tried, because nothing else tells for sure."""
+    return _can_add(space, "vrf", "table", "999")
+
+
+def has_dummy(space: NodeSpace) -> bool:
+    return _can_add(space, "dummy")
+
+
+def _can_add(space: NodeSpace, *kind: str) -> bool:
+    try:
+        space.ip("link", "add", "name", "probe0", "type", *kind)
+    except CommandFailed:
+        return False
+    space.ip("link", "del", "dev", "probe0")
+    return True
+
+
+def forward_packets(space: NodeSpace) -> None:
+    """What Proxmox sets on a node with EVPN, and silence of the node's own interfaces on IPv6."""
+
+    def write() -> None:
+        values = {
+            "ipv4/ip_forward": "1",
+            "ipv4/conf/all/rp_filter": "0",
+            "ipv4/conf/default/rp_filter": "0",
+            "ipv6/conf/all/disable_ipv6": "1",
+            "ipv6/conf/default/disable_ipv6": "1",
+        }
+        for name, value in values.items():
+            path = Path("/proc/sys/net", name)
+            if path.exists():
+                path.write_text(value)
+
+    inside(space.netns, write)

@@ -1,0 +1,206 @@
+"""The real data plane of a whole lab: nodes on one underlay, their sshd, and the guests between them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pve_lab.frr import install
+from pve_lab.frr.config import NodeFacts, Tuning
+from pve_lab.frr.guests import Guests, Nic
+from pve_lab.frr.namespaces import SSH_PORT, LabFolder, NodeSpace, run
+from pve_lab.frr.node import FrrNode, forward_packets, has_dummy, has_vrf
+from pve_lab.frr.sshd import HELPER, ClientKey, Sshd
+from pve_lab.frr.tables import FrrTables
+from pve_lab.running_config import RunningConfig
+
+T = TypeVar("T")
+
+
+class Unavailable(RuntimeError):
+    """Real FRR cannot be had on this machine; the text says why."""
+
+
+class SshAccess:
+    """What a reader of the nodes needs: key, host keys, addresses; and what the nodes let that key do."""
+
+    def __init__(self, folder: Path, sshds: Mapping[str, Sshd]) -> None:
+        self._sshds = sshds
+        self.key = ClientKey(folder)
+        self.private_key = self.key.private
+        self.user = "root"
+        self.port = SSH_PORT
+        self.addresses = {name: sshd.address for name, sshd in sshds.items()}
+        self.known_hosts = "".join(sshd.known_hosts for sshd in sshds.values())
+        self.force(HELPER)
+
+    def force(self, command: str) -> None:
+        """Let the key do `command` on every node and nothing else."""
+        for sshd in self._sshds.values():
+            sshd.authorize(f'restrict,command="{command}" {self.key.public}')
+
+
+class Topology:
+    """Nodes by name with their addresses, running FRR with nothing configured yet. Raises `Unavailable`.
+
+    Use it as a context manager, or call `close`: nothing of it outlives that, and nothing outlives the process.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, str],
+        *,
+        ageing_seconds: float = 300,
+        tuning: Tuning | None = None,
+        prefix_length: int = 24,
+    ) -> None:
+        if why := install.missing():
+            raise Unavailable(why)
+        self._stop = contextlib.ExitStack()
+        try:
+            self._build(nodes, ageing_seconds, tuning or Tuning(), prefix_length)
+        except BaseException:
+            self._stop.close()
+            raise
+
+    def _build(self, nodes: Mapping[str, str], ageing: float, tuning: Tuning, prefix_length: int) -> None:
+        self.folder = LabFolder()
+        self._stop.callback(self.folder.close)
+        self.prefix = self.folder.prefix
+        self._switch = self.folder.add("sw")
+        run("ip", "-n", self._switch, "link", "add", "name", "br0", "type", "bridge", "stp_state", "0")
+        run("ip", "-n", self._switch, "link", "set", "dev", "br0", "up")
+        version = frr_version()
+        self.nodes: dict[str, FrrNode] = {}
+        self.sshd: dict[str, Sshd] = {}
+        helpers = _helpers()
+        for number, (name, address) in enumerate(nodes.items(), 1):
+            space = NodeSpace(self.folder, name)
+            self._stop.callback(space.close)
+            forward_packets(space)
+            self._wire(space, number, f"{address}/{prefix_length}")
+            if number == 1:
+                self.vrf, self.dummy = has_vrf(space), has_dummy(space)
+            facts = NodeFacts(name, address, vrf=self.vrf)
+            self.nodes[name] = FrrNode(space, facts, version, tuning, ageing)
+            self.sshd[name] = Sshd(space, self.folder.address(number), helpers)
+            self._stop.callback(self.sshd[name].stop)
+        self.guests = Guests(self.folder, {name: node.space for name, node in self.nodes.items()})
+        self.each(FrrNode.start)
+        self.ssh = SshAccess(self.folder.path, self.sshd)
+        for sshd in self.sshd.values():
+            sshd.start()
+
+    def _wire(self, space: NodeSpace, number: int, address: str) -> None:
+        """A cable from the node's eth0 to the switch."""
+        port = f"to-{space.name}"[:15]
+        run(
+            "ip", "link", "add", "name", "eth0", "netns", space.netns, "address", f"02:00:00:00:16:{number:02x}",
+            "type", "veth", "peer", "name", port, "netns", self._switch,
+        )  # fmt: skip
+        run("ip", "-n", self._switch, "link", "set", "dev", port, "master", "br0", "up")
+        space.ip("addr", "add", address, "dev", "eth0")
+        space.ip("link", "set", "dev", "eth0", "up")
+
+    def __enter__(self) -> Topology:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stop.close()
+
+    # --- configuration ------------------------------------------------------------------------------------------
+
+    def each(self, work: Callable[[FrrNode], T], nodes: Sequence[str] | None = None) -> dict[str, T]:
+        """`work` on all nodes side by side."""
+        names = list(nodes if nodes is not None else self.nodes)
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            return dict(zip(names, pool.map(lambda name: work(self.nodes[name]), names), strict=True))
+
+    def apply(self, running: RunningConfig, nodes: Sequence[str] | None = None) -> dict[str, list[str]]:
+        """Reload nodes with a configuration; their logs. Raises `CommandFailed` with what the first one says."""
+        return self.each(lambda node: node.reload(running), nodes)
+
+    @property
+    def left_out(self) -> list[str]:
+        """What this machine does not let the lab have, for people."""
+        found = []
+        if not self.vrf:
+            found.append(
+                "no VRF devices in this kernel: the first zone's L3 VNI is in the default VRF; "
+                "other zones' L3 VNIs, type-5 routes and ip-vrf are left out"
+            )
+        if not self.dummy:
+            found.append("no dummy devices in this kernel: a fabric's own addresses are put on lo")
+        return found
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def vtysh(self, node: str, *commands: str) -> str:
+        """FRR's own words."""
+        return self.nodes[node].vtysh(*commands)
+
+    def tables(self, node: str) -> FrrTables:
+        return FrrTables(self.nodes[node])
+
+    # --- guests -------------------------------------------------------------------------------------------------
+
+    def plug(self, node: str, nic: Nic) -> None:
+        """Start a guest's NIC on a node. Raises `CommandFailed` where its bridge is not there."""
+        self.guests.plug(node, nic, self.nodes[node].bridges.made.get(nic.bridge))
+
+    def move(self, vmid: int, to: str, index: int = 0, *, announce: bool = True) -> None:
+        """Migrate a guest's NIC while it runs; `announce` is what QEMU says for it afterwards."""
+        bridge = self.guests.nic(vmid, index).bridge
+        self.guests.move(vmid, index, to, self.nodes[to].bridges.made.get(bridge), announce=announce)
+
+    def unplug(self, vmid: int, index: int = 0) -> None:
+        self.guests.unplug(vmid, index)
+
+    def speak(self, vmid: int, index: int = 0, to: str | None = None) -> None:
+        """One frame: an announcement of its own address, or a question for another's."""
+        self.guests.speak(vmid, index, to)
+
+    def set_ageing(self, seconds: float) -> None:
+        self.each(lambda node: node.bridges.set_ageing(seconds))
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    def cut(self, node: str) -> None:
+        """The node's packets vanish in the underlay; its link stays up. The machine still reaches its sshd."""
+        run("ip", "-n", self._switch, "link", "set", "dev", f"to-{node}"[:15], "nomaster")
+
+    def mend(self, node: str) -> None:
+        run("ip", "-n", self._switch, "link", "set", "dev", f"to-{node}"[:15], "master", "br0")
+
+    def power_off(self, node: str) -> None:
+        """The node is gone with everything on it, sshd too; its guests with it."""
+        for nic in self.guests.nics(node):
+            self.guests.unplug(nic.vmid, nic.index)
+        self.sshd[node].stop()
+        self.nodes[node].power_off()
+
+    def power_on(self, node: str, running: RunningConfig | None = None) -> None:
+        self.nodes[node].power_on(running or self.nodes[node].running)
+        self.sshd[node].start()
+
+
+def frr_version() -> str:
+    """As in ``frr version`` of a configuration file."""
+    match = re.search(r"version (\d[\w.]*)", run("/usr/lib/frr/zebra", "--version"))
+    return match.group(1) if match else "8.4"
+
+
+def _helpers() -> list[Path]:
+    """The operator's helpers for nodes, where the operator is installed beside the lab."""
+    spec = importlib.util.find_spec("pve_evpn")
+    if spec is None or spec.origin is None:
+        return []
+    return [path for path in sorted((Path(spec.origin).parent / "node").iterdir()) if path.is_file()]
