@@ -1,4 +1,4 @@
-"""The registry of kinds: names, scopes, models, and what ``kubectl get`` prints. Also the names of annotations."""
+"""The registry: one row per kind with its names, scope, models, columns and place. Also the names of annotations."""
 
 from __future__ import annotations
 
@@ -69,11 +69,21 @@ class Kind:
     columns: tuple[Column, ...] = field(default=())
     rules: tuple[Rule, ...] = field(default=())
     """CEL about the object as a whole: the only place where spec and status can be compared."""
+    sdn_kind: Literal["", "controller", "zone", "vnet"] = ""
+    """The Proxmox collection it stands for an object of; empty where it stands for none."""
+    id_pattern: str = ""
+    """Names that Proxmox accepts for that object."""
+    desired_as: Literal["", "controllers", "zones", "vnets", "nics"] = ""
+    """Where ``domain.objects.Desired`` has the objects of this kind."""
 
     @property
     def singular(self) -> str:
         return self.name.lower()
 
+
+#: Zones and VNets give their names to network interfaces, hence 8 characters; controllers give theirs to none.
+_SHORT_ID = r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]"
+_LONG_ID = r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]"
 
 _READY = (
     Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
@@ -108,11 +118,13 @@ KINDS: dict[str, Kind] = {
                 *_READY,
                 *_LAST,
             ),
+            sdn_kind="controller", id_pattern=_LONG_ID, desired_as="controllers",
         ),
         Kind(
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
             "A VRF with its L3 VNI, in which VNets live.",
             (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST),
+            sdn_kind="zone", id_pattern=_SHORT_ID, desired_as="zones",
         ),
         Kind(
             "VNet", "vnets", ("vnet",), "Namespaced", VNetSpec, VNetStatus,
@@ -134,6 +146,7 @@ KINDS: dict[str, Kind] = {
                     ".spec.vni",
                 ),
             ),
+            sdn_kind="vnet", id_pattern=_SHORT_ID, desired_as="vnets",
         ),
         Kind(
             "NicAttachment", "nicattachments", ("nic",), "Namespaced", NicAttachmentSpec, NicAttachmentStatus,
@@ -150,6 +163,7 @@ KINDS: dict[str, Kind] = {
                 Column("Seen by", ".status.evpn.seenBy", "integer", priority=1),
                 *_LAST,
             ),
+            desired_as="nics",
         ),
         Kind(
             "EvpnNode", "evpnnodes", ("evpnn",), "Cluster", EvpnNodeSpec, EvpnNodeStatus,

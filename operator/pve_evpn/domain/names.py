@@ -11,11 +11,10 @@ import base64
 import hashlib
 import re
 
+from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.types import ApiModel
-from pve_evpn.domain.objects import Resource
-
-_SHORT = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]")
-_LONG = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]")
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.sdn import SdnKind, SdnRef
 
 
 def proxmox_id(resource: Resource[ApiModel]) -> str:
@@ -29,10 +28,10 @@ def proxmox_id(resource: Resource[ApiModel]) -> str:
     if known := resource.status.get("id"):
         return str(known)
     _, namespace, name = resource.key
-    pattern = _LONG if resource.key.kind == "EvpnController" else _SHORT
+    pattern = KINDS[resource.key.kind].id_pattern
     # A namespaced name is only unique within its namespace, so two tenants may both want "web": the older
     # object wins the plain name and the other is told to be made anew with spec.id.
-    if pattern.fullmatch(name):
+    if re.fullmatch(pattern, name):
         return name
     return hashed_id(namespace, name)
 
@@ -41,3 +40,14 @@ def hashed_id(namespace: str, name: str) -> str:
     """Eight characters, a letter first: ``v`` and 35 bits of SHA-256 in base32."""
     digest = hashlib.sha256(f"{namespace}/{name}".encode()).digest()
     return "v" + base64.b32encode(digest).decode().lower()[:7]
+
+
+def sdn_kind_of(key: ObjectKey) -> SdnKind | None:
+    """The Proxmox collection that a kind stands for an object of; None where it stands for none."""
+    kind = KINDS[key.kind].sdn_kind
+    return SdnKind(kind) if kind else None
+
+
+def own_ref(resource: Resource[ApiModel]) -> SdnRef:
+    """The Proxmox object that a controller, zone or VNet stands for."""
+    return SdnRef(SdnKind(KINDS[resource.key.kind].sdn_kind), proxmox_id(resource))

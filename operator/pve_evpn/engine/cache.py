@@ -18,8 +18,8 @@ from pve_evpn.api.kinds import KINDS
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 
 Raw = Mapping[str, Any]
-#: Kinds users write. EvpnNode is ours; Namespace gives labels.
-WATCHED = ("ProxmoxCluster", "EvpnController", "EvpnZone", "VNet", "NicAttachment", "EvpnNode")
+#: Every kind of this API; a Namespace gives labels.
+WATCHED = tuple(KINDS)
 NAMESPACE = "Namespace"
 
 
@@ -125,15 +125,10 @@ class Cache:
         for resource in self._resources.values():
             if self.cluster_of(resource) == cluster:
                 members[resource.key.kind].append(resource)
-        return Desired(
-            cluster=root,
-            controllers=tuple(members["EvpnController"]),
-            zones=tuple(members["EvpnZone"]),
-            vnets=tuple(members["VNet"]),
-            nics=tuple(members["NicAttachment"]),
-            namespaces=dict(self._namespaces),
-            complete=self.complete,
-        )
+        parts: dict[str, Any] = {
+            kind.desired_as: tuple(members[name]) for name, kind in KINDS.items() if kind.desired_as
+        }
+        return Desired(cluster=root, **parts, namespaces=dict(self._namespaces), complete=self.complete)
 
     def strays(self) -> list[Resource[Any]]:
         """Objects that belong to no ProxmoxCluster that exists."""

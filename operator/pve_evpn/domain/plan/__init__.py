@@ -35,7 +35,7 @@ from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.names import proxmox_id
+from pve_evpn.domain.names import own_ref, proxmox_id
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first
 from pve_evpn.domain.plan import firewall, render
 from pve_evpn.domain.plan.controllers import conflict
@@ -332,7 +332,7 @@ class _Planner:
         for resource in needed:
             parent = self.decisions.get(resource.key)
             if parent is None:  # being deleted
-                ref = _own_ref(resource)
+                ref = own_ref(resource)
                 there, why = ref in self.sdn.edited, "it is being deleted"
             elif parent.ref is None:
                 there, why = False, parent.refused.message if parent.refused else "it is not accepted"
@@ -493,7 +493,7 @@ class _Planner:
             deleting = by_key[key].deleting
             if deleting and decision.may_go:
                 refs |= {ref for ref, origin in decision.origins.items() if origin is Origin.CREATED}
-                refs |= {_own_ref(by_key[key])} & decision.origins.keys()
+                refs |= {own_ref(by_key[key])} & decision.origins.keys()
             elif not deleting and decision.managed and decision.wanted:
                 refs |= set(self._surplus(decision, by_key[key]))
         return refs
@@ -550,11 +550,6 @@ def _whole(want: SdnObject, origin: Origin) -> SdnObject:
     kind = want.ref.kind
     unsaid = render.MANAGED[kind] - SERVER_FILLED.get(kind, frozenset()) - render.REQUIRED[kind]
     return replace(want, absent=(want.absent | unsaid) - want.props.keys())
-
-
-def _own_ref(resource: Resource[Any]) -> SdnRef:
-    kind = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}[resource.key.kind]
-    return SdnRef(kind, proxmox_id(resource))
 
 
 def _not_found(where: str, kind: str, name: str) -> Problem:

@@ -15,14 +15,13 @@ from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.names import proxmox_id
+from pve_evpn.domain.names import proxmox_id, sdn_kind_of
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource
 from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import claimed_refs, known_refs
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
 
-_SDN_KINDS = {"EvpnController": SdnKind.CONTROLLER, "EvpnZone": SdnKind.ZONE, "VNet": SdnKind.VNET}
 _BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
 
 
@@ -91,7 +90,7 @@ class _Decider:
         steps: list[Step] = []
         for kind in reversed(CREATION_ORDER):
             for resource in self.desired:
-                if not resource.deleting or _SDN_KINDS.get(resource.key.kind) is not kind:
+                if not resource.deleting or sdn_kind_of(resource.key) is not kind:
                     continue
                 decision, own_steps = self._decide(resource, kind)
                 decided[resource.key] = decision

@@ -8,27 +8,20 @@ it looks like ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.names import proxmox_id
+from pve_evpn.domain.names import proxmox_id, sdn_kind_of
 from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 
-_OWN_KIND: Mapping[str, SdnKind] = {
-    "EvpnController": SdnKind.CONTROLLER,
-    "EvpnZone": SdnKind.ZONE,
-    "VNet": SdnKind.VNET,
-}
-
 
 def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
     """Every Proxmox object the status says belongs to ``resource``: itself, and a VNet's subnets."""
-    kind, id_, origin = _OWN_KIND.get(resource.key.kind), resource.status.get("id"), resource.origin
+    kind, id_, origin = sdn_kind_of(resource.key), resource.status.get("id"), resource.origin
     refs: dict[SdnRef, Origin] = {}
     if kind and id_ and origin and resource.origin_confirmed:
         refs[SdnRef(kind, str(id_))] = origin
@@ -44,7 +37,7 @@ def claimed_refs(resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[S
     by us, itself and the subnets that its spec lists.
     """
     known = known_refs(resource)
-    kind = _OWN_KIND.get(resource.key.kind)
+    kind = sdn_kind_of(resource.key)
     if kind is None:
         return known
     own = SdnRef(kind, proxmox_id(resource))
@@ -126,7 +119,7 @@ class Ownership:
 
         A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
         """
-        announced, own = self._resource.origin, _OWN_KIND.get(self._resource.key.kind)
+        announced, own = self._resource.origin, sdn_kind_of(self._resource.key)
         if announced and (want.ref.kind is own or not self._resource.origin_confirmed):
             return announced
         return Origin.ADOPTED
