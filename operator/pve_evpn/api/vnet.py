@@ -1,15 +1,16 @@
-"""VNet: one layer-2 network (VNI) of a zone, with its subnets and its firewall."""
+"""VNet: one layer-2 network (VNI) of a zone, with its subnets."""
 
 from __future__ import annotations
 
 import ipaddress
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
@@ -26,7 +27,6 @@ from pve_evpn.api.types import (
     Vni,
     immutable,
     keyed,
-    only_one_of,
     rules,
 )
 from pve_evpn.api.zone import ZoneNode
@@ -41,7 +41,6 @@ Alias = Annotated[
     ),
     Rule("self.trim() == self", "must not begin or end with a space (Proxmox would drop it)"),
 ]
-LogLevel = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"]
 
 
 def _number(ipv4: str) -> str:
@@ -138,75 +137,6 @@ class Subnet(ApiModel):
         if any(later[0] <= earlier[1] for earlier, later in pairwise(spans)):
             raise ValueError("dhcpRanges must not overlap")
         return self
-
-
-class FirewallRule(ApiModel):
-    """One rule for traffic forwarded by the VNet's bridge; the first that matches decides."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            Rule(only_one_of("action", "securityGroup"), "set exactly one of action and securityGroup"),
-            Rule("!(has(self.sport) || has(self.dport)) || has(self.proto)", "sport and dport need proto"),
-            Rule(
-                "!has(self.icmpType) || (has(self.proto) && self.proto in ['icmp', 'icmpv6', 'ipv6-icmp'])",
-                "icmpType needs proto: icmp, icmpv6 or ipv6-icmp",
-            ),
-        )
-    )
-
-    action: Literal["ACCEPT", "DROP", "REJECT"] | None = Field(None, description="What to do. Proxmox: action.")
-    security_group: (
-        Annotated[
-            str,
-            Length(min_length=2, max_length=18),
-            Matching(r"[A-Za-z][A-Za-z0-9_-]+", "must be a security group: letters, digits, - and _, a letter first"),
-        ]
-        | None
-    ) = Field(None, description="Use the rules of this security group. Proxmox: type group, action.")
-    macro: Annotated[str, Length(min_length=1, max_length=128)] | None = Field(
-        None, description="A service Proxmox knows, e.g. SSH. Proxmox: macro."
-    )
-    source: Annotated[str, Length(min_length=1, max_length=512)] | None = Field(
-        None, description="Address, network, range, list, +ipset or alias. Proxmox: source."
-    )
-    dest: Annotated[str, Length(min_length=1, max_length=512)] | None = Field(
-        None, description="Address, network, range, list, +ipset or alias. Proxmox: dest."
-    )
-    proto: Annotated[str, Length(min_length=1, max_length=32)] | None = Field(
-        None, description="IP protocol, by name or number. Proxmox: proto."
-    )
-    sport: Annotated[str, Length(min_length=1, max_length=128)] | None = Field(
-        None, description="Source port, range (80:85) or list; needs proto. Proxmox: sport."
-    )
-    dport: Annotated[str, Length(min_length=1, max_length=128)] | None = Field(
-        None, description="Destination port, range (80:85) or list; needs proto. Proxmox: dport."
-    )
-    icmp_type: Annotated[str, Length(min_length=1, max_length=64)] | None = Field(
-        None, description="ICMP type, with proto icmp or icmpv6. Proxmox: icmp-type."
-    )
-    log: LogLevel | None = Field(None, description="Log level. Default: nolog. Proxmox: log.")
-    comment: Annotated[str, Length(max_length=256)] | None = Field(
-        None, description="Text for people. Proxmox: comment."
-    )
-    enabled: bool | None = Field(None, description="Default: true. Proxmox: enable.")
-
-
-class Firewall(ApiModel):
-    """The VNet's firewall. It takes effect at once, outside the SDN transaction."""
-
-    enabled: bool | None = Field(None, description="Whether it is on. Default: false. Proxmox: enable.")
-    policy_forward: Literal["ACCEPT", "DROP"] | None = Field(
-        None, description="What happens to traffic no rule matches. Default: ACCEPT. Proxmox: policy_forward."
-    )
-    log_level_forward: LogLevel | None = Field(
-        None, description="Log level of that policy. Default: nolog. Proxmox: log_level_forward."
-    )
-    rules: list[FirewallRule] | None = Field(
-        None,
-        max_length=64,
-        description="Rules in order. The list is the whole rule set: rules it does not hold are removed.",
-        json_schema_extra=ATOMIC,
-    )
 
 
 class VNetSpec(ManagedSpec):

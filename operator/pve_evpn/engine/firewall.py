@@ -1,83 +1,134 @@
-"""The firewalls of VNets, after the VNets themselves are in Proxmox and loaded.
+"""The firewalls of VNets, written after the VNets themselves are in Proxmox and loaded.
 
-Reads and writes only where a spec has a section ``firewall``. One write at a time, each after a look: Proxmox guards
-them by a digest that every write changes. What came of it is folded into the VNet's decision, so that the VNet is
+Proxmox has a firewall for VNets of the running configuration only, so only VNets that are in sync are read here, and
+of those only the ones whose spec has a section ``firewall``. The outcome is part of the VNet's decision: a VNet is
 programmed only when its firewall is.
+
+The firewall is read again after each write, and must be what the write makes of it. Where it is not, Proxmox stored
+the rule in another form, or another client writes too; either ends the writing, so that no write is repeated for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.api.vnet import Firewall, VNetSpec
+from pve_evpn.api.firewall import Firewall
+from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import firewall
-from pve_evpn.domain.plan.firewall import FirewallWrite
+from pve_evpn.domain.plan.firewall import DesiredFirewall, FirewallState, FirewallWrite, InsertRule, RemoveRule
 from pve_evpn.domain.plan.model import Decision, Plan
+from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
-#: A rule set has at most 64 rules; more writes than that twice over mean that somebody else is writing too.
-_MOST = 150
+#: How often one sync plans a firewall anew because another client changed it meanwhile.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One VNet whose firewall is to be as its spec says."""
+
+    vnet: Resource[VNetSpec]
+    spec: Firewall
+    decision: Decision
+    backoff: Problem | None
 
 
 class FirewallWriter:
-    """The firewalls of one cluster's VNets."""
+    """The firewalls of one cluster's VNets. What fails is tried again after a while that doubles."""
 
     def __init__(self, context: ClusterContext) -> None:
         self._context = context
+        self._backoff = Backoff(context.clock)
 
-    async def write(self, gateway: Gateway, desired: Desired, planned: Plan) -> Plan:
-        """Write what differs; the plan with the decisions as they are with their firewalls."""
-        report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
-        asked = [
-            (vnet, spec, decision)
+    async def write(self, gateway: Gateway, desired: Desired, plan: Plan) -> Plan:
+        """Write what differs. Returns the plan; in it a VNet is in sync only if its firewall is."""
+        backoff = self._backoff.active(desired.vnets)
+        tasks = [
+            _Task(vnet, spec, decision, backoff.get(vnet.key))
             for vnet in desired.vnets
-            if isinstance(vnet.spec, VNetSpec)
+            if vnet.spec is not None
             and not vnet.deleting
             and (spec := vnet.spec.firewall) is not None
-            and (decision := planned.decisions.get(vnet.key)) is not None
+            and (decision := plan.decisions.get(vnet.key)) is not None
             and decision.in_sync
         ]
-        if not asked:
-            return planned
-        judged = await asyncio.gather(*(self._one(gateway, *each, report_only=report_only) for each in asked))
-        return replace(planned, decisions={**planned.decisions, **{decision.key: decision for decision in judged}})
+        if not tasks:
+            return plan
+        report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
+        decided = await asyncio.gather(*(self._sync(gateway, task, report_only=report_only) for task in tasks))
+        return replace(plan, decisions={**plan.decisions, **{decision.key: decision for decision in decided}})
 
-    async def _one(
-        self, gateway: Gateway, vnet: Resource[VNetSpec], spec: Firewall, decision: Decision, *, report_only: bool
-    ) -> Decision:
+    async def _sync(self, gateway: Gateway, task: _Task, *, report_only: bool) -> Decision:
+        """The decision about one VNet, its firewall included."""
+        decision, wanted = task.decision, firewall.desired_firewall(task.spec)
         try:
-            due = await self._due(gateway, decision.id, spec)
-            if not due:
+            actual = await gateway.firewall(decision.id)
+            different = firewall.differences(actual, wanted)
+            if not different:
+                return self._as_specified(task, actual, wanted)
+            was_programmed = task.vnet.status.get("programmedHash") == decision.fingerprint
+            drift = different[:5] if was_programmed else ()
+            decision = replace(decision, in_sync=False, drift=(*decision.drift, *drift))
+            may_write = decision.managed and not (drift and report_only)
+            await self._context.writer.record_drift(task.vnet, drift, corrected=may_write)
+            if not may_write or not self._context.is_leader():
                 return decision
-            was_programmed = vnet.status.get("programmedHash") == decision.fingerprint
-            drift = tuple(f"firewall {write}" for write in due[:5]) if was_programmed else ()
-            differing = replace(decision, in_sync=False, drift=(*decision.drift, *drift))
-            if not decision.managed or not self._context.is_leader() or (drift and report_only):
-                return differing
-            for _ in range(_MOST):
-                await gateway.write_firewall(decision.id, due[0], await gateway.firewall_digest(decision.id))
-                due = await self._due(gateway, decision.id, spec)
-                if not due:
-                    return decision
-            message = f"the firewall of {decision.id} keeps changing; somebody else writes it too"
-            return replace(differing, waiting=Problem(Reason.APPLY_FAILED, message, retryable=True))
+            if task.backoff:
+                return replace(decision, waiting=task.backoff)
+            actual, problem = await self._write(gateway, decision.id, actual, wanted)
         except (errors.Refused, errors.Forbidden) as error:
             problem = Problem(Reason.APPLY_FAILED, f"firewall: {error}", retryable=True)
+        if problem:
+            self._backoff.record(task.vnet, problem)
             return replace(decision, in_sync=False, waiting=problem)
+        return self._as_specified(task, actual, wanted)
 
-    async def _due(self, gateway: Gateway, vnet: str, spec: Firewall) -> list[FirewallWrite]:
-        """The writes that are left. The firewall is switched on after its rules are there, and off before they go."""
-        options, rules = await gateway.firewall(vnet)
-        have = firewall.options_seen(options)
-        changed = firewall.options_write(have, firewall.options_of(spec))
-        wanted = firewall.rules_of(spec)
-        rules_due = [] if wanted is None else firewall.rule_writes(firewall.rules_seen(rules), wanted)
-        if changed is None:
-            return rules_due
-        return [*rules_due, changed] if "enable" in changed.values else [changed, *rules_due]
+    def _as_specified(self, task: _Task, actual: FirewallState, wanted: DesiredFirewall) -> Decision:
+        """Nothing is left to write; but Proxmox may leave a rule out all the same."""
+        self._backoff.succeeded([task.vnet.key])
+        if invalid := firewall.invalid_rules(actual, wanted):
+            message = f"firewall: Proxmox has, but does not use, {'; '.join(invalid)}"
+            return replace(task.decision, in_sync=False, waiting=Problem(Reason.APPLY_FAILED, message, retryable=True))
+        return task.decision
+
+    async def _write(
+        self, gateway: Gateway, vnet: str, actual: FirewallState, wanted: DesiredFirewall
+    ) -> tuple[FirewallState, Problem | None]:
+        """Carry out the writes one by one. Returns the firewall as it is then, and why it is not as wanted."""
+        for _ in range(ATTEMPTS):
+            interrupted = False
+            for write in firewall.plan_writes(actual, wanted):
+                expected = write.carried_out(actual)
+                try:
+                    await gateway.write_firewall(vnet, write, actual)
+                except errors.DigestMismatch:
+                    interrupted = True
+                before, actual = actual, await gateway.firewall(vnet)
+                if actual.same_as(expected) and not interrupted:
+                    continue
+                if stored := _stored_otherwise(before, actual, write):
+                    await gateway.write_firewall(vnet, RemoveRule(0), actual)
+                    return actual, Problem(Reason.APPLY_FAILED, stored, retryable=True)
+                interrupted = True
+                break
+            if not interrupted:
+                return actual, None
+        message = f"firewall: another client changes the firewall of {vnet} at the same time"
+        return actual, Problem(Reason.APPLY_FAILED, message, retryable=True)
+
+
+def _stored_otherwise(before: FirewallState, after: FirewallState, write: FirewallWrite) -> str:
+    """What Proxmox made of a rule that it took and changed; empty where that is not what happened."""
+    if not isinstance(write, InsertRule) or len(after.rules) != len(before.rules) + 1:
+        return ""
+    if not replace(after, rules=after.rules[1:]).same_as(before):
+        return ""
+    sent, stored = firewall.shown(write.rule), firewall.shown(after.rules[0])
+    return f"firewall: Proxmox does not store the rule ({sent}) as specified: it made ({stored}) of it"

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
@@ -20,11 +19,10 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.nics.checks import api_name
 from pve_evpn.domain.nics.guests import attached_to, label
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import ClusterState, GuestState
 from pve_evpn.domain.status import nic as nic_report
-from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine.connection import problem_of
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.pve import errors
@@ -201,8 +199,7 @@ class NicWriter:
                 continue
             if decision.in_sync and decision.managed:
                 waiting.append(self._writer.claim(resource, _annotations(decision)))
-            if decision.drift and not report.is_drifted(resource):
-                waiting.append(self._tell_drift(resource, decision, corrected=key in written))
+            waiting.append(self._writer.record_drift(resource, decision.drift, corrected=key in written))
             before, now = resource.status.get("node"), decision.guest.node
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
                 message = f"{label(decision.guest)} moved from {before} to {now}"
@@ -222,12 +219,6 @@ class NicWriter:
             elif decision.in_sync:
                 events.append(self._writer.record(resource, *_attached(old, decision)))
         await asyncio.gather(*events)
-
-    async def _tell_drift(self, resource: Resource[Any], decision: NicDecision, *, corrected: bool) -> None:
-        """Said once: corrected at once, it would show in no status."""
-        metrics.DRIFT.labels(self._context.cluster, resource.key.kind).inc()
-        what = "the specified values are written back" if corrected else "only reported"
-        await self._writer.record(resource, EventReason.DRIFTED, f"{'; '.join(decision.drift)}: {what}")
 
 
 def _annotations(decision: NicDecision) -> dict[str, str]:

@@ -202,7 +202,7 @@ class Reconciler:
         state, planned = await look()
         self._last_contact = self._context.clock.monotonic()
         metrics.REACHABLE.labels(self.cluster).set(1)
-        await self._tell_drift(desired, planned)
+        await self._record_drift(desired, planned)
 
         _, detached = await self._nics.write(gateway, self._desired(), state, planned, detach_only=True)
         if detached is not state:
@@ -269,16 +269,13 @@ class Reconciler:
                 await self._writer.record(cluster, EventReason.NODE_CAUGHT_UP, message)
         return results
 
-    async def _tell_drift(self, desired: Desired, planned: Plan) -> None:
-        """Say once that somebody changed what is ours; corrected at once, it would show in no status."""
-        corrected = getattr(desired.cluster.spec, "drift", None) != "Report"
+    async def _record_drift(self, desired: Desired, planned: Plan) -> None:
+        """An Event for each object of which another client changed something."""
+        written_back = getattr(desired.cluster.spec, "drift", None) != "Report"
         for resource in desired:
-            decision = planned.decisions.get(resource.key)
-            if decision is None or not decision.drift or report.is_drifted(resource):
-                continue
-            metrics.DRIFT.labels(self.cluster, resource.key.kind).inc()
-            what = "the specified values are written back" if corrected and decision.managed else "only reported"
-            await self._writer.record(resource, EventReason.DRIFTED, f"{'; '.join(decision.drift)}: {what}")
+            if decision := planned.decisions.get(resource.key):
+                corrected = written_back and decision.managed
+                await self._writer.record_drift(resource, decision.drift, corrected=corrected)
 
     # --- reporting ----------------------------------------------------------------------------------------------
 

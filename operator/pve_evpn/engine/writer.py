@@ -6,7 +6,7 @@ whether a finalizer may go is decided in ``domain``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pve_evpn import metrics
@@ -15,7 +15,7 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.sdn import SdnKind
-from pve_evpn.domain.status.sdn import patch_for
+from pve_evpn.domain.status.sdn import is_drifted, patch_for
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Events, Ports, RawObject
 
@@ -64,6 +64,15 @@ class ObjectWriter:
     async def record(self, resource: Resource[Any], reason: EventReason, message: str) -> None:
         """Record an Event about an object."""
         await self._events.record(resource, reason, message)
+
+    async def record_drift(self, resource: Resource[Any], drift: Iterable[str], *, corrected: bool) -> None:
+        """Record once that another client changed what the spec says; corrected at once, it would show in no status."""
+        found = "; ".join(drift)
+        if not found or is_drifted(resource):
+            return
+        metrics.DRIFT.labels(self._cache.cluster_of(resource) or "", resource.key.kind).inc()
+        outcome = "the specified values are written back" if corrected else "only reported"
+        await self.record(resource, EventReason.DRIFTED, f"{found}: {outcome}")
 
     async def write_status(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
         """Write the keys of ``status`` that differ from the object's; no request where none does."""

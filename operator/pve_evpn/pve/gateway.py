@@ -14,7 +14,16 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn import metrics
-from pve_evpn.domain.plan.firewall import FirewallWrite
+from pve_evpn.domain.plan.firewall import (
+    FirewallState,
+    FirewallWrite,
+    InsertRule,
+    MoveRule,
+    RemoveRule,
+    SetOptions,
+    SwitchRule,
+    firewall_state,
+)
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import (
     Canonical,
@@ -293,28 +302,31 @@ class Gateway(PveClient):
 
     # --- the firewall of a VNet: in force at once, no lock, no staging -------------------------------------------
 
-    async def firewall(self, vnet: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Options and rules of a VNet's firewall, as Proxmox answers them."""
-        base = f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall"
-        options, rules = await asyncio.gather(self.get(f"{base}/options"), self.get(f"{base}/rules"))
-        return dict(options or {}), list(rules or ())
+    async def firewall(self, vnet: str) -> FirewallState:
+        """Options and rules of a VNet's firewall. Proxmox refuses to tell unless the VNet is in the running copy."""
+        base = _firewall_path(vnet)
+        options, rows = await asyncio.gather(self.get(f"{base}/options"), self.get(f"{base}/rules"))
+        return firewall_state(options or {}, rows or ())
 
-    async def firewall_digest(self, vnet: str) -> str:
-        """Of the whole firewall of a VNet; the next write must carry it."""
-        answer = await self.get(f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall/options")
-        return str((answer or {}).get("digest") or "")
+    async def write_firewall(self, vnet: str, write: FirewallWrite, read: FirewallState) -> None:
+        """Carry out one write that was planned on ``read``.
 
-    async def write_firewall(self, vnet: str, write: FirewallWrite, digest: str) -> None:
-        """One write. A rule is inserted at its place, or removed from it."""
-        base = f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall"
-        guard = {"digest": digest} if digest else {}
-        if write.pos is None:
-            gone = {"delete": ",".join(write.delete)} if write.delete else {}
-            await self.call("PUT", f"{base}/options", **write.values, **gone, **guard)
-        elif write.values:
-            await self.call("POST", f"{base}/rules", pos=write.pos, **write.values, **guard)
-        else:
-            await self.call("DELETE", f"{base}/rules/{write.pos}", **guard)
+        Raises :class:`errors.DigestMismatch` where the firewall has changed since. A new rule is not guarded so:
+        Proxmox takes no digest with it.
+        """
+        base = _firewall_path(vnet)
+        match write:
+            case SetOptions(values, delete):
+                unset = {"delete": ",".join(delete)} if delete else {}
+                await self.call("PUT", f"{base}/options", **values, **unset, **_guard(read.options_digest))
+            case InsertRule(rule):
+                await self.call("POST", f"{base}/rules", **rule)
+            case MoveRule(pos, before):
+                await self.call("PUT", f"{base}/rules/{pos}", moveto=before, **_guard(read.rules_digest))
+            case SwitchRule(pos, enable):
+                await self.call("PUT", f"{base}/rules/{pos}", enable=enable, **_guard(read.rules_digest))
+            case RemoveRule(pos):
+                await self.call("DELETE", f"{base}/rules/{pos}", **_guard(read.rules_digest))
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
@@ -378,6 +390,14 @@ def _task_path(upid: str) -> str:
     if not (parts := _UPID.fullmatch(upid)):
         raise errors.Refused(f"{from_outside(upid, longest=80)} is not the id of a task")
     return f"/nodes/{parts['node']}/tasks/{upid}"
+
+
+def _firewall_path(vnet: str) -> str:
+    return f"{_COLLECTION[SdnKind.VNET]}/{vnet}/firewall"
+
+
+def _guard(digest: str) -> dict[str, str]:
+    return {"digest": digest} if digest else {}
 
 
 def _host_edits(network: Mapping[str, Any]) -> str:
