@@ -18,7 +18,7 @@ from pve_evpn.engine.observer import Observer
 from pve_evpn.observe.source import NodeTarget
 from pve_evpn.pve import errors
 from tests.engine.world import CONTROLLER, ZONE, World, cluster, controller, document, vnet, zone
-from tests.unit.observe.overlay import VM1, Overlay
+from tests.unit.health.overlay import VM1, Overlay
 
 NIC = ObjectKey("NicAttachment", "default", "vm1-net0")
 VNET = ObjectKey("VNet", "default", "evpn1")

@@ -43,9 +43,6 @@ class PeerState:
     prefixes_sent: int | None = None
     last_error: str | None = None
     """Why the session was last reset, in FRR's words; only given while it is not Established."""
-    established_count: int | None = None
-    dropped_count: int | None = None
-    software_version: str | None = None
 
     @property
     def established(self) -> bool:
@@ -111,19 +108,6 @@ class MacRow:
         return self.type == "local" and self.interface is None
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourRow:
-    """One ARP or ND entry of one VNI (``show evpn arp-cache vni all``)."""
-
-    vni: int
-    ip: str
-    mac: str | None
-    type: Literal["local", "remote"]
-    active: bool | None = None
-    """A local entry stays, inactive and not advertised, when its MAC has aged out."""
-    remote_vtep: str | None = None
-
-
 class EvpnRoute(NamedTuple):
     """One path of one EVPN route (``show bgp l2vpn evpn route``).
 
@@ -158,24 +142,6 @@ class EvpnRoute(NamedTuple):
     router_mac: str | None = None
     peer: str | None = None
     """The neighbour it was learnt from; ``None`` for own routes."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouterMacRow:
-    """One router MAC of one L3 VNI (``show evpn rmac vni all``)."""
-
-    vni: int
-    mac: str
-    vtep: str
-
-
-@dataclass(frozen=True, slots=True)
-class NextHopRow:
-    """One remote next hop of one L3 VNI (``show evpn next-hops vni all``)."""
-
-    vni: int
-    ip: str
-    router_mac: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,28 +210,6 @@ class ZoneState:
 
 
 @dataclass(frozen=True, slots=True)
-class VNetState:
-    """One VNet on one node as Proxmox shows it (``content``)."""
-
-    zone: str
-    vnet: str
-    status: str
-    message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BridgePort:
-    """One port of a VNet's bridge on one node, from Proxmox's ``bridges``."""
-
-    zone: str
-    bridge: str
-    port: str
-    vmid: int | None = None
-    device: str | None = None
-    """``net0`` ..."""
-
-
-@dataclass(frozen=True, slots=True)
 class NodeObservation:
     """One look at one node. See the module for what ``None`` and ``()`` mean."""
 
@@ -277,23 +221,18 @@ class NodeObservation:
     asn: int | None = None
     bgp_running: bool | None = None
     """``False``: the source saw that bgpd is not running or has no EVPN. zebra then forgets every MAC and
-    VNI, so `vnis`, `macs` and `neighbours` are ``None``: their emptiness says nothing of guests."""
+    VNI, so `vnis` and `macs` are ``None``: their emptiness says nothing of guests."""
     peers: tuple[PeerState, ...] | None = None
     vnis: tuple[VniRow, ...] | None = None
     bgp_vnis: tuple[BgpVniRow, ...] | None = None
     macs: tuple[MacRow, ...] | None = None
-    neighbours: tuple[NeighbourRow, ...] | None = None
     routes: tuple[EvpnRoute, ...] | None = None
-    rmacs: tuple[RouterMacRow, ...] | None = None
-    next_hops: tuple[NextHopRow, ...] | None = None
     bfd_peers: tuple[BfdPeer, ...] | None = None
     fabric_neighbours: tuple[FabricNeighbour, ...] | None = None
     mac_ips: tuple[MacIp, ...] | None = None
     """Only what was sampled so far: a MAC that is not in it is unknown, not absent."""
     ip_vrf: tuple[IpVrfRoute, ...] | None = None
     zones: tuple[ZoneState, ...] | None = None
-    vnets: tuple[VNetState, ...] | None = None
-    ports: tuple[BridgePort, ...] | None = None
     problems: tuple[str, ...] = ()
     """What could not be read, in one sentence each; stable from look to look while the cause is the same."""
     also: tuple[SourceName, ...] = ()
@@ -335,7 +274,7 @@ class NodeObservation:
 
 
 #: Parts of an observation that are deliberately unknown where bgpd does not run.
-_FORGOTTEN_WITHOUT_BGP = {"vnis", "macs", "neighbours"}
+_FORGOTTEN_WITHOUT_BGP = {"vnis", "macs"}
 
 
 @dataclass(frozen=True, slots=True)

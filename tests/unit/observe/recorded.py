@@ -14,6 +14,9 @@ VERSIONS = ("8.4.4", "10.3")
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 VM1 = "bc:24:11:11:11:11"
 
+#: What the helper of the recordings printed beside what `read` prints now. Each can still be asked for alone.
+FORMER = ("show evpn arp-cache vni all json", "show evpn rmac vni all json", "show evpn next-hops vni all json")
+
 NO_GUEST = "1-no-guest"
 SPEAKS = "2-vm1-speaks"
 SILENT = "3-vm1-silent"

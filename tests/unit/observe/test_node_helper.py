@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pve_evpn.observe.frr import COMMANDS, split
+from tests.unit.observe.recorded import FORMER
 
 HELPER = Path(__file__).parents[3] / "operator" / "pve_evpn" / "node" / "pve-evpn-observe"
 ALL = [command for commands in COMMANDS.values() for command in commands]
@@ -139,7 +140,7 @@ def test_a_node_without_any_frr_is_said_to_be_one(node: Node) -> None:
     assert node.asked() == []
 
 
-@pytest.mark.parametrize("command", ALL)
+@pytest.mark.parametrize("command", [*ALL, *FORMER])
 def test_each_document_alone(node: Node, command: str) -> None:
     done = node.ask(command)
     assert (done.returncode, done.stdout) == (0, "{}\n")
@@ -206,7 +207,7 @@ _WORDS = st.one_of(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(command=_WORDS)
 def test_any_other_words_are_refused(node: Node, command: str) -> None:
-    if command in ("read", *ALL):
+    if command in ("read", *ALL, *FORMER):
         return
     done = node.ask(command)
     assert (done.returncode, done.stdout) == (126, "")

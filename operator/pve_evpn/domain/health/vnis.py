@@ -58,7 +58,6 @@ class L3OnNode:
     router_mac: str | None = None
     prefixes: int | None = None
     """Type-5 prefixes of the VNI in the node's BGP table; from Proxmox: routes installed in the VRF."""
-    remote_router_macs: int | None = None
     tenant_vrf: str | None = None
 
 
@@ -80,12 +79,10 @@ class VniIndex:
         self._bgp_rows: dict[tuple[str, int], BgpVniRow] = {}
         self._routes: dict[str, Counter[tuple[int, int]]] = {}
         self._prefixes: dict[str, Counter[tuple[int, str]]] = {}
-        self._router_macs: Counter[tuple[str, int]] = Counter()
         self._installed: Counter[tuple[str, str]] = Counter()
         for node, look in cluster.answered().items():
             self._rows.update({(node, row.vni): row for row in look.vnis or ()})
             self._bgp_rows.update({(node, row.vni): row for row in look.bgp_vnis or ()})
-            self._router_macs.update((node, row.vni) for row in look.rmacs or ())
             self._installed.update((node, route.zone) for route in look.ip_vrf or ())
             if look.routes is not None:
                 distinct = {(r.route_type, r.vni, r.rd, r.prefix) for r in look.routes if r.vni is not None}
@@ -141,7 +138,6 @@ class VniIndex:
             present=True if isinstance(row, VniRow) else row,
             router_mac=own.router_mac if own else None,
             prefixes=prefixes,
-            remote_router_macs=None if look.rmacs is None else self._router_macs[name, vni],
             tenant_vrf=row.tenant_vrf if isinstance(row, VniRow) else None,
         )
 

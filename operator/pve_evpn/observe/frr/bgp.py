@@ -73,9 +73,6 @@ def _peer(address: str, row: Row, errors: Mapping[str, str]) -> PeerState:
         since=moment(row, "peerUptimeEstablishedEpoch"),
         prefixes_received=received if received is not None else number_or_none(row, "prefixReceivedCount"),
         prefixes_sent=number_or_none(row, "pfxSnt"),
-        established_count=number_or_none(row, "connectionsEstablished"),
-        dropped_count=number_or_none(row, "connectionsDropped"),
-        software_version=text_or_none(row, "softwareVersion"),
     )
     return peer if peer.established else replace(peer, last_error=errors.get(address))
 

@@ -21,9 +21,6 @@ VERSION = "show version"
 EVPN = "show evpn json"
 VNIS = "show evpn vni json"
 MACS = "show evpn mac vni all json"
-NEIGHBOURS = "show evpn arp-cache vni all json"
-ROUTER_MACS = "show evpn rmac vni all json"
-NEXT_HOPS = "show evpn next-hops vni all json"
 SUMMARY = "show bgp l2vpn evpn summary json"
 RESET_REASONS = "show bgp l2vpn evpn summary failed json"
 BGP_VNIS = "show bgp l2vpn evpn vni json"
@@ -35,7 +32,7 @@ OPENFABRIC = "show openfabric neighbor json"
 #: Everything the helper runs, by daemon and in its order. `show bgp l2vpn evpn route vni all` is not, and must
 #: never be among them: it kills bgpd of FRR 10.3.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "zebra": (VERSION, EVPN, VNIS, MACS, NEIGHBOURS, ROUTER_MACS, NEXT_HOPS),
+    "zebra": (VERSION, EVPN, VNIS, MACS),
     "bgpd": (SUMMARY, RESET_REASONS, BGP_VNIS, ROUTES),
     "bfdd": (BFD,),
     "ospfd": (OSPF,),
@@ -152,10 +149,7 @@ def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "
         vnis=vnis,
         bgp_vnis=bgp_vnis,
         macs=read.part(MACS, zebra.macs) if evpn_on else None,
-        neighbours=read.part(NEIGHBOURS, zebra.neighbours) if evpn_on else None,
         routes=read.part(ROUTES, lambda printed: bgp.routes(printed, l2, l3)) if bgp_running else None,
-        rmacs=read.part(ROUTER_MACS, zebra.router_macs) if evpn_on else None,
-        next_hops=read.part(NEXT_HOPS, zebra.next_hops) if evpn_on else None,
         bfd_peers=read.part(BFD, underlay.bfd_peers),
         fabric_neighbours=_underlay(read),
         problems=tuple(sorted(set(read.problems))),

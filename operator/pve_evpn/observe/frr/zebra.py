@@ -1,4 +1,4 @@
-"""What zebra says of EVPN: VNIs, MAC addresses, ARP/ND, router MACs, next hops.
+"""What zebra says of EVPN: VNIs and MAC addresses.
 
 Each function takes the printed text of the command it names and raises `FrrParseError` only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pve_evpn.domain.observation import MacRow, NeighbourRow, NextHopRow, RouterMacRow, VniRow
+from pve_evpn.domain.observation import MacRow, VniRow
 from pve_evpn.observe.frr.json import (
     FrrParseError,
     Row,
@@ -99,47 +99,6 @@ def macs(printed: str) -> tuple[MacRow, ...]:
                 )
             )
     return tuple(found)
-
-
-def neighbours(printed: str) -> tuple[NeighbourRow, ...]:
-    """``show evpn arp-cache vni all json``. The addresses stand beside ``numArpNd``."""
-    found: list[NeighbourRow] = []
-    for vni, entry in by_vni(table(printed)):
-        for ip, value in entry.items():
-            if not isinstance(value, dict) or (kind := _kind(value)) is None:
-                continue
-            state = text_or_none(value, "state")
-            found.append(
-                NeighbourRow(
-                    vni=vni,
-                    ip=as_ip(ip, "an ARP table's key"),
-                    mac=as_mac(value["mac"], "mac") if value.get("mac") else None,
-                    type=kind,
-                    active=None if state is None else state == "active",
-                    remote_vtep=text_or_none(value, "remoteVtep"),
-                )
-            )
-    return tuple(found)
-
-
-def router_macs(printed: str) -> tuple[RouterMacRow, ...]:
-    """``show evpn rmac vni all json``."""
-    return tuple(
-        RouterMacRow(vni, as_mac(row.get("routerMac"), "routerMac"), as_ip(row.get("vtepIp"), "vtepIp"))
-        for vni, entry in by_vni(table(printed))
-        for row in entry.values()
-        if isinstance(row, dict)
-    )
-
-
-def next_hops(printed: str) -> tuple[NextHopRow, ...]:
-    """``show evpn next-hops vni all json``."""
-    return tuple(
-        NextHopRow(vni, as_ip(row.get("nexthopIp"), "nexthopIp"), as_mac(row.get("routerMac"), "routerMac"))
-        for vni, entry in by_vni(table(printed))
-        for row in entry.values()
-        if isinstance(row, dict)
-    )
 
 
 def _kind(row: Row) -> Literal["local", "remote"] | None:

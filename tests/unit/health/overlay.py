@@ -113,10 +113,7 @@ class Overlay:
             vnis=tuple(self._vnis(name)),
             bgp_vnis=tuple(self._bgp_vnis(name)),
             macs=tuple(self._macs(name)),
-            neighbours=(),
             routes=tuple(self._routes(name)),
-            rmacs=(),
-            next_hops=(),
             bfd_peers=(),
             fabric_neighbours=(),
         )

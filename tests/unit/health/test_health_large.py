@@ -9,8 +9,8 @@ from pve_evpn.api.limits import fit
 from pve_evpn.domain.health.record import nodes_that_fit
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.status.sdn import patch_for
-from tests.unit.observe.overlay import VM1
-from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, ZONE, Bench, node_key, resource
+from tests.unit.health.overlay import VM1
+from tests.unit.health.test_health import CONTROLLER, NIC, VNET, ZONE, Bench, node_key, resource
 
 SIZE = 135
 LONG = "10.5-dev-MyOwnFRRVersion-g0123456789ab"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import ClusterObservation, NodeLook, NodeObservation
-from tests.unit.observe.overlay import L3_VNI, VM1, VNI
-from tests.unit.observe.test_health import Bench
+from tests.unit.health.overlay import L3_VNI, VM1, VNI
+from tests.unit.health.test_health import Bench
 
 NAMES = ("pve1", "pve2", "pve3", "pve4")
-_PARTS = ("peers", "vnis", "bgp_vnis", "macs", "routes", "rmacs", "neighbours")
+_PARTS = ("peers", "vnis", "bgp_vnis", "macs", "routes")
 _PAIRS = st.sampled_from([(a, b) for a in NAMES for b in NAMES if a < b])
 
 

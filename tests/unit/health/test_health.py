@@ -21,8 +21,8 @@ from pve_evpn.domain.observation import (
     NodeObservation,
 )
 from pve_evpn.domain.state import NodeState
+from tests.unit.health.overlay import L3_VNI, VM1, VNI, Overlay
 from tests.unit.observe import recorded
-from tests.unit.observe.overlay import L3_VNI, VM1, VNI, Overlay
 
 CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
 ZONE = ObjectKey("EvpnZone", "", "ezone1")

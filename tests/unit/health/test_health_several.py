@@ -10,8 +10,8 @@ from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
 from pve_evpn.domain.health.expected import Overlay as OverlayScene
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, NodeLook, PeerState, VniRow
-from tests.unit.observe.overlay import VM1
-from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, Bench, node_key, resource, words
+from tests.unit.health.overlay import VM1
+from tests.unit.health.test_health import CONTROLLER, NIC, VNET, Bench, node_key, resource, words
 
 CONTROLLER2 = ObjectKey("EvpnController", "", "evpn2")
 VNET2 = ObjectKey("VNet", "default", "evpn2")

@@ -10,8 +10,8 @@ import pytest
 
 from pve_evpn.domain.health.expected import Overlay as OverlayScene
 from pve_evpn.domain.observation import ClusterObservation, MacIp, NodeObservation
-from tests.unit.observe.overlay import VM1
-from tests.unit.observe.test_health import CONTROLLER, NIC, Bench, words
+from tests.unit.health.overlay import VM1
+from tests.unit.health.test_health import CONTROLLER, NIC, Bench, words
 
 
 @pytest.fixture

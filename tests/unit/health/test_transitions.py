@@ -9,8 +9,8 @@ import pytest
 
 from pve_evpn.domain.health.debounce import HOLD, LONGEST_HOLD, Debounce
 from pve_evpn.domain.health.transitions import EventText, Fact, Facts, Subject, announcement, facts, remembered
-from tests.unit.observe.overlay import START, VM1
-from tests.unit.observe.test_health import CONTROLLER, NIC, VNET, Bench, node_key
+from tests.unit.health.overlay import START, VM1
+from tests.unit.health.test_health import CONTROLLER, NIC, VNET, Bench, node_key
 
 
 class Telling:
