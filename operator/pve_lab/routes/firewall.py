@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from pve_lab.cluster import Cluster as Lab
+from pve_lab.cluster import Cluster
 from pve_lab.errors import died, refused
 from pve_lab.firewall.vnet import VnetFirewall
 from pve_lab.json_schema import split_list
 from pve_lab.request import Call
-from pve_lab.routes.declared import declared
-
-_BASE = "/cluster/sdn/vnets/{vnet}/firewall"
 
 
-def _firewall(lab: Lab, call: Call, *privileges: str) -> VnetFirewall:
+def _firewall(cluster: Cluster, call: Call, *privileges: str) -> VnetFirewall:
     """That of a VNet which is applied and may be seen (or changed). Its file is there before and after the VNet."""
     vnet = call.path["vnet"]
-    file, running = lab.firewall(vnet), lab.sdn.running["vnets"].get(vnet)
+    file, running = cluster.firewall(vnet), cluster.sdn.running["vnets"].get(vnet)
     if running is None:
         raise refused(died("invalid vnet specified", "API2/Firewall/Helpers.pm", 54))
-    lab.access.demand_any(call.user, f"/sdn/zones/{running.get('zone', '')}/{vnet}", privileges)
+    cluster.access.demand_any(call.user, f"/sdn/zones/{running.get('zone', '')}/{vnet}", privileges)
     return file
 
 
-def _seen(lab: Lab, call: Call) -> VnetFirewall:
-    return _firewall(lab, call, "SDN.Audit", "SDN.Allocate")
+def _seen(cluster: Cluster, call: Call) -> VnetFirewall:
+    return _firewall(cluster, call, "SDN.Audit", "SDN.Allocate")
 
 
-def _changed(lab: Lab, call: Call) -> VnetFirewall:
-    return _firewall(lab, call, "SDN.Allocate")
+def _changed(cluster: Cluster, call: Call) -> VnetFirewall:
+    return _firewall(cluster, call, "SDN.Allocate")
 
 
 def _digest(call: Call) -> str:
@@ -40,64 +37,56 @@ def _delete(call: Call) -> list[str]:
     return split_list(call.text("delete") or "")
 
 
-@declared("GET", _BASE)
-def index(lab: Lab, call: Call) -> Any:
+def index(cluster: Cluster, call: Call) -> Any:
     """Needs no VNet. Empty for a VNet that is only staged until its firewall is asked for otherwise.
 
     The latter is one answer of the SDN recordings, whose Proxmox had no firewall module; it is kept because it harms
     no client and lets both sets of recordings be replayed whole.
     """
     vnet = call.path["vnet"]
-    only_staged = vnet in lab.sdn.edited["vnets"] and vnet not in lab.sdn.running["vnets"]
-    if only_staged and vnet not in lab.firewalls:
+    only_staged = vnet in cluster.sdn.edited["vnets"] and vnet not in cluster.sdn.running["vnets"]
+    if only_staged and vnet not in cluster.firewalls:
         return []
     return [{"name": "rules"}, {"name": "options"}]
 
 
-@declared("GET", _BASE + "/options")
-def options(lab: Lab, call: Call) -> Any:
-    found = _seen(lab, call)
+def options(cluster: Cluster, call: Call) -> Any:
+    found = _seen(cluster, call)
     return {**found.options, "digest": found.options_digest}
 
 
-@declared("PUT", _BASE + "/options")
-def set_options(lab: Lab, call: Call) -> Any:
-    _changed(lab, call).set_options(_texts(call), _delete(call), _digest(call))
+def set_options(cluster: Cluster, call: Call) -> Any:
+    _changed(cluster, call).set_options(_texts(call), _delete(call), _digest(call))
 
 
-@declared("GET", _BASE + "/rules")
-def rules(lab: Lab, call: Call) -> Any:
-    found = _seen(lab, call)
+def rules(cluster: Cluster, call: Call) -> Any:
+    found = _seen(cluster, call)
     digest = found.rules_digest
     return [{**rule, "pos": place, "digest": digest} for place, rule in enumerate(found.rules)]
 
 
-@declared("POST", _BASE + "/rules")
-def create_rule(lab: Lab, call: Call) -> Any:
+def create_rule(cluster: Cluster, call: Call) -> Any:
     """Position and digest are checked for their form and count for nothing."""
-    _changed(lab, call).insert(_texts(call))
+    _changed(cluster, call).insert(_texts(call))
 
 
-@declared("GET", _BASE + "/rules/{pos}")
-def rule(lab: Lab, call: Call) -> Any:
+def rule(cluster: Cluster, call: Call) -> Any:
     """The position is answered as it was asked for."""
-    found = _seen(lab, call)
+    found = _seen(cluster, call)
     return {**found.rule(int(call.path["pos"])), "pos": call.path["pos"], "digest": found.rules_digest}
 
 
-@declared("PUT", _BASE + "/rules/{pos}")
-def change_rule(lab: Lab, call: Call) -> Any:
+def change_rule(cluster: Cluster, call: Call) -> Any:
     """A rule that really moves only moves, whatever else is given."""
-    found, place, target = _changed(lab, call), int(call.path["pos"]), call.text("moveto")
+    found, place, target = _changed(cluster, call), int(call.path["pos"]), call.text("moveto")
     if target is not None and int(target) != place:
         found.move(place, int(target), _digest(call))
     else:
         found.change(place, _texts(call), _delete(call), _digest(call))
 
 
-@declared("DELETE", _BASE + "/rules/{pos}")
-def delete_rule(lab: Lab, call: Call) -> Any:
-    _changed(lab, call).remove(int(call.path["pos"]), _digest(call))
+def delete_rule(cluster: Cluster, call: Call) -> Any:
+    _changed(cluster, call).remove(int(call.path["pos"]), _digest(call))
 
 
 def _texts(call: Call) -> dict[str, str]:

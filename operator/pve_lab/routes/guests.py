@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pve_lab.cluster import Cluster as Lab
+from pve_lab.cluster import Cluster
 from pve_lab.errors import bad_parameters, refused
 from pve_lab.guests import NET, Change, Guest, check_writable, read_change, write
 from pve_lab.nics import Nic
 from pve_lab.request import Call
-from pve_lab.routes.declared import declared, node_of
 
-_KINDS = ("qemu", "lxc")
 #: The privilege an option wants, by how its name begins; anything else wants VM.Config.Options.
 _PRIVILEGES = {
     ("net", "nameserver", "searchdomain", "hostname"): "VM.Config.Network",
@@ -23,134 +21,127 @@ _PRIVILEGES = {
 }
 
 
-def _guest(lab: Lab, call: Call, kind: str) -> Guest:
+def _guest(cluster: Cluster, call: Call, kind: str) -> Guest:
     """The guest of the path, on the node of the path: after a migration the old path leads nowhere."""
-    node_of(lab, call)
+    cluster.reachable_node(call.path["node"])
     vmid = call.path["vmid"]
-    guest = lab.guests.get(int(vmid)) if vmid.isdigit() else None
+    guest = cluster.guests.get(int(vmid)) if vmid.isdigit() else None
     if guest is None or guest.node != call.path["node"] or guest.kind != kind:
         folder = "qemu-server" if kind == "qemu" else "lxc"
         raise refused(f"Configuration file 'nodes/{call.path['node']}/{folder}/{vmid}.conf' does not exist\n")
     return guest
 
 
-def _change(lab: Lab, call: Call, kind: str) -> tuple[Guest, Change]:
+def _change(cluster: Cluster, call: Call, kind: str) -> tuple[Guest, Change]:
     """A write that may be carried out: parameters, the guest, digest and lock are checked, in this order."""
     skiplock = call.flag("skiplock")
     if skiplock and call.user != "root@pam":
         raise bad_parameters(skiplock="Only root may use this option.")
-    node_of(lab, call)
-    change = read_change(kind, call.params, lab.mac)
-    guest = _guest(lab, call, kind)
-    _permitted(lab, call, guest, change)
+    cluster.reachable_node(call.path["node"])
+    change = read_change(kind, call.params, cluster.mac)
+    guest = _guest(cluster, call, kind)
+    _permitted(cluster, call, guest, change)
     check_writable(guest, str(call.params.get("digest") or ""), skiplock=skiplock)
     return guest, change
 
 
-def _permitted(lab: Lab, call: Call, guest: Guest, change: Change) -> None:
+def _permitted(cluster: Cluster, call: Call, guest: Guest, change: Change) -> None:
     """Each option wants its privilege; a NIC the use of the network it gets and of the one it leaves, too."""
     where = f"/vms/{guest.vmid}"
     for key in sorted(change.keys):
         found = (name for starts, name in _PRIVILEGES.items() if key.startswith(starts))
-        lab.access.demand(call.user, where, next(found, "VM.Config.Options"))
+        cluster.access.demand(call.user, where, next(found, "VM.Config.Options"))
     for key in sorted(change.keys):
         for text in (change.values.get(key), guest.config.get(key)):
             if text is not None and NET.fullmatch(key) and (bridge := Nic.parse(guest.kind, text).bridge):
                 # The zone is looked up in what is staged, as Proxmox does.
-                zone = lab.sdn.edited["vnets"].get(bridge, {}).get("zone", "localnetwork")
-                lab.access.demand(call.user, f"/sdn/zones/{zone}/{bridge}", "SDN.Use")
+                zone = cluster.sdn.edited["vnets"].get(bridge, {}).get("zone", "localnetwork")
+                cluster.access.demand(call.user, f"/sdn/zones/{zone}/{bridge}", "SDN.Use")
 
 
-def _both(kind: str) -> None:
+class GuestHandlers:
     """What VMs and containers have in common."""
-    base = "/nodes/{node}/" + kind
 
-    @declared("GET", base)
-    def listing(lab: Lab, call: Call) -> Any:
-        node = node_of(lab, call)
-        mine = [guest for guest in lab.guests.values() if guest.kind == kind and guest.node == node.name]
-        return [_state(guest) for guest in mine if lab.access.allowed(call.user, f"/vms/{guest.vmid}", ("VM.Audit",))]
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
 
-    @declared("GET", base + "/{vmid}/config")
-    def config(lab: Lab, call: Call) -> Any:
-        return _guest(lab, call, kind).shown(current=call.flag("current"))
+    def listing(self, cluster: Cluster, call: Call) -> Any:
+        node = cluster.reachable_node(call.path["node"])
+        mine = [guest for guest in cluster.guests.values() if guest.kind == self._kind and guest.node == node.name]
+        return [
+            _state(guest) for guest in mine if cluster.access.allowed(call.user, f"/vms/{guest.vmid}", ("VM.Audit",))
+        ]
 
-    @declared("GET", base + "/{vmid}/pending")
-    def pending(lab: Lab, call: Call) -> Any:
-        return _guest(lab, call, kind).pending_rows()
+    def config(self, cluster: Cluster, call: Call) -> Any:
+        return _guest(cluster, call, self._kind).shown(current=call.flag("current"))
 
-    @declared("GET", base + "/{vmid}/status/current")
-    def current(lab: Lab, call: Call) -> Any:
-        return {**_state(_guest(lab, call, kind)), "ha": {"managed": 0}}
+    def pending(self, cluster: Cluster, call: Call) -> Any:
+        return _guest(cluster, call, self._kind).pending_rows()
 
-    @declared("PUT", base + "/{vmid}/config")
-    def put(lab: Lab, call: Call) -> Any:
-        guest, change = _change(lab, call, kind)
-        write(guest, change, lab)
+    def status(self, cluster: Cluster, call: Call) -> Any:
+        return {**_state(_guest(cluster, call, self._kind)), "ha": {"managed": 0}}
 
-
-for _kind in _KINDS:
-    _both(_kind)
+    def update(self, cluster: Cluster, call: Call) -> Any:
+        guest, change = _change(cluster, call, self._kind)
+        write(guest, change, cluster)
 
 
-@declared("POST", "/nodes/{node}/qemu/{vmid}/config")
-def post_config(lab: Lab, call: Call) -> Any:
+QEMU, LXC = GuestHandlers("qemu"), GuestHandlers("lxc")
+
+
+def post_config(cluster: Cluster, call: Call) -> Any:
     """In a task; no UPID when it ends within ``background_delay``."""
-    guest, change = _change(lab, call, "qemu")
+    guest, change = _change(cluster, call, "qemu")
     delay = float(call.params.get("background_delay") or 0)
-    if delay and lab.task_seconds <= delay:
-        write(guest, change, lab)
+    if delay and cluster.task_seconds <= delay:
+        write(guest, change, cluster)
         return None
-    return lab.write_guest(guest, change, call.user)
+    return cluster.write_guest(guest, change, call.user)
 
 
-@declared("GET", "/nodes/{node}/qemu/{vmid}/migrate")
-def may_migrate(lab: Lab, call: Call) -> Any:
-    guest = _guest(lab, call, "qemu")
+def may_migrate(cluster: Cluster, call: Call) -> Any:
+    guest = _guest(cluster, call, "qemu")
     answer = {
         "running": int(guest.running), "local_disks": [], "local_resources": [], "mapped-resources": [],
         "mapped-resource-info": {}, "has-dbus-vmstate": 1, "dependent-ha-resources": [],
     }  # fmt: skip
     if guest.running:
         return answer
-    return {**answer, "allowed_nodes": [n.name for n in lab.nodes.values() if n.online and n.name != guest.node]}
+    return {**answer, "allowed_nodes": [n.name for n in cluster.nodes.values() if n.online and n.name != guest.node]}
 
 
-@declared("POST", "/nodes/{node}/qemu/{vmid}/migrate")
-def migrate(lab: Lab, call: Call) -> Any:
-    guest = _guest(lab, call, "qemu")
+def migrate(cluster: Cluster, call: Call) -> Any:
+    guest = _guest(cluster, call, "qemu")
     target = str(call.params.get("target", ""))
     if target == guest.node:
         raise bad_parameters(target="target is local node.")
-    if target not in lab.nodes:
+    if target not in cluster.nodes:
         raise refused(f"no such cluster node '{target}'\n")
-    if not lab.nodes[target].online:
+    if not cluster.nodes[target].online:
         raise refused(f"node '{target}' is not online\n")
     check_writable(guest, "")
     if guest.running and not call.flag("online"):
         raise refused("can't migrate running VM without --online\n")
-    return lab.migrate(guest, target, call.user)
+    return cluster.migrate(guest, target, call.user)
 
 
-@declared("POST", "/nodes/{node}/qemu/{vmid}/status/reboot")
-def reboot(lab: Lab, call: Call) -> Any:
+def reboot(cluster: Cluster, call: Call) -> Any:
     """A reboot through Proxmox takes over what waited; one inside of the guest does not."""
-    guest = _guest(lab, call, "qemu")
+    guest = _guest(cluster, call, "qemu")
     if not guest.running:
         raise refused("VM is not running\n")
-    task = lab.tasks.start(guest.node, "qmreboot", call.user, lab.now(), str(guest.vmid))
+    task = cluster.tasks.start(guest.node, "qmreboot", call.user, cluster.now(), str(guest.vmid))
 
     def again() -> str:
         guest.stop()
         guest.start()
         return ""
 
-    return lab.run_task(task, again)
+    return cluster.run_task(task, again)
 
 
-@declared("GET", "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces")
-def agent_interfaces(lab: Lab, call: Call) -> Any:
-    guest = _guest(lab, call, "qemu")
+def agent_interfaces(cluster: Cluster, call: Call) -> Any:
+    guest = _guest(cluster, call, "qemu")
     if not guest.running:
         raise refused(f"VM {guest.vmid} is not running\n")
     if not guest.config.get("agent", "0").startswith(("1", "enabled=1")):
@@ -164,9 +155,8 @@ def agent_interfaces(lab: Lab, call: Call) -> Any:
     return {"result": rows}
 
 
-@declared("GET", "/nodes/{node}/lxc/{vmid}/interfaces")
-def container_interfaces(lab: Lab, call: Call) -> Any:
-    guest = _guest(lab, call, "lxc")
+def container_interfaces(cluster: Cluster, call: Call) -> Any:
+    guest = _guest(cluster, call, "lxc")
     if not guest.running:
         return None
     rows = []

@@ -12,17 +12,16 @@ from pve_lab.route import Route, from_apidoc
 from pve_lab.routes import (
     access,
     cluster,
-    directory_index,
     fabrics,
-    firewall,  # noqa: F401
-    guests,  # noqa: F401
-    nodes,  # noqa: F401
+    firewall,
+    guests,
+    node_sdn,
+    nodes,
     prefix_lists,
     route_maps,
     sdn,
     tasks,
 )
-from pve_lab.routes.declared import ROUTES as DECLARED
 from pve_lab.sdn import parameters
 
 _USER_ADMIN = Permission("/access/groups", ("User.Modify",))
@@ -42,6 +41,7 @@ _CONTROLLER = "/cluster/sdn/controllers/{controller}"
 _VNET = "/cluster/sdn/vnets/{vnet}"
 _SUBNET = _VNET + "/subnets/{subnet}"
 _TASK = "/nodes/{node}/tasks/{upid}"
+_VM, _CONTAINER = "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/lxc/{vmid}"
 _TOKEN = "/access/users/{userid}/token/{tokenid}"
 
 _ACCESS = (
@@ -151,18 +151,68 @@ _FABRICS = (
     from_apidoc("DELETE", _LIST_ENTRY, prefix_lists.delete_list_entry, strict=False),
 )
 
+_FIREWALL = (
+    from_apidoc("GET", _VNET + "/firewall", firewall.index),
+    from_apidoc("GET", _VNET + "/firewall/options", firewall.options),
+    from_apidoc("PUT", _VNET + "/firewall/options", firewall.set_options),
+    from_apidoc("GET", _VNET + "/firewall/rules", firewall.rules),
+    from_apidoc("POST", _VNET + "/firewall/rules", firewall.create_rule),
+    from_apidoc("GET", _VNET + "/firewall/rules/{pos}", firewall.rule),
+    from_apidoc("PUT", _VNET + "/firewall/rules/{pos}", firewall.change_rule),
+    from_apidoc("DELETE", _VNET + "/firewall/rules/{pos}", firewall.delete_rule),
+)
+
 _NODES = (
-    Route("GET", "/nodes/{node}/sdn", directory_index.node_sdn, directory_index.NODE),
-    Route(
-        "GET", "/nodes/{node}/sdn/zones/{zone}", directory_index.node_zone, directory_index.NODE_ZONE,
-        Permission("/sdn/zones/{zone}", ("SDN.Audit",)),
-    ),
-    Route("GET", "/nodes/{node}/sdn/vnets/{vnet}", directory_index.node_vnet, directory_index.NODE_VNET, since=V91),
+    from_apidoc("GET", "/nodes/{node}/version", nodes.version),
+    from_apidoc("GET", "/nodes/{node}/network", nodes.network),
+    from_apidoc("POST", "/nodes/{node}/network", nodes.create_interface),
+    from_apidoc("PUT", "/nodes/{node}/network", nodes.reload),
+    from_apidoc("DELETE", "/nodes/{node}/network", nodes.revert),
+    from_apidoc("GET", "/nodes/{node}/network/{iface}", nodes.interface),
+    from_apidoc("PUT", "/nodes/{node}/network/{iface}", nodes.update_interface),
+    from_apidoc("DELETE", "/nodes/{node}/network/{iface}", nodes.delete_interface),
     from_apidoc("GET", "/nodes/{node}/tasks", tasks.tasks),
     from_apidoc("GET", _TASK, tasks.index),
     from_apidoc("DELETE", _TASK, tasks.stop),
     from_apidoc("GET", _TASK + "/status", tasks.status),
     from_apidoc("GET", _TASK + "/log", tasks.log),
+)
+
+_NODE_SDN = (
+    from_apidoc("GET", "/cluster/sdn/dry-run", node_sdn.node_dry_run),
+    Route("GET", "/nodes/{node}/sdn", node_sdn.index, node_sdn.INDEX),
+    from_apidoc("GET", "/nodes/{node}/sdn/fabrics/{fabric}/interfaces", node_sdn.fabric_interfaces),
+    from_apidoc("GET", "/nodes/{node}/sdn/fabrics/{fabric}/neighbors", node_sdn.neighbours),
+    from_apidoc("GET", "/nodes/{node}/sdn/fabrics/{fabric}/routes", node_sdn.fabric_routes),
+    Route("GET", "/nodes/{node}/sdn/vnets/{vnet}", node_sdn.vnet_index, node_sdn.VNET_INDEX, since=V91),
+    from_apidoc("GET", "/nodes/{node}/sdn/vnets/{vnet}/mac-vrf", node_sdn.mac_vrf),
+    from_apidoc("GET", "/nodes/{node}/sdn/zones", node_sdn.zones),
+    Route(
+        "GET", "/nodes/{node}/sdn/zones/{zone}", node_sdn.zone_index, node_sdn.ZONE_INDEX,
+        Permission("/sdn/zones/{zone}", ("SDN.Audit",)),
+    ),
+    from_apidoc("GET", "/nodes/{node}/sdn/zones/{zone}/bridges", node_sdn.bridges),
+    from_apidoc("GET", "/nodes/{node}/sdn/zones/{zone}/content", node_sdn.content),
+    from_apidoc("GET", "/nodes/{node}/sdn/zones/{zone}/ip-vrf", node_sdn.ip_vrf),
 )  # fmt: skip
 
-ROUTES: tuple[Route, ...] = (*_ACCESS, *_CLUSTER, *_SDN, *_FABRICS, *_NODES, *DECLARED)
+_GUESTS = (
+    from_apidoc("GET", "/nodes/{node}/qemu", guests.QEMU.listing),
+    from_apidoc("GET", _VM + "/config", guests.QEMU.config),
+    from_apidoc("PUT", _VM + "/config", guests.QEMU.update),
+    from_apidoc("POST", _VM + "/config", guests.post_config),
+    from_apidoc("GET", _VM + "/pending", guests.QEMU.pending),
+    from_apidoc("GET", _VM + "/status/current", guests.QEMU.status),
+    from_apidoc("POST", _VM + "/status/reboot", guests.reboot),
+    from_apidoc("GET", _VM + "/migrate", guests.may_migrate),
+    from_apidoc("POST", _VM + "/migrate", guests.migrate),
+    from_apidoc("GET", _VM + "/agent/network-get-interfaces", guests.agent_interfaces),
+    from_apidoc("GET", "/nodes/{node}/lxc", guests.LXC.listing),
+    from_apidoc("GET", _CONTAINER + "/config", guests.LXC.config),
+    from_apidoc("PUT", _CONTAINER + "/config", guests.LXC.update),
+    from_apidoc("GET", _CONTAINER + "/pending", guests.LXC.pending),
+    from_apidoc("GET", _CONTAINER + "/status/current", guests.LXC.status),
+    from_apidoc("GET", _CONTAINER + "/interfaces", guests.container_interfaces),
+)
+
+ROUTES: tuple[Route, ...] = (*_ACCESS, *_CLUSTER, *_SDN, *_FIREWALL, *_FABRICS, *_NODES, *_NODE_SDN, *_GUESTS)
