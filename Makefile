@@ -116,3 +116,9 @@ image-test: $(READY) control-plane ## The image, built with buildah, and the ope
 	@{ command -v buildah && command -v debootstrap; } >/dev/null || { echo "installing buildah and debootstrap" && \
 		apt-get update -qq && apt-get install -qq -y buildah debootstrap >/dev/null; }
 	$(VENV)/bin/pytest tests/image -m image
+
+.PHONY: release-check
+release-check: $(READY) ## Every step of a release, without GitHub; what it would publish is left in dist/ (needs root; minutes)
+	@{ command -v buildah && command -v debootstrap; } >/dev/null || { echo "installing buildah and debootstrap" && \
+		apt-get update -qq && apt-get install -qq -y buildah debootstrap >/dev/null; }
+	@$(PY) -m tests.release

@@ -34,8 +34,8 @@ class Buildah:
         return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def build(buildah: Buildah, tag: str) -> str:
-    """Build the image; what it stands on."""
+def build(buildah: Buildah, tag: str, version: str = VERSION, revision: str = "unknown", tree: Path = ROOT) -> str:
+    """Build the image of a tree; what it stands on."""
     if buildah("pull", "--policy=missing", PYTHON, check=False, timeout=60):
         base = build_base = PYTHON
     else:
@@ -43,10 +43,22 @@ def build(buildah: Buildah, tag: str) -> str:
         base, build_base = "localhost/python", "localhost/python-with-pip"
         _image(buildah, _debian(with_pip=False), base)
         _image(buildah, _debian(with_pip=True), build_base)
-    arguments = [f"--build-arg=BASE={base}", f"--build-arg=BUILD_BASE={build_base}", f"--build-arg=VERSION={VERSION}"]
+    arguments = [f"--build-arg=BASE={base}", f"--build-arg=BUILD_BASE={build_base}", f"--build-arg=VERSION={version}"]
+    arguments.append(f"--build-arg=REVISION={revision}")
     # How this machine reaches the package index is no part of the image.
     mounts = [f"--volume={path}:{path}:ro" for path in ("/etc/ssl/certs", "/etc/pip.conf") if Path(path).exists()]
-    buildah("bud", "--isolation=chroot", "--layers=false", *arguments, *mounts, "-t", tag, "-f", "Dockerfile", ".")
+    buildah(
+        "bud",
+        "--isolation=chroot",
+        "--layers=false",
+        *arguments,
+        *mounts,
+        "-t",
+        tag,
+        "-f",
+        str(tree / "Dockerfile"),
+        str(tree),
+    )
     return base
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.gobuild import Tool, built
+from tests.gobuild import built
+from tests.workflows.tools import ACTIONLINT
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
-ACTIONLINT = Tool("actionlint", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint", home=Path(__file__).parent)
 release = runpy.run_path(str(ROOT / ".github/release.py"))
 
 
