@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
         "INFO", validation_alias="PVE_EVPN_LOG", description="DEBUG, INFO, WARNING or ERROR"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", validation_alias="PVE_EVPN_LOG_FORMAT", description="text for people, json for machines"
+    )
     lease_name: str = Field(
         "pve-evpn-operator",
         validation_alias="PVE_EVPN_LEASE_NAME",

@@ -38,8 +38,13 @@ MISSING = "(not there)"
 
 def env(name: str) -> str:
     """Where an environment variable of the operator is."""
-    names = ("POD_NAME", "PVE_EVPN_NAMESPACE", "PVE_EVPN_HTTP", "PVE_EVPN_LOG", "PVE_EVPN_LEASE_NAME")
-    more = ("PVE_EVPN_LEASE_DURATION", "PVE_EVPN_LEASE_RENEW_DEADLINE", "PVE_EVPN_LEASE_RETRY_PERIOD")
+    names = ("POD_NAME", "PVE_EVPN_NAMESPACE", "PVE_EVPN_HTTP", "PVE_EVPN_LOG", "PVE_EVPN_LOG_FORMAT")
+    more = (
+        "PVE_EVPN_LEASE_NAME",
+        "PVE_EVPN_LEASE_DURATION",
+        "PVE_EVPN_LEASE_RENEW_DEADLINE",
+        "PVE_EVPN_LEASE_RETRY_PERIOD",
+    )
     return f"{OPERATOR} env {(*names, *more).index(name)} value"
 
 
@@ -102,6 +107,7 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
         {"Secret/dc2-credentials stringData": {"token": "x"}},
     ),
     ("logLevel", "DEBUG", {env("PVE_EVPN_LOG"): "DEBUG"}),
+    ("logFormat", "json", {env("PVE_EVPN_LOG_FORMAT"): "json"}),
     ("leaderElection.leaseDurationSeconds", 30, {env("PVE_EVPN_LEASE_DURATION"): "30"}),
     ("leaderElection.renewDeadlineSeconds", 12, {env("PVE_EVPN_LEASE_RENEW_DEADLINE"): "12"}),
     ("leaderElection.retryPeriodSeconds", 3, {env("PVE_EVPN_LEASE_RETRY_PERIOD"): "3"}),

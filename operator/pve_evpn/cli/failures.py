@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import aiohttp
@@ -16,15 +17,25 @@ class Refusal(Exception):
     """The command does nothing; the text says why and what to do instead."""
 
 
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Raise :class:`Refusal` with one sentence for what may be expected to go wrong around a command."""
+    try:
+        yield
+    except ApiException as error:
+        raise Refusal(f"Kubernetes says {error.status} {error.reason}") from None
+    except ConfigException as error:
+        text = f"there is no way to Kubernetes: no service account here, and no kubeconfig ({error})"
+        raise Refusal(text) from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise Refusal(f"Kubernetes cannot be reached: {error}") from None
+
+
 def guarded(work: Coroutine[Any, Any, int]) -> int:
     """Run it; the exit status."""
     try:
-        return asyncio.run(work)
+        with explained():
+            return asyncio.run(work)
     except Refusal as error:
-        text = str(error)
-    except ApiException as error:
-        text = f"Kubernetes says {error.status} {error.reason}"
-    except (aiohttp.ClientError, OSError, ConfigException) as error:
-        text = f"Kubernetes cannot be reached: {error}"
-    print(f"pve-evpn: {text}", file=sys.stderr)
-    return 1
+        print(f"pve-evpn: {error}", file=sys.stderr)
+        return 1

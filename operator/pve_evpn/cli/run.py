@@ -9,7 +9,8 @@ import os
 import sys
 from typing import Any
 
-from pve_evpn import settings
+from pve_evpn import __version__, logs, settings
+from pve_evpn.cli.failures import Refusal, explained
 from pve_evpn.kube.app import run
 
 log = logging.getLogger(__name__)
@@ -28,13 +29,15 @@ def _run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"pve-evpn run: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # At INFO it tells of every channel of every poll.
-    logging.getLogger("asyncssh").setLevel(max(logging.WARNING, logging.getLogger().level))
-    # kopf tells of each event it sees; proxmoxer and urllib3 of each request, with its parameters.
-    for chatty in ("kopf", "proxmoxer", "urllib3", "kubernetes"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    if asyncio.run(run(chosen)):
+    logs.configure(chosen.log_level, chosen.log_format)
+    log.info("pve-evpn-operator %s starts", __version__, extra=chosen.model_dump())
+    try:
+        with explained():
+            led_to_the_end = asyncio.run(run(chosen))
+    except Refusal as error:
+        log.error("%s", error)
+        return 1
+    if led_to_the_end:
         return 0
     log.error("ending, so that this replica starts again as a standby")
     logging.shutdown()

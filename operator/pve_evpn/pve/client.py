@@ -8,6 +8,7 @@ in the client's own few threads, so that a dead cluster holds up no other cluste
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 import time
@@ -22,6 +23,8 @@ from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.session import PveSession
 from pve_evpn.pve.transport import Trust
 from pve_evpn.text import from_outside
+
+log = logging.getLogger(__name__)
 
 _THREADS = 8
 #: What a path of ours is made of: node names, ids, UPIDs with user@realm!token. No segment is empty, "." or "..":
@@ -147,8 +150,10 @@ class PveClient:
             code = type(error).__name__
             raise
         finally:
+            seconds = time.monotonic() - began
             metrics.API_REQUESTS.labels(self.cluster, method, code).inc()
-            metrics.API_SECONDS.labels(self.cluster, method).observe(time.monotonic() - began)
+            metrics.API_SECONDS.labels(self.cluster, method).observe(seconds)
+            log.debug("%s %s: %s in %.0f ms", method, path, code, seconds * 1000, extra={"cluster": self.cluster})
 
     def _session(self, index: int) -> PveSession:
         """requests' sessions are not made for several threads, so each thread has its own."""
