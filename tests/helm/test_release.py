@@ -46,7 +46,7 @@ class User:
         self.lab.tokens[TOKEN[0]] = TOKEN[1]
         self.stack = Stack(plane, self.lab, folder)
         self.stack.server.__enter__()
-        self._helm = helm
+        self.run_helm = helm
         self.values = folder / "values.yaml"
         server = urlsplit(self.stack.server.url)
         pem = ssl.get_server_certificate((server.hostname or "", server.port or 0))
@@ -61,7 +61,7 @@ class User:
 
     def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         with self.kubelet.running_jobs():
-            return self._helm(*arguments, "-n", NAMESPACE, plane=self.plane, check=check)
+            return self.run_helm(*arguments, "-n", NAMESPACE, plane=self.plane, check=check)
 
     def install(self, chart: Path = CHART, *more: str) -> str:
         """Install it, and run what the Deployment asks for; Helm's words."""
@@ -184,6 +184,20 @@ def test_a_wrong_cluster_in_the_values_is_named_and_stops_nothing(user: User) ->
     assert "spec.tls" in user.kubelet.job_output
     user.kubelet.start_replicas(RELEASE)
     await_("the other cluster is Ready", lambda: ready(user, "pvec", "pve"))
+
+
+def test_helm_3_and_a_job_that_says_which_right_it_lacks(user: User, helm3: Helm) -> None:
+    user.run_helm = helm3
+    install = ("install", RELEASE, str(CHART), "--create-namespace", "-f", str(user.values), *IMAGE)
+    done = user.helm(*install, "--set", "rbac.create=false", check=False)
+    assert done.returncode != 0
+    assert 'ProxmoxCluster pve: proxmoxclusters.pve-evpn.dev "pve" is forbidden' in user.kubelet.job_output
+    assert "(rbac.create=true grants it)" in user.kubelet.job_output
+    user.helm("upgrade", RELEASE, str(CHART), "-f", str(user.values), *IMAGE)
+    user.kubelet.start_replicas(RELEASE)
+    await_("the cluster is Ready", lambda: ready(user, "pvec", "pve"))
+    user.helm("uninstall", RELEASE)
+    assert user.plane.kubectl("get", "deploy", "-n", NAMESPACE, "-o", "name") == ""
 
 
 def test_upgrade_brings_the_kinds_up_to_date_and_touches_no_network(user: User, older_chart: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 import yaml
 
 from charts import generate
-from tests.helm.conftest import CHART, Helm
-from tests.helm.test_chart import IMAGE, ONE_CLUSTER, objects, rendered
+from tests.helm.conftest import CHART, ROOT, Helm
+from tests.helm.test_chart import IMAGE, ONE_CLUSTER, objects, refused, rendered
 
 NAME = "pve-evpn-operator"
 POD = f"Deployment/{NAME} spec template spec"
@@ -344,6 +345,20 @@ def test_a_job_that_fails_says_why_where_helm_and_kubectl_show_it(helm: Helm, tm
     annotations = found(documents, f"Job/{NAME}-clusters metadata annotations")
     assert annotations["helm.sh/hook-output-log-policy"] == "hook-failed"
     assert found(documents, f"{JOB} containers 0 terminationMessagePolicy") == "FallbackToLogsOnError"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md", "charts/pve-evpn-operator/README.md"])
+def test_the_values_of_the_documentation_are_taken_once_they_are_filled_in(
+    page: str, each_helm: Helm, tmp_path: Path
+) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.S)
+    (values,) = (found for found in map(yaml.safe_load, blocks) if "clusters" in found)
+    assert "fingerprint" in refused(each_helm, values, tmp_path)
+    (cluster,) = values["clusters"]
+    cluster["spec"]["tls"]["fingerprint"] = ":".join(["0A"] * 32)
+    assert "the token of pve is the placeholder" in refused(each_helm, values, tmp_path)
+    cluster["credentials"]["token"] = "1a2b3c4d-0000-0000-0000-000000000000"
+    assert found(objects(rendered(each_helm, values, tmp_path)), "Secret/pve-credentials kind") == "Secret"
 
 
 def test_artifact_hub_lists_the_kinds() -> None:

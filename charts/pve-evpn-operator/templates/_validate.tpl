@@ -61,7 +61,7 @@ well, but at every start, where few people look; and of two clusters of one name
 {{- fail (printf "clusters: %s is there twice" .name) }}
 {{- end }}
 {{- $names = append $names .name }}
-{{- if eq (toString (.credentials).token) "00000000-0000-0000-0000-000000000000" }}
+{{- if has (toString (.credentials).token) (list "..." "00000000-0000-0000-0000-000000000000") }}
 {{- fail (printf "clusters: the token of %s is the placeholder of the documentation: set credentials.token to the secret that `pveum user token add` printed" .name) }}
 {{- end }}
 {{- end }}

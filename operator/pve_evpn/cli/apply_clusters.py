@@ -76,10 +76,13 @@ def _read(file: Path) -> list[dict[str, Any]]:
 
 
 def _words(error: ApiException) -> str:
-    """The API server's own message, which names the field."""
+    """The API server's own message, which names the field or the right, and what to do about a missing one."""
     if error.status == 404:
-        return "its kind is not served; are the CRDs installed?"
+        return "its kind is not served: install the kinds (crds.enabled=true, or kubectl apply -f crds/)"
     try:
-        return str(json.loads(error.body)["message"])
+        said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return f"{error.status} {error.reason}"
+        said = f"{error.status} {error.reason}"
+    if error.status in (401, 403):
+        return f"{said}. The ServiceAccount needs create and patch of proxmoxclusters (rbac.create=true grants it)"
+    return said
