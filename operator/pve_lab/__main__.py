@@ -47,6 +47,9 @@ def main() -> int:
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR, needs root")
     parser.add_argument("--ageing-seconds", type=float, default=300, help="with frr: when a silent MAC is forgotten")
     parser.add_argument("--task-seconds", type=float, default=0.5, help="how long an apply takes, and every other task")
+    parser.add_argument(
+        "--clock-offset", type=float, default=0, metavar="SECONDS", help="how far the nodes' clocks are ahead of ours"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of everything that is left to chance")
     parser.add_argument(
         "--fault",
@@ -63,6 +66,7 @@ def main() -> int:
         version=args.pve_version,
         task_seconds=args.task_seconds,
         seed=args.seed,
+        clock_offset=args.clock_offset,
     )
     name, _, secret = args.token.partition("=")
     lab.tokens[name] = secret

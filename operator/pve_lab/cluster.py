@@ -17,7 +17,7 @@ from pve_lab.firewall.rules import KnownNames
 from pve_lab.firewall.vnet import VnetFirewall
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
 from pve_lab.network import HostNetwork
-from pve_lab.ports import Dataplane, Interference, NoInterference
+from pve_lab.ports import Dataplane, Interference, NoInterference, ReloadEffects
 from pve_lab.releases import FULL_VERSIONS
 from pve_lab.running_config import RunningConfig
 from pve_lab.sdn.config import SdnConfig
@@ -30,6 +30,8 @@ from pve_lab.tasks import Task, Tasks
 from pve_lab.tickets import Tickets
 from pve_lab.timers import Action, Timers
 
+_IFRELOAD_BUSY = "command 'ifreload -a' failed: exit code 89"
+NO_IFUPDOWN2 = "you need ifupdown2 to reload network configuration"
 NO_IFQUERY = (
     "malformed JSON string, neither tag, array, object, number, string or atom, at character offset 0 "
     '(before "(end of string)")'
@@ -46,6 +48,7 @@ class Node:
     applied: Config | None = None
     applied_version: int = 0
     loaded: RunningConfig = field(default_factory=RunningConfig)
+    reloads: int = 0
     # Without it no reload is made, and the status of zones is an error.
     ifupdown2: bool = True
     network: HostNetwork = field(init=False)
@@ -69,7 +72,8 @@ class Node:
 class Cluster:
     """All state of a lab.
 
-    ``task_seconds`` is how long an apply takes in all, and every other task; ``clock`` gives Unix seconds.
+    ``task_seconds`` is how long an apply takes in all, and every other task; ``clock`` gives Unix seconds, and by
+    ``clock_offset`` seconds the clocks of all nodes are ahead of it: those of tasks and of the ``Date`` header.
     """
 
     #: Loads configurations on the nodes and shows what they have learned. Set by ``Lab``.
@@ -84,10 +88,11 @@ class Cluster:
         task_seconds: float = 0.3,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        clock_offset: float = 0.0,
     ) -> None:
         self.version = version = FULL_VERSIONS.get(version, version)
         self.mutex = threading.RLock()
-        self.now = clock
+        self.now: Callable[[], float] = (lambda: clock() + clock_offset) if clock_offset else clock
         self.sleep: Callable[[float], None] = time.sleep
         self.access = Access()
         self.tickets = Tickets(seed)
@@ -110,6 +115,8 @@ class Cluster:
         self.tokens = self.access.secrets
         self.journal: list[tuple[str, str, int]] = []
         self.applies = 0
+        # Without a worker an apply is published, and nothing reloads.
+        self.workers_start = True
 
     def reachable_node(self, name: str) -> Node:
         """A member that answers; raises what pveproxy says of one that does not."""
@@ -172,10 +179,16 @@ class Cluster:
         """What is published beside zones and their kin."""
         return [self.fabrics, self.route_maps.entries, self.prefix_lists.lists]
 
-    def apply(self, user: str) -> str:
-        """Commit at once, then reload node after node; the cluster's task ends well whatever they do."""
+    def apply(self, user: str, published: Callable[[], None] = lambda: None) -> str:
+        """Commit at once, then reload node after node; the cluster's task ends well whatever they do.
+
+        ``published`` is called in between, when the configuration is new and no task has begun.
+        """
         self.applies += 1
         self.commit()
+        published()
+        if not self.workers_start:
+            raise refused("got no worker upid - start worker failed\n")
         first = next(iter(self.nodes))
         task = self.tasks.start(first, "reloadnetworkall", user, self.now())
         self._reload_next(task, list(self.nodes.values()), self.now())
@@ -189,25 +202,36 @@ class Cluster:
             return
         node, *rest = waiting
         task.log.append(f"{node.name}: reloading network config")
-        if node.online:
+        if node.online and node.ifupdown2:
             self._reload(node, "root@pam", when, lambda then: self._reload_next(task, rest, then))
             return
+        if node.online:
+            task.log.append(NO_IFUPDOWN2)
         command = f"pvesh set /nodes/{node.name}/network --regenerate-frr 1"
         task.log.append(f"command '{command}' failed: exit code 255")
         self._reload_next(task, rest, when)
 
     def reload(self, node: Node, user: str) -> str:
-        """Reload one node alone; the task's UPID."""
+        """Reload one node alone; the task's UPID. Without ifupdown2 no task begins."""
+        if not node.ifupdown2:
+            raise refused(f"{NO_IFUPDOWN2}\n")
         task = self._reload(node, user, self.now(), lambda _: None)
         self.settle()
         return task.upid
 
     def _reload(self, node: Node, user: str, when: float, then: Action) -> Task:
-        """Host-network edits come into force, then the SDN configuration as it is published now."""
+        """Host-network edits come into force, then the SDN configuration as it is published now.
+
+        One at a time: ifupdown2 refuses to begin while another of its processes runs on the node (published source).
+        """
         task = self.tasks.start(node.name, "srvreload", user, when, "networking")
         node.network.commit()
         config, version = copy.deepcopy(self.sdn.running), self.sdn.version
-        effects = self.interference.with_reload(node.name)
+        busy = node.reloads > 0 and not node.bare
+        node.reloads += 1
+        if busy:
+            task.log.append("error: Another instance of this program is already running.")
+        effects = ReloadEffects(0.0, _IFRELOAD_BUSY) if busy else self.interference.with_reload(node.name)
         seconds = self.task_seconds / len(self.nodes) if effects.seconds is None else effects.seconds
         for text in effects.warnings:
             task.warn(text)
@@ -225,6 +249,7 @@ class Cluster:
             if work and not failure:
                 task.log.extend(work.result())
                 self.load(node, config, version, running)
+            node.reloads -= 1
             self.end_task(task, due, failure)
             then(due)
 

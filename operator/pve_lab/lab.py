@@ -25,8 +25,11 @@ class Lab(Cluster):
         task_seconds: float = 0.3,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        clock_offset: float = 0.0,
     ) -> None:
-        super().__init__(nodes, version=version, task_seconds=task_seconds, seed=seed, clock=clock)
+        super().__init__(
+            nodes, version=version, task_seconds=task_seconds, seed=seed, clock=clock, clock_offset=clock_offset
+        )
         self.faults = ActiveFaults(self, seed)
         self.interference = self.faults
         self.dataplane = Model(self)

@@ -136,6 +136,10 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             params.pop("_dc", None)
             return params
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """For the ``Date`` header: by the lab's clock."""
+            return super().date_time_string(lab.now() if timestamp is None else timestamp)
+
         def log_message(self, *_: object) -> None:
             pass
 

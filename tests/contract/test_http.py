@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pve_lab.access import Token
+from pve_lab.lab import Lab
 from pve_lab.server import LabServer
 from tests.contract.asking import Api
 
@@ -169,3 +170,15 @@ def test_long_answers_are_compressed_for_those_who_can_read_it(api: Api, wire: W
     assert plain.getheader("Content-Encoding") is None
     assert packed.getheader("Content-Encoding") == "gzip"
     assert len(body["data"]) == 22
+
+
+def test_the_date_is_that_of_the_labs_clock() -> None:
+    """As are the times of tasks; with an offset both are wrong together, as on nodes without time synchronisation."""
+    lab = Lab(["pve1"], clock=lambda: 1_800_000_000.0, clock_offset=-600)
+    lab.tokens["root@pam!tok"] = "secret"
+    with LabServer(lab, plain_http=True) as server:
+        wire = Wire(server)
+        answer, _ = wire.send("GET", "/api2/json/version")
+        assert answer.getheader("Date") == "Fri, 15 Jan 2027 07:50:00 GMT"
+        _, body = wire.send("PUT", "/api2/json/cluster/sdn")
+    assert lab.tasks.all[body["data"]].starttime == 1_800_000_000 - 600

@@ -128,3 +128,27 @@ def test_an_old_digest_is_refused_and_an_empty_one_ignored(api: Api, path: str) 
     api.do("PUT", path, digest="")
     assert "detected modified configuration" in api.refusal("PUT", path, digest=fresh.upper())
     assert api.wrong("PUT", path, digest="0" * 65) == {"digest": "value may only be 64 characters long"}
+
+
+# --- a file that cannot be written any more ---------------------------------------------------------------------------
+
+
+def test_a_required_option_given_empty_damages_the_file(api: Api) -> None:
+    """It is accepted and gone for the next reader; every write of another zone then fails."""
+    api.do("POST", "/zones", zone="bad", type="vlan", bridge="")
+    assert "bridge" not in api.get("/zones/bad")
+    lacking = "section 'bad' - missing value for required option 'bridge'\n"
+    assert api.refusal("POST", "/zones", zone="s1", type="simple") == f"create sdn zone object failed: {lacking}"
+    assert api.refusal("PUT", "/zones/z1", mtu=1400) == f"update sdn zone object failed: {lacking}"
+    assert api.refusal("DELETE", "/zones/z2") == f"delete sdn zone object failed: {lacking}"
+    assert api.refusal("PUT", "/zones/bad", mtu=1400) == f"update sdn zone object failed: {lacking}"
+    api.do("POST", "/vnets", vnet="v2", zone="z1", tag=502)
+
+
+def test_such_a_file_is_mended_by_the_option_or_without_the_section(api: Api) -> None:
+    api.do("POST", "/zones", zone="bad", type="vlan", bridge="")
+    api.do("PUT", "/zones/bad", bridge="vmbr0")
+    api.do("PUT", "/zones/z1", mtu=1400)
+    api.do("PUT", "/zones/bad", bridge="")
+    api.do("DELETE", "/zones/bad")
+    api.do("PUT", "/zones/z1", mtu=1450)

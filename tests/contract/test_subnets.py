@@ -177,3 +177,11 @@ def test_an_evpn_zone_is_in_the_book_and_never_in_its_list(api: Api) -> None:
     api.apply()
     assert book(api) == {}
     assert "can't change ipam if a subnet is already defined" in api.refusal("PUT", "/zones/z1", delete="ipam")
+
+
+@pytest.mark.parametrize("gateway", ["10.3.0.0", "10.3.0.1"])
+def test_an_id_given_for_a_network_has_no_inside(api: Api, gateway: str) -> None:
+    """It passes the schema, as an id does, and gets the zone's name a second time."""
+    text = api.refusal("POST", "/vnets/v1/subnets", subnet="z1-10.3.0.0-24", type="subnet", gateway=gateway)
+    assert f"gateway: {gateway} is not in subnet" in text
+    assert api.get("/vnets/v1/subnets") == []

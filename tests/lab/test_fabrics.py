@@ -189,3 +189,10 @@ def test_a_prefix_list_in_use_stays(pve: Asking) -> None:
 def test_what_is_not_there_is_a_parameter_error_here(pve: Asking) -> None:
     assert pve.errors("GET", f"{LISTS}/pl9") == {"id": "pl9 doesn't exist"}
     assert pve.errors("GET", f"{MAPS}/rm9/entry/10") == {"route-map-id": "rm9_10 doesn't exist"}
+
+
+@pytest.mark.parametrize("path", ["/cluster/sdn/fabrics/fabric/Fabric1", "/cluster/sdn/fabrics/node/Fabric1/pve1"])
+def test_one_fabric_or_node_is_shown_as_edited_only(pve: Asking, path: str) -> None:
+    """The lists know views, these two methods do not."""
+    assert pve.errors("GET", path, pending=1).keys() == {"pending"}
+    assert pve.errors("GET", path, running=1).keys() == {"running"}

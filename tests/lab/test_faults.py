@@ -93,6 +93,26 @@ def test_a_gateway_error_says_nothing_of_the_outcome(
     assert zones(pve) == later
 
 
+def test_an_apply_without_a_worker_is_published_and_answers_500(pve: Asking) -> None:
+    """The answer is that of a refusal; the running copy, the lock and the tasks tell that it is none."""
+    pve.overlay()
+    token = pve.post("/cluster/sdn/lock")
+    pve.put(f"{ZONES}/z1", mtu=1400, lock_token=token)
+    before = len(pve.reloads("pve1"))
+    pve.lab.faults.add(faults.ApplyWithoutWorker(times=1))
+    text = pve.message("PUT", "/cluster/sdn", lock_token=token, release_lock=1)
+    assert text == "got no worker upid - start worker failed\n"
+    pve.wait()
+    assert pve.get(f"{ZONES}/z1", running=1)["mtu"] == 1400
+    assert [row["status"] for row in pve.get("/nodes/pve1/sdn/zones")] == ["pending"]
+    assert len(pve.reloads("pve1")) == before
+    assert pve.lab.sdn.lock is None
+    pve.put("/nodes/pve1/network")
+    pve.wait()
+    assert [row["status"] for row in pve.get("/nodes/pve1/sdn/zones")] == ["available"]
+    pve.put("/cluster/sdn")
+
+
 def test_a_busy_cluster_file_system(pve: Asking) -> None:
     fault = pve.lab.faults.add(faults.CfsLockBusy())
     assert zones(pve) == []
@@ -189,6 +209,39 @@ def test_a_node_that_hangs(pve: Asking) -> None:
     assert pve.ask("GET", "/nodes/pve3/network").status == 596
     assert pve.ask("GET", "/nodes/pve2/network").status == 200
     assert next(row for row in pve.get("/cluster/status") if row["name"] == "pve3")["online"] == 1
+
+
+def test_a_node_without_ifupdown2_does_not_reload_and_says_so(pve: Asking) -> None:
+    pve.overlay()
+    fault = pve.lab.faults.add(faults.NoIfupdown2(node="pve2"))
+    before = len(pve.reloads("pve2"))
+    pve.post("/nodes/pve2/network", iface="vmbr5", type="bridge")
+    needs = "you need ifupdown2 to reload network configuration"
+    assert pve.message("PUT", "/nodes/pve2/network") == f"{needs}\n"
+    pve.put(f"{ZONES}/z1", mtu=1400)
+    upid = pve.put("/cluster/sdn")
+    pve.wait()
+    assert pve.exit_of(upid) == "OK"
+    assert needs in pve.log_of(upid)
+    assert len(pve.reloads("pve2")) == before
+    assert pve.lab.nodes["pve2"].network.changes, "the edit of the host waits on"
+    assert "malformed JSON" in pve.message("GET", "/nodes/pve2/sdn/zones")
+    assert [row["status"] for row in pve.get("/nodes/pve3/sdn/zones")] == ["available"]
+    pve.lab.faults.remove(fault)
+    assert [row["status"] for row in pve.get("/nodes/pve2/sdn/zones")] == ["pending"]
+
+
+def test_a_node_refuses_a_reload_while_another_one_runs(pve: Asking) -> None:
+    pve.overlay()
+    pve.put(f"{ZONES}/z1", mtu=1400)
+    pve.put("/cluster/sdn")
+    first, second = pve.put("/nodes/pve3/network"), pve.put("/nodes/pve3/network")
+    assert pve.exit_of(second) == "command 'ifreload -a' failed: exit code 89"
+    assert "error: Another instance of this program is already running." in pve.log_of(second)
+    assert pve.exit_of(first) is None
+    pve.wait()
+    assert pve.exit_of(first) == "OK"
+    assert pve.exit_of(pve.put("/nodes/pve3/network")) is None, "nothing runs any more"
 
 
 def test_a_reload_that_fails(pve: Asking) -> None:

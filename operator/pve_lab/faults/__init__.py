@@ -16,11 +16,12 @@ from pve_lab.faults.foreign import ForeignChange, ForeignLock, HostEdit, OutOfBa
 from pve_lab.faults.foreign_client import foreign_edit, foreign_request
 from pve_lab.faults.guests import GuestEdited, GuestLocked, GuestMoves, HotplugFails
 from pve_lab.faults.kinds import KINDS, make, parameters, parse
-from pve_lab.faults.nodes import NodeHangs, NodeOffline, NodeReboot
+from pve_lab.faults.nodes import NodeHangs, NodeOffline, NodeReboot, NoIfupdown2
 from pve_lab.faults.pmxcfs import CfsLockBusy, NoQuorum
 from pve_lab.faults.reloads import ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns
 from pve_lab.faults.requests import (
     DROPPED,
+    ApplyWithoutWorker,
     DropAfter,
     DropBefore,
     ErrorAnswer,
@@ -35,6 +36,7 @@ from pve_lab.faults.tasks import TaskFails, TaskWarns
 __all__ = [
     "DROPPED",
     "KINDS",
+    "ApplyWithoutWorker",
     "CfsLockBusy",
     "DropAfter",
     "DropBefore",
@@ -49,6 +51,7 @@ __all__ = [
     "HostEdit",
     "HotplugFails",
     "Latency",
+    "NoIfupdown2",
     "NoQuorum",
     "NodeHangs",
     "NodeOffline",

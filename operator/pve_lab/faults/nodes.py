@@ -34,6 +34,20 @@ class NodeHangs(NodeFault):
 
 
 @dataclass(kw_only=True)
+class NoIfupdown2(NodeFault):
+    """A node without ifupdown2: it refuses to reload, an apply passes over it, the status of its zones is an error."""
+
+    name = "no-ifupdown2"
+
+    def begin(self, cluster: Cluster) -> None:
+        super().begin(cluster)
+        cluster.nodes[self.node].ifupdown2 = False
+
+    def end(self, cluster: Cluster) -> None:
+        cluster.nodes[self.node].ifupdown2 = True
+
+
+@dataclass(kw_only=True)
 class NodeReboot(NodeFault):
     """A node goes down, is back after ``seconds``, and at boot commits whatever is staged, asking no lock.
 

@@ -136,6 +136,26 @@ def _forget(_: Answer) -> None:
 
 
 @dataclass(kw_only=True)
+class ApplyWithoutWorker(RequestFault):
+    """An apply publishes the configuration and gives the lock back, then no worker starts: 500, and no node reloads.
+
+    Measured: 29 of 600 quick applies on the real code, and every one while the folder of the task logs was full.
+    """
+
+    name = "apply-without-worker"
+    method: str = "PUT"
+    path: str = "/cluster/sdn"
+
+    def around(self, cluster: Cluster, request: Request, proceed: Proceed) -> Answer:
+        with cluster.mutex:
+            cluster.workers_start = False
+            try:
+                return proceed()
+            finally:
+                cluster.workers_start = True
+
+
+@dataclass(kw_only=True)
 class TokenExpired(RequestFault):
     """The credentials are no longer valid (``user`` is part of the token's name)."""
 

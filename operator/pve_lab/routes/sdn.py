@@ -242,9 +242,7 @@ def rollback(cluster: Cluster, call: Call) -> Any:
 
 def apply(cluster: Cluster, call: Call) -> Any:
     cluster.sdn.check_lock(call.text("lock-token"), "could not commit SDN config")
-    upid = cluster.apply(call.user)
-    _release(cluster, call)
-    return upid
+    return cluster.apply(call.user, published=lambda: _release(cluster, call))
 
 
 def _release(cluster: Cluster, call: Call) -> None:

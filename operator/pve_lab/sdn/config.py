@@ -143,6 +143,7 @@ class SdnConfig(SdnObjects):
                 raise refused(f"sdn {word} object ID '{id_}' already defined\n")
             props = {"type": type_, **new}
             self._check(kind, id_, props, new, None, zone)
+            self._check_file(kind, id_, props)
             self.file(kind)[id_] = section_config.as_read(kind, props)
 
     def update(
@@ -161,6 +162,7 @@ class SdnConfig(SdnObjects):
             section_config.remove(kind, old["type"], props, new, split_list(delete), self.pve)
             props |= new
             self._check(kind, id_, props, new, old, self._zone_of(params.get("vnet")))
+            self._check_file(kind, id_, props)
             self.file(kind)[id_] = section_config.as_read(kind, props)
 
     def delete(self, kind: str, id_: str, token: str | None = None, vnet: str | None = None) -> None:
@@ -182,6 +184,7 @@ class SdnConfig(SdnObjects):
                 vnets.check_delete(self, id_)
             # Nobody asks whether a zone still uses an address book or a name server. The address book that is built in
             # is in no file, so it is still there afterwards.
+            self._check_file(kind, id_)
             if (kind, id_) != ("ipams", "pve"):
                 del there[id_]
 
@@ -232,6 +235,20 @@ class SdnConfig(SdnObjects):
             vnets.check(self, id_, props, create=old is None)
         elif kind == "subnets":
             subnets.check(self, zone, id_, props, old)
+
+    def _check_file(self, kind: str, id_: str, props: Props | None = None) -> None:
+        """The file is written as a whole: refused while any other section lacks an option that its type needs.
+
+        A required option that was given empty is accepted and gone for the next reader, so it comes to that. The
+        section itself may be deleted, or written with the option (published source of PVE::SectionConfig).
+        """
+        if kind not in ("zones", "controllers"):
+            return
+        for other, there in {**self.file(kind), id_: props}.items():
+            needed = section_config.required(kind, there["type"], self.pve) if there is not None else ()
+            for key in needed:
+                if there is not None and key not in there:
+                    raise refused(f"section '{other}' - missing value for required option '{key}'\n")
 
     def _zone_of(self, vnet: Any) -> Props:
         """The zone of a VNet, with its name; empty if there is none."""

@@ -42,6 +42,11 @@ def accepted(kind: str, type_: str, params: Props, version: Version, *, create: 
     return settings
 
 
+def required(kind: str, type_: str, version: Version) -> list[str]:
+    """Options that an object of the type must have."""
+    return [key for key, optional in OPTIONS[kind][type_].at(version).items() if not optional]
+
+
 def remove(kind: str, type_: str, props: Props, new: Props, delete: Iterable[str], version: Version) -> None:
     """``delete=``: refuses what the type does not have, what it needs, and what the request sets as well."""
     options = OPTIONS[kind][type_].at(version)

@@ -97,5 +97,9 @@ def _bad_range(text: str) -> ApiError:
 
 
 def inside(address: str, cidr: str) -> bool:
-    network: Any = ipaddress.ip_network(cidr, strict=False)
+    """Nothing is inside of what is no network, as an id that was given for a CIDR and got the zone's name twice."""
+    try:
+        network: Any = ipaddress.ip_network(cidr, strict=False)
+    except ValueError:
+        return False
     return ipaddress.ip_address(address) in network
