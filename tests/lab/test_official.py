@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from pve_evpn.domain.plan.firewall import FirewallWrite
+from pve_evpn.domain.plan.firewall import InsertRule, MoveRule, RemoveRule, SetOptions, SwitchRule
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical_props
 from pve_evpn.pve.client import PveClient
@@ -223,17 +223,19 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     observed = await gateway.read_cluster(release, guests=True)
     assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
+    other = {"type": "forward", "action": "DROP", "enable": "0"}
     for write in (
-        FirewallWrite(None, {"enable": "1", "policy_forward": "DROP"}),
-        FirewallWrite(0, rule),
-        FirewallWrite(0, {}),
-        FirewallWrite(None, {}, delete=("policy_forward",)),
+        SetOptions({"enable": "1", "policy_forward": "DROP"}),
+        InsertRule(other),
+        InsertRule(rule),
+        MoveRule(0, 2),
+        SwitchRule(0, "1"),
+        RemoveRule(1),
+        RemoveRule(0),
+        SetOptions({}, delete=("policy_forward",)),
     ):
-        rules = (await gateway.firewall("v1"))[1]
-        of_rules = rules[0]["digest"] if rules else ""
-        digest = await gateway.firewall_digest("v1") if write.pos is None else of_rules
-        await gateway.write_firewall("v1", write, digest)
-    assert (await gateway.firewall("v1"))[1] == []
+        await gateway.write_firewall("v1", write, await gateway.firewall("v1"))
+    assert (await gateway.firewall("v1")).rules == ()
     for made in reversed(objects.values()):
         await gateway.stage(Step(made.ref, made, None), token)
     await gateway.unlock(token)
