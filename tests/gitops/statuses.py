@@ -15,13 +15,13 @@ from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Decision, Plan, Step
+from pve_evpn.domain.plan.outcome import NodeResult
 from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestKind, GuestState, NodeState
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
 from pve_evpn.engine import cluster_status
-from pve_evpn.engine.reload import NodeResult
 from tests.unit import plan_world as world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -22,11 +22,12 @@ from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan import apply_policy
 from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Decision, Plan
+from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.ports import JournalEntry
-from pve_evpn.engine.transaction import Outcome, Result, Transaction
+from pve_evpn.engine.transaction import Transaction
 from pve_evpn.pve.gateway import Gateway
 
 log = logging.getLogger(__name__)

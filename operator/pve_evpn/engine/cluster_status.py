@@ -10,10 +10,9 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready, timestamp
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.apply_policy import plan_hash, summary
+from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.state import release_in_words
 from pve_evpn.domain.status.sdn import Circumstances, paused
-from pve_evpn.engine.reload import NodeResult
-from pve_evpn.engine.transaction import Outcome, Result
 
 _LIST = 32
 _NODES = 64

@@ -22,6 +22,7 @@ from pve_evpn.domain.objects import Desired
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.plan.outcome import NodeResult
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
@@ -32,7 +33,6 @@ from pve_evpn.engine.expiry import Expiry
 from pve_evpn.engine.firewall import FirewallWriter
 from pve_evpn.engine.nics import NicWriter
 from pve_evpn.engine.pins import Helper, PinWriter
-from pve_evpn.engine.reload import NodeResult
 from pve_evpn.engine.reload_retry import ReloadRetry
 from pve_evpn.engine.status import HealthByKey, StatusWriter
 from pve_evpn.leadership import NotLeader

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from pve_evpn.domain.plan.outcome import NodeResult
 from pve_evpn.domain.state import NodeState
 from pve_evpn.engine.clock import Pace
 from pve_evpn.pve import errors
@@ -18,17 +18,6 @@ from pve_evpn.pve.gateway import Gateway, TaskEnd
 #: Proxmox' clock decides when a task started, and it may be behind ours; also how far back older reloads are listed.
 _SKEW = 60
 _UNREADABLE = (errors.Unreachable, errors.Refused, errors.Forbidden)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeResult:
-    """What became of one node's reload. ``known`` is false where the node could not be asked."""
-
-    name: str
-    ok: bool
-    message: str = ""
-    known: bool = True
-    offline: bool = False
 
 
 class Reloads:

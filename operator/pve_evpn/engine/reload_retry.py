@@ -16,11 +16,12 @@ from typing import Any
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import apply_policy
 from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.plan.outcome import NodeResult
 from pve_evpn.domain.plan.verification import not_well
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.engine.context import ClusterContext
-from pve_evpn.engine.reload import NodeResult, Reloads
+from pve_evpn.engine.reload import Reloads
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 

@@ -16,22 +16,22 @@ import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from pve_evpn import metrics
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Plan, Step
+from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.revert import put_back, steps_towards, withdrawal
 from pve_evpn.domain.plan.verification import worsened
 from pve_evpn.domain.sdn import PendingState, SdnRef
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.clock import Pace
 from pve_evpn.engine.ports import Journal, JournalEntry
-from pve_evpn.engine.reload import NodeResult, Reloads
+from pve_evpn.engine.reload import Reloads
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
@@ -41,41 +41,6 @@ LATE = 90
 
 #: Where it is unknown what was executed, or nothing more can be or may be: everything stays as it is, lock included.
 _BROKEN_OFF = (errors.OutcomeUnknown, errors.Unreachable, errors.AuthenticationFailed, NotLeader)
-
-
-class Outcome(StrEnum):
-    """How a transaction ended. ``status.lastTransaction.outcome`` of a ProxmoxCluster shows these words."""
-
-    APPLIED = "Applied"
-    PARTIALLY_APPLIED = "PartiallyApplied"
-    CORRECTED = "Corrected"
-    NOTHING_TO_DO = "NothingToDo"
-    LOCKED = "Locked"
-    REFUSED = "Refused"
-    STAGING_FAILED = "StagingFailed"
-    APPLY_FAILED = "ApplyFailed"
-    REVERTED = "Reverted"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The outcome, with what a report needs.
-
-    ``culprit`` is the object Proxmox refused, ``left`` what undoing left, ``plan`` what was carried out.
-    ``unreleased`` says that the lock could not be given back; the journal still has it.
-    """
-
-    outcome: Outcome
-    message: str = ""
-    plan: Plan = field(default_factory=Plan)
-    nodes: Mapping[str, NodeResult] = field(default_factory=dict)
-    culprit: SdnRef | None = None
-    objection: Problem | None = None
-    left: tuple[str, ...] = ()
-    started: float = 0.0
-    finished: float = 0.0
-    id: str = ""
-    unreleased: bool = False
 
 
 #: Looks at Proxmox again and plans from it.

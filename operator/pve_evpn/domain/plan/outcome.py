@@ -1,0 +1,57 @@
+"""What a transaction and a node's reload came to. Values only; the engine makes them, statuses show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.sdn import SdnRef
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What became of one node's reload. ``known`` is false where the node could not be asked."""
+
+    name: str
+    ok: bool
+    message: str = ""
+    known: bool = True
+    offline: bool = False
+
+
+class Outcome(StrEnum):
+    """How a transaction ended. ``status.lastTransaction.outcome`` of a ProxmoxCluster shows these words."""
+
+    APPLIED = "Applied"
+    PARTIALLY_APPLIED = "PartiallyApplied"
+    CORRECTED = "Corrected"
+    NOTHING_TO_DO = "NothingToDo"
+    LOCKED = "Locked"
+    REFUSED = "Refused"
+    STAGING_FAILED = "StagingFailed"
+    APPLY_FAILED = "ApplyFailed"
+    REVERTED = "Reverted"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome, with what a report needs.
+
+    ``culprit`` is the object Proxmox refused, ``left`` what undoing left, ``plan`` what was carried out.
+    ``unreleased`` says that the lock could not be given back; the journal still has it.
+    """
+
+    outcome: Outcome
+    message: str = ""
+    plan: Plan = field(default_factory=Plan)
+    nodes: Mapping[str, NodeResult] = field(default_factory=dict)
+    culprit: SdnRef | None = None
+    objection: Problem | None = None
+    left: tuple[str, ...] = ()
+    started: float = 0.0
+    finished: float = 0.0
+    id: str = ""
+    unreleased: bool = False
