@@ -67,8 +67,8 @@ def test_reference_check_finds_an_old_page(tmp_path: Path) -> None:
 def test_only_structural_keywords() -> None:
     known = {
         "type", "description", "properties", "required", "items", "enum", "format", "additionalProperties",
-        "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
-        VALIDATIONS, "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+        "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems", "minProperties",
+        "maxProperties", VALIDATIONS, "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
     }  # fmt: skip
     statuses = {(f"{kind}.status", "default") for kind in KINDS}  # "nobody has looked at it yet"
     assert {(path, key) for path, node in ALL_NODES for key in node.keys() - known} == statuses

@@ -18,6 +18,7 @@ from pve_evpn.api.types import (
     Matching,
     NodeName,
     ObjectName,
+    OneLine,
     Port,
     Rule,
     SecretKey,
@@ -222,7 +223,7 @@ class SshSource(ApiModel):
     ] = Field("root", description="User on the nodes. Default: root.")
     port: Port = Field(22, description="Port of sshd, 1 to 65535. Default: 22.")
     key_secret_ref: SshSecretKeyRef = Field(description="The private key.")
-    known_hosts: list[Annotated[str, Length(min_length=1, max_length=1024)]] | None = Field(
+    known_hosts: list[Annotated[str, Length(min_length=1, max_length=1024), OneLine()]] | None = Field(
         None,
         min_length=1,
         max_length=256,
@@ -309,10 +310,10 @@ class GuestSet(ApiModel):
         )
     )
 
-    pools: list[Annotated[str, Length(min_length=1, max_length=128)]] | None = Field(
+    pools: list[Annotated[str, Length(min_length=1, max_length=128), OneLine()]] | None = Field(
         None, min_length=1, max_length=64, description="Resource pools in Proxmox.", json_schema_extra=SET
     )
-    tags: list[Annotated[str, Length(min_length=1, max_length=128)]] | None = Field(
+    tags: list[Annotated[str, Length(min_length=1, max_length=128), OneLine()]] | None = Field(
         None, min_length=1, max_length=64, description="Guest tags in Proxmox.", json_schema_extra=SET
     )
     vmids: list[VmidRange] | None = Field(

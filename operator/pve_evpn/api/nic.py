@@ -16,6 +16,7 @@ from pve_evpn.api.types import (
     MacAddress,
     ManagementPolicy,
     Matching,
+    OneLine,
     Origin,
     Rule,
     Timestamp,
@@ -56,7 +57,7 @@ class Guest(ApiModel):
     )
 
     vmid: Vmid | None = Field(None, description="By number, 100 or more.")
-    name: Annotated[str, Length(min_length=1, max_length=255)] | None = Field(
+    name: Annotated[str, Length(min_length=1, max_length=255), OneLine()] | None = Field(
         None, description="By name, which must be unique in the Proxmox cluster."
     )
 
@@ -122,8 +123,18 @@ class NicAttachmentSpec(ApiModel):
     queues: Annotated[int, Field(ge=0, le=64)] | None = Field(
         None, description="VMs only: packet queues, 0 to 64. Default: as it is. Proxmox: queues."
     )
-    rate_limit_m_bps: Annotated[float, Field(ge=0, le=1000000)] | None = Field(
-        None, alias="rateLimitMBps", description="Limit in megabytes per second. Default: as it is. Proxmox: rate."
+    rate_limit_m_bps: (
+        Annotated[
+            float,
+            Field(ge=0, le=1000000),
+            Rule("self == 0.0 || self >= 0.001", "must be 0 (no limit) or at least 0.001"),
+        ]
+        | None
+    ) = Field(
+        None,
+        alias="rateLimitMBps",
+        description="Limit in megabytes per second: 0 for none, or 0.001 to 1000000 with six decimal places. "
+        "Default: as it is. Proxmox: rate.",
     )
     tag: Vlan | None = Field(None, description="VLAN tag, 1 to 4094. Default: as it is. Proxmox: tag.")
     trunks: list[Vlan] | None = Field(

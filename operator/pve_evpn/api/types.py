@@ -71,6 +71,34 @@ class Matching:
         return text
 
 
+#: Control characters, line and paragraph separators, and the marks that change the direction of writing.
+_UNPRINTABLE_RE2 = r"[\p{Cc}\p{Zl}\p{Zp}\x{061C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class OneLine:
+    """Free text without control characters, line breaks and bidirectional marks.
+
+    Such a character can end a line of a file of Proxmox or of a log and begin another, or make a person read something
+    else than what is stored. Every text that no :class:`Matching` restricts is annotated with this.
+    """
+
+    message: str = "must be one line without control characters and bidirectional marks"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        rule = Rule(f"!self.matches(r'{_UNPRINTABLE_RE2}')", self.message)
+        return rule.__get_pydantic_json_schema__(core, handler)
+
+    def _check(self, text: str) -> str:
+        if _UNPRINTABLE.search(text):
+            raise ValueError(self.message)
+        return text
+
+
 def rules(*made: Rule) -> dict[str, Any]:
     """``json_schema_extra`` of a model that carries rules about the object as a whole."""
     return {VALIDATIONS: [each.as_schema() for each in made]}
@@ -235,6 +263,11 @@ SecretKey = Annotated[
 ]
 
 
+#: As Kubernetes defines them. Patterns of the schema, because CEL rules about so many texts would cost too much.
+_LABEL_NAME = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_LABEL_KEY, _LABEL_VALUE = f"^([a-z0-9.-]+/)?{_LABEL_NAME}$", f"^({_LABEL_NAME})?$"
+
+
 class LabelSelectorRequirement(ApiModel):
     """One expression of a label selector."""
 
@@ -247,9 +280,9 @@ class LabelSelectorRequirement(ApiModel):
         )
     )
 
-    key: Annotated[str, Length(min_length=1, max_length=317)] = Field(description="Label key.")
+    key: Annotated[str, Length(min_length=1, max_length=317, pattern=_LABEL_KEY)] = Field(description="Label key.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How key relates to values.")
-    values: list[Annotated[str, Length(max_length=63)]] | None = Field(
+    values: list[Annotated[str, Length(max_length=63, pattern=_LABEL_VALUE)]] | None = Field(
         None, max_length=64, description="Values for In and NotIn.", json_schema_extra=ATOMIC
     )
 
@@ -257,7 +290,7 @@ class LabelSelectorRequirement(ApiModel):
 class LabelSelector(ApiModel):
     """Kubernetes' label selector: every entry must hold; an empty selector matches everything."""
 
-    match_labels: dict[str, Annotated[str, Length(max_length=63)]] | None = Field(
+    match_labels: dict[str, Annotated[str, Length(max_length=63, pattern=_LABEL_VALUE)]] | None = Field(
         None, max_length=64, description="Labels that must have exactly these values."
     )
     match_expressions: list[LabelSelectorRequirement] | None = Field(

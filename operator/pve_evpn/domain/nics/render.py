@@ -44,4 +44,4 @@ def new_container_nic(spec: NicAttachmentSpec, guest: GuestState, promised: Set[
 def _text_of(value: Any) -> str | None:
     if isinstance(value, bool):
         return "1" if value else None
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
