@@ -39,14 +39,7 @@ MISSING = "(not there)"
 
 def env(name: str) -> str:
     """Where an environment variable of the operator is."""
-    names = ("POD_NAME", "PVE_EVPN_NAMESPACE", "PVE_EVPN_HTTP", "PVE_EVPN_LOG", "PVE_EVPN_LOG_FORMAT")
-    more = (
-        "PVE_EVPN_LEASE_NAME",
-        "PVE_EVPN_LEASE_DURATION",
-        "PVE_EVPN_LEASE_RENEW_DEADLINE",
-        "PVE_EVPN_LEASE_RETRY_PERIOD",
-    )
-    return f"{OPERATOR} env {(*names, *more).index(name)} value"
+    return f"{OPERATOR} env {name} value"
 
 
 #: The value (dots as in the chart's README), what it is set to, and what is then where. Values that only act beside
@@ -109,13 +102,14 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
     ),
     ("logLevel", "DEBUG", {env("PVE_EVPN_LOG"): "DEBUG"}),
     ("logFormat", "json", {env("PVE_EVPN_LOG_FORMAT"): "json"}),
+    ("logFormat", "json", {env("PVE_EVPN_LOG_FORMAT"): "json"}),
     ("leaderElection.leaseDurationSeconds", 30, {env("PVE_EVPN_LEASE_DURATION"): "30"}),
     ("leaderElection.renewDeadlineSeconds", 12, {env("PVE_EVPN_LEASE_RENEW_DEADLINE"): "12"}),
     ("leaderElection.retryPeriodSeconds", 3, {env("PVE_EVPN_LEASE_RETRY_PERIOD"): "3"}),
     ("terminationGracePeriodSeconds", 30, {f"{POD} terminationGracePeriodSeconds": 30}),
     ("resources", RESOURCES, {f"{OPERATOR} resources": RESOURCES}),
     ("extraArgs", ["--log-level=DEBUG"], {f"{OPERATOR} args": ["run", "--log-level=DEBUG"]}),
-    ("extraEnv", [{"name": "HTTPS_PROXY", "value": "p"}], {f"{OPERATOR} env 8": {"name": "HTTPS_PROXY", "value": "p"}}),
+    ("extraEnv", [{"name": "HTTPS_PROXY", "value": "p"}], {env("HTTPS_PROXY"): "p"}),
     ("extraVolumes", [VOLUME], {f"{POD} volumes 1": VOLUME}),
     ("extraVolumeMounts", [MOUNT], {f"{OPERATOR} volumeMounts 1": MOUNT}),
     (
@@ -247,14 +241,16 @@ BESIDE = {"extraVolumeMounts": ("extraVolumes", [VOLUME])}
 
 
 def found(documents: dict[tuple[str, str], dict[str, Any]], path: str) -> Any:
-    """What is at ``Kind/name key key ...``, MISSING if nothing."""
+    """What is at ``Kind/name key key ...``, MISSING if nothing. Items of a list go by number or by their name."""
     name, *keys = path.split(" ")
     kind, _, name = name.partition("/")
     place: Any = documents.get((kind, name), MISSING)
     for key in keys:
         if place is MISSING:
             break
-        if isinstance(place, list):
+        if isinstance(place, list) and not key.isdecimal():
+            place = next((item for item in place if item["name"] == key), MISSING)
+        elif isinstance(place, list):
             place = place[int(key)] if int(key) < len(place) else MISSING
         else:
             place = place.get(key, MISSING)

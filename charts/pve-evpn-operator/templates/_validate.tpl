@@ -36,7 +36,7 @@ well, but at every start, where few people look; and of two clusters of one name
 {{- end }}
 {{- end }}
 {{- range .Values.extraEnv }}
-{{- if has .name (list "POD_NAME" "PVE_EVPN_NAMESPACE" "PVE_EVPN_HTTP" "PVE_EVPN_LOG" "PVE_EVPN_LOG_FORMAT" "PVE_EVPN_LEASE_NAME" "PVE_EVPN_LEASE_DURATION" "PVE_EVPN_LEASE_RENEW_DEADLINE" "PVE_EVPN_LEASE_RETRY_PERIOD") }}
+{{- if or (eq .name "POD_NAME") (hasPrefix "PVE_EVPN_" .name) }}
 {{- fail (printf "extraEnv: %s is set by the chart itself (service.port, logLevel, logFormat and leaderElection are the values)" .name) }}
 {{- end }}
 {{- end }}
