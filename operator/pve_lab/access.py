@@ -50,7 +50,7 @@ _ACL_PATH = re.compile(r"[0-9A-Za-z._/-]+")
 
 @dataclass
 class User:
-    """A person or a machine; ``expire`` is Unix time, 0 for never."""
+    """A user; ``expire`` is Unix time, 0 for never."""
 
     enable: bool = True
     expire: int = 0
@@ -59,14 +59,14 @@ class User:
 
 @dataclass
 class Token:
-    """``privsep``: it has only what its own ACL entries and its user both give."""
+    """With ``privsep`` it has only the privileges that both its own ACL entries and its user have."""
 
     privsep: bool = False
     expire: int = 0
 
 
 def normalise_path(path: str) -> str | None:
-    """An ACL path without double or trailing slashes; None if no ACL can name it."""
+    """An ACL path without double or trailing slashes; None if an ACL cannot have that path."""
     path = re.sub(r"/+", "/", path)
     path = path.removesuffix("/") or "/"
     path = path if path.startswith("/") else f"/{path}"
@@ -74,20 +74,20 @@ def normalise_path(path: str) -> str | None:
 
 
 class Access:
-    """Who there is and what they may do."""
+    """Users, tokens, roles and ACLs, and the privileges that follow from them."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
         self.users: dict[str, User] = {ROOT: User()}
         self.tokens: dict[str, Token] = {}
         self.roles: dict[str, frozenset[str]] = dict(_ROLES)
-        # path -> user, token or @group -> role -> propagates
+        # path -> user, token or @group -> role -> whether it propagates
         self.acl: dict[str, dict[str, dict[str, bool]]] = {}
 
     # --- changing -----------------------------------------------------------------------------------------------
 
     def grant(self, who: str, path: str, *privileges: str, propagate: bool = True) -> None:
-        """Give privileges (or one role) on a path; users and tokens that do not exist are made."""
+        """Give privileges (or one role) on a path; creates users and tokens that do not exist."""
         if not who.startswith("@"):
             self.users.setdefault(who.partition("!")[0], User())
         role = privileges[0] if privileges and privileges[0] in self.roles else "lab-" + "-".join(sorted(privileges))
@@ -95,7 +95,7 @@ class Access:
         self.acl.setdefault(normalise_path(path) or path, {}).setdefault(who, {})[role] = propagate
 
     def new_token(self, token: str, *, privsep: bool = True, expire: int = 0) -> str:
-        """Make a token; its secret is told once."""
+        """Create a token; returns its secret."""
         self.secrets[token] = random_secrets.token_hex(16)
         self.tokens[token] = Token(privsep, expire)
         return self.secrets[token]
@@ -103,18 +103,18 @@ class Access:
     # --- asking -------------------------------------------------------------------------------------------------
 
     def knows(self, token: str, secret: str, now: float) -> bool:
-        """May this token come in at all?"""
+        """Whether a request with this token is authenticated."""
         user = self.users.get(token.partition("!")[0], User())
         ends = [moment for moment in (user.expire, self.tokens.get(token, Token()).expire) if moment]
         alive = user.enable and all(now < moment for moment in ends)
         return alive and "!" in token and self.secrets.get(token) == secret
 
     def privileges(self, who: str, path: str | None) -> frozenset[str]:
-        """What a user or token has on a path."""
+        """The privileges of a user or token on a path."""
         return frozenset(self.propagation(who, path))
 
     def propagation(self, who: str, path: str | None) -> dict[str, bool]:
-        """The same, and whether it goes on to what is below."""
+        """The same, and whether each propagates to the paths below."""
         if who == ROOT:
             return dict.fromkeys(self.roles["Administrator"], True)
         if path is None:
@@ -132,7 +132,7 @@ class Access:
         return not self.privileges(who, normalise_path(path)).isdisjoint(any_of)
 
     def demand(self, who: str, path: str, *all_of: str) -> None:
-        """403 naming what is missing."""
+        """Raise 403 with the missing privilege."""
         where = normalise_path(path)
         has = self.privileges(who, where)
         for privilege in all_of:
@@ -144,7 +144,7 @@ class Access:
             raise ApiError(403, f"Permission check failed ({normalise_path(path) or ''}, {'|'.join(any_of)})\n")
 
     def known_paths(self) -> list[str]:
-        """Where any entry is, and the places everybody asks about."""
+        """Paths with an ACL entry, and those that every list of permissions has."""
         return sorted({"/", "/access", "/nodes", "/sdn", "/sdn/zones", "/storage", "/vms", *self.acl})
 
     def _of(self, who: str, path: str) -> dict[str, bool]:

@@ -1,6 +1,6 @@
-"""The lab's own switchboard, on a port of its own: faults, guests and nodes from outside, and what was asked so far.
+"""The admin port of the lab: begin and end faults, change guests, read the state and the requests so far.
 
-Plain JSON over HTTP on loopback, no credentials: it is for whoever started the lab. ``GET /`` tells what there is.
+Plain JSON over HTTP on loopback, without credentials. ``GET /`` lists all of it.
 
     curl :8007/faults -d '{"fault": "node-offline", "node": "pve3"}'
     curl :8007/faults/1 -X DELETE
@@ -24,7 +24,7 @@ _GUEST_ACTIONS = ("start", "stop", "restart", "silence", "speak", "move")
 
 
 class Wrong(ValueError):
-    """A request that cannot be carried out; its text is the answer."""
+    """A request with a wrong value; its text is the answer."""
 
 
 class AdminServer:
@@ -45,13 +45,13 @@ class AdminServer:
 
 
 class Admin:
-    """What the switchboard can do, without HTTP."""
+    """The admin port without HTTP."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
     def answer(self, verb: str, path: str, body: Mapping[str, Any]) -> Any:
-        """Carry out one request. Raises Wrong, or KeyError where there is no such thing."""
+        """Carry out one request. Raises Wrong, or KeyError for an unknown path, fault or guest."""
         parts = [part for part in path.split("/") if part]
         match verb, parts:
             case "GET", []:
@@ -72,11 +72,11 @@ class Admin:
                 return self._lab.journal.clear()
             case "POST", ["guests", vmid, action] if action in _GUEST_ACTIONS:
                 return self._guest(vmid, action, body)
-        raise KeyError(f"{verb} {path}: there is no such thing; GET / lists what there is")
+        raise KeyError(f"{verb} {path}: unknown; GET / lists the requests")
 
     def _index(self) -> dict[str, Any]:
         return {
-            "GET /faults": "the faults there are at present",
+            "GET /faults": "the faults in effect",
             "POST /faults": 'begin one: {"fault": NAME, PARAMETER: VALUE, ...}',
             "DELETE /faults/ID": "end one; without ID all",
             "GET /state": "nodes, guests, the lock, what is pending",

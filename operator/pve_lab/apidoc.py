@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).with_name("apidoc-9.2.json")
-#: What is kept of a schema, and its name in the table. Two things are left out there because they are the rule: the
-#: type "string", and that a property is optional.
+#: What the table keeps of a schema, and its name there. The table leaves out two defaults: the type "string", and that
+#: a property is optional.
 _KEPT = {
     "format": "format", "pattern": "pattern", "enum": "enum", "minimum": "min", "maximum": "max",
     "min_length": "shortest", "max_length": "longest",
@@ -56,7 +56,7 @@ def _spec(definition: Mapping[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     if (type_ := definition.get("type", "any")) != "string":
         spec["type"] = type_
-    # Alternatives are flattened in the official form, which makes the arrays of one of them look required in all.
+    # The schema flattens alternatives, so that an array of one of them counts as required in all.
     if not definition.get("optional") and type_ != "array":
         spec["required"] = 1
     for key, name in _KEPT.items():
@@ -128,7 +128,7 @@ def method_of(verb: str, path: str) -> Method | None:
 
 
 def wrong_request(verb: str, path: str, params: Mapping[str, Any]) -> list[str]:
-    """What the official schema would refuse of a request; parameters of the path are not repeated in ``params``."""
+    """What the schema refuses of a request; ``params`` are without those of the path."""
     method = method_of(verb, path)
     if method is None:
         return [f"{verb} {path}: there is no such method"]
@@ -147,7 +147,7 @@ def wrong_request(verb: str, path: str, params: Mapping[str, Any]) -> list[str]:
 
 
 def wrong_answer(verb: str, path: str, data: Any) -> list[str]:
-    """What of an answer's ``data`` is not as the official schema declares it."""
+    """Where an answer's ``data`` is not as the schema declares it."""
     method = method_of(verb, path)
     if method is None:
         return [f"{verb} {path}: there is no such method"]
@@ -233,7 +233,7 @@ def _out_of_bounds(name: str, value: Any, spec: Spec) -> Iterator[str]:
 
 
 def python_pattern(pattern: str) -> str:
-    """Perl's ``(?^i:...)`` in Python's words."""
+    """Perl's ``(?^i:...)`` in Python's syntax."""
     return re.sub(r"\(\?\^u?:", "(?:", pattern).replace("(?^i:", "(?i:")
 
 

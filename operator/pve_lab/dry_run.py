@@ -1,7 +1,6 @@
-"""What a node's own configuration files would hold, and how that differs from what it has: ``dry-run``.
+"""``dry-run``: what an apply would change in a node's ``interfaces.d/sdn`` and ``frr.conf``.
 
-The files are those an apply writes on a node, ``/etc/network/interfaces.d/sdn`` and ``/etc/frr/frr.conf``. Their text
-is near to Proxmox' but not the same letter by letter; what holds is when there is a difference and what it is about.
+The diffs are not Proxmox' letter by letter. They are there when Proxmox' are, and name the same objects.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
 from pve_lab.running_config import Network, RunningConfig, networks
 
 _FRR, _INTERFACES = "/etc/frr/frr.conf", "/etc/network/interfaces.d/sdn"
-#: As Proxmox writes them, not as a lab that is in a hurry does.
+#: The timers that Proxmox writes; the lab's own are shorter.
 _PLAIN = Tuning(ospf_hello=10, ospf_dead=40, bfd="bfd")
 _FRR_VERSION = "10.4.1"
 

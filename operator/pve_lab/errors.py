@@ -14,7 +14,7 @@ class ApiError(Exception):
 
 
 def refused(message: str) -> ApiError:
-    """Everything semantic is a 500 in Proxmox."""
+    """What a handler of Proxmox refuses is a 500."""
     return ApiError(500, message)
 
 
@@ -29,7 +29,7 @@ def wrong_parameters(errors: dict[str, str]) -> ApiError:
 
 
 def wrapped(prefix: str, problem: ApiError) -> ApiError:
-    """What becomes of an error inside the configuration lock: a 500 with a prefix, even of a wrong parameter."""
+    """An error inside the configuration lock: a 500 with a prefix, even of a wrong parameter."""
     text = problem.message
     if problem.errors:
         lines = "".join(f"{name}: {reason}\n" for name, reason in problem.errors.items())

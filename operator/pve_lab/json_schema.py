@@ -174,7 +174,7 @@ def _pattern(regex: str, words: str) -> Callable[[str, str], str]:
     return lambda text, _path: "" if compiled.fullmatch(text.removesuffix("\n")) else words.replace("%s", text)
 
 
-def _told(test: Callable[[str], bool], words: str) -> Callable[[str, str], str]:
+def _test(test: Callable[[str], bool], words: str) -> Callable[[str, str], str]:
     return lambda text, _path: "" if test(text) else words
 
 
@@ -198,14 +198,14 @@ def _checked(check: Callable[[str], object]) -> Callable[[str, str], str]:
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _FORMATS: dict[str, Callable[[str, str], str]] = {
-    "ip": _told(is_ip, "value does not look like a valid IP address\n"),
-    "ipv4": _told(lambda text: is_ip(text) and ":" not in text, "value does not look like a valid IPv4 address\n"),
-    "ipv6": _told(lambda text: is_ip(text) and ":" in text, "value does not look like a valid IPv6 address\n"),
-    "CIDR": _told(is_cidr, "value does not look like a valid CIDR network\n"),
-    "CIDRv4": _told(
+    "ip": _test(is_ip, "value does not look like a valid IP address\n"),
+    "ipv4": _test(lambda text: is_ip(text) and ":" not in text, "value does not look like a valid IPv4 address\n"),
+    "ipv6": _test(lambda text: is_ip(text) and ":" in text, "value does not look like a valid IPv6 address\n"),
+    "CIDR": _test(is_cidr, "value does not look like a valid CIDR network\n"),
+    "CIDRv4": _test(
         lambda text: is_cidr(text) and ":" not in text, "value does not look like a valid IPv4 CIDR network\n"
     ),
-    "CIDRv6": _told(lambda text: is_cidr(text) and ":" in text, "value does not look like a valid IPv6 CIDR network\n"),
+    "CIDRv6": _test(lambda text: is_cidr(text) and ":" in text, "value does not look like a valid IPv6 CIDR network\n"),
     "pve-node": _pattern(_LABEL, "value does not look like a valid node name\n"),
     "dns-name": _pattern(rf"(?:{_LABEL}\.)*{_LABEL}", "value does not look like a valid DNS name\n"),
     "pve-configid": _pattern(r"[A-Za-z][A-Za-z0-9_-]+", "invalid configuration ID '%s'\n"),
@@ -214,11 +214,11 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
         r"[0-9A-Fa-f][02468ACEace](?::[0-9A-Fa-f]{2}){5}", "value does not look like a valid unicast MAC address\n"
     ),
     "pve-bridge-id": _pattern(r"[-_.\w\d]+", "invalid bridge ID '%s'\n"),
-    "pve-ipv4-config": _told(
+    "pve-ipv4-config": _test(
         lambda text: text in ("dhcp", "manual") or (is_cidr(text) and ":" not in text),
         "value does not look like a valid ipv4 network configuration\n",
     ),
-    "pve-ipv6-config": _told(
+    "pve-ipv6-config": _test(
         lambda text: text in ("auto", "dhcp", "manual") or (is_cidr(text) and ":" in text),
         "value does not look like a valid ipv6 network configuration\n",
     ),
@@ -231,13 +231,13 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
     "pve-sdn-isis-net": _pattern(
         r"[a-fA-F0-9]{2}(?:\.[a-fA-F0-9]{4}){3,9}\.[a-fA-F0-9]{2}", "value does not look like a valid isis net\n"
     ),
-    "pve-sdn-bgp-rt": _told(_route_target, "value does not look like a valid bgp route-target\n"),
+    "pve-sdn-bgp-rt": _test(_route_target, "value does not look like a valid bgp route-target\n"),
     "pve-fw-addr-spec": _checked(values.address_version),
     "pve-fw-sport-spec": _checked(lambda text: values.check_ports(text, icmp=False)),
     "pve-fw-dport-spec": _checked(lambda text: values.check_ports(text, icmp=True)),
     "pve-fw-protocol-spec": _checked(values.check_protocol),
     "pve-fw-icmp-type-spec": _checked(values.check_icmp_type),
-    "pve-sdn-subnet-id": _told(
+    "pve-sdn-subnet-id": _test(
         lambda text: is_cidr(subnet_cidr(text)), "value does not look like a valid CIDR network\n"
     ),
 }

@@ -1,6 +1,6 @@
 """A node's own network: ``/etc/network/interfaces``, and ``interfaces.new`` while an edit waits.
 
-Whoever reloads the node's network, an SDN apply included, first renames ``interfaces.new``: waiting edits of anybody
+Every reload of the node's network, an SDN apply included, first renames ``interfaces.new``: all pending edits
 come into force with it. What a client gets is what Proxmox reads back from the file: the type follows from a stanza's
 name and options and not from what was sent, numbers are texts, an edit also writes down physical NICs that the file
 had left out.

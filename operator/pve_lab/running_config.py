@@ -1,7 +1,4 @@
-"""The running SDN configuration as one node reads it: which VNets, which peers, which fabric.
-
-Made from the API's own objects, whatever holds them, and knows nothing of how a data plane does its work.
-"""
+"""The running SDN configuration as a node reads it: which VNets, which peers, which fabric."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class RunningConfig:
     def of(
         cls, config: Mapping[str, Any], fabrics: Mapping[str, Props], fabric_nodes: Iterable[Props]
     ) -> RunningConfig:
-        """From a lab's published configuration; a copy, so that later edits do not reach it."""
+        """A copy of one of the two configurations, so that later edits do not reach it."""
         kinds = {kind: copy.deepcopy(config.get(kind, {})) for kind in ("controllers", "zones", "vnets", "subnets")}
         return cls(**kinds, fabrics=copy.deepcopy(dict(fabrics)), fabric_nodes=tuple(copy.deepcopy(list(fabric_nodes))))
 
@@ -46,14 +43,14 @@ class RunningConfig:
         return not only or node in only
 
     def peers(self, controller: Props) -> tuple[str, ...]:
-        """Addresses of the overlay's members as the controller has them, this node's own among them."""
+        """Addresses of the overlay's nodes as the controller has them, this node's own among them."""
         if fabric := controller.get("fabric"):
             rows = [row for row in self.fabric_nodes if row.get("fabric_id") == fabric]
             return tuple(str(row["ip"]) for row in rows if row.get("ip"))
         return tuple(words(controller.get("peers")))
 
     def vtep(self, controller: Props, node: str, address: str) -> str:
-        """The address `node` speaks EVPN from: its own in the fabric, or that of the node itself."""
+        """The VTEP address of `node`: its own in the fabric, or that of the node itself."""
         row = self.fabric_node(str(controller.get("fabric")), node)
         return str(row["ip"]) if row and row.get("ip") else address
 
@@ -111,7 +108,7 @@ def _gateways(running: RunningConfig, vnet: str) -> Iterable[str]:
 
 
 def words(value: Any) -> list[str]:
-    """A list the API takes as comma-separated text, a JSON list or, decoded, an object."""
+    """A list that the API takes as separated text or as JSON list."""
     if not value:
         return []
     if isinstance(value, str):

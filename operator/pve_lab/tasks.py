@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-#: How often a log line said "warning" decides whether a task ends with "WARNINGS: n".
+#: Log lines with this prefix are counted: a task with any ends with "WARNINGS: n".
 _WARNING = "WARNING: "
 
 
@@ -32,7 +32,7 @@ class Task:
         self.log.append(_WARNING + text)
 
     def end(self, now: float, error: str = "") -> None:
-        """End well, with warnings if there were any, or with ``error``; a task ends once."""
+        """End OK, with the count of warnings if there were any, or with ``error``; a task ends once."""
         if self.exitstatus:
             return
         warnings = sum(line.startswith(_WARNING) for line in self.log)
@@ -66,7 +66,7 @@ class Task:
         return {**row, "status": self.exitstatus, "endtime": self.endtime}
 
     def lines(self) -> list[str]:
-        """The log, with the last line that tells how it ended."""
+        """The log; its last line says how the task ended."""
         if self.running:
             return self.log
         if self.failed:
@@ -86,7 +86,7 @@ class Tasks:
         self._pids = itertools.count(1000, 7)
 
     def start(self, node: str, type_: str, user: str, now: float, id_: str = "") -> Task:
-        """A task that runs until somebody ends it."""
+        """A new task, which runs until ``Task.end``."""
         pid, pstart, start = next(self._pids), int(now * 100) % 0xFFFFFFFF, int(now)
         upid = f"UPID:{node}:{pid:08X}:{pstart:08X}:{start:08X}:{type_}:{id_}:{user}:"
         task = self.all[upid] = Task(upid, node, type_, id_, user, start, pid, pstart)
@@ -134,7 +134,7 @@ class Filter:
 
 
 def _kind(task: Task) -> str:
-    """The words that ``statusfilter`` knows."""
+    """The values of ``statusfilter``."""
     if task.exitstatus.startswith("WARNINGS"):
         return "warning"
     return {"OK": "ok", "": "unknown"}.get(task.exitstatus, "error")

@@ -18,7 +18,7 @@ COOKIE, CSRF_HEADER = "PVEAuthCookie", "CSRFPreventionToken"
 
 
 class Tickets:
-    """Issues and checks. ``passwords`` holds whom it knows, by user@realm."""
+    """Issues and checks tickets. ``passwords`` is by user@realm."""
 
     def __init__(self, seed: int) -> None:
         self.passwords: dict[str, str] = {}
@@ -26,7 +26,7 @@ class Tickets:
         self._key = random.Random(f"tickets:{seed}").randbytes(32)
 
     def log_in(self, user: str, password: str, now: float) -> dict[str, str] | None:
-        """Ticket and CSRF token; None for a wrong password or a ticket that is no longer one."""
+        """Ticket and CSRF token; None for a wrong password or a ticket that has expired."""
         if not (self.passwords.get(user) == password or self.user_of(password, now) == user):
             return None
         stamp = f"{int(now):08X}"
@@ -37,7 +37,7 @@ class Tickets:
         }
 
     def user_of(self, ticket: str, now: float) -> str | None:
-        """Whose valid ticket this is."""
+        """The user of a valid ticket; None for any other text."""
         plain, _, signature = ticket.partition("::")
         kind, _, rest = plain.partition(":")
         user, _, stamp = rest.rpartition(":")

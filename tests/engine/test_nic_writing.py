@@ -317,7 +317,7 @@ async def test_a_guest_edited_meanwhile_is_read_again_and_the_edit_survives() ->
     assert "changed by somebody else" in world.programmed(nic_key)[2]
     await world.passes(1)
     assert world.programmed(nic_key)[0] == "True"
-    assert world.vm.config["description"] == "edited by somebody else"
+    assert world.vm.config["description"] == "edited by another client"
 
 
 # --- hotplug, pending, restarts -----------------------------------------------------------------------------------

@@ -62,31 +62,31 @@ def await_agreement(stack: Stack, frr: Topology, nic: dict[str, Any], vnet: dict
 
 
 def _node_differs(status: dict[str, Any], frr: Topology, node: str) -> Iterator[str]:
-    look = frr.look(node)
+    tables = frr.tables(node)
     told = {peer["address"]: peer["state"] for peer in status.get("peers") or ()}
-    if told != (seen := look.sessions()):
+    if told != (seen := tables.sessions()):
         yield f"{node}: sessions are {told} in the status, {seen} in vtysh"
     told_vnis = {str(row["vni"]): (row.get("macs"), row.get("remoteVteps")) for row in status.get("vnis") or ()}
     vnis = {
         vni: (row["numMacs"], None if row["type"] == "L3" else row["numRemoteVteps"])
-        for vni, row in look.json("show evpn vni").items()
+        for vni, row in tables.json("show evpn vni").items()
     }
     if told_vnis != vnis:
         yield f"{node}: VNIs (MACs, VTEPs) are {told_vnis} in the status, {vnis} in vtysh"
-    router_id = look.json("show bgp l2vpn evpn summary").get("routerId")
+    router_id = tables.json("show bgp l2vpn evpn summary").get("routerId")
     if status.get("routerId") != router_id:
         yield f"{node}: the router id is {status.get('routerId')} in the status, {router_id} in vtysh"
 
 
 def _routes_differ(status: dict[str, Any], frr: Topology) -> Iterator[str]:
     told = status.get("routes") or {}
-    seen = {"type2": len(frr.look("pve1").mac_routes(VNI)), "type3": len(frr.look("pve1").vteps())}
+    seen = {"type2": len(frr.tables("pve1").mac_routes(VNI)), "type3": len(frr.tables("pve1").vteps())}
     if (told.get("type2", 0), told.get("type3")) != tuple(seen.values()):
         yield f"VNet: routes are {told} in the status, {seen} on pve1 in vtysh"
 
 
 def _nic_differs(evpn: dict[str, Any], frr: Topology) -> Iterator[str]:
-    route = frr.look("pve1").mac_route(VM1)
+    route = frr.tables("pve1").mac_route(VM1)
     names = {address: name for name, address in NODES.items()}
     seen = (names[route.nexthop], route.moves) if route else (None, 0)
     told = (evpn.get("announcedBy"), evpn.get("mobilitySequence", 0))

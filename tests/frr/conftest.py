@@ -3,7 +3,7 @@
 `frr_lab` is a running lab with the seed topology applied and converged, shared by the tests of a module. A test finds
 in it what it needs and puts back what it breaks:
 
-* ``lab.vtysh("pve1", "show ...")`` is FRR's own text, ``lab.look("pve1")`` the same as values: ``established()``,
+* ``lab.vtysh("pve1", "show ...")`` is FRR's own text, ``lab.tables("pve1")`` the same as values: ``established()``,
   ``flood_list(vni)``, ``macs(vni)``, ``mac_route(mac)``;
 * ``lab.plug("pve4", Nic(100, 0, "EVPN1", mac, firewall=True, ip="10.50.1.11"))``, ``lab.speak(100)``,
   ``lab.move(100, "pve3")``, ``lab.unplug(100)``; a guest says nothing that it is not told to;

@@ -22,11 +22,11 @@ def over(protocol: str) -> RunningConfig:
 def test_over_ospf() -> None:
     with Topology(NODES) as lab:
         lab.apply(over("ospf"))
-        look = lab.look("pve1")
-        await_("pve1 has a session with pve2's fabric address", lambda: look.established() == {FABRIC["pve2"]}, 60)
-        ((neighbour,),) = look.json("show ip ospf neighbor")["neighbors"].values()
+        tables = lab.tables("pve1")
+        await_("pve1 has a session with pve2's fabric address", lambda: tables.established() == {FABRIC["pve2"]}, 60)
+        ((neighbour,),) = tables.json("show ip ospf neighbor")["neighbors"].values()
         assert neighbour["nbrState"].startswith("Full/")
-        assert f"{FABRIC['pve2']}/32" in look.json("show ip route ospf")
+        assert f"{FABRIC['pve2']}/32" in tables.json("show ip route ospf")
 
 
 def test_openfabric_neighbours_meet() -> None:

@@ -75,7 +75,7 @@ def test_a_guest_from_its_configuration_to_mac_vrf_and_back(pve: Client, frr: To
 
     assert pve.wait_for(pve.post("/nodes/pve4/qemu/100/migrate", target="pve3", online=1)) == "OK"
     await_("VM1's route is pve3's", lambda: {**row, "nexthop": NODES["pve3"]} in pve.get(mac_vrf))
-    route = frr.look("pve1").mac_route(VM1)
+    route = frr.tables("pve1").mac_route(VM1)
     assert route is not None
     assert route.moves == 1
 
@@ -88,7 +88,7 @@ def test_a_guest_from_its_configuration_to_mac_vrf_and_back(pve: Client, frr: To
 
 def test_a_node_that_goes_away_is_missed_by_the_others(pve: Client, frr: Topology) -> None:
     gone = pve.lab.faults.add(faults.NodeOffline(node="pve2"))
-    await_("pve1 misses pve2", lambda: NODES["pve2"] not in frr.look("pve1").established())
+    await_("pve1 misses pve2", lambda: NODES["pve2"] not in frr.tables("pve1").established())
     pve.lab.faults.remove(gone)
     await_full_mesh(frr)
 

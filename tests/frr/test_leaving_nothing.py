@@ -58,7 +58,7 @@ def test_labs_side_by_side_do_not_meet() -> None:
     with one_node() as one, one_node() as other:
         assert one.ssh.addresses["pve1"] != other.ssh.addresses["pve1"]
         one.nodes["pve1"].kill_daemon("bgpd")
-        assert other.look("pve1").json("show evpn") == {}
+        assert other.tables("pve1").json("show evpn") == {}
         assert "bgpd" in other.vtysh("pve1", "show daemons")
         assert "bgpd" not in one.vtysh("pve1", "show daemons")
     assert one.prefix not in namespaces()
@@ -71,7 +71,7 @@ def test_the_lab_as_a_process_says_what_it_is_and_ends_tidily() -> None:
     lab = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert lab.stdout is not None
     said = "".join(
-        iter(lambda: lab.stdout.readline(), "Look into the nodes, with vtysh as root or as the operator does by ssh:\n")
+        iter(lambda: lab.stdout.readline(), "Read the nodes' FRR, with vtysh as root or as the operator does by ssh:\n")
     )
     assert "The data plane is real FRR" in said
     assert ("no VRF devices" in said) is (not _kernel_has_vrf())

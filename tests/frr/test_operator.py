@@ -30,7 +30,7 @@ class Silent:
     @property
     def announced_by(self) -> str | None:
         """The node pve1 reaches it through."""
-        route = self.observing.frr.look("pve1").mac_route(METER)
+        route = self.observing.frr.tables("pve1").mac_route(METER)
         return next((name for name, address in NODES.items() if route and address == route.nexthop), None)
 
 
@@ -110,7 +110,7 @@ def _node(observing: Observing, node: str) -> dict[str, str]:
 def test_a_guest_that_falls_silent_and_speaks_again(observing: Observing) -> None:
     await_("VM1 is announced", lambda: verdict(observing) == "Advertised")
     observing.lab.guests[100].speaks = False
-    await_("its MAC has aged out of FRR", lambda: observing.frr.look("pve1").mac_route(VM1) is None)
+    await_("its MAC has aged out of FRR", lambda: observing.frr.tables("pve1").mac_route(VM1) is None)
     await_("VM1 is silent", lambda: verdict(observing) == "Silent")
     silent = evpn(observing)
     assert silent["lastAnnouncedBy"] == "pve4"
@@ -180,7 +180,7 @@ def test_a_host_that_never_speaks_is_pinned_through_the_key_moves_and_leaves_no_
 
     observing.stack.delete(silent.document)
     await_("VM 101 is withdrawn", lambda: silent.announced_by is None)
-    assert all(METER not in observing.frr.look(node).macs(VNI) for node in NODES)
+    assert all(METER not in observing.frr.tables(node).macs(VNI) for node in NODES)
     observing.stack.apply(cluster)
     observing.frr.ssh.force("/usr/local/sbin/pve-evpn-observe")
 

@@ -107,7 +107,7 @@ def lab() -> Iterator[Topology]:
     with Topology(NODES, ageing_seconds=AGEING) as made:
         made.apply(running)
         for name in NODES:
-            await_(f"{name} has its sessions", lambda name=name: len(made.look(name).established()) == 3)
+            await_(f"{name} has its sessions", lambda name=name: len(made.tables(name).established()) == 3)
         made.ssh.force("/usr/local/sbin/pve-evpn-pin")
         yield made
 
@@ -119,13 +119,13 @@ def operator(lab: Topology) -> Iterator[Operator]:
     for vmid in made.where:
         if lab.guests.where(vmid):
             lab.unplug(vmid)
-    await_("no MAC is announced any more", lambda: not lab.look("pve1").mac_routes())
+    await_("no MAC is announced any more", lambda: not lab.tables("pve1").mac_routes())
     made.close()
 
 
 def announced_by(lab: Topology, mac: str, seen_from: str = "pve1") -> str | None:
     """The node a MAC is reached through, as another node has it."""
-    route = lab.look(seen_from).mac_route(mac)
+    route = lab.tables(seen_from).mac_route(mac)
     return next((name for name, address in NODES.items() if route and address == route.nexthop), None)
 
 
@@ -195,7 +195,7 @@ def test_a_guest_that_moves_without_a_word_is_announced_where_it_went(lab: Topol
     key = operator.attach(Nic(110, 0, "net1", METER), "pve4")
     operator.one_pass()
     await_("pve4 announces it", lambda: announced_by(lab, METER) == "pve4")
-    lab.move(110, "pve2", announce=False)
+    lab.move(110, "pve2", gratuitous=False)
     operator.where[110] = "pve2"
     await_("its pin is on pve2", lambda: operator.one_pass()[key].pinned is True)
     await_("pve2 announces it", lambda: announced_by(lab, METER) == "pve2")
@@ -205,15 +205,15 @@ def test_a_pinned_nic_that_is_deleted_leaves_no_zombie(lab: Topology, operator: 
     guests = [Nic(130 + n, 0, "net1", f"bc:24:11:00:01:{n:02x}") for n in range(10)]
     keys = [operator.attach(guest, "pve4") for guest in guests]
     assert all(state.pinned for state in operator.one_pass().values())
-    look = lab.look("pve1")
-    await_("all are announced", lambda: {r.mac for r in look.mac_routes()} >= {guest.mac for guest in guests})
+    tables = lab.tables("pve1")
+    await_("all are announced", lambda: {r.mac for r in tables.mac_routes()} >= {guest.mac for guest in guests})
     assert operator.wait(operator.pinning.before_write(keys, World(observe=SSH).observed)) == {}
     for guest in guests:
         lab.unplug(guest.vmid)
     operator.where.clear()
-    await_("all are withdrawn", lambda: not look.mac_routes())
+    await_("all are withdrawn", lambda: not tables.mac_routes())
     for name in NODES:
-        assert lab.look(name).macs(VNI) == {}, f"{name} has forgotten them too"
+        assert lab.tables(name).macs(VNI) == {}, f"{name} has forgotten them too"
 
 
 def test_a_key_that_may_only_read_pins_nothing(lab: Topology, operator: Operator) -> None:

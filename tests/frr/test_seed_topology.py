@@ -20,38 +20,38 @@ def vm1(frr_lab: Topology) -> Iterator[Nic]:
     frr_lab.plug("pve4", nic)
     yield nic
     frr_lab.unplug(100)
-    await_("VM1's route is gone", lambda: frr_lab.look("pve1").mac_route(VM1) is None)
+    await_("VM1's route is gone", lambda: frr_lab.tables("pve1").mac_route(VM1) is None)
 
 
 def test_twelve_sessions_and_type_3_routes_on_all_nodes(frr_lab: Topology) -> None:
-    looks = [frr_lab.look(name) for name in NODES]
-    assert sum(len(look.established()) for look in looks) == 12
-    assert all(look.vteps() == set(NODES.values()) for look in looks)
+    views = [frr_lab.tables(name) for name in NODES]
+    assert sum(len(tables.established()) for tables in views) == 12
+    assert all(tables.vteps() == set(NODES.values()) for tables in views)
 
 
 def test_the_zones_l3_vni_is_up_on_all_nodes(frr_lab: Topology) -> None:
     """In the zone's VRF, or in the default VRF where this kernel has no others."""
     for name in NODES:
-        row = frr_lab.look(name).json("show evpn vni").get("100001", {})
+        row = frr_lab.tables(name).json("show evpn vni").get("100001", {})
         vrf = "vrf_EZone1" if frr_lab.vrf else "default"
         assert (row.get("type"), row.get("tenantVrf")) == ("L3", vrf)
 
 
 def test_a_guest_is_announced_when_it_speaks_and_forgotten_when_it_is_silent(frr_lab: Topology, vm1: Nic) -> None:
-    look = frr_lab.look("pve1")
-    assert look.mac_route(VM1) is None
+    tables = frr_lab.tables("pve1")
+    assert tables.mac_route(VM1) is None
     frr_lab.speak(100)
-    route = await_("pve1 sees VM1", lambda: look.mac_route(VM1))
+    route = await_("pve1 sees VM1", lambda: tables.mac_route(VM1))
     assert (route.nexthop, route.moves) == (NODES["pve4"], 0)
-    await_("VM1's MAC has aged", lambda: look.mac_route(VM1) is None)
+    await_("VM1's MAC has aged", lambda: tables.mac_route(VM1) is None)
 
 
 def test_a_migration_is_counted(frr_lab: Topology, vm1: Nic) -> None:
-    look = frr_lab.look("pve1")
+    tables = frr_lab.tables("pve1")
     frr_lab.speak(100)
-    await_("pve1 sees VM1", lambda: look.mac_route(VM1))
+    await_("pve1 sees VM1", lambda: tables.mac_route(VM1))
     frr_lab.move(100, "pve3")
-    await_("VM1 is on pve3", lambda: (r := look.mac_route(VM1)) and (r.nexthop, r.moves) == (NODES["pve3"], 1))
+    await_("VM1 is on pve3", lambda: (r := tables.mac_route(VM1)) and (r.nexthop, r.moves) == (NODES["pve3"], 1))
 
 
 def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: Topology, vm1: Nic) -> None:
@@ -64,28 +64,28 @@ def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: Topolo
 
 
 def test_a_dead_bgpd_costs_its_sessions_and_comes_back(frr_lab: Topology) -> None:
-    look = frr_lab.look("pve1")
+    tables = frr_lab.tables("pve1")
     frr_lab.nodes["pve2"].kill_daemon("bgpd")
-    await_("pve1 misses pve2", lambda: look.established() == {NODES["pve3"], NODES["pve4"]})
-    assert frr_lab.look("pve2").sessions() == {}
+    await_("pve1 misses pve2", lambda: tables.established() == {NODES["pve3"], NODES["pve4"]})
+    assert frr_lab.tables("pve2").sessions() == {}
     frr_lab.nodes["pve2"].start_daemon("bgpd")
-    await_("pve2 is back", lambda: len(look.established()) == 3)
-    await_("pve1 floods to pve2", lambda: NODES["pve2"] in look.flood_list(VNI))
+    await_("pve2 is back", lambda: len(tables.established()) == 3)
+    await_("pve1 floods to pve2", lambda: NODES["pve2"] in tables.flood_list(VNI))
 
 
 def test_a_node_cut_off_from_the_underlay_is_noticed_by_the_others(frr_lab: Topology) -> None:
-    look = frr_lab.look("pve1")
+    tables = frr_lab.tables("pve1")
     frr_lab.cut("pve2")
-    await_("pve1 misses pve2", lambda: NODES["pve2"] not in look.established())
+    await_("pve1 misses pve2", lambda: NODES["pve2"] not in tables.established())
     frr_lab.mend("pve2")
-    await_("pve2 is back", lambda: len(look.established()) == 3)
+    await_("pve2 is back", lambda: len(tables.established()) == 3)
 
 
 def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: Topology) -> None:
     frr_lab.apply(seed(**{"bridge-disable-mac-learning": 1}))
     frr_lab.plug("pve4", Nic(101, 0, VNET, "bc:24:11:00:01:01", firewall=True))
     try:
-        await_("pve1 sees VM 101", lambda: frr_lab.look("pve1").mac_route("bc:24:11:00:01:01"))
+        await_("pve1 sees VM 101", lambda: frr_lab.tables("pve1").mac_route("bc:24:11:00:01:01"))
     finally:
         frr_lab.unplug(101)
         frr_lab.apply(seed())

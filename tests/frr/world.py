@@ -45,6 +45,6 @@ def await_full_mesh(lab: Topology) -> None:
     """All sessions up, and every node floods the VNI to every other."""
     for name, address in NODES.items():
         others = set(NODES.values()) - {address}
-        look: FrrTables = lab.look(name)
-        await_(f"{name} has its sessions", lambda look=look, others=others: look.established() == others)
-        await_(f"{name} floods to all", lambda look=look, others=others: look.flood_list(VNI) == others)
+        tables: FrrTables = lab.tables(name)
+        await_(f"{name} has its sessions", lambda tables=tables, others=others: tables.established() == others)
+        await_(f"{name} floods to all", lambda tables=tables, others=others: tables.flood_list(VNI) == others)

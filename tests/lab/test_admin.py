@@ -120,7 +120,7 @@ def test_guests_are_stopped_started_silenced_and_moved(admin: str, pve: Asking) 
         ("DELETE", "/faults/77", None, 404, "no fault 77"),
         ("POST", "/guests/7/stop", None, 404, "no guest 7"),
         ("POST", "/guests/100/move", {"target": "x"}, 400, "no node 'x'"),
-        ("GET", "/nothing", None, 404, "no such thing"),
+        ("GET", "/nothing", None, 404, "unknown"),
     ],
 )
 def test_mistakes_are_named(admin: str, verb: str, path: str, body: Any, status: int, named: str) -> None:

@@ -1,7 +1,7 @@
 """The lab's API on real FRR: applies become reloads of lab nodes, guests become namespaces, answers come from vtysh.
 
-The lab's own state stays the truth about what is configured; this makes the nodes follow it. A guest that `speaks`
-says something now and then, as an operating system does; one that does not is silent until told to.
+The cluster says what is configured, and the nodes follow it. A guest that `speaks` sends a frame now and then, as an
+operating system does; one that does not is a silent host.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pve_lab.guests import Guest
 from pve_lab.ports import Rows
 from pve_lab.running_config import RunningConfig
 
-#: How often the lab's agenda is looked at without requests, in seconds.
+#: How often due timers run without requests, in seconds.
 _TICK = 0.25
 
 
 class FrrDataplane:
-    """Real nodes for a lab. `frr` is for whoever wants to look into them or break them. Raises `Unavailable`."""
+    """Real nodes for a cluster. `frr` is the topology, to read its tables or break its nodes. Raises `Unavailable`."""
 
     name = "frr"
 
@@ -50,13 +50,13 @@ class FrrDataplane:
         self._pool.shutdown()
         self.frr.close()
 
-    # --- what the lab tells ---------------------------------------------------------------------------------------
+    # --- called by the cluster ------------------------------------------------------------------------------------
 
     def reload(self, node: str, running: RunningConfig) -> Future[list[str]]:
         return self._pool.submit(self.frr.nodes[node].reload, running)
 
     def follow(self) -> None:
-        """Nodes that went away or came back, then NICs that were added, changed, moved or removed."""
+        """Cut off or reconnect nodes, then plug, change, move or unplug NICs."""
         try:
             self._follow_nodes()
             self._follow_guests()
@@ -89,14 +89,14 @@ class FrrDataplane:
                 continue
             speaks = self._cluster.guests[vmid].speaks
             if there is not None:
-                self.frr.move(vmid, node, index, announce=speaks)
+                self.frr.move(vmid, node, index, gratuitous=speaks)
                 continue
             self.frr.plug(node, nic)
             if speaks and not nic.link_down:
                 self.frr.speak(vmid, index)
 
     def _wanted(self) -> dict[tuple[int, int], tuple[str, Nic]]:
-        """NICs of running guests in VNets, and their nodes. Others have nothing to be plugged into here."""
+        """NICs of running guests in VNets, and their nodes; the lab has no bridges for other NICs."""
         vnets = self._cluster.published().vnets
         return {
             (guest.vmid, int(key.removeprefix("net"))): (guest.node, _nic(guest, key))
@@ -106,7 +106,7 @@ class FrrDataplane:
         }
 
     def _tick(self) -> None:
-        """Let due things happen although nobody asks, and let guests that speak be heard before they are forgotten."""
+        """Run due timers without a request, and let guests that speak send a frame before their MAC ages out."""
         waited = 0.0
         while not self._ended.wait(_TICK):
             waited += _TICK
@@ -114,15 +114,15 @@ class FrrDataplane:
                 self._cluster.settle()
                 if waited >= self._ageing / 4:
                     waited = 0.0
-                    self._chatter()
+                    self._speak_all()
 
-    def _chatter(self) -> None:
+    def _speak_all(self) -> None:
         for vmid, index in sorted(self.frr.guests.plugged):
             guest = self._cluster.guests.get(vmid)
             if guest and guest.speaks and not self.frr.guests.nic(vmid, index).link_down:
                 self.frr.speak(vmid, index)
 
-    # --- what the nodes say ---------------------------------------------------------------------------------------
+    # --- read from the nodes --------------------------------------------------------------------------------------
 
     def missing(self, node: str, vnet: str) -> str:
         there = {row["ifname"] for row in self.frr.nodes[node].bridges.links()}

@@ -1,6 +1,6 @@
-"""The data plane that is not there: what nodes would say if they did what the lab's configuration tells them.
+"""A data plane that is computed: what nodes would show if all of them did what the configuration says.
 
-Guests that spoke within the ageing time are routes, nodes that are online are neighbours. No packet is sent, and no
+Guests that spoke within the ageing time have routes, nodes that are online are neighbours. No packet is sent, and no
 BGP session can be down.
 """
 
@@ -16,7 +16,7 @@ AGEING_SECONDS = 300.0
 
 
 class Model:
-    """Answers from the lab's own state."""
+    """Rows from the cluster's state."""
 
     name = "model"
     notes = ("The data plane is a model: routes and neighbours are computed, there is no FRR behind them.",)
@@ -30,10 +30,10 @@ class Model:
         return done
 
     def follow(self) -> None:
-        """Nothing runs that could be behind."""
+        """The model reads the state at each request."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """The model has nothing to close."""
 
     def missing(self, node: str, vnet: str) -> str:
         return ""
@@ -56,7 +56,7 @@ class Model:
         return rows
 
     def ip_vrf(self, node: str, zone: str) -> Rows:
-        """The zone's subnets, which are connected where the VNet is."""
+        """The zone's subnets, as connected routes."""
         running = self._cluster.published()
         rows: Rows = []
         for id_, subnet in sorted(running.subnets.items()):

@@ -1,6 +1,6 @@
-"""What another client or a user does meanwhile: locks, edits, applies, edits of the host network.
+"""Foreign deeds: another client locks, edits, applies, or edits the host network.
 
-They pass any lock, as from a root shell on a node.
+No lock keeps it out, as a root shell on a node would not be kept out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pve_lab.faults.foreign_client import foreign_edit, foreign_request, lock_to
 
 @dataclass(kw_only=True)
 class ForeignLock(Fault):
-    """Somebody else holds the SDN lock; whoever held it before holds it no longer."""
+    """Another client holds the SDN lock; its holder so far has lost it."""
 
     name = "foreign-lock"
     token: str = "01936000-0000-7000-b000-00000000f0e1"
@@ -29,9 +29,9 @@ class ForeignLock(Fault):
 
 @dataclass(kw_only=True)
 class Edit(Fault):
-    """An edit by somebody else through the API: ``object`` is a path below ``/cluster/sdn``, ``set`` its properties.
+    """A foreign edit: ``object`` is a path below ``/cluster/sdn``, ``set`` its properties.
 
-    An object that is there is changed, one that is not is created; ``delete`` removes it.
+    Changes an object that exists, creates one that does not; with ``delete`` it removes it.
     """
 
     object: str = "zones/alien"
@@ -45,7 +45,7 @@ class Edit(Fault):
 
 @dataclass(kw_only=True)
 class ForeignChange(Edit):
-    """Somebody else's edit is pending. Taken back, the whole configuration is rolled back."""
+    """A foreign edit is pending. Its end rolls the whole configuration back."""
 
     name = "foreign-change"
 
@@ -55,7 +55,7 @@ class ForeignChange(Edit):
 
 @dataclass(kw_only=True)
 class OutOfBandEdit(Edit):
-    """Somebody else edited and applied (which publishes whatever else was staged)."""
+    """Another client edited and applied (which publishes everything else that was staged)."""
 
     name = "out-of-band-edit"
 
@@ -66,7 +66,7 @@ class OutOfBandEdit(Edit):
 
 @dataclass(kw_only=True)
 class HostEdit(NodeFault):
-    """Somebody's edit of a node's own network waits for the next reload, whoever causes that."""
+    """A foreign edit of a node's host network is pending until the next reload, an apply's included."""
 
     name = "host-edit"
     iface: str = "vmbr7"

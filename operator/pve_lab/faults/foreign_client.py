@@ -40,7 +40,7 @@ def foreign_edit(cluster: Cluster, object_: str, props: Mapping[str, str], delet
 
 
 def lock_token(cluster: Cluster) -> dict[str, str]:
-    """The parameter that passes the SDN lock; empty while nobody holds it."""
+    """The parameter for a write under the SDN lock; empty while the lock is free."""
     return {"lock-token": cluster.sdn.lock} if cluster.sdn.lock else {}
 
 

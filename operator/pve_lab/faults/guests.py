@@ -26,10 +26,10 @@ class GuestLocked(GuestFault):
 
 @dataclass(kw_only=True)
 class GuestEdited(GuestFault):
-    """Somebody else writes the guest's configuration; ``set`` is like ``description=text;net0=virtio,bridge=vmbr0``."""
+    """A foreign write of the guest's configuration; ``set`` is like ``description=text;net0=virtio,bridge=vmbr0``."""
 
     name = "guest-edited"
-    set: str = "description=edited by somebody else"
+    set: str = "description=edited by another client"
 
     def begin(self, cluster: Cluster) -> None:
         super().begin(cluster)

@@ -11,7 +11,7 @@ from pve_lab.request import Request
 
 @dataclass(kw_only=True)
 class NodeOffline(NodeFault):
-    """A node is not reachable: 595 for what is asked of it, offline in the status, passed over by an apply."""
+    """A node is not reachable: 595 for requests to it, offline in the status, left out by an apply."""
 
     name = "node-offline"
 
@@ -25,7 +25,7 @@ class NodeOffline(NodeFault):
 
 @dataclass(kw_only=True)
 class NodeHangs(NodeFault):
-    """A node is a member as always, but requests for it get no answer in time (596) and is not executed."""
+    """A node is online, but its requests get no answer in time (596) and are not executed."""
 
     name = "node-hangs"
 
@@ -49,9 +49,9 @@ class NoIfupdown2(NodeFault):
 
 @dataclass(kw_only=True)
 class NodeReboot(NodeFault):
-    """A node goes down, is back after ``seconds``, and at boot commits whatever is staged, asking no lock.
+    """A node goes down, is back after ``seconds``, and at boot commits whatever is staged, without the lock.
 
-    Host-network edits that waited on it come into force too.
+    Its pending host-network edits come into force too.
     """
 
     name = "node-reboot"

@@ -63,7 +63,7 @@ class ReloadSlow(ReloadFault):
 
 @dataclass(kw_only=True)
 class ReloadHangs(ReloadFault):
-    """The reload does not end, nor does the apply that waits for it, until the fault is taken back."""
+    """The reload does not end, nor does the apply that waits for it, until the fault ends."""
 
     name = "reload-hangs"
     _waiting: list[Callable[[], None]] = field(default_factory=list, init=False)

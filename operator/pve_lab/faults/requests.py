@@ -56,7 +56,7 @@ class RequestFault(Fault):
         return True
 
     def around(self, cluster: Cluster, request: Request, proceed: Proceed) -> Answer:
-        """What becomes of a request that is met; every kind says it for itself."""
+        """The answer of a request that the fault meets; every kind defines it."""
         raise NotImplementedError
 
 
@@ -110,8 +110,8 @@ class ErrorAnswer(RequestFault):
 class GatewayError(RequestFault):
     """pveproxy gives up on pvedaemon or on another node: 595 (no connection) or 596 (no answer in time).
 
-    ``outcome`` says what became of the request: ``lost`` (not executed), ``done``, or ``late`` (executed ``seconds``
-    after the answer, which was measured to happen).
+    ``outcome`` is that of the request: ``lost`` (not executed), ``done``, or ``late`` (executed ``seconds`` after the
+    answer, as measured).
     """
 
     name = "gateway"
@@ -132,7 +132,7 @@ class GatewayError(RequestFault):
 
 
 def _forget(_: Answer) -> None:
-    """Nobody waits for the answer any more."""
+    """The client has got another answer already."""
 
 
 @dataclass(kw_only=True)

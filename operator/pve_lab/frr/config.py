@@ -192,7 +192,7 @@ def _ospf(fabric: Props, row: Props, node: NodeFacts, tuning: Tuning) -> list[st
     for name in interfaces(row, node):
         lines += [
             f"interface {name}",
-            # The area comes last: with it OSPF begins, and waits for a designated router as long as it is told by then.
+            # The area comes last: with it OSPF begins, and waits for a designated router as the timers above it say.
             f" ip ospf hello-interval {tuning.ospf_hello}",
             f" ip ospf dead-interval {tuning.ospf_dead}",
             f" ip ospf area {area}",

@@ -89,12 +89,12 @@ class Guests:
         self._plug(node, nic, network, f"eth{nic.index}")
         self._address(self._plugged[nic.vmid, nic.index])
 
-    def move(self, vmid: int, index: int, to: str, network: Network | None, *, announce: bool = True) -> None:
+    def move(self, vmid: int, index: int, to: str, network: Network | None, *, gratuitous: bool = True) -> None:
         """Live migration: the NIC exists on both nodes before the guest goes on, and only then leaves the old one."""
         before = self._plugged[vmid, index]
         self._plug(to, before.nic, network, f"next{index}")
         after = self._plugged[vmid, index]
-        if announce and not after.nic.link_down:
+        if gratuitous and not after.nic.link_down:
             self.speak(vmid, index)
             self._await_learned(after)
         self._unplug(before)

@@ -1,7 +1,7 @@
 """Linux namespaces of one lab: made under a name of its own, and gone with the process that made them.
 
 Several labs may run on one machine. Each has a prefix for its network namespaces and a folder below `/var/lib/pve-lab`
-that it holds a lock on; a folder nobody holds is what a killed lab left behind, and the next lab removes it. Node
+that it holds a lock on; a folder without a lock was left behind by a killed lab, and the next lab removes it. Node
 processes need no such care: their first process reads from a pipe of the lab's and ends with it.
 """
 
@@ -70,7 +70,7 @@ def inside(namespace: str, work: Callable[[], T]) -> T:
 
 
 class LabFolder:
-    """One lab's name, number and folder. The number tells labs on one machine apart where a name does not do."""
+    """One lab's name, number and folder. The number distinguishes labs on one machine where a name cannot."""
 
     def __init__(self) -> None:
         STATE.mkdir(mode=0o755, exist_ok=True)
@@ -144,11 +144,11 @@ cat || :
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "FOLDER": str(self.folder), "NAME": name},
         )  # fmt: skip
         assert self._first.stdout is not None
-        told = self._first.stdout.readline().strip()
-        if not told:
+        line = self._first.stdout.readline().strip()
+        if not line:
             raise CommandFailed(f"the namespaces of {name} could not be made (is this a restricted container?)")
-        self.pid = int(told)
-        run("ip", "netns", "attach", self.netns, told)
+        self.pid = int(line)
+        run("ip", "netns", "attach", self.netns, line)
         run("ip", "-n", self.netns, "link", "set", "dev", "lo", "up")
 
     def command(self, *command: str) -> list[str]:
@@ -201,7 +201,7 @@ def _loopback(lab: int, node: int) -> str:
 
 
 def _is_free(number: int) -> bool:
-    """Whether nobody listens there: a lab with another root folder, in a container, is not among the folders here."""
+    """Whether the port is free: a lab in a container, with another root folder, is not among the folders here."""
     try:
         socket.create_server((_loopback(number, 1), SSH_PORT)).close()
     except OSError:

@@ -136,7 +136,7 @@ class FrrNode:
 
 
 def has_vrf(space: NodeSpace) -> bool:
-    """Whether this kernel has VRF devices; tried, because nothing else tells for sure."""
+    """Whether this kernel has VRF devices; found by creating one, which is the only sure way."""
     return _can_add(space, "vrf", "table", "999")
 
 

@@ -34,7 +34,7 @@ LogLevel VERBOSE
 
 
 class ClientKey:
-    """A key pair for everybody who reads the lab's nodes."""
+    """A key pair for reading the lab's nodes."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "id_ed25519"

@@ -1,6 +1,6 @@
-"""What FRR on a lab node says, for the lab's API and for tests that need an opinion beside the operator's.
+"""FRR's tables on a lab node, for the lab's API and for tests that compare them with what the operator reports.
 
-Deliberately not the operator's own parsers: one mistake must not be made twice.
+It has parsers of its own: a test that used the operator's would repeat their mistakes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MacRoute:
 
 
 class FrrTables:
-    """One node's FRR, asked anew each time."""
+    """The tables of one node's FRR, read anew each time."""
 
     def __init__(self, node: FrrNode) -> None:
         self._node = node

@@ -1,4 +1,4 @@
-"""The real data plane of a whole lab: nodes on one underlay, their sshd, and the guests between them."""
+"""The whole lab on real FRR: nodes on one underlay, their sshd, and the guests on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Unavailable(RuntimeError):
 
 
 class SshAccess:
-    """What a reader of the nodes needs: key, host keys, addresses; and what the nodes let that key do."""
+    """Key, host keys and addresses for reading the nodes, and the command that the nodes let that key run."""
 
     def __init__(self, folder: Path, sshds: Mapping[str, Sshd]) -> None:
         self._sshds = sshds
@@ -130,7 +130,7 @@ class Topology:
 
     @property
     def left_out(self) -> list[str]:
-        """What this machine does not let the lab have, for people."""
+        """What the kernel of this machine lacks, as text for users."""
         found = []
         if not self.vrf:
             found.append(
@@ -144,7 +144,7 @@ class Topology:
     # --- reading ------------------------------------------------------------------------------------------------
 
     def vtysh(self, node: str, *commands: str) -> str:
-        """FRR's own words."""
+        """FRR's output as text."""
         return self.nodes[node].vtysh(*commands)
 
     def tables(self, node: str) -> FrrTables:
@@ -156,16 +156,16 @@ class Topology:
         """Start a guest's NIC on a node. Raises `CommandFailed` where its bridge is not there."""
         self.guests.plug(node, nic, self.nodes[node].bridges.made.get(nic.bridge))
 
-    def move(self, vmid: int, to: str, index: int = 0, *, announce: bool = True) -> None:
-        """Migrate a guest's NIC while it runs; `announce` is what QEMU says for it afterwards."""
+    def move(self, vmid: int, to: str, index: int = 0, *, gratuitous: bool = True) -> None:
+        """Migrate a guest's NIC while it runs; `gratuitous`: with the frames that QEMU sends for it afterwards."""
         bridge = self.guests.nic(vmid, index).bridge
-        self.guests.move(vmid, index, to, self.nodes[to].bridges.made.get(bridge), announce=announce)
+        self.guests.move(vmid, index, to, self.nodes[to].bridges.made.get(bridge), gratuitous=gratuitous)
 
     def unplug(self, vmid: int, index: int = 0) -> None:
         self.guests.unplug(vmid, index)
 
     def speak(self, vmid: int, index: int = 0, to: str | None = None) -> None:
-        """One frame: an announcement of its own address, or a question for another's."""
+        """Send one frame: a gratuitous ARP, or an ARP request for `to`."""
         self.guests.speak(vmid, index, to)
 
     def set_ageing(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""``/access``: who may do what, and the little of user management that a client's set-up needs."""
+"""``/access``: permissions, tickets, and the part of user management that a client's set-up needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ACL: Schema = {
 
 
 def permissions(cluster: Cluster, call: Call) -> Any:
-    """Path -> privilege -> does it propagate. Somebody else's need Sys.Audit on /access."""
+    """Path -> privilege -> whether it propagates. Those of another user need Sys.Audit on /access."""
     who = call.text("userid") or call.user
     if who != call.user and who.partition("!")[0] != call.user:
         cluster.access.demand(call.user, "/access", "Sys.Audit")
@@ -65,7 +65,7 @@ def create_user(cluster: Cluster, call: Call) -> Any:
 
 
 def user(cluster: Cluster, call: Call) -> Any:
-    """With its tokens by name. A token is not its user: without the privilege it may not even read about itself."""
+    """With its tokens by name. A token is not its user: it needs the privilege even for its own entry."""
     name = call.path["userid"]
     if name not in cluster.access.users:
         raise refused(f"no such user ('{name}')\n")
@@ -168,7 +168,7 @@ def _change_acl(cluster: Cluster, call: Call, subject: str, path: str, role: str
 
 
 def no_ticket(_cluster: Cluster, _call: Call) -> Any:
-    """For login pages; says nothing."""
+    """For login pages; without data."""
 
 
 def log_in(cluster: Cluster, call: Call) -> Any:

@@ -10,7 +10,7 @@ from pve_lab.guests import Guest
 from pve_lab.releases import V91
 from pve_lab.request import Call
 
-#: The version's commit; the lab has none.
+#: Stands for the commit that a version was built from.
 REPOSITORY = "0123456789abcdef"
 
 
@@ -41,7 +41,7 @@ def resources(cluster: Cluster, call: Call) -> Any:
         case "node":
             return nodes
         case "sdn":
-            # Nodes of 9.1 and newer announce zones as type "network", which this filter passes over.
+            # Nodes of 9.1 and newer report zones as type "network", which this filter leaves out.
             return _visible_networks(cluster, call) if cluster.sdn.pve < V91 else []
         case "storage":
             return []
@@ -64,7 +64,7 @@ def _node_row(node: Node) -> dict[str, Any]:
 
 
 def _guest_row(cluster: Cluster, guest: Guest) -> dict[str, Any]:
-    """A guest on a node that is away is there, in a state nobody knows."""
+    """A guest on a node that is offline is listed with status unknown."""
     state = "running" if guest.running else "stopped"
     row: dict[str, Any] = {
         "id": f"{guest.kind}/{guest.vmid}", "type": guest.kind, "vmid": guest.vmid, "name": guest.name,
@@ -78,7 +78,7 @@ def _guest_row(cluster: Cluster, guest: Guest) -> dict[str, Any]:
 
 
 def _networks(cluster: Cluster) -> list[dict[str, Any]]:
-    """Zones and fabrics as the nodes announce them: as type "sdn" up to 9.0, as "network" from 9.1 on."""
+    """Zones and fabrics as the nodes report them: as type "sdn" up to 9.0, as "network" from 9.1 on."""
     rows = []
     for node in cluster.nodes.values():
         if not node.online:

@@ -1,4 +1,4 @@
-"""VMs and containers: configuration, what of it waits, writes to it, and migration."""
+"""VMs and containers: configuration, its pending part, writes to it, and migration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PRIVILEGES = {
 
 
 def _guest(cluster: Cluster, call: Call, kind: str) -> Guest:
-    """The guest of the path, on the node of the path: after a migration the old path leads nowhere."""
+    """The guest of the path, on the node of the path: after a migration the old path answers 500."""
     cluster.reachable_node(call.path["node"])
     vmid = call.path["vmid"]
     guest = cluster.guests.get(int(vmid)) if vmid.isdigit() else None
@@ -54,7 +54,7 @@ def _permitted(cluster: Cluster, call: Call, guest: Guest, change: Change) -> No
     for key in sorted(change.keys):
         for text in (change.values.get(key), guest.config.get(key)):
             if text is not None and NET.fullmatch(key) and (bridge := Nic.parse(guest.kind, text).bridge):
-                # The zone is looked up in what is staged, as Proxmox does.
+                # By the zone of the edited copy, as in Proxmox.
                 zone = cluster.sdn.edited["vnets"].get(bridge, {}).get("zone", "localnetwork")
                 cluster.access.demand(call.user, f"/sdn/zones/{zone}/{bridge}", "SDN.Use")
 
@@ -126,7 +126,7 @@ def migrate(cluster: Cluster, call: Call) -> Any:
 
 
 def reboot(cluster: Cluster, call: Call) -> Any:
-    """A reboot through Proxmox takes over what waited; one inside of the guest does not."""
+    """A reboot through Proxmox takes over pending values; one inside of the guest does not."""
     guest = _guest(cluster, call, "qemu")
     if not guest.running:
         raise refused("VM is not running\n")
@@ -172,7 +172,7 @@ def container_interfaces(cluster: Cluster, call: Call) -> Any:
 
 
 def _state(guest: Guest) -> dict[str, Any]:
-    """What the lists say of a guest; the numbers of a machine that is not there are left out."""
+    """A guest's row in the lists, without the usage of CPU, memory and disks."""
     row: dict[str, Any] = {
         "vmid": guest.vmid, "name": guest.name, "status": "running" if guest.running else "stopped",
         "tags": guest.config.get("tags", ""), "lock": guest.lock,

@@ -1,4 +1,4 @@
-"""The SDN of one node: its zones and VNets, the dry run of an apply, and what EVPN and the fabrics have taught it."""
+"""The SDN of one node: zones, VNets, the dry run of an apply, and the routes and neighbours it has learned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def index(cluster: Cluster, call: Call) -> Any:
 
 
 def zone_index(cluster: Cluster, call: Call) -> Any:
-    """Of any zone, whether it is there or not."""
+    """Proxmox lists it for zones that do not exist, too."""
     cluster.reachable_node(call.path["node"])
     names = ["content"] if cluster.sdn.pve < V91 else ["content", "bridges", "ip-vrf"]
     return [{"subdir": name} for name in names]
@@ -73,13 +73,13 @@ def mac_vrf(cluster: Cluster, call: Call) -> Any:
     node, vnet = cluster.reachable_node(call.path["node"]), call.path["vnet"]
     zone = cluster.sdn.running["vnets"].get(vnet, {}).get("zone", "")
     cluster.access.demand(call.user, f"/sdn/zones/{zone}/{vnet}", "SDN.Audit")
-    _trip_over_nodes(cluster, zone, "Vnet.pm", 141)
+    _fail_on_nodes(cluster, zone, "Vnet.pm", 141)
     return cluster.dataplane.mac_vrf(node.name, vnet)
 
 
 def ip_vrf(cluster: Cluster, call: Call) -> Any:
     node = cluster.reachable_node(call.path["node"])
-    _trip_over_nodes(cluster, call.path["zone"], "Zone.pm", 379)
+    _fail_on_nodes(cluster, call.path["zone"], "Zone.pm", 379)
     return cluster.dataplane.ip_vrf(node.name, call.path["zone"])
 
 
@@ -99,7 +99,7 @@ def fabric_interfaces(cluster: Cluster, call: Call) -> Any:
     return cluster.dataplane.fabric_interfaces(cluster.reachable_node(call.path["node"]).name, call.path["fabric"])
 
 
-def _trip_over_nodes(cluster: Cluster, zone: str, module: str, line: int) -> None:
+def _fail_on_nodes(cluster: Cluster, zone: str, module: str, line: int) -> None:
     """Before 9.2 Proxmox takes the node list of a zone for a list, which it is not, and dies."""
     if cluster.sdn.pve < V92 and cluster.sdn.running["zones"].get(zone, {}).get("nodes"):
         raise refused(died("Not an ARRAY reference", f"API2/Network/SDN/Nodes/{module}", line))

@@ -10,7 +10,7 @@ from pve_lab.routes.cluster import REPOSITORY
 
 
 def network(cluster: Cluster, call: Call) -> Any:
-    """Edits that wait are told of beside the data."""
+    """Pending edits are beside the data, in ``changes``."""
     own = cluster.reachable_node(call.path["node"]).network
     body: dict[str, Any] = {"data": own.rows(str(call.params.get("type", "")))}
     return Envelope({**body, "changes": own.changes} if own.changes else body)

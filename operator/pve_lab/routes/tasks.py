@@ -15,7 +15,7 @@ _TEXTS = ("source", "typefilter", "statusfilter", "userfilter", "vmid")
 
 
 def _task(cluster: Cluster, call: Call, privilege: str = "Sys.Audit") -> Task:
-    """One's own task, or anybody's with the privilege on the node. A token's task is the token's, not its user's."""
+    """The task of the path. One of another user or token needs the privilege on the node; a token is not its user."""
     node = cluster.reachable_node(call.path["node"])
     task = cluster.tasks.all.get(call.path["upid"])
     if task is None:

@@ -1,7 +1,7 @@
-"""One file of the SDN configuration that is kept by Proxmox' newer, compiled half: two copies, one digest.
+"""One configuration file of fabrics, route maps or prefix lists, which Proxmox keeps in Rust: two copies, one digest.
 
-Fabrics, route maps and prefix lists behave alike here, and unlike zones and their kin in one point that a client
-meets: of a new object the pending view shows everything below ``pending``, its very id included.
+A client meets one difference to zones, VNets and the other kinds: the pending view of a new object shows everything
+below ``pending``, its id included.
 """
 
 from __future__ import annotations
@@ -53,5 +53,5 @@ class ConfigFile:
 
 
 def updated(old: Props, params: dict[str, Any], delete: list[str]) -> Props:
-    """A partial update; what is deleted and set at once stays set."""
+    """The object after a partial update; a property that is both deleted and set stays set."""
     return {**{key: value for key, value in old.items() if key not in delete}, **params}

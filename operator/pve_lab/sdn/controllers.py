@@ -24,7 +24,7 @@ def check(config: SdnObjects, id_: str, props: Props) -> None:
         if bool(props.get("peers")) == bool(props.get("fabric")):
             raise refused(died("must have exactly one of peers / fabric defined", _EVPN, 498))
     if props["type"] in ("bgp", "isis"):
-        # Proxmox looks at the node that answers only, and lets a second one through.
+        # Proxmox compares with the node that answers only, and accepts a second one.
         alike = [o for o in others.values() if o["type"] == props["type"] and o.get("node") == config.local_node]
         if len(alike) > 1:
             what = "bgp or isis" if props["type"] == "isis" else "bgp"

@@ -2,7 +2,7 @@
 
 Checked on every write, as Proxmox does: addresses inside of the prefix and unlike each other, one OSPF area per
 fabric, interfaces in one fabric only, prefixes that do not overlap. Not checked, as there: whether a controller names
-a fabric that exists. The lock's look for pending changes passes over fabrics, a rollback does not.
+a fabric that exists. The lock's check for pending changes leaves fabrics out, a rollback does not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""IPAM ``pve``: Proxmox' own address book, a file beside the SDN configuration.
+"""IPAM ``pve``: Proxmox' own IPAM, a file beside the SDN configuration.
 
-It changes with every write at once, it is not rolled back, and it knows nothing of pending. So a subnet that a
-rollback brought back is not in it, and can then neither be deleted nor get another gateway.
+A write changes it at once, nothing of it is pending, and a rollback leaves it as it is. So a subnet that a rollback
+restored is not in it, and can then neither be deleted nor get another gateway.
 """
 
 from __future__ import annotations

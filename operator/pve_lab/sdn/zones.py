@@ -31,7 +31,7 @@ def check(config: SdnObjects, id_: str, props: Props, request: Props) -> None:
 
 
 def check_ipam_change(config: SdnObjects, id_: str, old: Props, new: Props) -> None:
-    """The address book of a zone with subnets stays."""
+    """The IPAM of a zone with subnets cannot change."""
     if (old.get("ipam") or "") != (new.get("ipam") or "") and any(
         config.zone_of_subnet(subnet) == id_ for subnet in config.edited["subnets"]
     ):
