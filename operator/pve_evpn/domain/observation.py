@@ -80,7 +80,7 @@ class BgpVniRow:
     originator_ip: str | None = None
     """The node's own VTEP address for this VNI."""
     import_rts: tuple[str, ...] = ()
-    export_rts: tuple[str, ...] = ()
+    """Its import route targets, as ``65001:5001``. A route with one of them belongs to the VNI. Empty: not known."""
     in_kernel: bool | None = None
     router_mac: str | None = None
     """L3 VNI only: the MAC this node puts into its routes as router MAC."""

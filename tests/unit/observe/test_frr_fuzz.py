@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pve_evpn.observe import frr_exporter
-from pve_evpn.observe.frr import FrrParseError, bgp, observation, split, underlay, zebra
+from pve_evpn.observe.frr import FrrParseError, bgpd, observation, split, underlay, zebra
 from tests.unit.observe.recorded import documents
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -24,10 +24,10 @@ PARSERS: list[Callable[[str], Any]] = [
     zebra.evpn_is_on,
     zebra.vnis,
     zebra.macs,
-    bgp.summary,
-    bgp.reset_reasons,
-    bgp.vnis,
-    bgp.routes,
+    bgpd.summary,
+    bgpd.reset_reasons,
+    bgpd.vnis,
+    bgpd.routes,
     underlay.bfd_peers,
     underlay.ospf_neighbours,
     underlay.openfabric_neighbours,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pve_evpn.domain.observation import EvpnRoute, MacRow, VniRow
-from pve_evpn.observe.frr import COMMANDS, FrrParseError, bgp, observation, split, underlay, zebra
+from pve_evpn.domain.observation import BgpVniRow, EvpnRoute, MacRow, VniRow
+from pve_evpn.observe.frr import COMMANDS, FrrParseError, bgpd, observation, split, underlay, zebra
 from tests.unit.observe.recorded import (
     AT,
     DOWN,
@@ -142,11 +142,11 @@ def _routes(routes: tuple[EvpnRoute, ...] | None, kind: int) -> list[EvpnRoute]:
 
 
 def test_an_empty_table_of_10_3_is_no_json_and_still_means_empty() -> None:
-    assert bgp.routes('{\n,"numPrefix":0,"numPaths":0}') == ()
-    assert bgp.routes('{"numPrefix":0,"numPaths":0}') == ()
+    assert bgpd.routes('{\n,"numPrefix":0,"numPaths":0}') == ()
+    assert bgpd.routes('{"numPrefix":0,"numPaths":0}') == ()
 
 
-@pytest.mark.parametrize("parse", [zebra.vnis, zebra.macs, bgp.vnis, bgp.routes, underlay.bfd_peers])
+@pytest.mark.parametrize("parse", [zebra.vnis, zebra.macs, bgpd.vnis, bgpd.routes, underlay.bfd_peers])
 def test_nothing_printed_means_nothing_there(parse: Callable[[str], object]) -> None:
     assert parse("") == ()
     assert parse("{}") == ()
@@ -186,7 +186,7 @@ def test_a_sticky_mac_counts_its_mobility_too() -> None:
         '{"valid":true,"routeType":2,"mac":"bc:24:11:00:00:01","weight":0,"peerId":"192.168.16.4",'
         '"extendedCommunity":{"string":"RT:65001:5001 ET:8 MM:3, sticky MAC"},"nexthops":[{"ip":"192.168.16.4"}]}'
     )
-    (route,) = bgp.routes(table_with("[2]:[0]:[48]:[bc:24:11:00:00:01]", path))
+    (route,) = bgpd.routes(table_with("[2]:[0]:[48]:[bc:24:11:00:00:01]", path))
     assert (route.mobility, route.sticky, route.vni, route.own) == (3, True, 5001, False)
 
 
@@ -196,10 +196,92 @@ def test_a_route_with_two_unknown_targets_is_put_into_no_vni() -> None:
         '"extendedCommunity":{"string":"RT:65001:5001 RT:65001:9000"}}'
     )
     printed = table_with("[2]:[0]:[48]:[bc:24:11:00:00:01]:[32]:[10.0.0.1]", path)
-    (route,) = bgp.routes(printed)
+    (route,) = bgpd.routes(printed)
     assert route.vni is None
-    (route,) = bgp.routes(printed, l3_vnis=[9000])
+    (route,) = bgpd.routes(printed, [BgpVniRow(9000, "L3", import_rts=("65001:9000",))])
     assert (route.vni, route.l3_vni) == (5001, 9000)
+
+
+# --- which VNI a route belongs to ---------------------------------------------------------------------------------
+
+
+def path_with(targets: str, *, own: bool = False, kind: int = 2) -> str:
+    peer = '"weight":32768,"peerId":"(unspec)"' if own else '"weight":0,"peerId":"192.168.16.4"'
+    mac = '"mac":"bc:24:11:00:00:01",' if kind == 2 else '"ip":"10.60.0.0","ipLen":24,'
+    return f'{{"routeType":{kind},{mac}{peer},"extendedCommunity":{{"string":"{targets} ET:8"}}}}'
+
+
+def vni_of(targets: str, *rows: BgpVniRow, own: bool = False, kind: int = 2) -> tuple[int | None, int | None]:
+    printed = table_with(f"[{kind}]:[0]:[48]:[bc:24:11:00:00:01]", path_with(targets, own=own, kind=kind))
+    (route,) = bgpd.routes(printed, rows)
+    return route.vni, route.l3_vni
+
+
+MANUAL = BgpVniRow(5001, "L2", rd="192.168.16.4:2", import_rts=("65000:100",))
+OTHER = BgpVniRow(100, "L2", rd="192.168.16.4:3", import_rts=("65001:100",))
+
+
+def test_a_manual_target_belongs_to_the_vni_that_imports_it() -> None:
+    assert vni_of("RT:65000:100", MANUAL) == (5001, None)
+    assert vni_of("RT:65000:100", MANUAL, OTHER) == (5001, None)
+    assert vni_of("RT:65001:100", MANUAL, OTHER) == (100, None)
+
+
+def test_an_automatic_target_of_rfc_8365_is_no_number_of_its_own() -> None:
+    row = BgpVniRow(5001, "L2", import_rts=(f"65001:{0x10000000 + 5001}",))
+    assert vni_of(f"RT:65001:{0x10000000 + 5001}", row) == (5001, None)
+    assert vni_of(f"RT:65099:{0x10000000 + 5001}", row) == (5001, None)
+    assert vni_of(f"RT:65001:{0x10000000 + 5001}", BgpVniRow(5001, "L2")) == (5001, None)
+
+
+def test_bgpd_takes_an_automatic_target_of_any_as() -> None:
+    row = BgpVniRow(5001, "L2", import_rts=("65001:5001",))
+    assert vni_of("RT:65002:5001", row) == (5001, None)
+    assert vni_of("RT:59905:5001", row) == (5001, None)  # what FRR makes of AS 4200000001
+    assert vni_of("RT:65002:5001", BgpVniRow(5001, "L2", import_rts=("*:5001",))) == (5001, None)
+
+
+def test_a_target_with_an_as_of_four_bytes() -> None:
+    row = BgpVniRow(5001, "L2", import_rts=("4200000001:100",))
+    assert vni_of("RT:4200000001:100", row) == (5001, None)
+    assert vni_of("RT:4200000002:100", row) == (None, None)
+
+
+def test_a_route_that_no_vni_imports_is_in_none_rather_than_in_a_wrong_one() -> None:
+    assert vni_of("RT:65000:777", MANUAL) == (None, None)
+    assert vni_of("RT:65000:777") == (None, None)
+
+
+def test_where_all_targets_are_automatic_one_names_a_vni_the_node_does_not_have() -> None:
+    assert vni_of("RT:65001:6001", BgpVniRow(5001, "L2", import_rts=("65001:5001",))) == (6001, None)
+
+
+def test_the_nodes_own_routes_are_told_by_their_route_distinguisher() -> None:
+    """Where the export target is not among the imported ones."""
+    assert vni_of("RT:65000:777", MANUAL, own=True) == (5001, None)
+    assert vni_of("RT:65000:777", MANUAL, own=False) == (None, None)
+
+
+def test_of_two_vnis_that_import_a_target_none_is_chosen() -> None:
+    assert vni_of("RT:65000:100", MANUAL, BgpVniRow(5002, "L2", import_rts=("65000:100",))) == (None, None)
+
+
+def test_prefixes_belong_to_the_l3_vni_that_imports_them() -> None:
+    row = BgpVniRow(9000, "L3", import_rts=("65001:9000", "65099:7"))
+    assert vni_of("RT:65099:7", MANUAL, row, kind=5) == (9000, 9000)
+    assert vni_of("RT:65000:100 RT:65099:7", MANUAL, row) == (5001, 9000)
+
+
+@pytest.mark.parametrize("key", ["importRTs", "importRts"])
+def test_import_targets_under_both_names_that_frr_has_given_them(key: str) -> None:
+    printed = f'{{"numVnis":1,"5001":{{"vni":5001,"type":"L2","rd":"192.168.16.4:2","{key}":["65000:100"]}}}}'
+    (row,) = bgpd.vnis(printed)
+    assert row.import_rts == ("65000:100",)
+
+
+def test_import_targets_of_no_readable_form_are_refused() -> None:
+    with pytest.raises(FrrParseError, match="route targets"):
+        bgpd.vnis('{"5001":{"vni":5001,"type":"L2","importRTs":["all of them"]}}')
 
 
 def test_a_peer_that_was_never_up_has_no_time() -> None:
@@ -207,7 +289,7 @@ def test_a_peer_that_was_never_up_has_no_time() -> None:
         '{"routerId":"192.168.16.1","as":65001,"peers":{"192.168.16.9":{"remoteAs":65001,"state":"Active",'
         '"peerState":"OK","peerUptime":"never","pfxRcd":0,"pfxSnt":0,"softwareVersion":"n/a"}}}'
     )
-    (peer,) = bgp.summary(printed).peers
+    (peer,) = bgpd.summary(printed).peers
     assert (peer.established, peer.since, peer.hostname) == (False, None, None)
 
 
@@ -258,14 +340,14 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "show_evpn_json": zebra.evpn_is_on,
     "show_evpn_vni_json": zebra.vnis,
     "show_evpn_mac_vni_all_json": zebra.macs,
-    "show_bgp_l2vpn_evpn_summary_json": bgp.summary,
-    "show_bgp_summary_json": bgp.summary,
-    "show_bgp_l2vpn_evpn_vni_json": bgp.vnis,
-    "show_bgp_l2vpn_evpn_route_json": bgp.routes,
-    "show_bgp_l2vpn_evpn_route_detail_json": bgp.routes,
-    "show_bgp_l2vpn_evpn_route_type_macip_json": bgp.routes,
-    "show_bgp_l2vpn_evpn_route_type_multicast_json": bgp.routes,
-    "show_bgp_l2vpn_evpn_route_type_prefix_json": bgp.routes,
+    "show_bgp_l2vpn_evpn_summary_json": bgpd.summary,
+    "show_bgp_summary_json": bgpd.summary,
+    "show_bgp_l2vpn_evpn_vni_json": bgpd.vnis,
+    "show_bgp_l2vpn_evpn_route_json": bgpd.routes,
+    "show_bgp_l2vpn_evpn_route_detail_json": bgpd.routes,
+    "show_bgp_l2vpn_evpn_route_type_macip_json": bgpd.routes,
+    "show_bgp_l2vpn_evpn_route_type_multicast_json": bgpd.routes,
+    "show_bgp_l2vpn_evpn_route_type_prefix_json": bgpd.routes,
     "show_bfd_peers_json": underlay.bfd_peers,
     "show_ip_ospf_neighbor_json": underlay.ospf_neighbours,
 }

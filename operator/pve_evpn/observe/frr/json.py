@@ -1,6 +1,6 @@
 """FRR's JSON, made safe to walk: one error class, repaired documents, and getters that check what they get.
 
-It is not a parser of any one command: those are in `zebra`, `bgp` and `underlay`. Every getter raises
+It is not a parser of any one command: those are in `zebra`, `bgpd` and `underlay`. Every getter raises
 `FrrParseError` when the value is missing or of another type, so a record never holds a string where it promises a
 number. Text with control characters or lone surrogates is refused too: it could not be written to Kubernetes.
 """

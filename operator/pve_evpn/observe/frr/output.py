@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from pve_evpn.domain.observation import BgpVniRow, FabricNeighbour, NodeObservation, VniRow
-from pve_evpn.observe.frr import bgp, underlay, zebra
+from pve_evpn.domain.observation import BgpVniRow, FabricNeighbour, NodeObservation
+from pve_evpn.observe.frr import bgpd, underlay, zebra
 from pve_evpn.observe.frr.json import FrrParseError, as_text
 
 VERSION = "show version"
@@ -125,18 +125,17 @@ def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "
     down = read.answer.down
     read.problems.extend(f"{daemon} is not running" for daemon in ("zebra", "bgpd") if daemon in down)
 
-    reasons = read.part(RESET_REASONS, bgp.reset_reasons)
-    summary = read.part(SUMMARY, lambda printed: bgp.summary(printed, reasons))
+    reasons = read.part(RESET_REASONS, bgpd.reset_reasons)
+    summary = read.part(SUMMARY, lambda printed: bgpd.summary(printed, reasons))
     bgp_running = False if "bgpd" in down else None if summary is None else summary.router_id is not None
     if bgp_running is False and "bgpd" not in down:
         read.problems.append("bgpd has no EVPN configured")
 
     evpn_on = read.part(EVPN, zebra.evpn_is_on)
     vnis = read.part(VNIS, zebra.vnis) if evpn_on else None
-    bgp_vnis = read.part(BGP_VNIS, bgp.vnis) if bgp_running else None
-    tables: list[VniRow | BgpVniRow] = [*(vnis or ()), *(bgp_vnis or ())]
-    l2 = {row.vni for row in tables if row.type == "L2"}
-    l3 = {row.vni for row in tables if row.type == "L3"}
+    bgp_vnis = read.part(BGP_VNIS, bgpd.vnis) if bgp_running else None
+    # Where bgpd's table cannot be read, its targets are not known, and zebra's says at least which VNIs there are.
+    own = bgp_vnis if bgp_vnis is not None else tuple(BgpVniRow(row.vni, row.type) for row in vnis or ())
     return NodeObservation(
         node=node,
         source=source,
@@ -149,7 +148,7 @@ def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "
         vnis=vnis,
         bgp_vnis=bgp_vnis,
         macs=read.part(MACS, zebra.macs) if evpn_on else None,
-        routes=read.part(ROUTES, lambda printed: bgp.routes(printed, l2, l3)) if bgp_running else None,
+        routes=read.part(ROUTES, lambda printed: bgpd.routes(printed, own)) if bgp_running else None,
         bfd_peers=read.part(BFD, underlay.bfd_peers),
         fabric_neighbours=_underlay(read),
         problems=tuple(sorted(set(read.problems))),

@@ -1,4 +1,4 @@
-"""What bgpd says of EVPN: sessions, VNIs, routes.
+"""What bgpd prints of EVPN: sessions, VNIs, routes.
 
 Each function takes the printed text of the command it names and raises `FrrParseError` only.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pve_evpn.domain.observation import BgpVniRow, EvpnRoute, PeerState
 from pve_evpn.observe.frr.json import (
@@ -32,6 +33,7 @@ from pve_evpn.observe.frr.json import (
     text_or_none,
 )
 
+_TARGET_FORM = re.compile(r"\S+:\d{1,10}")
 _TARGET = re.compile(r"\bRT:(\S+?):(\d{1,10})(?!\S)")
 _MOBILITY = re.compile(r"\bMM:(\d{1,10})(, sticky MAC)?")
 _ROUTER_MAC = re.compile(r"\bRmac:(\S+)")
@@ -101,23 +103,25 @@ def _vni(vni: int, row: Row) -> BgpVniRow:
         type="L3" if text(row, "type") == "L3" else "L2",
         rd=text_or_none(row, "rd"),
         originator_ip=originator if originator != "0.0.0.0" else None,  # noqa: S104  # FRR's "not set"
-        import_rts=_targets(row, "importRTs"),
-        export_rts=_targets(row, "exportRTs"),
+        import_rts=_targets(row, "importRTs", "importRts"),
         in_kernel=None if (word := text_or_none(row, "inKernel")) is None else word == "True",
         router_mac=as_mac(router_mac, "rmac") if router_mac else None,
     )
 
 
-def _targets(row: Row, key: str) -> tuple[str, ...]:
-    return tuple(as_text(target, key) for target in sequence(row.get(key, []), key))
+def _targets(row: Row, *keys: str) -> tuple[str, ...]:
+    """The route targets below the first of the keys that is there: FRR has renamed it."""
+    key = next((key for key in keys if key in row), keys[0])
+    targets = tuple(as_text(target, key) for target in sequence(row.get(key, []), key))
+    if all(_TARGET_FORM.fullmatch(target) for target in targets):
+        return targets
+    raise FrrParseError(f"{key} holds no route targets")
 
 
 class _Community(NamedTuple):
-    """What is of interest in an extended community."""
+    """What is used of a route's extended communities."""
 
     targets: tuple[str, ...]
-    named: tuple[int, ...]
-    """The VNIs its route targets may name."""
     mobility: int
     sticky: bool
     router_mac: str | None
@@ -130,15 +134,19 @@ class _Path(NamedTuple):
     rd: str
     kind: int
     row: Row
+    own: bool
     community: _Community
 
 
-def routes(printed: str, l2_vnis: Collection[int] = (), l3_vnis: Collection[int] = ()) -> tuple[EvpnRoute, ...]:
+def routes(printed: str, vnis: Collection[BgpVniRow] | None = None) -> tuple[EvpnRoute, ...]:
     """``show bgp l2vpn evpn route [detail] [type ...] json``: every path of every route.
 
-    Only the detailed form states the VNI. Otherwise it is the number in the route target that is an L2 VNI. Which
-    numbers are is learnt from `l2_vnis` and `l3_vnis` (the node's own tables) and from the routes themselves: type
-    3 and MAC-only routes carry L2 VNIs only, type 5 routes L3 VNIs only. The RD's last number is not the VNI.
+    Args:
+        printed: FRR's answer.
+        vnis: The node's own VNIs, whose import targets say which VNI a route belongs to. None: not known, and the
+            VNI is taken from the form of the route targets.
+
+    Only the detailed form states the VNI. See `_Placing` for the others; where it cannot be told, it is None.
     """
     found = [
         _path(prefix, rd, mapping(path, "a path"))
@@ -148,13 +156,7 @@ def routes(printed: str, l2_vnis: Collection[int] = (), l3_vnis: Collection[int]
         if prefix.startswith("[")
         for path in _flat(mapping(value, "a prefix").get("paths", []))
     ]
-    l2, l3 = set(l2_vnis), set(l3_vnis)
-    for path in found:
-        if path.kind == 3 or (path.kind == 2 and path.row.get("ip") is None):
-            l2.update(path.community.named)
-        elif path.kind == 5:
-            l3.update(path.community.named)
-    placing = _Placing(l2, l3)
+    placing = _Placing(vnis, found)
     return tuple(_route(path, placing) for path in found)
 
 
@@ -180,13 +182,12 @@ def _path(prefix: str, rd: str, row: Row) -> _Path:
         kind = int(found[1])
     if not isinstance(kind, int) or isinstance(kind, bool):
         raise FrrParseError("a route of unknown type")
-    return _Path(as_text(prefix, "a prefix"), rd, kind, row, _community(_words(row)))
+    own = _peer_id(row) == _NO_PEER or row.get("weight") == _OWN_WEIGHT
+    return _Path(as_text(prefix, "a prefix"), rd, kind, row, own, _community(_words(row)))
 
 
 def _route(path: _Path, placing: _Placing) -> EvpnRoute:
     kind, row, community = path.kind, path.row, path.community
-    peer = _peer_id(row)
-    own = peer == _NO_PEER or row.get("weight") == _OWN_WEIGHT
     ip, mac = row.get("ip"), row.get("mac")
     vni, l3_vni = placing.of(path)
     return EvpnRoute(
@@ -199,42 +200,122 @@ def _route(path: _Path, placing: _Placing) -> EvpnRoute:
         ip=as_ip(ip, "ip") if ip is not None else None,
         prefix_length=number(row, "ipLen") if kind == 5 and "ipLen" in row else None,
         next_hop=_next_hop(row),
-        own=own,
+        own=path.own,
         best=_best(row),
         valid=flag(row, "valid"),
         mobility=community.mobility,
         sticky=community.sticky,
         route_targets=community.targets,
         router_mac=community.router_mac,
-        peer=None if own else peer,
+        peer=None if path.own else _peer_id(row),
     )
 
 
 class _Placing:
-    """Puts paths into VNIs. What a path itself states counts more than what its route targets suggest."""
+    """Finds the VNIs of a path: the L2 VNI of types 2 and 3, the L3 VNI of type 5 and of routed type 2.
 
-    def __init__(self, l2: set[int], l3: set[int]) -> None:
-        self._l2 = l2
-        self._l3 = l3
+    First match wins:
+
+    1. what the path states (the detailed form);
+    2. the VNI that imports one of its route targets, as bgpd does (RFC 7432, 7.10);
+    3. the VNI with the route distinguisher of a path that the node itself originates;
+    4. the VNI that an automatic target names, where every VNI of the node has automatic targets.
+
+    bgpd compares only the second number of an automatic target, so that neighbours in other ASes match: that is the
+    VNI, or with ``autort rfc8365-compatible`` 0x10000000 + VNI. The last number of a route distinguisher is not the
+    VNI, and neither is the second number of a target that somebody has configured.
+    """
+
+    def __init__(self, vnis: Collection[BgpVniRow] | None, paths: Collection[_Path]) -> None:
+        self._by_target: defaultdict[str, set[_Place]] = defaultdict(set)
+        self._by_number: defaultdict[int, set[_Place]] = defaultdict(set)
+        self._by_rd: dict[str, _Place] = {}
+        for row in vnis or ():
+            place = (row.type, row.vni)
+            for target in row.import_rts:
+                administrator, number_ = _parts(target)
+                self._by_target[target].add(place)
+                if administrator == "*" or _named(target) == row.vni:
+                    self._by_number[number_].add(place)
+            if not row.import_rts:
+                self._by_number[row.vni].add(place)
+                self._by_number[_RFC8365 + row.vni].add(place)
+            if row.rd:
+                self._by_rd[row.rd] = place
+        self._may_guess = vnis is None or (bool(vnis) and all(map(_automatic, vnis)))
+        self._l2 = {row.vni for row in vnis or () if row.type == "L2"}
+        self._l3 = {row.vni for row in vnis or () if row.type == "L3"}
+        for path in paths:
+            # MAC-only and type 3 routes carry L2 VNIs only, type 5 routes L3 VNIs only.
+            named = [vni for target in path.community.targets if (vni := _named(target))]
+            if path.kind == 3 or (path.kind == 2 and path.row.get("ip") is None):
+                self._l2.update(named)
+            elif path.kind == 5:
+                self._l3.update(named)
         self._known: dict[tuple[object, ...], tuple[int | None, int | None]] = {}
 
     def of(self, path: _Path) -> tuple[int | None, int | None]:
-        """L2 and L3 VNI."""
+        """L2 and L3 VNI; of type 5 the L3 VNI twice."""
         stated = _stated_vnis(path.row)
-        key = (path.kind, path.community.named, stated)
+        key = (path.kind, path.community.targets, stated, path.rd if path.own else None)
         if key not in self._known:
-            self._known[key] = self._place(path.kind, path.community.named, *stated)
+            self._known[key] = self._place(path, *stated)
         return self._known[key]
 
-    def _place(
-        self, kind: int, named: tuple[int, ...], stated: int | None, stated_l3: int | None
-    ) -> tuple[int | None, int | None]:
-        third = stated_l3 or _only([vni for vni in named if vni in self._l3])
+    def _place(self, path: _Path, stated: int | None, stated_l3: int | None) -> tuple[int | None, int | None]:
+        targets = path.community.targets
+        own = self._by_rd.get(path.rd) if path.own else None
+        guess_l2, guess_l3 = self._guess(path.kind, targets)
+        third = stated_l3 or self._importing("L3", targets)
+        if path.kind == 5:
+            third = stated or third or (own[1] if own else None) or guess_l3
+            return third, third
+        second = stated or self._importing("L2", targets) or (own[1] if own and own[0] == "L2" else None)
+        return second or guess_l2, third or guess_l3
+
+    def _importing(self, type_: str, targets: tuple[str, ...]) -> int | None:
+        """The one VNI of a type that imports one of the targets."""
+        exact = {place for target in targets for place in self._by_target.get(target, ())}
+        numbers = {place for target in targets for place in self._by_number.get(_parts(target)[1], ())}
+        for places in (exact, numbers):
+            if found := [vni for kind, vni in places if kind == type_]:
+                return _only(found)
+        return None
+
+    def _guess(self, kind: int, targets: tuple[str, ...]) -> tuple[int | None, int | None]:
+        if not self._may_guess:
+            return None, None
+        named = [vni for target in targets if (vni := _named(target))]
+        third = _only([vni for vni in named if vni in self._l3])
         if kind == 5:
-            third = stated or third or _only(named)
+            third = third or _only(named)
             return third, third
         others = _only([vni for vni in named if vni not in self._l3])
-        return stated or others or _only([vni for vni in named if vni in self._l2]), third
+        return others or _only([vni for vni in named if vni in self._l2]), third
+
+
+#: Type and number of a VNI.
+_Place = tuple[Literal["L2", "L3"], int]
+#: What ``autort rfc8365-compatible`` adds to the VNI: type VXLAN (RFC 8365, 5.1.2.1).
+_RFC8365 = 0x10000000
+
+
+def _parts(target: str) -> tuple[str, int]:
+    """``65001:5001`` in its administrator and its number."""
+    administrator, _, number_ = target.rpartition(":")
+    return administrator, int(number_)
+
+
+def _named(target: str) -> int | None:
+    """The VNI that a target names if it is automatic; None if its number can be none."""
+    number_ = _parts(target)[1]
+    if _RFC8365 < number_ <= _RFC8365 + MAX_VNI:
+        number_ -= _RFC8365
+    return number_ if 0 < number_ <= MAX_VNI else None
+
+
+def _automatic(row: BgpVniRow) -> bool:
+    return any(_named(target) == row.vni for target in row.import_rts)
 
 
 def _only(candidates: Collection[int]) -> int | None:
@@ -272,7 +353,6 @@ def _community(words: str) -> _Community:
     router_mac = _ROUTER_MAC.search(words)
     return _Community(
         targets=tuple(f"{administrator}:{assigned}" for administrator, assigned in targets),
-        named=tuple(vni for _, assigned in targets if 0 < (vni := int(assigned)) <= MAX_VNI),
         mobility=int(mobility[1]) if mobility else 0,
         sticky=bool(mobility and mobility[2]),
         router_mac=as_mac(router_mac[1], "Rmac") if router_mac else None,
