@@ -6,6 +6,9 @@ They know nothing of watches, of HTTP or of Proxmox.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,10 +18,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pve_evpn.api import kinds
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.nic import NicAttachmentSpec
-from pve_evpn.api.types import ApiModel
+from pve_evpn.api.types import ApiModel, LabelSelector
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
+from pve_evpn.domain.sdn import SdnKind, SdnRef
 
 SpecT = TypeVar("SpecT", bound=ApiModel, covariant=True)
 
@@ -127,3 +132,72 @@ class Desired:
 def oldest_first(resources: Iterable[Resource[SpecT]]) -> list[Resource[SpecT]]:
     """The order in which claims are granted."""
     return sorted(resources, key=lambda r: r.age_key)
+
+
+# --- the Proxmox name of an object --------------------------------------------------------------------------------
+
+
+def proxmox_id(resource: Resource[ApiModel]) -> str:
+    """The Proxmox name of a controller, zone or VNet.
+
+    Proxmox names are short and global, Kubernetes names are long and namespaced. The rule is stable: ``spec.id``, else
+    the name the object already has (``status.id``, so that it never changes its name when the rule does), else
+    ``metadata.name`` where Proxmox accepts it, else a hash.
+    """
+    explicit = getattr(resource.spec, "id", None)
+    if explicit:
+        return str(explicit)
+    if known := resource.status.get("id"):
+        return str(known)
+    _, namespace, name = resource.key
+    pattern = KINDS[resource.key.kind].id_pattern
+    # A namespaced name is only unique within its namespace, so two tenants may both want "web": the older
+    # object wins the plain name and the other is told to be made anew with spec.id.
+    if re.fullmatch(pattern, name):
+        return name
+    return hashed_id(namespace, name)
+
+
+def hashed_id(namespace: str, name: str) -> str:
+    """Eight characters, a letter first: ``v`` and 35 bits of SHA-256 in base32."""
+    digest = hashlib.sha256(f"{namespace}/{name}".encode()).digest()
+    return "v" + base64.b32encode(digest).decode().lower()[:7]
+
+
+def sdn_kind_of(key: ObjectKey) -> SdnKind | None:
+    """The Proxmox collection that a kind stands for an object of; None where it stands for none."""
+    kind = KINDS[key.kind].sdn_kind
+    return SdnKind(kind) if kind else None
+
+
+def own_ref(resource: Resource[ApiModel]) -> SdnRef:
+    """The Proxmox object that a controller, zone or VNet stands for."""
+    return SdnRef(SdnKind(KINDS[resource.key.kind].sdn_kind), proxmox_id(resource))
+
+
+# --- label selectors ----------------------------------------------------------------------------------------------
+
+
+def matches(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
+    """Whether ``labels`` satisfy ``selector``; an empty selector matches everything, None matches nothing."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.match_labels or {}).items()):
+        return False
+    return all(
+        _expression(expr.operator, expr.key, tuple(expr.values or ()), labels)
+        for expr in selector.match_expressions or ()
+    )
+
+
+def _expression(operator: str, key: str, values: tuple[str, ...], labels: Mapping[str, str]) -> bool:
+    match operator:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+    return False

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pve_evpn.domain.sdn import SdnSnapshot
+from pve_evpn.domain.sdn import SdnKind, SdnSnapshot
 
 
 class PveVersion(NamedTuple):
@@ -163,6 +163,16 @@ class ClusterState:
     def capabilities(self) -> Capabilities:
         """What the release that answered has."""
         return capabilities_of(self.version)
+
+    def unavailable_zones(self, node: NodeState) -> dict[str, str]:
+        """The running zones that ``node`` should have and has not as it should, with Proxmox' word for their state.
+
+        ``missing`` where the node does not list the zone at all.
+        """
+        zones = {ref.id: zone for ref, zone in self.sdn.running.items() if ref.kind is SdnKind.ZONE}
+        expected = [name for name, zone in zones.items() if node.name in (zone.props.get("nodes") or (node.name,))]
+        states = {name: (node.zones or {}).get(name, "missing") for name in expected}
+        return {name: zone_state for name, zone_state in states.items() if zone_state != "available"}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -17,7 +17,6 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import apply_policy
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.outcome import NodeResult
-from pve_evpn.domain.plan.verification import not_well
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.engine.context import ClusterContext
@@ -61,7 +60,7 @@ class ReloadRetry:
             for node in state.nodes.values()
             if node.online
             and node.zones is not None
-            and (node.name in missed or any(zone in ours for zone, _ in not_well(node, state)))
+            and (node.name in missed or ours & state.unavailable_zones(node).keys())
         }
         self._behind = {name: self._behind.get(name, _Behind(now)) for name in late}
         found = []

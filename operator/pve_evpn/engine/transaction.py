@@ -25,8 +25,7 @@ from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
-from pve_evpn.domain.plan.revert import put_back, steps_towards, withdrawal
-from pve_evpn.domain.plan.verification import worsened
+from pve_evpn.domain.plan.revert import steps_towards, taken_back, unstage, worsened
 from pve_evpn.domain.sdn import PendingState, SdnRef
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.clock import Pace
@@ -198,7 +197,7 @@ class Transaction:
 
     async def _locked(self, before: JournalEntry) -> Result:
         state, plan = await self._replan()
-        staged = plan.own_pending or put_back(state.sdn, plan.steps)
+        staged = plan.own_pending or taken_back(state.sdn, plan.steps)
         if before.late and not before.fenced and not staged:
             self.entry = replace(self.entry, late=0)  # it has been executed
         permission = self.permission = await self._gate(state, plan)
@@ -257,7 +256,7 @@ class Transaction:
         seen, now = await self._replan()
         unseen = [c for c in now.own_pending if c.state is PendingState.DELETED and c not in plan.own_pending]
         refused: tuple[str, ...] = ()
-        if more := (*_restorations(seen, now), *withdrawal(seen.sdn, unseen)):
+        if more := (*_restorations(seen, now), *unstage(seen.sdn, unseen)):
             refused = await self._stage_all(more)
             seen, now = await self._replan()
         self._hidden = False
@@ -295,8 +294,8 @@ class Transaction:
     async def _withdraw(self, state: ClusterState, plan: Plan) -> tuple[str, ...]:
         """Take back what is staged of ours and must not go live now, and what the plan would have taken back."""
         self._hidden = bool(_restorations(state, plan))
-        changes = (*plan.own_pending, *put_back(state.sdn, plan.steps))
-        return await self._stage_all(withdrawal(state.sdn, changes))
+        changes = (*plan.own_pending, *taken_back(state.sdn, plan.steps))
+        return await self._stage_all(unstage(state.sdn, changes))
 
     async def _stage_all(self, steps: Iterable[Step]) -> tuple[str, ...]:
         """Stage what can be staged; what could not be, in words. A broken connection still breaks off."""

@@ -13,8 +13,7 @@ from pve_evpn.api.cluster import GuestSet
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import Guest, NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, Resource
-from pve_evpn.domain.selectors import matches
+from pve_evpn.domain.objects import Desired, Resource, matches
 from pve_evpn.domain.state import ClusterState, GuestState
 
 

@@ -35,8 +35,7 @@ from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.names import own_ref, proxmox_id
-from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first
+from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, matches, oldest_first, own_ref, proxmox_id
 from pve_evpn.domain.plan import firewall, render
 from pve_evpn.domain.plan.controllers import conflict
 from pve_evpn.domain.plan.deletion import decide_deletion
@@ -53,7 +52,6 @@ from pve_evpn.domain.sdn import (
     pending_changes,
     show,
 )
-from pve_evpn.domain.selectors import matches
 from pve_evpn.domain.state import ClusterState, first_with
 
 SpecT = TypeVar("SpecT", bound=ApiModel)

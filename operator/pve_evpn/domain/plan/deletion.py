@@ -15,8 +15,7 @@ from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.names import proxmox_id, sdn_kind_of
-from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource
+from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import claimed_refs, known_refs
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef

@@ -13,8 +13,7 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.names import proxmox_id, sdn_kind_of
-from pve_evpn.domain.objects import Origin, Resource
+from pve_evpn.domain.objects import Origin, Resource, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 

@@ -1,7 +1,7 @@
-"""The way back: steps that bring some objects to a state they had before. Pure.
+"""Taking back: unstaging what no apply has published yet, and reverting an apply that made the nodes worse. Pure.
 
-Proxmox can only reset everything pending of everybody, and nothing at all once it was applied. So going back means
-writing the earlier values, object by object, for exactly the objects we changed.
+Proxmox can only roll back everything that everyone has staged, and nothing at all once it was applied. So taking back
+means writing the earlier values, object by object, for exactly the objects that the operator changed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from pve_evpn.domain.plan.model import Step, in_order
 from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.state import ClusterState
 
 
 def steps_towards(edited: Mapping[SdnRef, SdnObject], target: Mapping[SdnRef, SdnObject | None]) -> tuple[Step, ...]:
@@ -22,8 +23,8 @@ def steps_towards(edited: Mapping[SdnRef, SdnObject], target: Mapping[SdnRef, Sd
     return in_order(steps)
 
 
-def withdrawal(sdn: SdnSnapshot, changes: Iterable[PendingChange]) -> tuple[Step, ...]:
-    """The steps that take our own staged edits back, leaving what others staged on the same objects."""
+def unstage(sdn: SdnSnapshot, changes: Iterable[PendingChange]) -> tuple[Step, ...]:
+    """The steps that take the operator's staged edits back and leave what others staged on the same objects."""
     target: dict[SdnRef, SdnObject | None] = {}
     for change in changes:
         live, staged = sdn.running.get(change.ref), sdn.edited.get(change.ref)
@@ -39,7 +40,7 @@ def withdrawal(sdn: SdnSnapshot, changes: Iterable[PendingChange]) -> tuple[Step
     return steps_towards(sdn.edited, target)
 
 
-def put_back(sdn: SdnSnapshot, steps: Iterable[Step]) -> tuple[PendingChange, ...]:
+def taken_back(sdn: SdnSnapshot, steps: Iterable[Step]) -> tuple[PendingChange, ...]:
     """The staged edits that these steps take back: deletions of what runs, and values that are to be as they run."""
     found = []
     for step in steps:
@@ -50,3 +51,28 @@ def put_back(sdn: SdnSnapshot, steps: Iterable[Step]) -> tuple[PendingChange, ..
             keys = tuple(diff.key for diff in step.diff if diff.want == live.props.get(diff.key))
             found += [PendingChange(step.ref, PendingState.CHANGED, keys)] if keys else []
     return tuple(found)
+
+
+def worsened(before: ClusterState, after: ClusterState) -> frozenset[str]:
+    """What is wrong on the nodes now and was not before the apply, in words.
+
+    A node that went offline, and a zone that a node does not have as it should. Unknown is not worse: neither a node
+    that does not answer at this moment, nor one of which nothing was known before the apply.
+    """
+    bad = _complaints(before).keys()
+    known = {node.name for node in before.nodes.values() if node.online and node.zones is not None}
+    return frozenset(
+        words for (node, zone), words in _complaints(after).items() if node in known and (node, zone) not in bad
+    )
+
+
+def _complaints(state: ClusterState) -> Mapping[tuple[str, str], str]:
+    """By node and zone; the zone is "" where it is the node itself."""
+    found = {}
+    for node in state.nodes.values():
+        if not node.online:
+            found[node.name, ""] = f"{node.name} is offline"
+        elif node.zones is not None:
+            for zone, zone_state in state.unavailable_zones(node).items():
+                found[node.name, zone] = f"{node.name}: zone {zone} is {zone_state}"
+    return found
