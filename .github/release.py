@@ -1,4 +1,5 @@
-"""What a release needs of the tree: one version everywhere, its section of the changelog, a chart that finds its image.
+"""What a release needs of the tree: one version everywhere (in the commands of the pages too), its section of the
+changelog, a chart that finds its image.
 
 python .github/release.py check 1.2.3            exit 1 and say which file names another version
 python .github/release.py notes 1.2.3            print the section
@@ -22,6 +23,9 @@ def versions() -> dict[str, str]:
     chart = (ROOT / "charts/pve-evpn-operator/Chart.yaml").read_text()
     found = {f"Chart.yaml {key}": _value(chart, key) for key in ("version", "appVersion")}
     found["pyproject.toml"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for page in ("README.md", "docs/install.md"):
+        named = re.findall(r"--version (\S+)|/releases/download/v([^/]+)/", (ROOT / page).read_text())
+        found[page] = ", ".join(sorted({one or other for one, other in named}))
     found["CHANGELOG.md (newest)"] = next(iter(sections()), "")
     return found
 

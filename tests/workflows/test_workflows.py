@@ -67,7 +67,13 @@ def test_package_and_chart_are_of_one_version() -> None:
 def test_a_release_of_another_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert release["main"](["check", "99.0.0"]) == 1
     said = capsys.readouterr().err
-    for where in ("pyproject.toml", "Chart.yaml version", "Chart.yaml appVersion", "CHANGELOG.md (newest)"):
+    for where in (
+        "pyproject.toml",
+        "Chart.yaml version",
+        "Chart.yaml appVersion",
+        "README.md (0.1.0)",
+        "CHANGELOG.md (newest)",
+    ):
         assert f"{where} names " in said
     assert release["main"](["notes", "99.0.0"]) == 1
 

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-
 import aiohttp
 import pytest
 
 from pve_evpn.kube.server import Readiness, serve
-from tests.kube.ports import free_ports
-
-
-def _has_ipv6() -> bool:
-    """Whether this machine's loopback has an IPv6 address."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
+from tests.kube.ports import free_ports, has_ipv6
 
 
 @pytest.mark.parametrize(
@@ -30,7 +18,7 @@ def _has_ipv6() -> bool:
     ],
 )
 async def test_it_answers_on(host: str, answering: list[str]) -> None:
-    if not _has_ipv6():  # then the families that are there, of which the empty host still serves all
+    if not has_ipv6():  # then the families that are there, of which the empty host still serves all
         answering = [address for address in answering if ":" not in address]
         if not answering:
             pytest.skip("LEFT OUT: this machine has no IPv6")
