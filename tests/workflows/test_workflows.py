@@ -71,7 +71,7 @@ def test_a_release_of_another_version_is_refused(capsys: pytest.CaptureFixture[s
         "pyproject.toml",
         "Chart.yaml version",
         "Chart.yaml appVersion",
-        "README.md (0.1.0)",
+        "README.md",
         "CHANGELOG.md (newest)",
     ):
         assert f"{where} names " in said
