@@ -26,6 +26,7 @@ from pve_lab.frr.guests import Nic
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, VNI, await_
+from tests.unit.plan_world import with_status
 from tests.unit.test_nics import World, attached, nic, vm
 from tests.unit.test_pinning import SSH
 
@@ -62,15 +63,14 @@ class Operator:
 
     async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
         resource = self.cache._resources[key]
-        kept = {key: value for key, value in {**resource.status, **status}.items() if value is not None}
-        self.cache._resources[resource.key] = replace(resource, status=kept)
+        self.cache._resources[resource.key] = with_status(resource, status)
 
     def attach(self, guest: Nic, node: str, policy: str = "Pin") -> ObjectKey:
         """Plug a NIC in, and have a NicAttachment for it."""
         self._lab.plug(node, guest)
         self.where[guest.vmid] = node
         item = attached(nic(f"n{guest.vmid}", guest={"vmid": guest.vmid}, silentHost=policy), vmid=guest.vmid)
-        item = replace(item, status={**item.status, "device": "net0", "macAddress": guest.mac})
+        item = with_status(item, {"device": "net0", "macAddress": guest.mac})
         self.nics[guest.vmid] = item
         self.cache._resources[item.key] = item
         return item.key

@@ -9,6 +9,7 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.status import as_written, read_status
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Plan, Step
@@ -33,8 +34,16 @@ def resource(kind: str, name: str, spec: Mapping[str, Any], *, age: int = 0, **c
         annotations={},
         labels={},
         spec=KINDS[kind].spec_model.model_validate({k: v for k, v in spec.items() if v is not None}),
+        status=KINDS[kind].status_model(),
     )
     return replace(made, **changes)
+
+
+def with_status(item: Resource[Any], status: Mapping[str, Any]) -> Resource[Any]:
+    """The resource with this status on top of the one it has; None removes a field, as in a merge patch."""
+    merged = {**as_written(item.status), **status}
+    known = {key: value for key, value in merged.items() if value is not None}
+    return replace(item, status=read_status(item.key.kind, known))
 
 
 def cluster(**spec: Any) -> Resource[Any]:
@@ -166,9 +175,16 @@ def reported(item: Resource[Any], made: Plan) -> Resource[Any]:
         "subnets": subnets,
         "programmedHash": decision.fingerprint,
         "observedGeneration": item.generation,
-        "conditions": [{"type": "Programmed", "status": "True", "reason": "Programmed"}],
+        "conditions": [
+            {
+                "type": "Programmed",
+                "status": "True",
+                "reason": "Programmed",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ],
     }
-    return replace(item, status=status, finalizers=(kinds.FINALIZER,))
+    return with_status(replace(item, finalizers=(kinds.FINALIZER,)), status)
 
 
 def after(*resources: Resource[Any], snapshot: SdnSnapshot | None = None) -> tuple[list[Resource[Any]], ClusterState]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.nic import nic_status
 from pve_evpn.domain.status.sdn import Circumstances
+from tests.unit.plan_world import with_status
 from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,5 +102,5 @@ def test_a_failed_write_is_told_until_the_nic_is_as_it_should_be() -> None:
 def test_reporting_twice_says_the_same() -> None:
     world, item = World(vm(nics={"net0": ON_VNET})), attached(nic())
     first = told(world, item)
-    again = told(world, replace(item, status={**item.status, **first}))
+    again = told(world, with_status(item, first))
     assert again == first

@@ -21,7 +21,7 @@ from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import HELD, PinWriter
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
-from tests.unit.plan_world import NODES, vnet
+from tests.unit.plan_world import NODES, vnet, with_status
 from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
 
 SSH = {
@@ -40,7 +40,7 @@ def silent(name: str = "meter", **spec: Any) -> Resource[Any]:
 
 def pinned(name: str = "meter", pin: Pin = PIN, **spec: Any) -> Resource[Any]:
     item = silent(name, **spec)
-    return replace(item, status={**item.status, "pinned": True, "pin": pin.status()})
+    return with_status(item, {"pinned": True, "pin": pin.status()})
 
 
 def on_vnet(**changes: Any) -> Any:
@@ -281,7 +281,7 @@ class Rig:
     async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
         self.log.append((key, status))
         resource = self.cache._resources[key]
-        self.put(replace(resource, status={k: v for k, v in {**resource.status, **status}.items() if v is not None}))
+        self.put(with_status(resource, status))
 
     def put(self, *resources: Resource[Any]) -> None:
         for resource in resources:

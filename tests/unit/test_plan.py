@@ -23,6 +23,7 @@ from tests.unit.plan_world import (
     observed,
     sdn,
     vnet,
+    with_status,
     zone,
 )
 
@@ -317,7 +318,7 @@ def test_a_vni_is_allocated_lowest_first_and_kept() -> None:
     made = plan(desired(controller(), ranged, *auto), observed())
     assert [made.decisions[v.key].vni for v in auto[:2]] == [7000, 7001]
     assert "7000 to 7001" in refusal(made, auto[2]).message
-    kept = replace(auto[1], status={"vni": 7001})
+    kept = with_status(auto[1], {"vni": 7001})
     assert plan(desired(controller(), ranged, kept), observed()).decisions[kept.key].vni == 7001
 
 

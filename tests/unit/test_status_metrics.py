@@ -36,7 +36,10 @@ def scraped(*objects: dict[str, Any]) -> CollectorRegistry:
 
 
 def conditions(**words: str) -> list[dict[str, str]]:
-    return [{"type": type_, "status": word} for type_, word in words.items()]
+    return [{"type": type_, "status": word, "reason": "Why", **SINCE} for type_, word in words.items()]
+
+
+SINCE = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
 
 
 def cluster(**status: Any) -> dict[str, Any]:
@@ -74,7 +77,10 @@ def test_objects_are_counted_by_what_ready_says_and_whether_they_wait_for_the_us
 
 def test_nics_are_counted_by_vnet_verdict_and_pin() -> None:
     silent = {"vnet": "EVPN1", "evpn": {"verdict": "Silent"}}
-    off = {**silent, "conditions": [{"type": "Operational", "status": "Unknown", "reason": "NothingToAnnounce"}]}
+    off = {
+        **silent,
+        "conditions": [{"type": "Operational", "status": "Unknown", "reason": "NothingToAnnounce", **SINCE}],
+    }
     nics = nic("a", **silent), nic("b", **silent), nic("c", **silent, pinned=True), nic("d"), nic("e", **off)
     registry = scraped(cluster(), *nics)
     assert value(registry, "nics", cluster="pve", vnet="EVPN1", verdict="Silent", pinned="false") == 2
@@ -105,7 +111,12 @@ def test_what_a_reachable_cluster_says_of_itself() -> None:
             nodes=[{"name": "pve1", "online": True, "programmed": False}, {"name": "pve2", "online": False}],
             pending={"own": 2, "foreign": ["a", "b"], "truncated": 3, "hostNetwork": ["pve1"]},
             lock={"holder": "Other", "since": "2026-11-25T11:50:00Z"},
-            lastTransaction={"outcome": "Applied", "finishedAt": "2026-11-25T11:00:00Z"},
+            lastTransaction={
+                "outcome": "Applied",
+                "changes": 1,
+                "startedAt": "2026-11-25T10:59:00Z",
+                "finishedAt": "2026-11-25T11:00:00Z",
+            },
             tokenExpiresAt="2026-11-26T12:00:00Z",
         )
     )
@@ -123,7 +134,7 @@ def test_what_a_reachable_cluster_says_of_itself() -> None:
 
 
 def failed(word: str) -> list[dict[str, str]]:
-    return [{"type": "Programmed", "status": "False", "reason": word}]
+    return [{"type": "Programmed", "status": "False", "reason": word, **SINCE}]
 
 
 def test_a_failed_transaction_counts_while_an_object_says_so() -> None:
@@ -136,7 +147,10 @@ def test_a_failed_transaction_counts_while_an_object_says_so() -> None:
 
 
 def test_it_counts_while_something_of_it_is_still_staged() -> None:
-    status = {"conditions": conditions(Reachable="True"), "lastTransaction": {"outcome": "ApplyFailed"}}
+    status = {
+        "conditions": conditions(Reachable="True"),
+        "lastTransaction": {"outcome": "ApplyFailed", "changes": 1, "startedAt": "2026-11-25T00:00:00Z"},
+    }
     registry = scraped(cluster(**status, pending={"own": 1}))
     assert value(registry, "transaction_failed", cluster="pve", outcome="ApplyFailed") == 1
     assert value(registry, "transaction_failed", cluster="pve", outcome="StagingFailed") == 0
@@ -150,7 +164,7 @@ def test_a_guest_that_refused_its_nic_is_no_failed_transaction() -> None:
 
 def test_what_waits_as_planned_is_counted_apart_with_the_nics_that_wait_for_it() -> None:
     def unready(reason: str) -> list[dict[str, str]]:
-        return [{"type": "Ready", "status": "False", "reason": reason}]
+        return [{"type": "Ready", "status": "False", "reason": reason, **SINCE}]
 
     zone = {"kind": "EvpnZone", "metadata": {"name": "z"}, "spec": ZONE}
     vnet = {"kind": "VNet", "spec": {"zoneRef": {"name": "z"}, "vni": 5001}}

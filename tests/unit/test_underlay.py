@@ -13,7 +13,7 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
-from tests.unit.plan_world import carry_out, controller, desired, observed, reported, sdn, zone
+from tests.unit.plan_world import carry_out, controller, desired, observed, reported, sdn, with_status, zone
 
 CONTROLLER = SdnRef(SdnKind.CONTROLLER, "evpn1")
 PEERS = tuple(f"192.168.16.{i}" for i in (1, 2, 3, 4))
@@ -149,7 +149,7 @@ def test_of_two_that_are_off_it_is_known_that_they_are_peers_and_remembered_whic
 def test_while_proxmox_does_not_answer_nothing_is_said_of_addresses_nobody_remembers() -> None:
     cluster = desired().cluster
     rows = [{"name": name, "online": True, "address": info.address} for name, info in nodes().items()]
-    remembered = remembered_overlay(desired(replace(cluster, status={"nodes": rows}), mesh(WIDE)))
+    remembered = remembered_overlay(desired(with_status(cluster, {"nodes": rows}), mesh(WIDE)))
     assert known(remembered.overlays[0]) == dict.fromkeys(nodes())
 
 
@@ -160,7 +160,7 @@ def test_zones_know_whose_addresses_are_theirs() -> None:
     (seen,) = expected_overlay(wanted, look, plan(wanted, look), NicPlan({})).zones
     assert seen.controller == "evpn1"
     status = {"id": "zone1", "vrfVni": 100001}
-    remembered = remembered_overlay(desired(mesh(), replace(zone(), status=status)))
+    remembered = remembered_overlay(desired(mesh(), with_status(zone(), status)))
     assert remembered.zones[0].controller == "evpn1"
 
 

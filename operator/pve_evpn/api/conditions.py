@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.types import ApiModel, Timestamp, keyed
+from pve_evpn.api.types import ApiModel, Origin, Timestamp, keyed
 
 
 class ConditionType(StrEnum):
@@ -221,6 +221,20 @@ class ReportedStatus(ApiModel):
         json_schema_extra=keyed("type"),
     )
 
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of that type, if it was reported."""
+        return next((condition for condition in self.conditions or () if condition.type == type_), None)
+
+    def says(self, type_: str) -> str:
+        """The status of a condition; Unknown where it was not reported."""
+        condition = self.condition(type_)
+        return condition.status if condition else "Unknown"
+
+    def reason(self, type_: str) -> str:
+        """The reason of a condition; empty where it was not reported."""
+        condition = self.condition(type_)
+        return condition.reason if condition else ""
+
 
 class ObservedStatus(ReportedStatus):
     """A status that also holds what was seen on the nodes. What no source can see is absent."""
@@ -231,4 +245,14 @@ class ObservedStatus(ReportedStatus):
     )
     observed_at: Timestamp | None = Field(
         None, description="When what is reported was first seen so; it does not move while nothing changes."
+    )
+
+
+class ManagedStatus(ObservedStatus):
+    """The status of what stands for one SDN object in Proxmox."""
+
+    id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox.")
+    origin: Origin | None = Field(None, description="How it came under our care.")
+    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
+        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
     )

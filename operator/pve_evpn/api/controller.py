@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
@@ -19,7 +19,6 @@ from pve_evpn.api.types import (
     Matching,
     Network,
     NodeName,
-    Origin,
     Rule,
     immutable,
     keyed,
@@ -164,14 +163,10 @@ class Sessions(ApiModel):
     expected: int = Field(description="Sessions there should be.")
 
 
-class EvpnControllerStatus(ObservedStatus):
+class EvpnControllerStatus(ManagedStatus):
     """What became of the controller and how its sessions are."""
 
     id: Annotated[str, Length(max_length=64)] | None = Field(None, description="The name in Proxmox.")
-    origin: Origin | None = Field(None, description="How it came under our care.")
-    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
-        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
-    )
     sessions: Sessions | None = Field(None, description="BGP sessions, established of expected; absent if unknown.")
     sessions_summary: Annotated[str, Length(max_length=16)] | None = Field(
         None, description="The same as text, e.g. 12/12."

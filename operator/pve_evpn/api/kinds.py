@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
+from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
@@ -64,7 +65,7 @@ class Kind:
     short_names: tuple[str, ...]
     scope: Literal["Cluster", "Namespaced"]
     spec_model: type[ApiModel]
-    status_model: type[ApiModel]
+    status_model: type[ReportedStatus]
     description: str
     columns: tuple[Column, ...] = field(default=())
     rules: tuple[Rule, ...] = field(default=())

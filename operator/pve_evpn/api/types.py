@@ -16,6 +16,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -221,7 +222,14 @@ DnsName = Annotated[
 ]
 Vni = Annotated[int, Field(ge=1, le=16777215)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+
+
+#: RFC 3339 in whole seconds, UTC, as Kubernetes writes it.
+Timestamp = Annotated[datetime, AfterValidator(_whole_seconds)]
 
 ManagementPolicy = Literal["Full", "ObserveOnly"]
 DeletionPolicy = Literal["Delete", "Orphan"]

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, model_validator
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.types import (
     ATOMIC,
@@ -216,14 +216,10 @@ class Routes(ApiModel):
     type5: int | None = Field(None, description="IP prefix routes of its subnets.")
 
 
-class VNetStatus(ObservedStatus):
+class VNetStatus(ManagedStatus):
     """What became of the VNet and how the nodes have it."""
 
     id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
-    origin: Origin | None = Field(None, description="How it came under our care.")
-    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
-        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
-    )
     zone: Annotated[str, Length(max_length=8)] | None = Field(None, description="The zone's name in Proxmox.")
     vni: int | None = Field(None, description="The L2 VNI in use.")
     nics: int | None = Field(None, description="NicAttachments connected to it.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
@@ -20,7 +20,6 @@ from pve_evpn.api.types import (
     ManagedSpec,
     Matching,
     NodeName,
-    Origin,
     PluginId,
     Port,
     Rule,
@@ -226,14 +225,9 @@ class IpVrf(ApiModel):
     nodes: list[NodeVrf] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))
 
 
-class EvpnZoneStatus(ObservedStatus):
+class EvpnZoneStatus(ManagedStatus):
     """What became of the zone and how the nodes have it."""
 
-    id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox.")
-    origin: Origin | None = Field(None, description="How it came under our care.")
-    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
-        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
-    )
     vrf_vni: int | None = Field(None, description="The L3 VNI in use.")
     vnets: int | None = Field(None, description="VNets in it that were accepted.")
     nodes: list[ZoneNode] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))

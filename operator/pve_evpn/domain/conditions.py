@@ -7,12 +7,12 @@ pointing at another condition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.conditions import Condition, ConditionType, Reason
 
 #: Kubernetes allows 32 KiB; a person reads one line.
 MESSAGE_LIMIT = 1024
@@ -42,6 +42,13 @@ class ConditionValue:
     @property
     def word(self) -> str:
         return {True: "True", False: "False", None: "Unknown"}[self.status]
+
+
+def from_condition(type_: ConditionType, condition: Condition) -> ConditionValue:
+    """The value a reported condition has; a reason this program does not know reads as ``Pending``."""
+    reason = next((reason for reason in Reason if reason == condition.reason), Reason.PENDING)
+    status = {"True": True, "False": False}.get(condition.status)
+    return ConditionValue(type_, status, reason, condition.message)
 
 
 def from_problem(type_: ConditionType, problem: Problem, status: bool | None = False) -> ConditionValue:
@@ -77,14 +84,14 @@ def progress(ready_: ConditionValue, *, retryable: bool, message: str = "") -> l
 
 
 def merge(
-    previous: Iterable[Mapping[str, Any]], verdicts: Iterable[ConditionValue], generation: int, now: datetime
+    previous: Iterable[Condition] | None, verdicts: Iterable[ConditionValue], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
     """The list to write: the verdicts, with the times of what did not change, in a stable order."""
-    before = {str(condition.get("type")): condition for condition in previous}
+    before = {condition.type: condition for condition in previous or ()}
     merged = []
     for verdict in verdicts:
         old = before.get(verdict.type)
-        since = old["lastTransitionTime"] if old and old.get("status") == verdict.word else timestamp(now)
+        since = timestamp(old.last_transition_time if old and old.status == verdict.word else now)
         merged.append(
             {
                 "type": str(verdict.type),

@@ -13,19 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
+
+from typing_extensions import TypeVar
 
 from pve_evpn.api import kinds
-from pve_evpn.api.cluster import ProxmoxClusterSpec
-from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
+from pve_evpn.api.conditions import ReportedStatus
+from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.kinds import KINDS
-from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.types import ApiModel, LabelSelector
-from pve_evpn.api.vnet import VNetSpec
-from pve_evpn.api.zone import EvpnZoneSpec
+from pve_evpn.api.vnet import VNetSpec, VNetStatus
+from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 
 SpecT = TypeVar("SpecT", bound=ApiModel, covariant=True)
+StatusT = TypeVar("StatusT", bound=ReportedStatus, covariant=True, default=Any)
 
 
 class ObjectKey(NamedTuple):
@@ -47,11 +51,11 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Resource(Generic[SpecT]):
+class Resource(Generic[SpecT, StatusT]):
     """One watched object, validated. ``spec`` is None where it could not be read; ``invalid`` then says why.
 
-    ``status`` is the object's status as Kubernetes has it: what was reported last time, never an input of planning
-    except for what must survive a restart (chosen id, origin, allocated VNI).
+    ``status`` is the object's status as Kubernetes has it, empty where nothing was written: what was reported last
+    time, never an input of planning except for what must survive a restart (chosen id, origin, allocated VNI).
     """
 
     key: ObjectKey
@@ -64,8 +68,8 @@ class Resource(Generic[SpecT]):
     annotations: Mapping[str, str]
     labels: Mapping[str, str]
     spec: SpecT | None
+    status: StatusT
     invalid: str | None = None
-    status: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def age_key(self) -> tuple[datetime, str]:
@@ -94,13 +98,13 @@ class Resource(Generic[SpecT]):
     @property
     def origin(self) -> Origin | None:
         """What the status says, else the annotation: a restored backup has lost its status."""
-        value = self.status.get("origin") or self.annotations.get(kinds.ANNOTATION_ORIGIN)
+        value = getattr(self.status, "origin", None) or self.annotations.get(kinds.ANNOTATION_ORIGIN)
         return Origin(value) if value in list(Origin) else None
 
     @property
     def origin_confirmed(self) -> bool:
         """Whether the origin was written after the fact (status) and not only ahead of it (annotation)."""
-        return bool(self.status.get("origin"))
+        return bool(getattr(self.status, "origin", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,11 @@ class Desired:
     ``complete`` is false until every kind was listed once; nothing is deleted before.
     """
 
-    cluster: Resource[ProxmoxClusterSpec]
-    controllers: tuple[Resource[EvpnControllerSpec], ...] = ()
-    zones: tuple[Resource[EvpnZoneSpec], ...] = ()
-    vnets: tuple[Resource[VNetSpec], ...] = ()
-    nics: tuple[Resource[NicAttachmentSpec], ...] = ()
+    cluster: Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
+    controllers: tuple[Resource[EvpnControllerSpec, EvpnControllerStatus], ...] = ()
+    zones: tuple[Resource[EvpnZoneSpec, EvpnZoneStatus], ...] = ()
+    vnets: tuple[Resource[VNetSpec, VNetStatus], ...] = ()
+    nics: tuple[Resource[NicAttachmentSpec, NicAttachmentStatus], ...] = ()
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     complete: bool = True
 
@@ -129,7 +133,7 @@ class Desired:
         return self.cluster.paused
 
 
-def oldest_first(resources: Iterable[Resource[SpecT]]) -> list[Resource[SpecT]]:
+def oldest_first(resources: Iterable[Resource[SpecT, StatusT]]) -> list[Resource[SpecT, StatusT]]:
     """The order in which claims are granted."""
     return sorted(resources, key=lambda r: r.age_key)
 
@@ -147,7 +151,7 @@ def proxmox_id(resource: Resource[ApiModel]) -> str:
     explicit = getattr(resource.spec, "id", None)
     if explicit:
         return str(explicit)
-    if known := resource.status.get("id"):
+    if known := resource.status.id:
         return str(known)
     _, namespace, name = resource.key
     pattern = KINDS[resource.key.kind].id_pattern

@@ -191,8 +191,8 @@ class Applier:
     async def _locked(self, cluster: Resource[Any], result: Result) -> Problem:
         """Held by somebody else: since when is kept in the status, so that a restart does not reset it."""
         if self.locked_since is None:
-            known = (cluster.status.get("lock") or {}).get("since")
-            self.locked_since = datetime.fromisoformat(known) if known else self._context.clock.now()
+            known = cluster.status.lock
+            self.locked_since = known.since if known else self._context.clock.now()
         if result.left:
             await self._event(cluster, EventReason.SDN_LOCK_TAKEN, result)
         since = timestamp(self.locked_since.astimezone(UTC))

@@ -85,11 +85,11 @@ def _asked(resource: Resource[Any]) -> str:
 def _reverted(resource: Resource[Any]) -> Problem | None:
     """What the status says of an apply that was taken back, unless spec or request are newer."""
     status = resource.status
-    if status.get("observedGeneration") != resource.generation:
+    if status.observed_generation != resource.generation:
         return None
-    if (status.get("lastHandledReconcileAt") or "") != _asked(resource):
+    if (status.last_handled_reconcile_at or "") != _asked(resource):
         return None
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == ConditionType.PROGRAMMED and condition.get("reason") == Reason.REVERTED:
-            return Problem(Reason.REVERTED, str(condition.get("message") or ""))
-    return None
+    programmed = status.condition(ConditionType.PROGRAMMED)
+    if programmed is None or programmed.reason != Reason.REVERTED:
+        return None
+    return Problem(Reason.REVERTED, programmed.message)

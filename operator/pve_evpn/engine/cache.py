@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pve_evpn.api import kinds
 from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.status import read_status
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 
 Raw = Mapping[str, Any]
@@ -146,7 +147,7 @@ def key_of(raw: Raw) -> ObjectKey:
 
 
 def resource_from(raw: Raw) -> Resource[Any]:
-    """Validate a raw object. A spec that cannot be read becomes a record that says so, never an exception."""
+    """Validate a raw object. It never raises: a spec that cannot be read is None and ``invalid`` says why."""
     meta = raw["metadata"]
     spec, invalid = None, None
     try:
@@ -166,8 +167,8 @@ def resource_from(raw: Raw) -> Resource[Any]:
         annotations={k: v for k, v in (meta.get("annotations") or {}).items() if k.startswith(kinds.GROUP + "/")},
         labels=dict(meta.get("labels") or {}),
         spec=spec,
+        status=read_status(raw["kind"], raw.get("status")),
         invalid=invalid,
-        status=dict(raw.get("status") or {}),
     )
 
 
@@ -179,5 +180,5 @@ def _matters(old: Resource[Any], new: Resource[Any]) -> bool:
         or old.deleting != new.deleting
         or old.annotations != new.annotations
         or old.finalizers != new.finalizers
-        or not new.status.get("conditions")
+        or not new.status.conditions
     )

@@ -128,7 +128,7 @@ def _finished(
         verdicts.append(ConditionValue(ConditionType.INSECURE, True, Reason.CERTIFICATE_NOT_VERIFIED, message))
     summary = ready(verdicts, _DECISIVE)
     conditions = merge(
-        cluster.status.get("conditions") or (),
+        cluster.status.conditions,
         [summary, *verdicts, *progress(summary, retryable=retryable)],
         cluster.generation,
         now,
@@ -166,7 +166,7 @@ def _programmed(at: Circumstances, nodes: Iterable[Mapping[str, Any]]) -> Condit
 
 def _nodes(cluster: Resource[Any], at: Circumstances, reloads: Mapping[str, NodeResult]) -> list[dict[str, Any]]:
     """Members; how their last reload ended is remembered from the status until a newer one is known."""
-    before = {row["name"]: row for row in cluster.status.get("nodes") or ()}
+    before = {row.name: row for row in cluster.status.nodes or ()}
     rows = []
     for name, node in sorted(at.state.nodes.items())[:_NODES]:
         row: dict[str, Any] = {"name": name, "online": node.online}
@@ -177,8 +177,9 @@ def _nodes(cluster: Resource[Any], at: Circumstances, reloads: Mapping[str, Node
                 row["programmed"] = reload.ok
             if reload.message:
                 row["message"] = reload.message[:1024]
-        else:
-            row |= {key: before[name][key] for key in ("programmed", "message") if key in before.get(name, {})}
+        elif old := before.get(name):
+            kept = {"programmed": old.programmed, "message": old.message}
+            row |= {key: value for key, value in kept.items() if value is not None}
         rows.append(row)
     return rows
 
@@ -187,8 +188,8 @@ def _pending_plan(cluster: Resource[Any], at: Circumstances) -> dict[str, Any] |
     if at.waiting is None:
         return None
     hash_, steps = plan_hash(at.waiting), summary(at.waiting)
-    before = cluster.status.get("pendingPlan") or {}
-    since = before["since"] if before.get("hash") == hash_ else timestamp(at.now)
+    before = cluster.status.pending_plan
+    since = timestamp(before.since if before and before.hash == hash_ else at.now)
     return {
         "hash": hash_,
         "summary": [step[:256] for step in steps[: 2 * _LIST]],

@@ -16,7 +16,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from pve_evpn.api.cluster import Pending, ProxmoxClusterStatus
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.nic import NicAttachmentStatus
+from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.engine.cache import WATCHED, Cache
 
@@ -70,27 +73,27 @@ class StatusCollector(Collector):
         self._count(families)
         now, suffered = self._clock(), self._suffered()
         for cluster in self._cache.of_kind("ProxmoxCluster"):
-            if _condition(cluster, "Reachable") == "True":  # else its status tells of the past
-                for name, labels, value in _cluster_samples(cluster, now):
+            if cluster.status.says("Reachable") == "True":  # else its status tells of the past
+                for name, labels, value in _cluster_samples(cluster.status, now):
                     families[name].add_metric([cluster.key.name, *labels], value)
                 for outcome in _FAILED:
-                    failed = (cluster.key.name, outcome) in suffered or _left_staged(cluster, outcome)
+                    failed = (cluster.key.name, outcome) in suffered or _left_staged(cluster.status, outcome)
                     families["transaction_failed"].add_metric([cluster.key.name, outcome], failed)
         return families.values()
 
     def _suffered(self) -> set[tuple[str, str]]:
         """Why objects are not programmed, by cluster. NICs are not asked: no transaction writes them."""
         return {
-            (self._cache.cluster_of(resource) or "", _reason(resource, "Programmed"))
+            (self._cache.cluster_of(resource) or "", resource.status.reason("Programmed"))
             for resource in self._cache
             if resource.key.kind != "NicAttachment"
         }
 
     def _waits(self, resource: Resource[Any]) -> bool:
         """Whether it is as planned that it is not ready: its own change waits, or that of the NIC's VNet."""
-        if _condition(resource, "Ready") != "False":
+        if resource.status.says("Ready") != "False":
             return False
-        reason = _reason(resource, "Ready")
+        reason = resource.status.reason("Ready")
         if reason != Reason.WAITING_FOR_DEPENDENCIES or resource.key.kind != "NicAttachment" or not resource.spec:
             return reason in _PLANNED
         vnet = self._cache.get(ObjectKey("VNet", resource.key.namespace, resource.spec.vnet_ref.name))
@@ -109,16 +112,15 @@ class StatusCollector(Collector):
                     counter[cluster.key.name, kind] = 0
         for resource in self._cache:
             owner = self._cache.cluster_of(resource) or ""
-            ready[owner, resource.key.kind, _condition(resource, "Ready")] += 1
+            ready[owner, resource.key.kind, resource.status.says("Ready")] += 1
             waiting[owner, resource.key.kind] += self._waits(resource)
-            stalled[owner, resource.key.kind] += _condition(resource, "Stalled") == "True"
-            drifted[owner, resource.key.kind] += _condition(resource, "Drifted") == "True"
-            if resource.key.kind == "VNet" and resource.status.get("id"):
-                _describe(owner, resource.status, families)
-            if resource.key.kind == "NicAttachment":
-                verdict = _verdict(resource)
-                pinned = str(bool(resource.status.get("pinned"))).lower()
-                nics[owner, resource.status.get("vnet") or "", verdict, pinned] += 1
+            stalled[owner, resource.key.kind] += resource.status.says("Stalled") == "True"
+            drifted[owner, resource.key.kind] += resource.status.says("Drifted") == "True"
+            status = resource.status
+            if isinstance(status, VNetStatus) and status.id:
+                _describe(owner, status.id, status, families)
+            if isinstance(status, NicAttachmentStatus):
+                nics[owner, status.vnet or "", _verdict(status), str(bool(status.pinned)).lower()] += 1
         counted: dict[str, Counter[Any]] = {
             "objects": ready, "objects_waiting": waiting, "objects_stalled": stalled, "objects_drifted": drifted,
             "nics": nics,
@@ -134,61 +136,42 @@ def _families() -> dict[str, GaugeMetricFamily]:
     }
 
 
-def _describe(cluster: str, vnet: Mapping[str, Any], families: Mapping[str, GaugeMetricFamily]) -> None:
-    families["vnet_info"].add_metric([cluster, vnet["id"], str(vnet.get("vni") or ""), vnet.get("zone") or ""], 1)
-    for state, count in Counter(row["state"] for row in vnet.get("nodes") or ()).items():
-        families["vnet_nodes"].add_metric([cluster, vnet["id"], state], count)
+def _describe(cluster: str, vnet: str, status: VNetStatus, families: Mapping[str, GaugeMetricFamily]) -> None:
+    families["vnet_info"].add_metric([cluster, vnet, str(status.vni or ""), status.zone or ""], 1)
+    for state, count in Counter(row.state for row in status.nodes or ()).items():
+        families["vnet_nodes"].add_metric([cluster, vnet, state], count)
 
 
-def _cluster_samples(cluster: Resource[Any], now: datetime) -> Iterator[tuple[str, tuple[str, ...], float]]:
+def _cluster_samples(status: ProxmoxClusterStatus, now: datetime) -> Iterator[tuple[str, tuple[str, ...], float]]:
     """Family, labels after ``cluster``, and value."""
-    status = cluster.status
-    for row in status.get("nodes") or ():
-        yield "node_online", (row["name"],), bool(row.get("online"))
-        if "programmed" in row:
-            yield "node_programmed", (row["name"],), bool(row["programmed"])
-    pending = status.get("pending") or {}
-    yield "pending_objects", ("self",), pending.get("own") or 0
-    yield "pending_objects", ("foreign",), len(pending.get("foreign") or ()) + (pending.get("truncated") or 0)
-    yield "pending_objects", ("host-network",), len(pending.get("hostNetwork") or ())
-    lock = status.get("lock") or {}
-    yield "sdn_lock_held_seconds", (), _age(now, lock.get("since") if lock.get("holder") == "Other" else None)
-    yield "pending_plan_age_seconds", (), _age(now, (status.get("pendingPlan") or {}).get("since"))
-    last = status.get("lastTransaction") or {}
-    if ended := last.get("finishedAt"):
-        yield "last_transaction_timestamp_seconds", (last["outcome"],), _moment(ended).timestamp()
-    if expires := status.get("tokenExpiresAt"):
-        yield "token_expiry_timestamp_seconds", (), _moment(expires).timestamp()
+    for row in status.nodes or ():
+        yield "node_online", (row.name,), bool(row.online)
+        if row.programmed is not None:
+            yield "node_programmed", (row.name,), row.programmed
+    pending, lock, last = status.pending or Pending(), status.lock, status.last_transaction
+    yield "pending_objects", ("self",), pending.own or 0
+    yield "pending_objects", ("foreign",), len(pending.foreign or ()) + (pending.truncated or 0)
+    yield "pending_objects", ("host-network",), len(pending.host_network or ())
+    yield "sdn_lock_held_seconds", (), _age(now, lock.since if lock and lock.holder == "Other" else None)
+    yield "pending_plan_age_seconds", (), _age(now, status.pending_plan.since if status.pending_plan else None)
+    if last and last.finished_at:
+        yield "last_transaction_timestamp_seconds", (last.outcome,), last.finished_at.timestamp()
+    if status.token_expires_at:
+        yield "token_expiry_timestamp_seconds", (), status.token_expires_at.timestamp()
 
 
-def _left_staged(cluster: Resource[Any], outcome: str) -> bool:
+def _left_staged(status: ProxmoxClusterStatus, outcome: str) -> bool:
     """Whether the last transaction ended so and could not take everything back."""
-    last, pending = cluster.status.get("lastTransaction") or {}, cluster.status.get("pending") or {}
-    return last.get("outcome") == outcome and bool(pending.get("own"))
+    last, pending = status.last_transaction, status.pending
+    return bool(last and last.outcome == outcome and pending and pending.own)
 
 
-def _verdict(nic: Resource[Any]) -> str:
-    """What EVPN says of its MAC; a NIC that has nothing to announce is not silent."""
-    if _reason(nic, "Operational") == Reason.NOTHING_TO_ANNOUNCE:
+def _verdict(nic: NicAttachmentStatus) -> str:
+    """What EVPN says of its MAC; a NIC that has nothing to advertise is not silent."""
+    if nic.reason("Operational") == Reason.NOTHING_TO_ANNOUNCE:
         return str(Reason.NOTHING_TO_ANNOUNCE)
-    return str((nic.status.get("evpn") or {}).get("verdict") or "Unknown")
+    return nic.evpn.verdict if nic.evpn else "Unknown"
 
 
-def _condition(resource: Resource[Any], type_: str) -> str:
-    """Its status; Unknown where nothing was said, which for Stalled and Drifted is as good as False."""
-    found = (c["status"] for c in resource.status.get("conditions") or () if c["type"] == type_)
-    return next(found, "Unknown")
-
-
-def _reason(resource: Resource[Any], type_: str) -> str:
-    """Why a condition is what it is; empty where nothing was said."""
-    found = (c.get("reason", "") for c in resource.status.get("conditions") or () if c["type"] == type_)
-    return next(found, "")
-
-
-def _age(now: datetime, since: str | None) -> float:
-    return max(0.0, (now - _moment(since)).total_seconds()) if since else 0.0
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _age(now: datetime, since: datetime | None) -> float:
+    return max(0.0, (now - since).total_seconds()) if since else 0.0

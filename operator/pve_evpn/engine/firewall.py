@@ -73,7 +73,7 @@ class FirewallWriter:
             different = firewall.differences(actual, wanted)
             if not different:
                 return self._as_specified(task, actual, wanted)
-            was_programmed = task.vnet.status.get("programmedHash") == decision.fingerprint
+            was_programmed = task.vnet.status.programmed_hash == decision.fingerprint
             drift = different[:5] if was_programmed else ()
             decision = replace(decision, in_sync=False, drift=(*decision.drift, *drift))
             may_write = decision.managed and not (drift and report_only)

@@ -200,7 +200,7 @@ class NicWriter:
             if decision.in_sync and decision.managed:
                 waiting.append(self._writer.claim(resource, _annotations(decision)))
             waiting.append(self._writer.record_drift(resource, decision.drift, corrected=key in written))
-            before, now = resource.status.get("node"), decision.guest.node
+            before, now = resource.status.node, decision.guest.node
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
                 message = f"{label(decision.guest)} moved from {before} to {now}"
                 waiting.append(self._writer.record(resource, EventReason.MOVED, message))

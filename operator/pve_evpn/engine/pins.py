@@ -111,7 +111,7 @@ class PinWriter:
         self, desired: Desired, planned: PinPlan, state: ClusterState, *, unknown: bool
     ) -> dict[ObjectKey, PinState]:
         """Nothing is done now: what the statuses say of pins goes on standing."""
-        held = {nic.key: PinState(nic.status.get("pinned"), pin_of(nic)) for nic in desired.nics}
+        held = {nic.key: PinState(nic.status.pinned, pin_of(nic)) for nic in desired.nics}
         said = {key: held[key] for key in held.keys() & {*planned.wanted, *planned.stale}}
         if unknown:
             for key, pin in planned.stale.items():

@@ -283,7 +283,7 @@ class Reconciler:
         """Objects seen for the first time say that nothing is known yet; the cluster gets its finalizer."""
         if not desired.cluster.deleting:
             await self._writer.claim(desired.cluster, {})
-        new = [r for r in (desired.cluster, *desired) if not r.status.get("conditions")]
+        new = [r for r in (desired.cluster, *desired) if not r.status.conditions]
         now = self._context.clock.now()
         await asyncio.gather(*(self._writer.write_status(r, report.pending_status(r, now)) for r in new))
 

@@ -48,7 +48,7 @@ class ReloadRetry:
     def due(self, cluster: Resource[Any], state: ClusterState, plan: Plan) -> list[NodeState]:
         """Nodes whose turn it is."""
         now = self._context.clock.now()
-        missed = {row["name"] for row in cluster.status.get("nodes") or () if row.get("programmed") is False}
+        missed = {row.name for row in cluster.status.nodes or () if row.programmed is False}
         ours = {
             ref.id
             for decision in plan.decisions.values()

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.limits import fit
 from pve_evpn.api.node import EvpnNodeSpec
 from pve_evpn.domain.health import Judgement, judge_all
 from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedVNet, ExpectedZone
@@ -23,6 +25,7 @@ from pve_evpn.domain.observation import (
 from pve_evpn.domain.state import NodeState
 from tests.unit.health.overlay import L3_VNI, VM1, VNI, Overlay
 from tests.unit.observe import recorded
+from tests.unit.plan_world import with_status
 
 CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
 ZONE = ObjectKey("EvpnZone", "", "ezone1")
@@ -86,7 +89,7 @@ def resource(key: ObjectKey) -> Resource[Any]:
     if key.kind == "EvpnNode":
         name = key.name.removeprefix("pve-")
         spec = EvpnNodeSpec.model_validate({"clusterRef": {"name": "pve"}, "node": name})
-    return Resource(key, f"uid-{key.name}", 1, 1, created, False, (), {}, {}, spec)
+    return Resource(key, f"uid-{key.name}", 1, 1, created, False, (), {}, {}, spec, KINDS[key.kind].status_model())
 
 
 def reported(before: Resource[Any], health: Health) -> Resource[Any]:
@@ -94,11 +97,12 @@ def reported(before: Resource[Any], health: Health) -> Resource[Any]:
     verdict = health.verdict
     condition = {
         "type": "Operational", "status": verdict.word, "reason": str(verdict.reason), "message": verdict.message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
     }  # fmt: skip
-    status = {**before.status, **health.status, "conditions": [condition]}
+    status = {**health.status, "conditions": [condition]}
     if before.key.kind in ("VNet", "EvpnZone"):
-        status["nodes"] = [{"name": name, **row} for name, row in health.rows.items()]
-    return replace(before, status={key: value for key, value in status.items() if value is not None})
+        status["nodes"] = [{"name": name, "state": "Available", **row} for name, row in health.rows.items()]
+    return with_status(before, fit(before.key.kind, status))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.status.sdn import patch_for
 from tests.unit.health.overlay import VM1
 from tests.unit.health.test_health import CONTROLLER, NIC, VNET, ZONE, Bench, node_key, resource
+from tests.unit.plan_world import with_status
 
 SIZE = 135
 LONG = "10.5-dev-MyOwnFRRVersion-g0123456789ab"
@@ -65,6 +66,6 @@ def test_what_is_written_fits_and_a_count_that_is_over_goes() -> None:
     rows = [{"name": f"n{number}", "state": "Available"} for number in range(70)]
     status = nodes_that_fit(rows, lambda row: False)
     assert patch_for(zone, status) == {"nodes": rows[:64], "truncated": 6}
-    written = replace(zone, status=status)
+    written = with_status(zone, status)
     assert patch_for(written, status) == {}
     assert patch_for(written, nodes_that_fit(rows[:3], lambda row: False)) == {"nodes": rows[:3], "truncated": None}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.limits import fit
-from pve_evpn.domain.conditions import ConditionValue, timestamp
+from pve_evpn.api.status import as_written
+from pve_evpn.domain.conditions import ConditionValue, from_condition, timestamp
 from pve_evpn.domain.health.expected import ExpectedOverlay, ExpectedVNet
 from pve_evpn.domain.health.macs import MacIndex
 from pve_evpn.domain.health.record import MOST_NODES, NO_BGP_SOURCE, Health
@@ -149,19 +151,18 @@ def sources_of(looks: Iterable[NodeObservation]) -> str | None:
 
 def as_before(resource: Resource[Any] | None, message: str = "not observed yet") -> Health:
     """Nothing new: the condition and the observed part of the status stay as they are."""
-    condition = condition_before(resource)
-    word = {"True": True, "False": False}.get(condition.get("status", ""))
-    reason = next((r for r in Reason if r == condition.get("reason")), Reason.PENDING)
-    verdict = operational(word, reason, message if reason is Reason.PENDING else condition["message"])
+    condition = resource.status.condition(ConditionType.OPERATIONAL) if resource else None
+    verdict = (
+        from_condition(ConditionType.OPERATIONAL, condition)
+        if condition
+        else operational(None, Reason.PENDING, message)
+    )
+    if verdict.reason is Reason.PENDING:
+        verdict = replace(verdict, message=message)
     own = ("macs", "arpNd", "remoteVteps", "missingVteps")
-    before = (resource.status.get("nodes") or ()) if resource else ()
+    before = map(as_written, getattr(resource.status, "nodes", None) or ()) if resource else ()
     rows = {str(row["name"]): {key: row[key] for key in own if key in row} for row in before}
     return Health(verdict, {}, rows)
-
-
-def condition_before(resource: Resource[Any] | None) -> Mapping[str, Any]:
-    conditions = (resource.status.get("conditions") or ()) if resource else ()
-    return next((c for c in conditions if c["type"] == ConditionType.OPERATIONAL), {})
 
 
 def dated(
@@ -171,7 +172,7 @@ def dated(
     rows: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The body, cut to what there is room for, with ``observedAt``: when it was first seen so."""
-    before = resource.status if resource else {}
+    before = as_written(resource.status) if resource else {}
     if resource is not None:
         body = fit(resource.key.kind, body)
     same = all(before.get(key) == value for key, value in body.items())

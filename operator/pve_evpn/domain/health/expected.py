@@ -125,33 +125,30 @@ def expected_overlay(
 def remembered_overlay(desired: Desired) -> ExpectedOverlay:
     """What the statuses remember, for the time before Proxmox has answered once."""
     status = desired.cluster.status
-    members = {
-        str(row["name"]): NodeState(str(row["name"]), row.get("online", True), str(row.get("address") or ""))
-        for row in status.get("nodes") or ()
-    }
+    members = {row.name: NodeState(row.name, row.online is not False, row.address or "") for row in status.nodes or ()}
     overlays = tuple(_overlays(desired.controllers, members, SdnSnapshot({}, {}), Plan()))
     ids = {overlay.key.name: overlay.id for overlay in overlays}
     zones = tuple(
         ExpectedZone(
             zone.key,
-            zone.status["id"],
-            zone.status["vrfVni"],
+            zone.status.id,
+            zone.status.vrf_vni,
             _rows(zone),
             controller=ids.get(zone.spec.controller_ref.name, "") if zone.spec else "",
         )
         for zone in desired.zones
-        if zone.status.get("id") and zone.status.get("vrfVni")
+        if zone.status.id and zone.status.vrf_vni
     )
     vnets = tuple(
-        ExpectedVNet(vnet.key, vnet.status["id"], vnet.status["vni"], vnet.status.get("zone", ""), _rows(vnet))
+        ExpectedVNet(vnet.key, vnet.status.id, vnet.status.vni, vnet.status.zone or "", _rows(vnet))
         for vnet in desired.vnets
-        if vnet.status.get("id") and vnet.status.get("vni")
+        if vnet.status.id and vnet.status.vni
     )
     by_id = {vnet.id: vnet for vnet in vnets}
     nics = tuple(
-        ExpectedNic(nic.key, Nic(nic.status["macAddress"], by_id[nic.status["vnet"]].vni, nic.status.get("node")), id_)
+        ExpectedNic(nic.key, Nic(nic.status.mac_address, by_id[id_].vni, nic.status.node), id_)
         for nic in desired.nics
-        if nic.status.get("macAddress") and (id_ := nic.status.get("vnet")) in by_id
+        if nic.status.mac_address and (id_ := nic.status.vnet) in by_id
     )
     names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
     return ExpectedOverlay(members, overlays, zones, vnets, nics, names)
@@ -165,7 +162,7 @@ def _overlays(
         decision = plan.decisions.get(resource.key)
         if spec is None or (decision and decision.refused):
             continue
-        id_ = decision.id if decision else str(resource.status.get("id") or resource.key.name)
+        id_ = decision.id if decision else resource.status.id or resource.key.name
         nodes = [node for name, node in sorted(members.items()) if spec.nodes is None or name in spec.nodes]
         ref = SdnRef(SdnKind.CONTROLLER, id_)
         peers, addresses = _peers(spec.underlay, nodes, members.values(), sdn, sdn.running_peers(ref))
@@ -175,7 +172,7 @@ def _overlays(
             if node.name not in addresses
             for address in (*(node.addresses or ()), *_one(node.address))
         }
-        running = ref in sdn.running if decision else bool(resource.status.get("programmedHash"))
+        running = ref in sdn.running if decision else bool(resource.status.programmed_hash)
         yield Overlay(resource.key, id_, peers, addresses, outsiders, running)
 
 
@@ -246,7 +243,7 @@ def _names(sdn: SdnSnapshot) -> dict[int, str]:
 
 
 def _rows(resource: Resource[Any]) -> tuple[str, ...]:
-    return tuple(str(row["name"]) for row in resource.status.get("nodes") or ())
+    return tuple(row.name for row in resource.status.nodes or ())
 
 
 def _number(value: object) -> int | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.domain.conditions import timestamp
-from pve_evpn.domain.health.context import View, condition_before, dated, operational, why_no_routes
+from pve_evpn.domain.health.context import View, dated, operational, why_no_routes
 from pve_evpn.domain.health.expected import ExpectedNic
 from pve_evpn.domain.health.macs import NOT_SHOWN, MacAssessment, MacState
 from pve_evpn.domain.health.record import Health
@@ -60,16 +59,16 @@ def nic_health(scene: ExpectedNic, verdict: MacAssessment, view: View) -> Health
 
 def verdict_before(nic: Resource[Any] | None) -> MacAssessment | None:
     """The verdict a status carries."""
-    evpn = (nic.status.get("evpn") or {}) if nic else {}
-    if nic is None or evpn.get("verdict") not in list(MacState):
+    evpn = nic.status.evpn if nic else None
+    if nic is None or evpn is None:
         return None
-    since = evpn.get("since")
+    condition = nic.status.condition(ConditionType.OPERATIONAL)
     return MacAssessment(
-        MacState(evpn["verdict"]),
-        datetime.fromisoformat(since) if since else None,
-        evpn.get("announcedBy") or evpn.get("lastAnnouncedBy"),
-        tuple(evpn.get("ips") or ()),
-        evpn.get("mobilitySequence") or 0,
-        evpn.get("seenBy") or 0,
-        condition_before(nic).get("message", ""),
+        MacState(evpn.verdict),
+        evpn.since,
+        evpn.announced_by or evpn.last_announced_by,
+        tuple(evpn.ips or ()),
+        evpn.mobility_sequence or 0,
+        evpn.seen_by or 0,
+        condition.message if condition else "",
     )

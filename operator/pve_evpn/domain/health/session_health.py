@@ -48,15 +48,11 @@ def steady_looks(looks: ClusterObservation, nodes: Iterable[Resource[Any]]) -> C
         name = node.spec.node if node.spec else ""
         look = looks.nodes.get(name)
         if isinstance(look, NodeObservation) and look.peers and not all(peer.established for peer in look.peers):
-            before = {row["address"]: _peer_before(row) for row in node.status.get("peers") or ()}
+            rows = node.status.peers or ()
+            before = {row.address: PeerState(row.address, row.state, since=row.since) for row in rows}
             peers = tuple(sessions.steady_state(before.get(peer.address), peer) for peer in look.peers)
             steady[name] = replace(look, peers=peers)
     return replace(looks, nodes=steady)
-
-
-def _peer_before(row: Mapping[str, Any]) -> PeerState:
-    since = row.get("since")
-    return PeerState(row["address"], row["state"], since=datetime.fromisoformat(since) if since else None)
 
 
 def node_health(node: Resource[Any], view: View, expected: list[ExpectedSessions]) -> Health:
@@ -66,7 +62,7 @@ def node_health(node: Resource[Any], view: View, expected: list[ExpectedSessions
         return as_before(node, look.message)
     if not isinstance(look, NodeObservation):
         return _unseen_node(node, look, view.now)
-    before = {row["address"]: row for row in node.status.get("peers") or ()}
+    before = {row.address: row.since for row in node.status.peers or ()}
     bfd = {peer.peer: peer.status[:32] for peer in look.bfd_peers or ()}
     peers = sorted(look.peers or (), key=lambda peer: peer.address)
     vnis = look.vnis or ()
@@ -103,9 +99,8 @@ def _unseen_node(node: Resource[Any], look: ObservationFailure | None, now: date
     return Health(operational(None, reason, message), dated(node, body, now))
 
 
-def _peer(peer: PeerState, before: Mapping[str, Any], bfd: Mapping[str, str], view: View) -> dict[str, Any]:
-    old = before.get(peer.address, {}).get("since")
-    since = steady_since(datetime.fromisoformat(old) if old else None, peer.since)
+def _peer(peer: PeerState, before: Mapping[str, datetime | None], bfd: Mapping[str, str], view: View) -> dict[str, Any]:
+    since = steady_since(before.get(peer.address), peer.since)
     row = {
         "address": peer.address,
         "node": view.name_of(peer.address),

@@ -6,13 +6,13 @@ is decided in `domain.damping`. What is unknown is no fact, so it is neither tol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain.conditions import ConditionValue
+from pve_evpn.domain.conditions import ConditionValue, from_condition
 from pve_evpn.domain.health import Judgement
 from pve_evpn.domain.health.debounce import Transition
 from pve_evpn.domain.health.mac_health import verdict_before
@@ -225,7 +225,7 @@ def _sight(key: ObjectKey, why_not: str) -> Facts:
 
 def _sight_before(node: Resource[Any], verdict: ConditionValue) -> Facts:
     """Another source's look begins its problems with the name of the preferred one, which failed."""
-    problem = next(iter(node.status.get("problems") or ()), "")
+    problem = next(iter(node.status.problems or ()), "")
     if verdict.reason is Reason.OBSERVATION_STALE or problem.startswith(tuple(f"{source}: " for source in SOURCES)):
         return _sight(node.key, problem or verdict.message)
     if verdict.reason in (Reason.OPERATIONAL, Reason.SESSION_DOWN, Reason.NODE_MISSING_FROM_PEERS):
@@ -251,10 +251,5 @@ def _mac_announcement(transition: Transition[Subject, Fact]) -> EventText:
 
 
 def _operational_before(resource: Resource[Any]) -> ConditionValue | None:
-    conditions: Iterable[Mapping[str, Any]] = resource.status.get("conditions") or ()
-    for condition in conditions:
-        if condition["type"] == ConditionType.OPERATIONAL:
-            reason = next((r for r in Reason if r == condition["reason"]), Reason.PENDING)
-            status = {"True": True, "False": False}.get(condition["status"])
-            return ConditionValue(ConditionType.OPERATIONAL, status, reason, condition.get("message", ""))
-    return None
+    condition = resource.status.condition(ConditionType.OPERATIONAL)
+    return from_condition(ConditionType.OPERATIONAL, condition) if condition else None

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pve_evpn.api import kinds
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import checks as nic_rules
@@ -129,13 +129,13 @@ class _Memory:
     def of(cls, nic: Resource[NicAttachmentSpec], guest: GuestState, config: NetN | None) -> _Memory:
         if attached_to(nic) != guest.vmid:
             return cls()
-        mac = str(nic.status.get("macAddress") or "").lower()
+        mac = (nic.status.mac_address or "").lower()
         specified = (nic.spec.mac_address if nic.spec else None) or ""
         there = (config.get("mac") if config else None) or ""
         if mac and there and there.lower() not in (mac, specified.lower()):
             return cls()
-        vnets = (nic.status.get("vnet"), nic.annotations.get(kinds.ANNOTATION_ATTACHED))
-        previous = str(nic.status.get("previousBridge") or "")
+        vnets = (nic.status.vnet, nic.annotations.get(kinds.ANNOTATION_ATTACHED))
+        previous = nic.status.previous_bridge or ""
         return cls(nic.origin, previous, frozenset(str(vnet) for vnet in vnets if vnet), mac)
 
 
@@ -257,7 +257,7 @@ class _NicPlanner:
         if differing == ():
             outside = self._outside(base.zone_id, guest)
             return replace(base, in_sync=True, attached=True, misplaced=outside, restart=_not_live(guest, base))
-        if was_programmed(nic) and attached_to(nic) == guest.vmid and nic.status.get("vnet") == vnet.id:
+        if was_programmed(nic) and attached_to(nic) == guest.vmid and nic.status.vnet == vnet.id:
             base = replace(base, missing=base.config is None, drift=_drift(base, want, differing))
         if waiting := self._not_ready(guest, vnet, base.zone_id):
             return replace(base, waiting=waiting)
@@ -459,13 +459,9 @@ def _other(holder: ObjectKey, asking: ObjectKey) -> str:
 
 def was_programmed(nic: Resource[Any]) -> bool:
     """Whether the present generation had been programmed at the last report."""
-    if nic.status.get("observedGeneration") != nic.generation:
+    if nic.status.observed_generation != nic.generation:
         return False
-    return any(
-        condition.get("type") == "Programmed"
-        and (
-            condition.get("status") == "True"
-            or condition.get("reason") in (Reason.FIELDS_DIFFER, Reason.MISSING_EXTERNALLY)
-        )
-        for condition in nic.status.get("conditions") or ()
+    programmed = nic.status.condition(ConditionType.PROGRAMMED)
+    return programmed is not None and (
+        programmed.status == "True" or programmed.reason in (Reason.FIELDS_DIFFER, Reason.MISSING_EXTERNALLY)
     )

@@ -81,7 +81,7 @@ def attached_to(nic: Resource[Any]) -> int | None:
 
     From the status alone: who could say so in an annotation could ask for any number, and learn which guests exist.
     """
-    known = nic.status.get("vmid") if nic.origin_confirmed else None
+    known = nic.status.vmid if nic.origin_confirmed else None
     return int(known) if known else None
 
 

@@ -85,10 +85,10 @@ class PinPlan:
 
 def pin_of(nic: Resource[Any]) -> Pin | None:
     """The pin an object has, or may have, as its status remembers."""
-    pin, device = nic.status.get("pin"), nic.spec.device if nic.spec else nic.status.get("device")
+    pin, device = nic.status.pin, nic.spec.device if nic.spec else nic.status.device
     if not pin or not device:
         return None
-    return Pin(str(pin["node"]), str(pin["vnet"]), int(pin["vmid"]), str(device), str(pin["macAddress"]).lower())
+    return Pin(pin.node, pin.vnet, pin.vmid, device, pin.mac_address.lower())
 
 
 def plan_pins(
@@ -123,7 +123,7 @@ class _PinPlanner:
         held = pin_of(nic)
         if not nic.deleting and (not decision.managed or self._cannot_tell(nic, decision)):
             # Paused, observed only, or not to be judged now: what is pinned stays, and nothing new is.
-            self.said[nic.key] = PinState(nic.status.get("pinned") if held else None, held)
+            self.said[nic.key] = PinState(nic.status.pinned if held else None, held)
             return
         wish = self._wish(nic, decision, held)
         if isinstance(wish, Pin):
@@ -217,7 +217,7 @@ _REPLUG = (
 
 def _pinned_by_zone(nic: Resource[NicAttachmentSpec], guest: GuestState, several: str) -> PinState:
     """Proxmox does it, as far as it can be seen from what is announced."""
-    verdict = (nic.status.get("evpn") or {}).get("verdict")
+    verdict = nic.status.evpn.verdict if nic.status.evpn else None
     if not guest.running:
         return PinState(False, note=several)
     if verdict in ("Silent", "NeverSeen"):

@@ -286,7 +286,7 @@ class _Planner:
     ) -> tuple[int | None, Problem | None]:
         """The object's VNI: as written, as allocated before, or the lowest free one of the range."""
         if explicit is None:
-            explicit = resource.status.get("vni" if where == "vni" else "vrfVni")
+            explicit = resource.status.vni if where == "vni" else resource.status.vrf_vni
         if explicit is None and (announced := resource.annotations.get(kinds.ANNOTATION_VNI, "")).isdecimal():
             explicit = int(announced)
         if explicit is not None:
@@ -415,7 +415,7 @@ class _Planner:
 
     def _drift(self, decision: Decision, resource: Resource[Any]) -> tuple[str, ...]:
         """Differences on an object whose present spec had been programmed: somebody else made them."""
-        if self.recovering or resource.status.get("programmedHash") != decision.fingerprint:
+        if self.recovering or resource.status.programmed_hash != decision.fingerprint:
             return ()
         found = []
         for want in decision.wanted:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from pve_evpn.api import kinds
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import ManagedStatus, Reason
+from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Origin, Resource, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
@@ -20,12 +21,12 @@ from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 
 def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
     """Every Proxmox object the status says belongs to ``resource``: itself, and a VNet's subnets."""
-    kind, id_, origin = sdn_kind_of(resource.key), resource.status.get("id"), resource.origin
+    status, kind, origin = resource.status, sdn_kind_of(resource.key), resource.origin
     refs: dict[SdnRef, Origin] = {}
-    if kind and id_ and origin and resource.origin_confirmed:
-        refs[SdnRef(kind, str(id_))] = origin
-    for row in resource.status.get("subnets") or ():
-        refs[SdnRef(SdnKind.SUBNET, str(row["id"]))] = Origin(row["origin"])
+    if kind and isinstance(status, ManagedStatus) and status.id and origin and resource.origin_confirmed:
+        refs[SdnRef(kind, status.id)] = origin
+    if isinstance(status, VNetStatus):
+        refs.update((SdnRef(SdnKind.SUBNET, row.id), Origin(row.origin)) for row in status.subnets or ())
     return refs
 
 

@@ -16,7 +16,7 @@ from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.status.sdn import Circumstances, finished, is_paused, kept, not_yet, paused
+from pve_evpn.domain.status.sdn import Circumstances, finished, is_paused, not_yet, paused
 
 
 def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def ahead_of_write(decision: NicDecision) -> dict[str, Any]:
 def _place(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
     guest, known = decision.guest, not _elsewhere(nic, decision)
     return {
-        "vmid": guest.vmid if guest else kept(nic, "vmid"),
-        "guestName": (guest.name or None) if guest else kept(nic, "guestName"),
-        "node": guest.node if guest else (None if decision.refused else kept(nic, "node")),
+        "vmid": guest.vmid if guest else nic.status.vmid,
+        "guestName": (guest.name or None) if guest else nic.status.guest_name,
+        "node": guest.node if guest else (None if decision.refused else nic.status.node),
         "device": decision.device or None,
-        "macAddress": (decision.mac or "").lower() or (kept(nic, "macAddress") if known else None),
-        "vnet": decision.vnet_id if decision.in_sync else (kept(nic, "vnet") if known else None),
+        "macAddress": (decision.mac or "").lower() or (nic.status.mac_address if known else None),
+        "vnet": decision.vnet_id if decision.in_sync else (nic.status.vnet if known else None),
         "restartRequired": list(decision.restart) or None,
     }
 

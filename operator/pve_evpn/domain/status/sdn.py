@@ -15,6 +15,7 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.limits import fit
+from pve_evpn.api.status import as_written
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready
 from pve_evpn.domain.health.record import Health, nodes_that_fit, unobserved
 from pve_evpn.domain.nics.pins import PinState
@@ -64,10 +65,10 @@ def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -
     confirmed = decision.origin and decision.refused is None and not decision.missing
     body = {
         "id": decision.id or None,
-        "origin": str(decision.origin) if confirmed else kept(resource, "origin"),
+        "origin": str(decision.origin) if confirmed else resource.status.origin,
         "programmedHash": decision.fingerprint
         if decision.in_sync and decision.wanted
-        else kept(resource, "programmedHash"),
+        else resource.status.programmed_hash,
         **_kind_fields(resource, decision, at),
         **health.status,
     }
@@ -82,15 +83,14 @@ def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -
 
 def is_drifted(resource: Resource[Any]) -> bool:
     """Whether the last report said so."""
-    conditions = resource.status.get("conditions") or ()
-    return any(c["type"] == ConditionType.DRIFTED and c["status"] == "True" for c in conditions)
+    return bool(resource.status.says(ConditionType.DRIFTED) == "True")
 
 
 def node_status(node: Resource[Any], health: Health, now: datetime) -> dict[str, Any]:
     """The status of an EvpnNode: nothing is specified about it, so it is ready exactly when it is seen working."""
     verdict = health.verdict
     conditions = merge(
-        node.status.get("conditions") or (),
+        node.status.conditions,
         [ConditionValue(ConditionType.READY, verdict.status, verdict.reason, verdict.message), verdict],
         node.generation,
         now,
@@ -110,16 +110,14 @@ def pending_status(resource: Resource[Any], now: datetime) -> dict[str, Any]:
     verdicts = [ConditionValue(type_, None, Reason.PENDING, "not looked at yet") for type_ in types]
     first = ConditionValue(ConditionType.READY, None, Reason.PENDING, "not looked at yet")
     going = ConditionValue(ConditionType.RECONCILING, True, Reason.PENDING, "not looked at yet")
-    return {"conditions": merge((), [first, *verdicts, going], resource.generation, now)}
+    return {"conditions": merge(None, [first, *verdicts, going], resource.generation, now)}
 
 
 def was_reported(resource: Resource[Any]) -> bool:
     """Whether something better than the first "not looked at yet" has been said of the present generation."""
-    if resource.status.get("observedGeneration") != resource.generation:
+    if resource.status.observed_generation != resource.generation:
         return False
-    return all(
-        c.get("reason") != Reason.PENDING for c in resource.status.get("conditions") or () if c["type"] == "Ready"
-    )
+    return bool(resource.status.reason(ConditionType.READY) != Reason.PENDING)
 
 
 def unreachable_status(
@@ -129,9 +127,8 @@ def unreachable_status(
 
     `health` is what the nodes themselves still show, where a source does not need Proxmox.
     """
-    before = {c["type"]: c for c in resource.status.get("conditions") or ()}
-    accepted = before.get("Accepted", {})
-    known = accepted.get("status") == "True" and resource.status.get("observedGeneration") == resource.generation
+    before = resource.status
+    known = before.says(ConditionType.ACCEPTED) == "True" and before.observed_generation == resource.generation
     verdicts = [
         ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
         if known
@@ -143,7 +140,7 @@ def unreachable_status(
     ]
     body = dict(health.status) if health else {}
     if health and health.rows:
-        body["nodes"] = with_observed(resource.status.get("nodes") or (), health)
+        body["nodes"] = with_observed(map(as_written, resource.status.nodes or ()), health)
     return finished(resource, verdicts, body, now, retryable=True)
 
 
@@ -180,7 +177,7 @@ def finished(
     listed = list(verdicts)
     summary = ready(listed, _DECISIVE)
     conditions = merge(
-        resource.status.get("conditions") or (),
+        resource.status.conditions,
         [summary, *listed, *progress(summary, retryable=retryable)],
         resource.generation,
         now,
@@ -196,7 +193,7 @@ def finished(
 
 def patch_for(resource: Resource[Any], status: Mapping[str, Any]) -> dict[str, Any]:
     """What has to be written so that the resource has this status, cut to what its kind has room for."""
-    return changed_fields(resource.status, fit(resource.key.kind, status))
+    return changed_fields(as_written(resource.status), fit(resource.key.kind, status))
 
 
 def changed_fields(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -339,11 +336,11 @@ def _node_row(node: NodeState, zone: str, vnet: str | None) -> dict[str, Any]:
 def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
     if resource.key.kind == "EvpnZone":
         return {
-            "vrfVni": decision.vni or kept(resource, "vrfVni"),
+            "vrfVni": decision.vni or resource.status.vrf_vni,
             **_rows(decision, at, resource.key),
         }
     if resource.key.kind == "VNet":
-        zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else kept(resource, "zone")
+        zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else resource.status.zone
         sdn = at.state.sdn
         there, recorded = sdn.edited.keys() | sdn.running.keys(), known_refs(resource)
         subnets = [
@@ -352,7 +349,7 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
             if ref.kind is SdnKind.SUBNET and (ref in there or ref in recorded)
         ]
         return {
-            "vni": decision.vni or kept(resource, "vni"),
+            "vni": decision.vni or resource.status.vni,
             "zone": zone,
             "subnets": subnets,
             **_rows(decision, at, resource.key),
@@ -363,8 +360,3 @@ def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances)
 def _rows(decision: Decision, at: Circumstances, key: ObjectKey) -> dict[str, Any]:
     rows = with_observed(node_rows(decision, at.state), at.health.get(key))
     return nodes_that_fit(rows, lambda row: row["state"] not in ("Available", "Unknown") or "missingVteps" in row)
-
-
-def kept(resource: Resource[Any], field_: str) -> Any:
-    """What the last report said, where this look cannot tell."""
-    return resource.status.get(field_)
