@@ -185,9 +185,9 @@ def _read(name: str, stored: Iface) -> Iface:
         props["type"] = "vlan"
     elif "bridge_ports" in props:
         props["type"] = "bridge"
-    elif props["type"] not in ("eth", "bridge", "vlan") or _PHYSICAL.fullmatch(name):
-        return props
-    else:
+    elif _PHYSICAL.fullmatch(name):
+        props["type"] = "eth"
+    elif props["type"] in ("eth", "bridge", "vlan"):
         props["type"] = "unknown"
     return props
 

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,6 +163,17 @@ def test_faults_by_command_line_and_while_it_runs() -> None:
         assert [fault["fault"] for fault in send(admin, "GET", "/faults")[1]] == ["node-offline", "error"]
         send(admin, "DELETE", "/faults")
         assert send(api, "GET", "/api2/json/version", headers=headers)[0] == 200
+
+
+def test_guests_of_a_file_and_clocks_that_are_off(tmp_path: Path) -> None:
+    headers = {"Authorization": "PVEAPIToken=root@pam!tok=secret"}
+    file = tmp_path / "guests.json"
+    file.write_text('[{"vmid": 7, "kind": "qemu", "node": "pve1", "name": "a", "running": false, "config": {}}]')
+    with running("--empty", "--guests", str(file), "--clock-offset", "-600") as (api, _):
+        guests = send(api, "GET", "/api2/json/nodes/pve1/qemu", headers=headers)[1]["data"]
+        assert [(row["vmid"], row["status"]) for row in guests] == [(7, "stopped")]
+        upid = send(api, "PUT", "/api2/json/cluster/sdn", headers=headers)[1]["data"]
+        assert 590 < time.time() - int(upid.split(":")[4], 16) < 660
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,12 @@ def test_the_type_is_that_of_the_file(pve: Asking) -> None:
     assert "bridge_ports" not in found
 
 
+@pytest.mark.parametrize(("name", "sent", "found"), [("eth7", "vlan", "eth"), ("x7", "vlan", "unknown")])
+def test_a_name_can_decide_the_type(pve: Asking, name: str, sent: str, found: str) -> None:
+    pve.post(NETWORK, iface=name, type=sent)
+    assert row(pve, name)["type"] == found
+
+
 def test_an_option_that_is_not_given_stays(pve: Asking) -> None:
     pve.post(NETWORK, iface="vmbr5", type="bridge", mtu="9000", cidr="10.5.0.1/24")
     pve.put(f"{NETWORK}/vmbr5", type="bridge", comments="x")
