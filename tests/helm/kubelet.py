@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.e2e.process import ROOT, Operator
 from tests.kube.controlplane import ControlPlane
 
+NODE = "node-of-the-tests"
+_NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 #: What a container's program is started as to learn how much memory it took; nothing here enforces limits.
 _PEAK = "peak resident KiB: "
 #: VmHWM, because ru_maxrss also counts what the process that started it had.
@@ -52,6 +56,7 @@ class Kubelet:
         self.job_output = ""
         self.memory: list[Memory] = []
         self._limit = 0
+        self._logs: Logs | None = None
         self._jobs_run: set[str] = set()
 
     def start_replicas(self, deployment: str) -> list[Operator]:
@@ -76,6 +81,13 @@ class Kubelet:
                 self.memory.append(Memory(pod.name, pod.peak_memory, self._limit))
             pod.stop()
         self.pods.clear()
+
+    def close(self) -> None:
+        """Stop, and serve no logs any more."""
+        self.stop()
+        if self._logs:
+            self._logs.close()
+            self.plane.kubectl("delete", "node", NODE, "--ignore-not-found")
 
     @contextlib.contextmanager
     def running_jobs(self) -> Iterator[None]:
@@ -111,6 +123,8 @@ class Kubelet:
         self.memory.append(
             Memory(job["metadata"]["name"], int(peak) * 1024, _bytes(container["resources"]["limits"]["memory"]))
         )
+        if result.returncode:
+            self._leave_pod(job, container, output + result.stderr)
         kinds = ("SuccessCriteriaMet", "Complete") if result.returncode == 0 else ("FailureTarget", "Failed")
         status: dict[str, Any] = {
             "startTime": _time(began),
@@ -126,6 +140,28 @@ class Kubelet:
             "-p", json.dumps({"status": status}),
         )  # fmt: skip
 
+    def _leave_pod(self, job: dict[str, Any], container: dict[str, Any], log: str) -> None:
+        """The failed pod of a Job, whose log the API server gets from here as from a node."""
+        if self._logs is None:
+            self._logs = Logs(self.plane.folder)
+            self.plane.kubectl("create", "-f", "-", stdin=json.dumps(_NODE))
+            status = {
+                "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": self._logs.port}},
+            }
+            patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+            self.plane.kubectl("patch", "node", NODE, *patch)
+        name = f"{job['metadata']['name']}-{job['metadata']['uid'][:5]}"
+        self._logs.texts[f"/containerLogs/{self.namespace}/{name}/{container['name']}"] = log
+        spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 0, "restartPolicy": "Never"}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": {"job-name": job["metadata"]["name"]}},
+            "spec": {**spec, "containers": [{"name": container["name"], "image": container["image"]}]},
+        }
+        self.plane.kubectl("create", "-n", self.namespace, "-f", "-", stdin=json.dumps(pod))
+
     def _outside(self, argument: str, container: dict[str, Any], pod: dict[str, Any]) -> str:
         """The argument with a ConfigMap's mount path replaced by a folder that holds its files."""
         for mount in container.get("volumeMounts", ()):
@@ -140,6 +176,36 @@ class Kubelet:
 
     def _get(self, kind: str, name: str) -> dict[str, Any]:
         return dict(json.loads(self.plane.kubectl("get", kind, name, "-n", self.namespace, "-o", "json")))
+
+
+class Logs:
+    """What a kubelet answers to `kubectl logs`, by the certificate of the control plane."""
+
+    def __init__(self, certificates: Path) -> None:
+        self.texts: dict[str, str] = {}
+        texts = self.texts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                text = texts.get(self.path.partition("?")[0])
+                self.send_response(404 if text is None else 200)
+                self.end_headers()
+                self.wfile.write((text or "").encode())
+
+            def log_message(self, *_arguments: object) -> None:
+                """Nothing on stderr."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
+        self.port = self._http.server_port
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
 
 
 def _environment(container: dict[str, Any], pod: str, namespace: str) -> dict[str, str]:
