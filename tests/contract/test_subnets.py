@@ -185,3 +185,26 @@ def test_an_id_given_for_a_network_has_no_inside(api: Api, gateway: str) -> None
     text = api.refusal("POST", "/vnets/v1/subnets", subnet="z1-10.3.0.0-24", type="subnet", gateway=gateway)
     assert f"gateway: {gateway} is not in subnet" in text
     assert api.get("/vnets/v1/subnets") == []
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE"])
+def test_an_address_of_a_subnet_that_only_runs_is_missed_in_the_book(booked: Api, verb: str) -> None:
+    lease = {"zone": "z1", "ip": "198.51.100.30", "mac": "BC:24:11:00:00:30"}
+    add(booked, "198.51.100.0/24")
+    booked.apply()
+    booked.do("DELETE", "/vnets/v1/subnets/z1-198.51.100.0-24")
+    text = booked.refusal(verb, "/vnets/v1/ips", **lease)
+    assert text.rstrip("\n") == "subnet '198.51.100.0/24' doesn't exist in IPAM DB"
+    booked.do("DELETE", "/vnets/v1")
+    booked.do(verb, "/vnets/v1/ips", **lease)
+
+
+def test_without_dhcp_a_changed_address_leaves_the_old_one(api: Api) -> None:
+    api.do("PUT", "/zones/z1", ipam="pve")
+    add(api, "198.51.100.0/24")
+    api.apply()
+    lease = {"zone": "z1", "mac": "BC:24:11:00:00:30"}
+    api.do("POST", "/vnets/v1/ips", ip="198.51.100.30", **lease)
+    api.do("PUT", "/vnets/v1/ips", ip="198.51.100.31", **lease)
+    for ip in ("198.51.100.30", "198.51.100.31"):
+        api.do("DELETE", "/vnets/v1/ips", ip=ip, **lease)

@@ -195,20 +195,33 @@ class SdnConfig(SdnObjects):
             self.ipam.add(*place, ip, Entry(mac=mac))
 
     def change_address(self, vnet: str, ip: str, mac: str, vmid: str) -> None:
-        """The MAC moves to another address; if that one is taken, it stays where it was."""
-        if place := self._place_of(vnet, ip):
-            self.ipam.move(*place, ip, Entry(mac=mac, vmid=vmid))
+        """The MAC moves to another address; if that one is taken, it stays where it was.
+
+        Without DHCP in the zone Proxmox does not look for the old address, which stays. Whatever is wrong is told with
+        a line feed more than elsewhere (both from the published source).
+        """
+        try:
+            if place := self._place_of(vnet, ip):
+                write = self.ipam.move if self.edited["zones"][place[0]].get("dhcp") else self.ipam.add
+                write(*place, ip, Entry(mac=mac, vmid=vmid))
+        except ApiError as problem:
+            raise refused(f"{problem.message}\n") from None
 
     def delete_address(self, vnet: str, ip: str) -> None:
         if place := self._place_of(vnet, ip):
             self.ipam.delete(*place, ip)
 
     def _place_of(self, vnet: str, ip: str) -> tuple[str, str] | None:
-        """Zone and CIDR an address of a VNet is kept under; by what runs. None without an address book."""
+        """Zone and CIDR an address of a VNet is kept under. None without an address book.
+
+        The subnet is one that runs; VNet and zone, whose address book counts, are those of the edited copy. So an
+        address of a subnet that is only in the running copy is missed in the book, and one of a VNet that is only
+        there is passed over (published source).
+        """
         for id_, props in sorted(self.running["subnets"].items()):
             shown = subnets.derived(id_)
             if props.get("vnet") == vnet and subnets.inside(ip, shown["cidr"]):
-                zone = self.running["zones"].get(shown["zone"], {})
+                zone = self.edited["zones"].get(self.edited["vnets"].get(vnet, {}).get("zone", ""), {})
                 return (shown["zone"], shown["cidr"]) if self.ipam_type(zone) == "pve" else None
         raise refused(died(f"can't find any subnet for ip {ip}", "Network/SDN/Subnets.pm", 87))
 
