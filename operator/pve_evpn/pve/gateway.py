@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -41,12 +41,15 @@ from pve_evpn.domain.sdn import (
 from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion, capabilities_of
 from pve_evpn.pve import decode, errors
 from pve_evpn.pve.client import PveClient
+from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, SubnetMemory, TaskMemory
 from pve_evpn.text import from_outside
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
 _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
 _REACH_SECONDS = 300.0
+#: Applies of one node that are compared with those known; more cannot have run since the last read.
+_NEWEST_APPLIES = 10
 #: As PVE::Tools::upid_decode reads it; an id with a slash in it would lead into another path.
 _UPID = re.compile(
     r"UPID:(?P<node>[A-Za-z0-9][A-Za-z0-9-]*):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:/\s]+:[^:/\s]*:[^:/\s]+:"
@@ -76,6 +79,9 @@ class Gateway(PveClient):
     def __init__(self, *connection: Any, **options: Any) -> None:
         super().__init__(*connection, **options)
         self._asked = -_REACH_SECONDS
+        self._tasks = TaskMemory()
+        self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=0)
+        self._guests = GuestMemory(resync=0)
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -98,23 +104,47 @@ class Gateway(PveClient):
         user = await self.get(f"/access/users/{self.credentials.user}")
         return decode.earliest_end(user or {}, self.credentials.token_name)
 
-    async def read_cluster(self, release: str, *, guests: bool) -> ClusterState:
-        """Read the whole cluster. Raises for what must be known (lists, quorum); a silent node is only marked so."""
+    def remember_for(self, seconds: float) -> None:
+        """How long subnets and guests that nothing hints at need not be read again; 0 reads everything each time."""
+        if seconds != self._subnets.resync:
+            self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=seconds)
+            self._guests = GuestMemory(resync=seconds)
+
+    async def read_cluster(
+        self,
+        release: str,
+        *,
+        guests: bool,
+        before_apply: bool = False,
+        fresh: Callable[[GuestState], bool] = lambda _guest: False,
+    ) -> ClusterState:
+        """Read the cluster: what may have changed since the last read, the rest from memory.
+
+        Args:
+            release: As :meth:`version` gives it.
+            guests: Whether guests are needed at all.
+            before_apply: The SDN lock is held and an apply may follow: nothing of SDN is left unknown.
+            fresh: Guests that are needed as they are now.
+
+        Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
+        """
         version = PveVersion.parse(release)
-        status, sdn = await asyncio.gather(self.get("/cluster/status"), self._sdn(version))
+        status = await self.get("/cluster/status")
         members, quorate, name = decode.nodes(status)
+        await self._notice_tasks(members.values(), on_every_node=before_apply)
+        sdn = await self._sdn(version, before_apply=before_apply)
         nodes = await asyncio.gather(*(self._node(node) for node in members.values()))
         return ClusterState(
             version=version,
             release=release,
             sdn=sdn,
             nodes={node.name: node for node in nodes},
-            guests=await self.guests() if guests else None,
+            guests=await self.guests(fresh) if guests else None,
             quorate=quorate,
             cluster_name=name,
         )
 
-    async def _sdn(self, version: PveVersion) -> SdnSnapshot:
+    async def _sdn(self, version: PveVersion, *, before_apply: bool) -> SdnSnapshot:
         """Both copies from the ``pending`` views. Subnets can only be listed below their VNet."""
         kinds = tuple(_COLLECTION)
         lists = await asyncio.gather(*(self.get(_COLLECTION[kind], pending=1) for kind in kinds))
@@ -124,8 +154,8 @@ class Gateway(PveClient):
         for kind, items in zip(kinds, lists, strict=True):
             reworded += _sort_in(kind, items, "", edited, running)
         vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
-        subnets = await asyncio.gather(*(self._subnets(vnet) for vnet in vnets))
-        for vnet, items in zip(vnets, subnets, strict=True):
+        subnets = await self._subnets.read(vnets, time.monotonic(), before_apply=before_apply)
+        for vnet, items in subnets.items():
             reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
         others, fabrics, addresses = await self._others(version)
         sees_all, unknown = await self._reach()
@@ -161,11 +191,41 @@ class Gateway(PveClient):
         found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         return decode.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
 
-    async def _subnets(self, vnet: str) -> Any:
+    async def _notice_tasks(self, members: Iterable[NodeState], *, on_every_node: bool) -> None:
+        """Take the hints that tasks give: guests they are about, and applies of other clients.
+
+        Only the 25 newest are in the cluster's list, so before an apply the nodes' own lists are asked too.
+        """
+        if not self._subnets.resync:
+            return  # nothing is remembered
         try:
-            return await self.get(f"/cluster/sdn/vnets/{vnet}/subnets", pending=1)
+            lists = [await self.get("/cluster/tasks")]
+            if on_every_node or self._tasks.empty:
+                asks = {"typefilter": APPLY_TASK, "source": "all", "limit": _NEWEST_APPLIES}
+                online = [node.name for node in members if node.online]
+                lists += await asyncio.gather(*(self.get(f"/nodes/{name}/tasks", **asks) for name in online))
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+            self._subnets.forget()
+            return
+        rows = [row for rows in lists for row in rows or () if isinstance(row, Mapping)]
+        news = self._tasks.news(rows)
+        if self._tasks.foreign_apply(news):
+            self._subnets.forget()
+        self._guests.touched(int(row["id"]) for row in news if str(row.get("id") or "").isdecimal())
+
+    async def _read_subnets(self, vnet: str) -> list[Mapping[str, Any]]:
+        try:
+            rows = await self.get(f"/cluster/sdn/vnets/{vnet}/subnets", pending=1)
         except errors.NotFound:  # deleted since the list was made
             return []
+        return list(rows or ())
+
+    async def _subnet_digest(self, vnet: str) -> str:
+        try:
+            rows = await self.get(f"/cluster/sdn/vnets/{vnet}/subnets")
+        except errors.Refused:  # deleted since, or pending to be
+            return ""
+        return str(rows[0].get("digest") or "") if rows else ""
 
     async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str], dict[str, dict[str, str]]]:
         """Collections an apply publishes too, though we never write them."""
@@ -222,12 +282,15 @@ class Gateway(PveClient):
                     messages[str(row["vnet"])] = str(row["statusmsg"])
         return messages
 
-    async def guests(self) -> dict[int, GuestState]:
-        """Every guest the credentials may see, with its NIC configuration."""
+    async def guests(self, fresh: Callable[[GuestState], bool] = lambda _guest: True) -> dict[int, GuestState]:
+        """Every guest the credentials may see, with its NIC configuration; those ``fresh`` names as they are now."""
         rows = await self.get("/cluster/resources", type="vm")
-        found = [decode.guest(row) for row in rows if row.get("type") in ("qemu", "lxc")]
-        read = await asyncio.gather(*(self.guest(guest) for guest in found))
-        return {guest.vmid: guest for guest in read}
+        found = [
+            GuestRow(decode.guest(row), int(row.get("uptime") or 0))
+            for row in rows
+            if row.get("type") in ("qemu", "lxc")
+        ]
+        return await self._guests.read(found, self.guest, time.monotonic(), fresh)
 
     async def guest(self, guest: GuestState) -> GuestState:
         """Read one guest's configuration; unchanged if its node does not answer, or does not let us see it.
@@ -256,6 +319,8 @@ class Gateway(PveClient):
 
     async def stage(self, step: Step, token: str) -> None:
         """Write one step into the edited configuration."""
+        if step.ref.kind is SdnKind.SUBNET:
+            self._subnets.wrote(step.object.parent)
         path = _path(step.ref, step.object.parent)
         if step.after is None:
             await self.call("DELETE", path, **{"lock-token": token})
@@ -292,8 +357,14 @@ class Gateway(PveClient):
 
         ``release-lock`` is sent because Proxmox documents a default of 1 and behaves like 0.
         """
-        answer = await self.call("PUT", "/cluster/sdn", **{"lock-token": token, "release-lock": 0})
-        return str(answer["data"])
+        await self._subnets.sealed()
+        try:
+            answer = await self.call("PUT", "/cluster/sdn", **{"lock-token": token, "release-lock": 0})
+        except BaseException:
+            self._subnets.forget()
+            raise
+        self._tasks.sent(upid := str(answer["data"]))
+        return upid
 
     async def reload_node(self, node: str) -> str:
         """Reload one node alone; the task's UPID. Needs Sys.Modify on the node."""
@@ -356,6 +427,7 @@ class Gateway(PveClient):
 
         QEMU takes a POST, whose task tells of hotplug failures; LXC knows only the synchronous PUT.
         """
+        self._guests.touched([guest.vmid])
         path = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}/config"
         params: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
         if gone := [key for key, value in changes.items() if value is None]:

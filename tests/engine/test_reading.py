@@ -1,0 +1,211 @@
+"""What a refresh reads and what it remembers: calls are counted, and nothing is published that was not read.
+
+The memory is compared with a second gateway that remembers nothing, on the lab, while another client edits, applies and
+edits back between the reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pve_evpn.domain.plan.model import Step
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.pve import gateway as gateway_module
+from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.transport import Trust
+from tests.engine.world import DirectGateway, World
+
+CONTROLLER = {"controller": "ctl", "type": "evpn", "asn": 65001, "peers": "1.1.1.1"}
+ZONE = {"zone": "zz", "type": "evpn", "controller": "ctl", "vrf-vxlan": 9000}
+VNETS = ("v1", "v2", "v3", "v4")
+
+
+def gateway(world: World, remember: float) -> DirectGateway:
+    made = DirectGateway("pve", ["https://pve1"], Credentials("root@pam", "tok", "secret"), Trust())
+    made.world = world
+    made.remember_for(remember)
+    return made
+
+
+class Fabric:
+    """A lab with one EVPN zone, VNets, and two readers: one that remembers, one that does not."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.remembering, self.thorough = gateway(self.world, 600.0), gateway(self.world, 0.0)
+        self.other = gateway(self.world, 0.0)
+
+    async def begin(self, subnets: int = 1) -> None:
+        await self.foreign("POST", "/cluster/sdn/controllers", **CONTROLLER)
+        await self.foreign("POST", "/cluster/sdn/zones", **ZONE)
+        for number, vnet in enumerate(VNETS):
+            await self.foreign("POST", "/cluster/sdn/vnets", vnet=vnet, zone="zz", tag=100 + number)
+            if number < subnets:
+                await self.add_subnet(vnet)
+        await self.foreign("PUT", "/cluster/sdn")
+
+    async def foreign(self, method: str, path: str, **params: Any) -> Any:
+        return await self.other.call(method, path, **params)
+
+    async def add_subnet(self, vnet: str, third: int = 0) -> None:
+        number = VNETS.index(vnet)
+        await self.foreign(
+            "POST", f"/cluster/sdn/vnets/{vnet}/subnets", subnet=f"10.{number}.{third}.0/24", type="subnet"
+        )
+
+    async def set_gateway(self, vnet: str, last: int) -> None:
+        number = VNETS.index(vnet)
+        path = f"/cluster/sdn/vnets/{vnet}/subnets/zz-10.{number}.0.0-24"
+        await self.foreign("PUT", path, gateway=f"10.{number}.0.{last}")
+
+    async def read(self, *, before_apply: bool = False, guests: bool = False) -> SdnSnapshot:
+        state = await self.remembering.read_cluster("9.2.3", guests=guests, before_apply=before_apply)
+        return state.sdn
+
+    async def truth(self) -> SdnSnapshot:
+        return (await self.thorough.read_cluster("9.2.3", guests=False)).sdn
+
+    async def calls(self, **how: bool) -> list[str]:
+        began = len(self.world.calls)
+        await self.read(**how)
+        return [path for _, path, _ in self.world.calls[began:]]
+
+
+def subnets(snapshot: SdnSnapshot) -> tuple[dict[SdnRef, SdnObject], dict[SdnRef, SdnObject]]:
+    edited = {ref: obj for ref, obj in snapshot.edited.items() if ref.kind is SdnKind.SUBNET}
+    return edited, {ref: obj for ref, obj in snapshot.running.items() if ref.kind is SdnKind.SUBNET}
+
+
+@pytest.mark.asyncio
+async def test_where_nothing_changed_one_probe_stands_for_all_subnets() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=4)
+    await fabric.read()
+    calls = await fabric.calls()
+    assert [path for path in calls if path.endswith("/subnets")] == ["/cluster/sdn/vnets/v1/subnets"]
+
+
+@pytest.mark.asyncio
+async def test_an_edit_is_noticed_by_the_next_read() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=4)
+    await fabric.read()
+    await fabric.set_gateway("v3", 1)
+    assert subnets(await fabric.read()) == subnets(await fabric.truth())
+
+
+@pytest.mark.asyncio
+async def test_an_apply_of_another_client_is_noticed_though_the_edit_was_taken_back() -> None:
+    """The digest is then what it was; the running copy is not."""
+    fabric = Fabric()
+    await fabric.begin(subnets=4)
+    await fabric.set_gateway("v3", 1)
+    await fabric.foreign("PUT", "/cluster/sdn")
+    await fabric.read()
+    await fabric.set_gateway("v3", 2)
+    await fabric.foreign("PUT", "/cluster/sdn")
+    await fabric.set_gateway("v3", 1)
+    assert subnets(await fabric.read()) == subnets(await fabric.truth())
+
+
+@pytest.mark.asyncio
+async def test_without_any_subnet_everything_is_read_before_an_apply() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=0)
+    await fabric.read()
+    await fabric.add_subnet("v2")
+    token = await fabric.remembering.lock(allow_pending=True)
+    assert subnets(await fabric.read(before_apply=True)) == subnets(await fabric.truth())
+    await fabric.remembering.unlock(token)
+
+
+@pytest.mark.asyncio
+async def test_own_writes_cost_no_complete_read() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=3)
+    await fabric.read()
+    token = await fabric.remembering.lock(allow_pending=False)
+    await fabric.read(before_apply=True)
+    new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
+    await fabric.remembering.stage(Step(new.ref, None, new), token)
+    await fabric.remembering.apply(token)
+    await fabric.remembering.unlock(token)
+    calls = [path for path in await fabric.calls() if path.endswith("/subnets")]
+    assert calls == ["/cluster/sdn/vnets/v1/subnets", "/cluster/sdn/vnets/v4/subnets"]
+    assert subnets(await fabric.read()) == subnets(await fabric.truth())
+
+
+@pytest.mark.asyncio
+async def test_guests_are_read_again_when_something_hints_at_them() -> None:
+    fabric = Fabric()
+    await fabric.begin()
+    guests = sorted(fabric.world.lab.guests)
+    await fabric.read(guests=True)
+    assert not [path for path in await fabric.calls(guests=True) if path.endswith("/pending")]
+    guest = fabric.world.lab.guests[guests[0]]
+    path = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}/config"
+    await fabric.foreign("POST" if guest.kind == "qemu" else "PUT", path, description="x")
+    read = [path for path in await fabric.calls(guests=True) if path.endswith("/pending")]
+    assert read == [path.replace("/config", "/pending")]
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["edit", "add", "delete", "apply", "read", "transaction"]),
+        st.sampled_from(VNETS),
+        st.integers(1, 3),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 4), OPERATIONS)
+def test_before_an_apply_everything_is_as_it_is(begin: int, operations: list[tuple[str, str, int]]) -> None:
+    asyncio.run(_everything_is_as_it_is(begin, operations))
+
+
+async def _everything_is_as_it_is(begin: int, operations: list[tuple[str, str, int]]) -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=begin)
+    for operation, vnet, number in operations:
+        await _carry_out(fabric, operation, vnet, number)
+    token = await fabric.remembering.lock(allow_pending=True)
+    assert subnets(await fabric.read(before_apply=True)) == subnets(await fabric.truth())
+    await fabric.remembering.unlock(token)
+
+
+async def _carry_out(fabric: Fabric, operation: str, vnet: str, number: int) -> None:
+    if operation == "read":
+        await fabric.read()
+        return
+    if operation == "transaction":
+        token = await fabric.remembering.lock(allow_pending=True)
+        snapshot = await fabric.read(before_apply=True)
+        assert subnets(snapshot) == subnets(await fabric.truth())
+        ref = SdnRef(SdnKind.SUBNET, f"zz-10.{VNETS.index(vnet)}.0.0-24")
+        have = snapshot.edited.get(ref)
+        want = SdnObject(ref, "subnet", {"gateway": f"10.{VNETS.index(vnet)}.0.{number}"}, vnet)
+        if have != want:
+            await fabric.remembering.stage(Step(ref, have, want), token)
+        await fabric.remembering.apply(token)
+        await fabric.remembering.unlock(token)
+        return
+    try:
+        match operation:
+            case "edit":
+                await fabric.set_gateway(vnet, number)
+            case "add":
+                await fabric.add_subnet(vnet)
+            case "delete":
+                path = f"/cluster/sdn/vnets/{vnet}/subnets/zz-10.{VNETS.index(vnet)}.0.0-24"
+                await fabric.foreign("DELETE", path)
+            case "apply":
+                await fabric.foreign("PUT", "/cluster/sdn")
+    except gateway_module.errors.Refused:
+        pass  # there is no such subnet, or there is one already
