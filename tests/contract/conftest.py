@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 
 @pytest.fixture
-def empty() -> Api:
-    return Api()
+def empty() -> SdnClient:
+    return SdnClient()
 
 
 @pytest.fixture
-def api() -> Api:
-    return Api().network()
+def api() -> SdnClient:
+    return SdnClient().network()

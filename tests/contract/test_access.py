@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from pve_lab.request import Request
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 USER, TOKEN = "ci@pve", "ci@pve!job"
 
 
-def denied(api: Api, method: str, path: str, user: str = USER, **params: object) -> str:
+def denied(api: SdnClient, method: str, path: str, user: str = USER, **params: object) -> str:
     status, body = api.ask(method, path, dict(params), user)
     assert status == 403, body
     assert "errors" not in body
     return str(body["message"])
 
 
-def test_without_a_privilege_a_missing_zone_looks_like_any_other(api: Api) -> None:
+def test_without_a_privilege_a_missing_zone_looks_like_any_other(api: SdnClient) -> None:
     words = "Permission check failed (/sdn/zones/{}, SDN.Allocate)\n"
     assert denied(api, "GET", "/zones/z1") == words.format("z1")
     assert denied(api, "GET", "/zones/none") == words.format("none")
@@ -42,7 +42,7 @@ def test_without_a_privilege_a_missing_zone_looks_like_any_other(api: Api) -> No
         ("POST", "/rollback", "/sdn"),
     ],
 )  # fmt: skip
-def test_where_a_privilege_is_needed(api: Api, method: str, path: str, where: str) -> None:
+def test_where_a_privilege_is_needed(api: SdnClient, method: str, path: str, where: str) -> None:
     params = {"/vnets": {"zone": "z1"}, "/vnets/v1/subnets": {"subnet": "192.0.2.0/24", "type": "subnet"}}
     given = params.get(path, {}) if method == "POST" else {}
     if path == "/vnets":
@@ -55,14 +55,14 @@ def test_where_a_privilege_is_needed(api: Api, method: str, path: str, where: st
     assert api.ask(method, path, given, USER)[0] != 403
 
 
-def test_reading_a_vnet_takes_audit_and_reading_a_zone_does_not_do_with_it(api: Api) -> None:
+def test_reading_a_vnet_takes_audit_and_reading_a_zone_does_not_do_with_it(api: SdnClient) -> None:
     api.lab.access.grant(USER, "/sdn/zones/z1", "SDN.Audit")
     assert api.get("/vnets/v1", user=USER)["tag"] == 501
     assert api.get("/vnets/v1/subnets", user=USER) == []
     assert denied(api, "GET", "/zones/z1")
 
 
-def test_lists_leave_out_what_one_may_not_see(api: Api) -> None:
+def test_lists_leave_out_what_one_may_not_see(api: SdnClient) -> None:
     api.do("POST", "/vnets", vnet="v2", zone="z2", tag=502)
     lists = ("/controllers", "/zones", "/vnets", "/ipams")
     assert [api.get(path, user=USER) for path in lists] == [[], [], [], []]
@@ -71,23 +71,23 @@ def test_lists_leave_out_what_one_may_not_see(api: Api) -> None:
     assert [row["vnet"] for row in api.get("/vnets", "pending", user=USER)] == ["v2"]
 
 
-def test_a_vnet_that_is_not_there_is_said_to_everybody(api: Api) -> None:
+def test_a_vnet_that_is_not_there_is_said_to_everybody(api: SdnClient) -> None:
     status, body = api.ask("GET", "/vnets/none", {}, USER)
     assert (status, body["message"]) == (500, "sdn vnet 'none' does not exist\n")
 
 
-def test_moving_a_vnet_asks_only_where_it_is(api: Api) -> None:
+def test_moving_a_vnet_asks_only_where_it_is(api: SdnClient) -> None:
     api.lab.access.grant(USER, "/sdn/zones/z1", "SDN.Allocate")
     assert api.ask("PUT", "/vnets/v1", {"zone": "z2"}, USER)[0] == 200
     assert api.get("/vnets/v1")["zone"] == "z2"
 
 
-def test_a_name_no_acl_can_have_is_refused_even_to_roots_token(api: Api) -> None:
+def test_a_name_no_acl_can_have_is_refused_even_to_roots_token(api: SdnClient) -> None:
     words = "Permission check failed (, SDN.Allocate)\n"
     assert denied(api, "POST", "/vnets", "root@pam!tok", vnet="v9", zone="z 1!", tag=9) == words
 
 
-def test_a_token_with_privilege_separation_has_what_both_have(api: Api) -> None:
+def test_a_token_with_privilege_separation_has_what_both_have(api: SdnClient) -> None:
     access = api.lab.access
     access.grant(USER, "/sdn", "SDN.Allocate", "SDN.Audit")
     access.new_token(TOKEN)
@@ -99,7 +99,7 @@ def test_a_token_with_privilege_separation_has_what_both_have(api: Api) -> None:
     assert len(api.get("/zones", user="ci@pve!whole")) == 2
 
 
-def test_deeper_entries_replace_and_what_does_not_propagate_stays(api: Api) -> None:
+def test_deeper_entries_replace_and_what_does_not_propagate_stays(api: SdnClient) -> None:
     access = api.lab.access
     access.grant(USER, "/sdn", "PVESDNAdmin")
     access.grant(USER, "/sdn/zones/z2", "NoAccess")
@@ -110,7 +110,7 @@ def test_deeper_entries_replace_and_what_does_not_propagate_stays(api: Api) -> N
     assert "SDN.Allocate" in access.privileges(USER, "/sdn/zones/z1")
 
 
-def test_set_up_over_the_api_as_a_manual_would(api: Api) -> None:
+def test_set_up_over_the_api_as_a_manual_would(api: SdnClient) -> None:
     def access(method: str, path: str, params: dict[str, object]) -> object:
         given = api.lab.answer(Request(method, f"/access{path}", params, "root@pam!tok"))
         assert given.status == 200, given.body

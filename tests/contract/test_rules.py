@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 VERIFY = "400 Parameter verification failed.\n"
 EVPN = {"type": "evpn", "controller": "c1"}
 
 
-def new_vnet(api: Api, name: str, zone: str, **params: Any) -> str:
+def new_vnet(api: SdnClient, name: str, zone: str, **params: Any) -> str:
     """The refusal of a VNet, without its prefix."""
     text = api.refusal("POST", "/vnets", vnet=name, zone=zone, **params)
     prefix = "create sdn vnet object failed: "
@@ -23,24 +23,24 @@ def new_vnet(api: Api, name: str, zone: str, **params: Any) -> str:
 # --- controllers and zones --------------------------------------------------------------------------------------
 
 
-def test_there_is_one_evpn_controller_before_9_2(api: Api) -> None:
+def test_there_is_one_evpn_controller_before_9_2(api: SdnClient) -> None:
     text = api.refusal("POST", "/controllers", controller="c2", type="evpn", asn=65011, peers="192.0.2.7")
     assert text.startswith("create sdn controller object failed: only 1 global evpn controller can be defined at ")
 
 
 @pytest.mark.parametrize("ends", [{}, {"peers": ""}, {"peers": "192.0.2.1", "fabric": "fab1"}])
-def test_an_evpn_controller_has_peers_or_a_fabric(empty: Api, ends: dict[str, str]) -> None:
+def test_an_evpn_controller_has_peers_or_a_fabric(empty: SdnClient, ends: dict[str, str]) -> None:
     text = empty.refusal("POST", "/controllers", controller="c1", type="evpn", asn=1, **ends)
     assert "must have exactly one of peers / fabric defined" in text
 
 
-def test_peers_become_a_fabric_in_one_update_and_nobody_asks_whether_it_is_there(api: Api) -> None:
+def test_peers_become_a_fabric_in_one_update_and_nobody_asks_whether_it_is_there(api: SdnClient) -> None:
     assert "exactly one" in api.refusal("PUT", "/controllers/c1", fabric="nofab")
     api.do("PUT", "/controllers/c1", fabric="nofab", delete="peers")
     assert "peers" not in api.get("/controllers/c1")
 
 
-def test_a_third_bgp_controller_on_the_node_that_answers_is_too_many(empty: Api) -> None:
+def test_a_third_bgp_controller_on_the_node_that_answers_is_too_many(empty: SdnClient) -> None:
     bgp = {"type": "bgp", "asn": 65001, "peers": "192.0.2.1"}
     empty.do("POST", "/controllers", controller="b1", node="pve1", **bgp)
     empty.do("POST", "/controllers", controller="b2", node="pve1", **bgp)
@@ -61,13 +61,13 @@ def test_a_third_bgp_controller_on_the_node_that_answers_is_too_many(empty: Api)
         ({"type": "vxlan"}, f"{VERIFY}peers: must have exactly one of peers / fabric defined"),
     ],
 )  # fmt: skip
-def test_what_a_zone_needs_around_it(api: Api, zone: dict[str, Any], words: str) -> None:
+def test_what_a_zone_needs_around_it(api: SdnClient, zone: dict[str, Any], words: str) -> None:
     api.do("POST", "/controllers", controller="bgp1", type="bgp", asn=65001, peers="192.0.2.1", node="pve2")
     text = api.refusal("POST", "/zones", zone="z3", **zone)
     assert text.startswith(f"create sdn zone object failed: {words}")
 
 
-def test_what_nobody_checks(api: Api) -> None:
+def test_what_nobody_checks(api: SdnClient) -> None:
     """Clients have to: nodes that are not there, exit nodes outside, any MTU, an L3 VNI equal to an L2 one."""
     odd = {"nodes": "pve1", "exitnodes": "pve2,ghost", "exitnodes-primary": "pve3", "mtu": 70000, "vrf-vxlan": 501}
     api.do("PUT", "/zones/z1", **odd)
@@ -78,7 +78,7 @@ def test_what_nobody_checks(api: Api) -> None:
 
 
 @pytest.fixture
-def mixed(api: Api) -> Api:
+def mixed(api: SdnClient) -> SdnClient:
     """Zones of all types beside the two EVPN ones; a VNet with VLAN 10 in `trunk` and in `stack`."""
     api.do("POST", "/zones", zone="plain", type="simple")
     api.do("POST", "/zones", zone="trunk", type="vlan", bridge="vmbr0")
@@ -104,11 +104,11 @@ def mixed(api: Api) -> Api:
         ("stack", {"tag": 4097}, "tag: VLAN tag maximal value is 4096"),
     ],
 )  # fmt: skip
-def test_tags_by_the_type_of_the_zone(mixed: Api, zone: str, params: dict[str, Any], words: str) -> None:
+def test_tags_by_the_type_of_the_zone(mixed: SdnClient, zone: str, params: dict[str, Any], words: str) -> None:
     assert new_vnet(mixed, "v2", zone, **params) == f"{VERIFY}{words}\n"
 
 
-def test_one_vnet_of_a_qinq_zone_needs_no_tag(mixed: Api) -> None:
+def test_one_vnet_of_a_qinq_zone_needs_no_tag(mixed: SdnClient) -> None:
     mixed.do("POST", "/vnets", vnet="bare", zone="stack")
     words = f"{VERIFY}tag: tag-less vnet already exists in zone stack vnet bare\n"
     assert new_vnet(mixed, "v2", "stack") == words
@@ -116,20 +116,20 @@ def test_one_vnet_of_a_qinq_zone_needs_no_tag(mixed: Api) -> None:
     mixed.do("POST", "/vnets", vnet="v2", zone="stack")
 
 
-def test_a_tag_may_be_that_of_another_kind_of_zone(mixed: Api) -> None:
+def test_a_tag_may_be_that_of_another_kind_of_zone(mixed: SdnClient) -> None:
     mixed.do("POST", "/vnets", vnet="v2", zone="z1", tag=10)
 
 
-def test_a_zone_that_is_not_there_is_not_even_named(api: Api) -> None:
+def test_a_zone_that_is_not_there_is_not_even_named(api: SdnClient) -> None:
     assert new_vnet(api, "v2", "z7", tag=5).startswith("cannot lookup undefined type! at ")
 
 
-def test_ids_are_unique_over_all_zones(api: Api) -> None:
+def test_ids_are_unique_over_all_zones(api: SdnClient) -> None:
     assert new_vnet(api, "v1", "z2", tag=9) == "sdn vnet object ID 'v1' already defined\n"
     api.do("POST", "/vnets", vnet="V1", zone="z2", tag=9)
 
 
-def test_a_vnet_moves_only_without_subnets(mixed: Api) -> None:
+def test_a_vnet_moves_only_without_subnets(mixed: SdnClient) -> None:
     mixed.do("PUT", "/vnets/v1", zone="trunk", tag=20)
     mixed.do("PUT", "/vnets/v1", zone="plain", delete="tag")
     mixed.do("POST", "/vnets/v1/subnets", subnet="198.51.100.0/24", type="subnet")
@@ -140,7 +140,7 @@ def test_a_vnet_moves_only_without_subnets(mixed: Api) -> None:
 # --- deleting ---------------------------------------------------------------------------------------------------
 
 
-def test_what_is_used_stays_and_what_is_not_goes_in_order_without_an_apply(api: Api) -> None:
+def test_what_is_used_stays_and_what_is_not_goes_in_order_without_an_apply(api: SdnClient) -> None:
     api.do("POST", "/vnets/v1/subnets", subnet="198.51.100.0/24", type="subnet")
     api.apply()
     assert "controller c1 is used by z1" in api.refusal("DELETE", "/controllers/c1")
@@ -164,12 +164,12 @@ def test_what_is_used_stays_and_what_is_not_goes_in_order_without_an_apply(api: 
          "update sdn subnet object failed: sdn subnet 'z1-192.0.2.0-24' does not exist\n"),
     ],
 )  # fmt: skip
-def test_what_is_not_there_is_a_500(api: Api, method: str, path: str, words: str) -> None:
+def test_what_is_not_there_is_a_500(api: SdnClient, method: str, path: str, words: str) -> None:
     params = {"subnet": "192.0.2.0/24", "type": "subnet"} if method == "POST" else {}
     assert api.refusal(method, path, **params) == words
 
 
-def test_deleting_a_subnet_that_is_not_there_works(api: Api) -> None:
+def test_deleting_a_subnet_that_is_not_there_works(api: SdnClient) -> None:
     api.do("DELETE", "/vnets/v1/subnets/z1-192.0.2.0-24")
 
 
@@ -193,7 +193,7 @@ WRITES = [
 
 @pytest.mark.parametrize(("method", "path", "params"), WRITES)
 def test_under_a_lock_every_write_needs_the_token_and_needs_it_first(
-    api: Api, method: str, path: str, params: dict[str, Any]
+    api: SdnClient, method: str, path: str, params: dict[str, Any]
 ) -> None:
     token = api.do("POST", "/lock", allow_pending=1)
     assert NO_TOKEN in api.refusal(method, path, **params)
@@ -203,19 +203,19 @@ def test_under_a_lock_every_write_needs_the_token_and_needs_it_first(
     assert api.get("/zones")
 
 
-def test_while_nobody_holds_it_any_token_will_do(api: Api) -> None:
+def test_while_nobody_holds_it_any_token_will_do(api: SdnClient) -> None:
     api.do("PUT", "/zones/z1", mtu=1400, lock_token="anything")
     api.do("PUT", "", lock_token="anything")
     api.do("DELETE", "/lock", lock_token="anything")
 
 
-def test_a_lock_wants_nothing_pending_unless_it_is_told_not_to_mind(api: Api) -> None:
+def test_a_lock_wants_nothing_pending_unless_it_is_told_not_to_mind(api: SdnClient) -> None:
     words = "could not acquire lock for SDN config: configuration has pending changes at "
     assert api.refusal("POST", "/lock").startswith(words)
     api.do("POST", "/lock", allow_pending=1)
 
 
-def test_released_only_when_told_to_or_by_force(api: Api) -> None:
+def test_released_only_when_told_to_or_by_force(api: SdnClient) -> None:
     """The documented default of ``release-lock`` is not what happens."""
     for path, method in (("", "PUT"), ("/rollback", "POST")):
         token = api.do("POST", "/lock", allow_pending=1)
@@ -228,6 +228,6 @@ def test_released_only_when_told_to_or_by_force(api: Api) -> None:
     api.do("PUT", "/zones/z1")
 
 
-def test_a_schema_is_checked_before_the_lock(api: Api) -> None:
+def test_a_schema_is_checked_before_the_lock(api: SdnClient) -> None:
     api.do("POST", "/lock", allow_pending=1)
     assert list(api.wrong("PUT", "/zones/z1", mtu="x")) == ["mtu"]

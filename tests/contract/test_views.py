@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 
-def pending(api: Api, path: str) -> dict[str, Any]:
+def pending(api: SdnClient, path: str) -> dict[str, Any]:
     """One object's pending view without what is always there."""
     found: dict[str, Any] = api.get(path, "pending")
     return {key: value for key, value in found.items() if key != "digest"}
 
 
-def test_a_new_object_shows_all_of_itself_as_pending(empty: Api) -> None:
+def test_a_new_object_shows_all_of_itself_as_pending(empty: SdnClient) -> None:
     empty.do("POST", "/zones", zone="plain", type="simple")
     empty.do("POST", "/vnets", vnet="inside", zone="plain")
     assert pending(empty, "/zones/plain") == {"zone": "plain", "type": "simple", "state": "new", "pending": {}}
@@ -37,7 +37,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("before", "change", "shown"), CHANGES)
-def test_a_change_shows_old_values_and_what_becomes_of_them(api: Api, before: Any, change: Any, shown: Any) -> None:
+def test_a_change_shows_old_values_and_what_becomes_of_them(
+    api: SdnClient, before: Any, change: Any, shown: Any
+) -> None:
     api.do("PUT", "/zones/z1", **before)
     api.apply()
     running = api.get("/zones/z1", "running")
@@ -47,7 +49,7 @@ def test_a_change_shows_old_values_and_what_becomes_of_them(api: Api, before: An
     assert found == running
 
 
-def test_a_deleted_object_keeps_its_running_values(api: Api) -> None:
+def test_a_deleted_object_keeps_its_running_values(api: SdnClient) -> None:
     api.apply()
     api.do("DELETE", "/vnets/v1")
     (found,) = api.get("/vnets", "pending")
@@ -56,12 +58,12 @@ def test_a_deleted_object_keeps_its_running_values(api: Api) -> None:
     assert [row["vnet"] for row in api.get("/vnets", "running")] == ["v1"]
 
 
-def test_what_was_never_applied_vanishes_when_deleted(api: Api) -> None:
+def test_what_was_never_applied_vanishes_when_deleted(api: SdnClient) -> None:
     api.do("DELETE", "/vnets/v1")
     assert api.get("/vnets", "pending") == []
 
 
-def test_a_deleted_vnet_cannot_be_asked_only_listed(api: Api) -> None:
+def test_a_deleted_vnet_cannot_be_asked_only_listed(api: SdnClient) -> None:
     """Access is decided by the edited copy; so its subnets are out of sight too."""
     api.do("POST", "/vnets/v1/subnets", subnet="198.51.100.0/24", type="subnet")
     api.apply()
@@ -74,7 +76,7 @@ def test_a_deleted_vnet_cannot_be_asked_only_listed(api: Api) -> None:
     assert [row["state"] for row in api.get("/vnets/v1/subnets", "pending")] == ["deleted"]
 
 
-def test_recreating_is_a_change_and_the_same_again_is_none(api: Api) -> None:
+def test_recreating_is_a_change_and_the_same_again_is_none(api: SdnClient) -> None:
     api.apply()
     api.do("DELETE", "/vnets/v1")
     api.do("POST", "/vnets", vnet="v1", zone="z1", tag=502, alias="other")
@@ -83,7 +85,7 @@ def test_recreating_is_a_change_and_the_same_again_is_none(api: Api) -> None:
     assert "state" not in pending(api, "/vnets/v1")
 
 
-def test_another_type_under_the_same_name_shows_the_new_type_with_the_old_values(api: Api) -> None:
+def test_another_type_under_the_same_name_shows_the_new_type_with_the_old_values(api: SdnClient) -> None:
     api.apply()
     api.do("DELETE", "/zones/z2")
     api.do("POST", "/zones", zone="z2", type="simple")
@@ -92,7 +94,7 @@ def test_another_type_under_the_same_name_shows_the_new_type_with_the_old_values
     assert found["pending"] == dict.fromkeys(("controller", "vrf-vxlan", "mac"), "deleted")
 
 
-def test_ranges_are_objects_on_top_and_texts_in_pending(api: Api) -> None:
+def test_ranges_are_objects_on_top_and_texts_in_pending(api: SdnClient) -> None:
     api.do("POST", "/vnets/v1/subnets", subnet="198.51.100.0/24", type="subnet")
     api.apply()
     one = "start-address=198.51.100.10,end-address=198.51.100.19"
@@ -107,14 +109,14 @@ def test_ranges_are_objects_on_top_and_texts_in_pending(api: Api) -> None:
     assert api.get(path)["dhcp-range"][0] == {"start-address": "198.51.100.30", "end-address": "198.51.100.39"}
 
 
-def test_pending_wins_over_running_and_zero_is_neither(api: Api) -> None:
+def test_pending_wins_over_running_and_zero_is_neither(api: SdnClient) -> None:
     _, both = api.ask("GET", "/zones/z1", {"pending": 1, "running": 1})
     assert both["data"]["state"] == "new"
     _, none = api.ask("GET", "/zones/z1", {"pending": 0})
     assert none["data"]["digest"]
 
 
-def test_lists_are_in_the_order_of_bytes_and_can_be_of_one_type(api: Api) -> None:
+def test_lists_are_in_the_order_of_bytes_and_can_be_of_one_type(api: SdnClient) -> None:
     for name in ("b1", "B1", "a1"):
         api.do("POST", "/zones", zone=name, type="simple")
     assert [row["zone"] for row in api.get("/zones")] == ["B1", "a1", "b1", "z1", "z2"]
@@ -122,7 +124,7 @@ def test_lists_are_in_the_order_of_bytes_and_can_be_of_one_type(api: Api) -> Non
     assert [row["zone"] for row in body["data"]] == ["z1", "z2"]
 
 
-def test_rollback_forgets_and_apply_publishes_everything(api: Api) -> None:
+def test_rollback_forgets_and_apply_publishes_everything(api: SdnClient) -> None:
     api.apply()
     api.do("PUT", "/zones/z1", mtu=1400)
     api.do("DELETE", "/vnets/v1")
@@ -133,6 +135,6 @@ def test_rollback_forgets_and_apply_publishes_everything(api: Api) -> None:
     assert api.get("/zones/z2", "running")["mtu"] == 1300
 
 
-def test_rollback_before_the_first_apply_empties_all(api: Api) -> None:
+def test_rollback_before_the_first_apply_empties_all(api: SdnClient) -> None:
     api.do("POST", "/rollback")
     assert [api.get(f"/{kind}", "pending") for kind in ("controllers", "zones", "vnets")] == [[], [], []]

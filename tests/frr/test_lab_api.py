@@ -11,12 +11,13 @@ from pve_lab.dataplane.frr import FrrDataplane
 from pve_lab.frr.topology import Topology
 from pve_lab.lab import Lab, seed
 from tests.frr.world import AGEING, NODES, VM1, VNET, VNI, await_, await_full_mesh
-from tests.lab.asking import Asking, check_answer
+from tests.lab.clients import LabClient
+from tests.lab.deviations import check_answer
 
 NET0 = f"virtio={VM1.upper()},bridge={VNET},firewall=1"
 
 
-class Client(Asking):
+class Client(LabClient):
     """Asks a lab whose time is the real one."""
 
     def __init__(self, lab: Lab) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 
 @pytest.fixture
-def pve() -> Asking:
-    return Asking()
+def pve() -> LabClient:
+    return LabClient()

@@ -1,7 +1,7 @@
 """Where Proxmox does not answer as its own schema says, and the check that knows of it.
 
 The lab follows Proxmox. Each entry says how it is known: "recorded" ones are held against the recordings where those
-are there (``tests/lab/test_official.py``), the others were read in the published source or are left open by a schema
+are there (``tests/lab/test_apidoc.py``), the others were read in the published source or are left open by a schema
 that declares an object without saying what is in it.
 """
 

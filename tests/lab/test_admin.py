@@ -21,7 +21,7 @@ import pytest
 from pve_lab import faults
 from pve_lab.admin import AdminServer
 from pve_lab.client_examples import api_clients
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def send(url: str, verb: str, path: str, body: Any = None, headers: dict[str, st
 
 
 @pytest.fixture
-def admin(pve: Asking) -> Iterator[str]:
+def admin(pve: LabClient) -> Iterator[str]:
     with AdminServer(pve.lab) as server:
         yield server.url
 
@@ -49,7 +49,7 @@ def test_it_says_what_there_is(admin: str) -> None:
     assert index["faults"]["node-offline"]["parameters"] == {"node": "str"}
 
 
-def test_a_fault_begins_is_listed_and_ends(admin: str, pve: Asking) -> None:
+def test_a_fault_begins_is_listed_and_ends(admin: str, pve: LabClient) -> None:
     status, begun = send(admin, "POST", "/faults", {"fault": "node-offline", "node": "pve3"})
     assert (status, begun) == (200, {"fault": "node-offline", "id": begun["id"], "node": "pve3"})
     assert pve.ask("GET", "/nodes/pve3/network").status == 595
@@ -62,7 +62,7 @@ NEEDED = {"node": "pve2", "vmid": 100, "target": "pve1", "type": "srvreload"}
 
 
 @pytest.mark.parametrize("name", sorted(faults.KINDS))
-def test_every_fault_is_begun_and_ended_by_its_name(admin: str, pve: Asking, name: str) -> None:
+def test_every_fault_is_begun_and_ended_by_its_name(admin: str, pve: LabClient, name: str) -> None:
     required = [f.name for f in dataclasses.fields(faults.KINDS[name]) if f.init and f.default is dataclasses.MISSING]
     params = {key: NEEDED[key] for key in required}
     status, begun = send(admin, "POST", "/faults", {"fault": name, **params})
@@ -76,7 +76,7 @@ def test_every_fault_is_begun_and_ended_by_its_name(admin: str, pve: Asking, nam
     assert faults.parse(by_text) == faults.make(name, params)
 
 
-def test_all_faults_end_at_once(admin: str, pve: Asking) -> None:
+def test_all_faults_end_at_once(admin: str, pve: LabClient) -> None:
     for body in ({"fault": "no-quorum"}, {"fault": "guest-locked", "vmid": 100}):
         assert send(admin, "POST", "/faults", body)[0] == 200
     send(admin, "DELETE", "/faults")
@@ -84,7 +84,7 @@ def test_all_faults_end_at_once(admin: str, pve: Asking) -> None:
     assert pve.lab.guests[100].lock == ""
 
 
-def test_state_and_journal(admin: str, pve: Asking) -> None:
+def test_state_and_journal(admin: str, pve: LabClient) -> None:
     pve.post("/cluster/sdn/zones", zone="s1", type="simple")
     _, state = send(admin, "GET", "/state")
     assert (state["pending"], state["lock"], state["nodes"]["pve1"]["online"]) == (True, None, True)
@@ -95,7 +95,7 @@ def test_state_and_journal(admin: str, pve: Asking) -> None:
     assert pve.lab.journal == []
 
 
-def test_guests_are_stopped_started_silenced_and_moved(admin: str, pve: Asking) -> None:
+def test_guests_are_stopped_started_silenced_and_moved(admin: str, pve: LabClient) -> None:
     guest = pve.lab.guests[100]
     pve.put("/nodes/pve4/qemu/100/config", cores=4)
     for action, check in (

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 RULES, OPTIONS = "/cluster/sdn/vnets/v1/firewall/rules", "/cluster/sdn/vnets/v1/firewall/options"
 NETWORK = "/nodes/pve1/network"
@@ -65,7 +65,7 @@ def requests(draw: st.DrawFn) -> tuple[str, str, dict[str, str]]:
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(requests(), max_size=25), st.booleans())
 def test_every_request_gets_an_answer_and_everything_can_be_read(asked: list[tuple[str, str, Any]], up: bool) -> None:
-    pve = Asking()
+    pve = LabClient()
     pve.overlay()
     for guest in pve.lab.guests.values():
         guest.running = up

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.lab.asking import CONTROLLER, ZONE, Asking
+from tests.lab.clients import CONTROLLER, ZONE, LabClient
 
 
-def test_the_running_copy_is_new_at_once_and_the_nodes_follow_one_by_one(pve: Asking) -> None:
+def test_the_running_copy_is_new_at_once_and_the_nodes_follow_one_by_one(pve: LabClient) -> None:
     pve.post("/cluster/sdn/controllers", **CONTROLLER)
     pve.post("/cluster/sdn/zones", **ZONE)
     upid = pve.put("/cluster/sdn")
@@ -19,7 +19,7 @@ def test_the_running_copy_is_new_at_once_and_the_nodes_follow_one_by_one(pve: As
     assert [row["status"] for row in pve.reloads("pve3")] == ["OK"]
 
 
-def test_the_task_runs_on_the_node_that_was_asked_and_belongs_to_the_asker(pve: Asking) -> None:
+def test_the_task_runs_on_the_node_that_was_asked_and_belongs_to_the_asker(pve: LabClient) -> None:
     upid = pve.put("/cluster/sdn")
     row = pve.get(f"/nodes/pve1/tasks/{upid}/status")
     assert (row["type"], row["id"], row["user"], row["tokenid"]) == ("reloadnetworkall", "", "root@pam", "tok")
@@ -29,7 +29,7 @@ def test_the_task_runs_on_the_node_that_was_asked_and_belongs_to_the_asker(pve: 
     assert (reload["id"], reload["user"], reload.get("tokenid")) == ("networking", "root@pam", None)
 
 
-def test_lists_of_tasks_are_filtered_and_paged(pve: Asking) -> None:
+def test_lists_of_tasks_are_filtered_and_paged(pve: LabClient) -> None:
     for _ in range(3):
         pve.put("/cluster/sdn")
         pve.wait(5)
@@ -44,7 +44,7 @@ def test_lists_of_tasks_are_filtered_and_paged(pve: Asking) -> None:
     assert pve.errors("GET", f"{path}/UPID:pve1:0:0:0:x::y:/status") == {"upid": "no such task"}
 
 
-def test_a_stopped_apply_reloads_no_further_node(pve: Asking) -> None:
+def test_a_stopped_apply_reloads_no_further_node(pve: LabClient) -> None:
     pve.overlay()
     upid = pve.put("/cluster/sdn")
     pve.wait(0.25)
@@ -55,7 +55,7 @@ def test_a_stopped_apply_reloads_no_further_node(pve: Asking) -> None:
     assert 0 < len(fresh) < 4
 
 
-def test_one_node_can_be_reloaded_alone(pve: Asking) -> None:
+def test_one_node_can_be_reloaded_alone(pve: LabClient) -> None:
     pve.overlay()
     pve.lab.nodes["pve2"].applied_version = 0
     assert pve.get("/nodes/pve2/sdn/zones")[0]["status"] == "pending"
@@ -65,7 +65,7 @@ def test_one_node_can_be_reloaded_alone(pve: Asking) -> None:
     assert pve.get("/nodes/pve2/sdn/zones")[0]["status"] == "available"
 
 
-def test_host_network_edits_ride_along_with_an_apply(pve: Asking) -> None:
+def test_host_network_edits_ride_along_with_an_apply(pve: LabClient) -> None:
     whole = pve.ask("GET", "/nodes/pve2/network").body
     assert whole is not None
     assert "changes" not in whole
@@ -83,7 +83,7 @@ def test_host_network_edits_ride_along_with_an_apply(pve: Asking) -> None:
     }
 
 
-def test_host_network_edits_can_be_taken_back(pve: Asking) -> None:
+def test_host_network_edits_can_be_taken_back(pve: LabClient) -> None:
     pve.put("/nodes/pve2/network/vmbr0", type="bridge", mtu=9000)
     assert pve.get("/nodes/pve2/network/vmbr0")["mtu"] == "9000"
     pve.delete("/nodes/pve2/network")

@@ -12,24 +12,24 @@ from pve_lab import faults
 from pve_lab.faults import DROPPED, Fault
 from pve_lab.lab import Lab
 from pve_lab.server import LabServer
-from tests.lab.asking import CONTROLLER, ZONE, Asking
+from tests.lab.clients import CONTROLLER, ZONE, LabClient
 
 ZONES = "/cluster/sdn/zones"
 NET0 = "virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1"
 
 
-def zones(pve: Asking, **view: int) -> list[str]:
+def zones(pve: LabClient, **view: int) -> list[str]:
     return [row["zone"] for row in pve.get(ZONES, **view)]
 
 
-def simple(pve: Asking, zone: str = "s1") -> faults.Answer:
+def simple(pve: LabClient, zone: str = "s1") -> faults.Answer:
     return pve.ask("POST", ZONES, zone=zone, type="simple")
 
 
 # --- around requests ----------------------------------------------------------------------------------------------
 
 
-def test_latency(pve: Asking) -> None:
+def test_latency(pve: LabClient) -> None:
     pve.lab.faults.add(faults.Latency(seconds=0.7, path=ZONES))
     pve.get("/version")
     assert pve.slept == 0
@@ -37,14 +37,14 @@ def test_latency(pve: Asking) -> None:
     assert pve.slept == 0.7
 
 
-def test_a_connection_dropped_before_execution(pve: Asking) -> None:
+def test_a_connection_dropped_before_execution(pve: LabClient) -> None:
     pve.lab.faults.add(faults.DropBefore(method="POST", times=1))
     assert simple(pve) == DROPPED
     assert zones(pve) == []
     assert simple(pve).status == 200
 
 
-def test_a_connection_dropped_after_execution(pve: Asking) -> None:
+def test_a_connection_dropped_after_execution(pve: LabClient) -> None:
     pve.lab.faults.add(faults.DropAfter(method="POST", times=1))
     assert simple(pve) == DROPPED
     assert zones(pve) == ["s1"]
@@ -70,7 +70,7 @@ def test_a_dropped_connection_is_cut_without_a_byte(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_an_error_answer(pve: Asking, status: int) -> None:
+def test_an_error_answer(pve: LabClient, status: int) -> None:
     pve.lab.faults.add(faults.ErrorAnswer(status=status, message="something broke", skip=1, times=1))
     assert zones(pve) == []
     given = pve.ask("GET", ZONES)
@@ -83,7 +83,7 @@ def test_an_error_answer(pve: Asking, status: int) -> None:
     ("outcome", "now", "later"), [("lost", [], []), ("done", ["s1"], ["s1"]), ("late", [], ["s1"])]
 )
 def test_a_gateway_error_says_nothing_of_the_outcome(
-    pve: Asking, status: int, reason: str, outcome: str, now: list[str], later: list[str]
+    pve: LabClient, status: int, reason: str, outcome: str, now: list[str], later: list[str]
 ) -> None:
     pve.lab.faults.add(faults.GatewayError(status=status, outcome=outcome, seconds=30, method="POST"))
     given = simple(pve)
@@ -93,7 +93,7 @@ def test_a_gateway_error_says_nothing_of_the_outcome(
     assert zones(pve) == later
 
 
-def test_an_apply_without_a_worker_is_published_and_answers_500(pve: Asking) -> None:
+def test_an_apply_without_a_worker_is_published_and_answers_500(pve: LabClient) -> None:
     """The answer is that of a refusal; the running copy, the lock and the tasks tell that it is none."""
     pve.overlay()
     token = pve.post("/cluster/sdn/lock")
@@ -113,7 +113,7 @@ def test_an_apply_without_a_worker_is_published_and_answers_500(pve: Asking) -> 
     pve.put("/cluster/sdn")
 
 
-def test_a_busy_cluster_file_system(pve: Asking) -> None:
+def test_a_busy_cluster_file_system(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.CfsLockBusy())
     assert zones(pve) == []
     text = pve.message("POST", ZONES, zone="s1", type="simple")
@@ -122,7 +122,7 @@ def test_a_busy_cluster_file_system(pve: Asking) -> None:
     assert simple(pve).status == 200
 
 
-def test_an_expired_token(pve: Asking) -> None:
+def test_an_expired_token(pve: LabClient) -> None:
     pve.lab.faults.add(faults.TokenExpired(user="root@pam!tok"))
     given = pve.ask("GET", ZONES)
     assert (given.status, given.body) == (401, None)
@@ -131,7 +131,7 @@ def test_an_expired_token(pve: Asking) -> None:
 
 def test_chance_comes_from_the_seed_and_from_nothing_else() -> None:
     def run(seed: int) -> list[int]:
-        pve = Asking()
+        pve = LabClient()
         pve.lab.faults.seed = seed
         pve.lab.faults.add(faults.ErrorAnswer(share=0.5, path=ZONES))
         return [pve.ask("GET", ZONES).status for _ in range(40)]
@@ -142,7 +142,7 @@ def test_chance_comes_from_the_seed_and_from_nothing_else() -> None:
     assert 5 < first.count(500) < 35
 
 
-def test_hooks_see_every_request_and_may_end_it(pve: Asking) -> None:
+def test_hooks_see_every_request_and_may_end_it(pve: LabClient) -> None:
     seen: list[str] = []
 
     class Killed(Exception):
@@ -165,7 +165,7 @@ def test_hooks_see_every_request_and_may_end_it(pve: Asking) -> None:
 # --- the cluster and its nodes --------------------------------------------------------------------------------------
 
 
-def test_no_quorum(pve: Asking) -> None:
+def test_no_quorum(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.NoQuorum())
     assert pve.get("/cluster/status")[0]["quorate"] == 0
     assert zones(pve) == []
@@ -176,14 +176,14 @@ def test_no_quorum(pve: Asking) -> None:
     assert simple(pve).status == 200
 
 
-def test_half_of_the_nodes_are_no_quorum_either(pve: Asking) -> None:
+def test_half_of_the_nodes_are_no_quorum_either(pve: LabClient) -> None:
     pve.lab.faults.add(faults.NodeOffline(node="pve3"))
     assert pve.get("/cluster/status")[0]["quorate"] == 1
     pve.lab.faults.add(faults.NodeOffline(node="pve4"))
     assert pve.get("/cluster/status")[0]["quorate"] == 0
 
 
-def test_a_node_offline(pve: Asking) -> None:
+def test_a_node_offline(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.NodeOffline(node="pve3"))
     row = next(row for row in pve.get("/cluster/status") if row["name"] == "pve3")
     assert row["online"] == 0
@@ -196,7 +196,7 @@ def test_a_node_offline(pve: Asking) -> None:
     assert pve.get("/nodes/pve2/sdn/zones") == [{"zone": "z1", "status": "available"}]
 
 
-def test_an_apply_passes_over_an_offline_node_and_says_ok(pve: Asking) -> None:
+def test_an_apply_passes_over_an_offline_node_and_says_ok(pve: LabClient) -> None:
     pve.lab.faults.add(faults.NodeOffline(node="pve3"))
     upid = pve.put("/cluster/sdn")
     pve.wait()
@@ -204,14 +204,14 @@ def test_an_apply_passes_over_an_offline_node_and_says_ok(pve: Asking) -> None:
     assert "command 'pvesh set /nodes/pve3/network --regenerate-frr 1' failed: exit code 255" in pve.log_of(upid)
 
 
-def test_a_node_that_hangs(pve: Asking) -> None:
+def test_a_node_that_hangs(pve: LabClient) -> None:
     pve.lab.faults.add(faults.NodeHangs(node="pve3"))
     assert pve.ask("GET", "/nodes/pve3/network").status == 596
     assert pve.ask("GET", "/nodes/pve2/network").status == 200
     assert next(row for row in pve.get("/cluster/status") if row["name"] == "pve3")["online"] == 1
 
 
-def test_a_node_without_ifupdown2_does_not_reload_and_says_so(pve: Asking) -> None:
+def test_a_node_without_ifupdown2_does_not_reload_and_says_so(pve: LabClient) -> None:
     pve.overlay()
     fault = pve.lab.faults.add(faults.NoIfupdown2(node="pve2"))
     before = len(pve.reloads("pve2"))
@@ -231,7 +231,7 @@ def test_a_node_without_ifupdown2_does_not_reload_and_says_so(pve: Asking) -> No
     assert [row["status"] for row in pve.get("/nodes/pve2/sdn/zones")] == ["pending"]
 
 
-def test_a_node_refuses_a_reload_while_another_one_runs(pve: Asking) -> None:
+def test_a_node_refuses_a_reload_while_another_one_runs(pve: LabClient) -> None:
     pve.overlay()
     pve.put(f"{ZONES}/z1", mtu=1400)
     pve.put("/cluster/sdn")
@@ -244,7 +244,7 @@ def test_a_node_refuses_a_reload_while_another_one_runs(pve: Asking) -> None:
     assert pve.exit_of(pve.put("/nodes/pve3/network")) is None, "nothing runs any more"
 
 
-def test_a_reload_that_fails(pve: Asking) -> None:
+def test_a_reload_that_fails(pve: LabClient) -> None:
     pve.lab.faults.add(faults.ReloadFails(node="pve2", times=1))
     pve.post("/nodes/pve2/network", iface="vmbr7", type="bridge")
     pve.overlay()
@@ -260,7 +260,7 @@ def test_a_reload_that_fails(pve: Asking) -> None:
     assert pve.get("/nodes/pve2/sdn/zones") == [{"zone": "z1", "status": "available"}]
 
 
-def test_a_reload_that_warns(pve: Asking) -> None:
+def test_a_reload_that_warns(pve: LabClient) -> None:
     pve.lab.faults.add(faults.ReloadWarns(node="pve2"))
     pve.overlay()
     row = pve.reloads("pve2")[0]
@@ -269,7 +269,7 @@ def test_a_reload_that_warns(pve: Asking) -> None:
     assert pve.get("/nodes/pve2/sdn/zones") == [{"zone": "z1", "status": "available"}]
 
 
-def test_a_slow_reload(pve: Asking) -> None:
+def test_a_slow_reload(pve: LabClient) -> None:
     pve.lab.faults.add(faults.ReloadSlow(node="pve2", seconds=60))
     upid = pve.put("/cluster/sdn")
     pve.wait(59)
@@ -278,7 +278,7 @@ def test_a_slow_reload(pve: Asking) -> None:
     assert pve.exit_of(upid) == "OK"
 
 
-def test_a_reload_that_hangs_keeps_the_apply_and_the_later_nodes_waiting(pve: Asking) -> None:
+def test_a_reload_that_hangs_keeps_the_apply_and_the_later_nodes_waiting(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.ReloadHangs(node="pve3"))
     pve.post("/cluster/sdn/controllers", **CONTROLLER)
     pve.post(ZONES, **ZONE)
@@ -293,7 +293,7 @@ def test_a_reload_that_hangs_keeps_the_apply_and_the_later_nodes_waiting(pve: As
     assert pve.get("/nodes/pve4/sdn/zones")[0]["status"] == "available"
 
 
-def test_a_task_that_warns_and_one_that_fails(pve: Asking) -> None:
+def test_a_task_that_warns_and_one_that_fails(pve: LabClient) -> None:
     pve.lab.faults.add(faults.TaskWarns(type="reloadnetworkall", times=1))
     pve.lab.faults.add(faults.TaskFails(type="qmconfig", error="got signal 9"))
     apply = pve.put("/cluster/sdn")
@@ -304,7 +304,7 @@ def test_a_task_that_warns_and_one_that_fails(pve: Asking) -> None:
     assert pve.log_of(write)[-1] == "TASK ERROR: got signal 9"
 
 
-def test_a_reboot_commits_what_is_staged_and_only_its_own_node_loads_it(pve: Asking) -> None:
+def test_a_reboot_commits_what_is_staged_and_only_its_own_node_loads_it(pve: LabClient) -> None:
     pve.overlay()
     token = pve.post("/cluster/sdn/lock")
     pve.post(ZONES, zone="s1", type="simple", lock_token=token)
@@ -319,7 +319,7 @@ def test_a_reboot_commits_what_is_staged_and_only_its_own_node_loads_it(pve: Ask
     assert "vmbr7" in {row["iface"] for row in pve.get("/nodes/pve2/network", type="bridge") if row.get("active")}
 
 
-def test_a_reboot_with_nothing_staged_leaves_an_old_node_old(pve: Asking) -> None:
+def test_a_reboot_with_nothing_staged_leaves_an_old_node_old(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.NodeOffline(node="pve2"))
     pve.overlay()
     pve.lab.faults.remove(fault)
@@ -331,7 +331,7 @@ def test_a_reboot_with_nothing_staged_leaves_an_old_node_old(pve: Asking) -> Non
 # --- what somebody else does ----------------------------------------------------------------------------------------
 
 
-def test_a_lock_held_by_somebody_else(pve: Asking) -> None:
+def test_a_lock_held_by_somebody_else(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.ForeignLock())
     assert "invalid lock token" in pve.message("POST", "/cluster/sdn/lock", allow_pending=1)
     assert "invalid lock token" in pve.message("POST", ZONES, zone="s1", type="simple")
@@ -339,13 +339,13 @@ def test_a_lock_held_by_somebody_else(pve: Asking) -> None:
     pve.post("/cluster/sdn/lock")
 
 
-def test_a_lock_taken_over_in_mid_transaction(pve: Asking) -> None:
+def test_a_lock_taken_over_in_mid_transaction(pve: LabClient) -> None:
     token = pve.post("/cluster/sdn/lock")
     pve.lab.faults.add(faults.ForeignLock())
     assert "invalid lock token" in pve.message("PUT", "/cluster/sdn", lock_token=token)
 
 
-def test_a_foreign_pending_change(pve: Asking) -> None:
+def test_a_foreign_pending_change(pve: LabClient) -> None:
     pve.overlay()
     fault = pve.lab.faults.add(faults.ForeignChange())
     states = {row["zone"]: row.get("state") for row in pve.get(ZONES, pending=1)}
@@ -355,7 +355,7 @@ def test_a_foreign_pending_change(pve: Asking) -> None:
     assert zones(pve) == ["z1"]
 
 
-def test_a_foreign_change_comes_through_somebody_elses_lock(pve: Asking) -> None:
+def test_a_foreign_change_comes_through_somebody_elses_lock(pve: LabClient) -> None:
     pve.overlay()
     pve.post("/cluster/sdn/lock")
     pve.lab.faults.add(faults.ForeignChange(object="vnets/v1", set="alias=theirs"))
@@ -363,7 +363,7 @@ def test_a_foreign_change_comes_through_somebody_elses_lock(pve: Asking) -> None
     assert (row["state"], row["pending"]) == ("changed", {"alias": "theirs"})
 
 
-def test_an_out_of_band_edit(pve: Asking) -> None:
+def test_an_out_of_band_edit(pve: LabClient) -> None:
     pve.overlay()
     pve.lab.faults.add(faults.OutOfBandEdit(object="vnets/v1", set="tag=6001"))
     pve.wait()
@@ -373,7 +373,7 @@ def test_an_out_of_band_edit(pve: Asking) -> None:
     assert pve.get("/cluster/sdn/vnets", running=1) == []
 
 
-def test_a_pending_host_network_edit(pve: Asking) -> None:
+def test_a_pending_host_network_edit(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.HostEdit(node="pve2"))
     whole = pve.ask("GET", "/nodes/pve2/network").body
     assert whole is not None
@@ -385,7 +385,7 @@ def test_a_pending_host_network_edit(pve: Asking) -> None:
 # --- guests -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_guest_locked_by_a_backup(pve: Asking) -> None:
+def test_a_guest_locked_by_a_backup(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.GuestLocked(vmid=100))
     assert pve.get("/nodes/pve4/qemu/100/config")["lock"] == "backup"
     assert pve.message("POST", "/nodes/pve4/qemu/100/config", net0=NET0) == "VM is locked (backup)\n"
@@ -393,19 +393,19 @@ def test_a_guest_locked_by_a_backup(pve: Asking) -> None:
     pve.post("/nodes/pve4/qemu/100/config", net0=NET0)
 
 
-def test_a_guest_edited_by_somebody_else(pve: Asking) -> None:
+def test_a_guest_edited_by_somebody_else(pve: LabClient) -> None:
     digest = pve.get("/nodes/pve4/qemu/100/config")["digest"]
     pve.lab.faults.add(faults.GuestEdited(vmid=100))
     assert "checksum mismatch" in pve.message("POST", "/nodes/pve4/qemu/100/config", net0=NET0, digest=digest)
 
 
-def test_a_guest_that_moves(pve: Asking) -> None:
+def test_a_guest_that_moves(pve: LabClient) -> None:
     pve.lab.faults.add(faults.GuestMoves(vmid=100, target="pve1"))
     assert "does not exist" in pve.message("GET", "/nodes/pve4/qemu/100/config")
     assert pve.get("/nodes/pve1/qemu/100/config")["net0"] == NET0
 
 
-def test_a_hotplug_that_fails(pve: Asking) -> None:
+def test_a_hotplug_that_fails(pve: LabClient) -> None:
     pve.lab.faults.add(faults.HotplugFails(vmid=100))
     upid = pve.post("/nodes/pve4/qemu/100/config", net0=NET0.replace("11:11,", "11:12,"))
     pve.wait()
@@ -443,8 +443,8 @@ def test_faults_by_text(text: str, fault: Fault) -> None:
         (lambda: faults.parse("latency:seconds=long"), "seconds"),
         (lambda: faults.parse("node-offline"), "node"),
         (lambda: faults.parse("gateway:outcome=perhaps"), "outcome"),
-        (lambda: Asking().lab.faults.add(faults.NodeOffline(node="pve9")), "no 'pve9'"),
-        (lambda: Asking().lab.faults.add(faults.GuestLocked(vmid=9)), "no guest 9"),
+        (lambda: LabClient().lab.faults.add(faults.NodeOffline(node="pve9")), "no 'pve9'"),
+        (lambda: LabClient().lab.faults.add(faults.GuestLocked(vmid=9)), "no guest 9"),
     ],
 )
 def test_wrong_faults_are_named(make: Callable[[], Fault], named: str) -> None:

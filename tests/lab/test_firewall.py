@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pve_lab.firewall.macros import MACROS, canonical
 from pve_lab.firewall.rules import KnownNames, read, written
 from pve_lab.firewall.values import address_version, check_ports
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 VNET = "/cluster/sdn/vnets/v1/firewall"
 RULES, OPTIONS = f"{VNET}/rules", f"{VNET}/options"
@@ -21,21 +21,21 @@ NOTHING = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 
 
 @pytest.fixture(autouse=True)
-def overlay(pve: Asking) -> None:
+def overlay(pve: LabClient) -> None:
     pve.overlay()
 
 
-def comments(pve: Asking) -> list[str]:
+def comments(pve: LabClient) -> list[str]:
     rows = pve.get(RULES)
     assert [row["pos"] for row in rows] == list(range(len(rows)))
     return [row["comment"] for row in rows]
 
 
-def add(pve: Asking, comment: str = "a", **more: str) -> None:
+def add(pve: LabClient, comment: str = "a", **more: str) -> None:
     pve.post(RULES, **{"type": "forward", "action": "ACCEPT", "comment": comment, **more})
 
 
-def stored(pve: Asking, **params: str) -> dict[str, Any]:
+def stored(pve: LabClient, **params: str) -> dict[str, Any]:
     """The first rule after one was made with these properties."""
     pve.post(RULES, **{"type": "forward", "action": "ACCEPT", **params})
     row = dict(pve.get(RULES)[0])
@@ -46,7 +46,7 @@ def stored(pve: Asking, **params: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("pos", ["0", "1", "99"])
-def test_a_new_rule_comes_first_whatever_place_is_asked_for(pve: Asking, pos: str) -> None:
+def test_a_new_rule_comes_first_whatever_place_is_asked_for(pve: LabClient, pos: str) -> None:
     for name in "ab":
         add(pve, name)
     add(pve, "new", pos=pos)
@@ -57,14 +57,14 @@ def test_a_new_rule_comes_first_whatever_place_is_asked_for(pve: Asking, pos: st
     ("place", "to", "order"),
     [(0, 0, "abcd"), (0, 1, "abcd"), (0, 2, "bacd"), (0, 4, "bcda"), (0, 99, "bcda"), (3, 0, "dabc"), (2, 1, "acbd")],
 )
-def test_a_moved_rule_stands_before_the_one_at_that_place(pve: Asking, place: int, to: int, order: str) -> None:
+def test_a_moved_rule_stands_before_the_one_at_that_place(pve: LabClient, place: int, to: int, order: str) -> None:
     for name in "dcba":
         add(pve, name)
     pve.put(f"{RULES}/{place}", moveto=to)
     assert comments(pve) == list(order)
 
 
-def test_a_rule_that_moves_is_not_changed_and_one_that_stays_is(pve: Asking) -> None:
+def test_a_rule_that_moves_is_not_changed_and_one_that_stays_is(pve: LabClient) -> None:
     for name in "cba":
         add(pve, name)
     pve.put(f"{RULES}/0", moveto=2, comment="x")
@@ -73,7 +73,7 @@ def test_a_rule_that_moves_is_not_changed_and_one_that_stays_is(pve: Asking) -> 
     assert comments(pve) == ["b", "x", "c"]
 
 
-def test_options_and_rules_have_separate_digests(pve: Asking) -> None:
+def test_options_and_rules_have_separate_digests(pve: LabClient) -> None:
     assert pve.get(OPTIONS) == {"digest": NOTHING}
     add(pve)
     assert pve.get(OPTIONS) == {"digest": NOTHING}
@@ -86,13 +86,13 @@ def test_options_and_rules_have_separate_digests(pve: Asking) -> None:
     pve.delete(f"{RULES}/0", digest=of_rules)
 
 
-def test_creation_asks_for_no_digest(pve: Asking) -> None:
+def test_creation_asks_for_no_digest(pve: LabClient) -> None:
     add(pve, digest="0" * 40)
     assert comments(pve) == ["a"]
     assert pve.errors("POST", RULES, type="forward", action="DROP", digest="0" * 65).keys() == {"digest"}
 
 
-def test_equal_rules_have_equal_digests(pve: Asking) -> None:
+def test_equal_rules_have_equal_digests(pve: LabClient) -> None:
     add(pve)
     before = pve.get(RULES)[0]["digest"]
     pve.put(f"{RULES}/0", comment="b")
@@ -101,7 +101,7 @@ def test_equal_rules_have_equal_digests(pve: Asking) -> None:
     assert pve.get(RULES)[0]["digest"] == before
 
 
-def test_a_vnet_without_a_file_trips_the_module(pve: Asking) -> None:
+def test_a_vnet_without_a_file_trips_the_module(pve: LabClient) -> None:
     for verb in ("PUT", "DELETE"):
         assert "Can't use an undefined value as an ARRAY" in pve.message(verb, f"{RULES}/0")
     assert "no rule at position 0" in pve.message("GET", f"{RULES}/0")
@@ -109,7 +109,7 @@ def test_a_vnet_without_a_file_trips_the_module(pve: Asking) -> None:
     assert "no rule at position 0" in pve.message("DELETE", f"{RULES}/0")
 
 
-def test_one_rule_repeats_the_position_as_it_was_asked_for(pve: Asking) -> None:
+def test_one_rule_repeats_the_position_as_it_was_asked_for(pve: LabClient) -> None:
     add(pve)
     assert [pve.get(f"{RULES}/{pos}")["pos"] for pos in ("0", "00", "+0")] == ["0", "00", "+0"]
     assert pve.get(RULES)[0]["pos"] == 0
@@ -137,31 +137,31 @@ def test_one_rule_repeats_the_position_as_it_was_asked_for(pve: Asking) -> None:
         ({"type": "group", "action": "web", "source": "10.0.0.1", "log": "info", "comment": "c"}, {"comment": "c"}),
     ],
 )
-def test_a_rule_is_what_its_line_says(pve: Asking, params: dict[str, str], kept: dict[str, Any]) -> None:
+def test_a_rule_is_what_its_line_says(pve: LabClient, params: dict[str, str], kept: dict[str, Any]) -> None:
     assert stored(pve, **params) == kept
 
 
-def test_a_line_break_in_a_comment_makes_a_second_rule(pve: Asking) -> None:
+def test_a_line_break_in_a_comment_makes_a_second_rule(pve: LabClient) -> None:
     add(pve, "first\nFORWARD DROP -source 10.3.0.1 # second\nnot a rule")
     assert comments(pve) == ["first", "second"]
     assert pve.get(RULES)[1]["enable"] == 1
 
 
-def test_a_macro_beside_a_group_spoils_the_rule(pve: Asking) -> None:
+def test_a_macro_beside_a_group_spoils_the_rule(pve: LabClient) -> None:
     pve.post(RULES, type="group", action="web", macro="SSH")
     row = pve.get(RULES)[0]
     assert (row["action"], row["errors"]) == ("SSH(web)", {"action": "invalid characters in security group name"})
 
 
 @pytest.mark.parametrize(("sent", "read_back"), [("0", 0), ("1", 1), ("2", 1), ("007", 1)])
-def test_enabled_is_one_or_nothing(pve: Asking, sent: str, read_back: int) -> None:
+def test_enabled_is_one_or_nothing(pve: LabClient, sent: str, read_back: int) -> None:
     add(pve, enable=sent)
     assert pve.get(RULES)[0]["enable"] == read_back
     pve.put(f"{RULES}/0", delete="enable")
     assert pve.get(RULES)[0]["enable"] == 1
 
 
-def test_what_is_set_and_deleted_at_once(pve: Asking) -> None:
+def test_what_is_set_and_deleted_at_once(pve: LabClient) -> None:
     add(pve)
     pve.put(f"{RULES}/0", comment="b", delete="comment")
     assert "comment" not in pve.get(RULES)[0]
@@ -169,7 +169,7 @@ def test_what_is_set_and_deleted_at_once(pve: Asking) -> None:
     assert pve.get(OPTIONS)["enable"] == 1
 
 
-def test_a_name_that_vanishes_leaves_the_rule_with_errors(pve: Asking) -> None:
+def test_a_name_that_vanishes_leaves_the_rule_with_errors(pve: LabClient) -> None:
     pve.lab.firewall_names.aliases["office"] = 4
     add(pve, source="Office")
     assert pve.get(RULES)[0]["ipversion"] == 4
@@ -180,7 +180,7 @@ def test_a_name_that_vanishes_leaves_the_rule_with_errors(pve: Asking) -> None:
     pve.put(f"{RULES}/0", delete="source")
 
 
-def test_the_sets_that_proxmox_makes_of_a_vnet_can_be_named(pve: Asking) -> None:
+def test_the_sets_that_proxmox_makes_of_a_vnet_can_be_named(pve: LabClient) -> None:
     pve.lab.firewall_names.ipsets.add("blocked")
     for name in ("+sdn/v1-all", "+blocked", "+dc/blocked"):
         add(pve, source=name)
@@ -224,19 +224,19 @@ def test_the_sets_that_proxmox_makes_of_a_vnet_can_be_named(pve: Asking) -> None
         ({"source": "+nobody"}, "source", "no such ipset 'nobody'"),
     ],
 )
-def test_wrong_rules_name_one_parameter(pve: Asking, params: dict[str, str], named: str, text: str) -> None:
+def test_wrong_rules_name_one_parameter(pve: LabClient, params: dict[str, str], named: str, text: str) -> None:
     errors = pve.errors("POST", RULES, **{"type": "forward", "action": "ACCEPT", **params})
     assert errors.keys() == {named}
     assert text in errors[named]
     assert pve.get(RULES) == []
 
 
-def test_what_the_schema_finds_is_named_all_at_once(pve: Asking) -> None:
+def test_what_the_schema_finds_is_named_all_at_once(pve: LabClient) -> None:
     params = {"type": "forward", "action": "A", "source": "a b", "proto": "x", "dport": "y", "log": "z", "enable": "no"}
     assert pve.errors("POST", RULES, **params).keys() == params.keys() - {"type"}
 
 
-def test_aliases_of_both_versions_are_refused_without_a_name(pve: Asking) -> None:
+def test_aliases_of_both_versions_are_refused_without_a_name(pve: LabClient) -> None:
     pve.lab.firewall_names.aliases.update(four=4, six=6)
     text = pve.message("POST", RULES, type="forward", action="DROP", source="four", dest="six")
     assert text == "detected mixed ipv4/ipv6 addresses in rule\n"
@@ -252,7 +252,7 @@ def test_aliases_of_both_versions_are_refused_without_a_name(pve: Asking) -> Non
         (OPTIONS, "digest", "no such option 'digest'"),
     ],
 )
-def test_what_cannot_be_deleted(pve: Asking, path: str, delete: str, text: str) -> None:
+def test_what_cannot_be_deleted(pve: LabClient, path: str, delete: str, text: str) -> None:
     add(pve)
     pve.put(OPTIONS, enable=1)
     assert pve.errors("PUT", path, delete=delete) == {"delete": text}
@@ -260,7 +260,7 @@ def test_what_cannot_be_deleted(pve: Asking, path: str, delete: str, text: str) 
     assert pve.get(OPTIONS)["enable"] == 1
 
 
-def test_a_dropped_condition_is_checked_against_what_stays(pve: Asking) -> None:
+def test_a_dropped_condition_is_checked_against_what_stays(pve: LabClient) -> None:
     add(pve, proto="tcp", dport="22")
     assert pve.errors("PUT", f"{RULES}/0", delete="proto").keys() == {"proto"}
     pve.put(f"{RULES}/0", delete="proto,dport")
@@ -270,7 +270,7 @@ def test_a_dropped_condition_is_checked_against_what_stays(pve: Asking) -> None:
 # --- when there is one ----------------------------------------------------------------------------------------------
 
 
-def test_only_an_applied_vnet_has_a_firewall(pve: Asking) -> None:
+def test_only_an_applied_vnet_has_a_firewall(pve: LabClient) -> None:
     pve.post("/cluster/sdn/vnets", vnet="v2", zone="z1", tag=5002)
     for path in ("options", "rules"):
         text = pve.message("GET", f"/cluster/sdn/vnets/v2/firewall/{path}")
@@ -279,7 +279,7 @@ def test_only_an_applied_vnet_has_a_firewall(pve: Asking) -> None:
     assert pve.get("/cluster/sdn/vnets/v2/firewall/rules") == []
 
 
-def test_a_firewall_outlives_its_vnet(pve: Asking) -> None:
+def test_a_firewall_outlives_its_vnet(pve: LabClient) -> None:
     """Proxmox leaves the file: it works until the deletion is applied, and a new VNet of that name has it again."""
     add(pve)
     pve.delete("/cluster/sdn/vnets/v1")
@@ -291,14 +291,14 @@ def test_a_firewall_outlives_its_vnet(pve: Asking) -> None:
     assert comments(pve) == ["b", "a"]
 
 
-def test_neither_lock_nor_rollback_is_known_here(pve: Asking) -> None:
+def test_neither_lock_nor_rollback_is_known_here(pve: LabClient) -> None:
     token = pve.post("/cluster/sdn/lock")
     add(pve)
     pve.post("/cluster/sdn/rollback", lock_token=token)
     assert comments(pve) == ["a"]
 
 
-def test_the_index_needs_no_vnet(pve: Asking) -> None:
+def test_the_index_needs_no_vnet(pve: LabClient) -> None:
     assert pve.get("/cluster/sdn/vnets/none/firewall") == [{"name": "rules"}, {"name": "options"}]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pve_lab.nics import Nic
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 PATHS = {"qemu": "/nodes/pve4/qemu/100/config", "lxc": "/nodes/pve2/lxc/200/config"}
 
@@ -40,7 +40,7 @@ def steps(kind: str) -> st.SearchStrategy[tuple[str, dict[str, str]]]:
 
 
 def check(kind: str, sequence: list[tuple[str, dict[str, str]]]) -> None:
-    pve, path = Asking(), PATHS[kind]
+    pve, path = LabClient(), PATHS[kind]
     pve.overlay()
     guest = pve.lab.guests[100 if kind == "qemu" else 200]
     for what, params in sequence:

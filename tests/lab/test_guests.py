@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pve_lab.guests import read_guests
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 VM = "/nodes/pve4/qemu/100"
 CT = "/nodes/pve2/lxc/200"
@@ -16,7 +16,7 @@ NET0 = "virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1"
 CT_NET0 = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:22:22:22,ip=dhcp,type=veth"
 
 
-def pending(pve: Asking, guest: str, key: str) -> dict[str, object]:
+def pending(pve: LabClient, guest: str, key: str) -> dict[str, object]:
     row = next((row for row in pve.get(f"{guest}/pending") if row["key"] == key), {})
     return {name: value for name, value in row.items() if name != "key"}
 
@@ -24,7 +24,7 @@ def pending(pve: Asking, guest: str, key: str) -> dict[str, object]:
 # --- VMs ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_post_is_pending_while_its_task_runs_and_live_when_it_has_ended(pve: Asking) -> None:
+def test_a_post_is_pending_while_its_task_runs_and_live_when_it_has_ended(pve: LabClient) -> None:
     pve.overlay()
     moved = NET0.replace("vmbr0", "v1")
     upid = pve.post(f"{VM}/config", net0=moved)
@@ -38,12 +38,12 @@ def test_a_post_is_pending_while_its_task_runs_and_live_when_it_has_ended(pve: A
     assert pending(pve, VM, "net0") == {"value": moved}
 
 
-def test_a_long_background_delay_answers_without_a_task(pve: Asking) -> None:
+def test_a_long_background_delay_answers_without_a_task(pve: LabClient) -> None:
     assert pve.post(f"{VM}/config", net0=NET0 + ",link_down=1", background_delay=5) is None
     assert pve.get(f"{VM}/config", current=1)["net0"].endswith("link_down=1")
 
 
-def test_a_bridge_that_is_not_there_fails_the_task_and_stays_pending(pve: Asking) -> None:
+def test_a_bridge_that_is_not_there_fails_the_task_and_stays_pending(pve: LabClient) -> None:
     upid = pve.post(f"{VM}/config", net0=NET0.replace("vmbr0", "nowhere"))
     pve.wait()
     assert "net0: hotplug problem - interface nowhere does not exist" in str(pve.exit_of(upid))
@@ -52,7 +52,7 @@ def test_a_bridge_that_is_not_there_fails_the_task_and_stays_pending(pve: Asking
 
 
 @pytest.mark.parametrize(("firewall", "named"), [("0", "bridge 'nowhere'"), ("1", "interface nowhere")])
-def test_the_same_by_put_is_a_parameter_error(pve: Asking, firewall: str, named: str) -> None:
+def test_the_same_by_put_is_a_parameter_error(pve: LabClient, firewall: str, named: str) -> None:
     """With a firewall it is the firewall's own bridge that misses the other one."""
     wanted = f"virtio=BC:24:11:11:11:11,bridge=nowhere,firewall={firewall}"
     errors = pve.errors("PUT", f"{VM}/config", net0=wanted)
@@ -60,14 +60,14 @@ def test_the_same_by_put_is_a_parameter_error(pve: Asking, firewall: str, named:
     assert "pending" in pending(pve, VM, "net0")
 
 
-def test_a_vnet_can_be_plugged_only_where_its_node_has_loaded_it(pve: Asking) -> None:
+def test_a_vnet_can_be_plugged_only_where_its_node_has_loaded_it(pve: LabClient) -> None:
     pve.overlay()
     pve.lab.nodes["pve4"].applied = None
     assert "net0" in pve.errors("PUT", f"{VM}/config", net0=NET0.replace("vmbr0", "v1"))
 
 
 @pytest.mark.parametrize("change", ["firewall=0", "firewall=1,rate=10", "firewall=1,link_down=1", "firewall=1,tag=7"])
-def test_without_hotplug_the_tap_can_still_be_changed(pve: Asking, change: str) -> None:
+def test_without_hotplug_the_tap_can_still_be_changed(pve: LabClient, change: str) -> None:
     pve.lab.guests[100].config["hotplug"] = "disk"
     new = f"virtio=BC:24:11:11:11:11,bridge=vmbr0,{change}"
     pve.put(f"{VM}/config", net0=new)
@@ -86,7 +86,7 @@ def test_without_hotplug_the_tap_can_still_be_changed(pve: Asking, change: str) 
         "virtio=BC:24:11:11:11:11,firewall=1",
     ],
 )
-def test_without_hotplug_what_takes_the_device_out_waits_for_a_restart(pve: Asking, new: str) -> None:
+def test_without_hotplug_what_takes_the_device_out_waits_for_a_restart(pve: LabClient, new: str) -> None:
     pve.lab.guests[100].config["hotplug"] = "disk"
     pve.put(f"{VM}/config", net0=new)
     assert pending(pve, VM, "net0") == {"value": NET0, "pending": new}
@@ -96,7 +96,7 @@ def test_without_hotplug_what_takes_the_device_out_waits_for_a_restart(pve: Aski
     assert pending(pve, VM, "net0") == {"value": new}
 
 
-def test_without_hotplug_a_nic_is_neither_added_nor_removed_before_a_restart(pve: Asking) -> None:
+def test_without_hotplug_a_nic_is_neither_added_nor_removed_before_a_restart(pve: LabClient) -> None:
     pve.lab.guests[100].config["hotplug"] = "0"
     pve.put(f"{VM}/config", net1="virtio=BC:24:11:00:00:01,bridge=vmbr0", delete="net0")
     assert pending(pve, VM, "net1") == {"pending": "virtio=BC:24:11:00:00:01,bridge=vmbr0"}
@@ -107,7 +107,7 @@ def test_without_hotplug_a_nic_is_neither_added_nor_removed_before_a_restart(pve
     assert pending(pve, VM, "net1") == {}
 
 
-def test_a_stopped_vm_takes_everything_at_once(pve: Asking) -> None:
+def test_a_stopped_vm_takes_everything_at_once(pve: LabClient) -> None:
     guest = pve.lab.guests[100]
     guest.stop()
     guest.config["hotplug"] = "0"
@@ -116,14 +116,14 @@ def test_a_stopped_vm_takes_everything_at_once(pve: Asking) -> None:
     assert pve.get(f"{VM}/config")["cores"] == 4
 
 
-def test_other_options_of_a_running_vm_wait_or_do_not(pve: Asking) -> None:
+def test_other_options_of_a_running_vm_wait_or_do_not(pve: LabClient) -> None:
     pve.put(f"{VM}/config", cores=4, description="a text", name="other")
     assert pending(pve, VM, "cores") == {"pending": 4}
     assert pending(pve, VM, "description") == {"value": "a text"}
     assert pve.get(f"{VM}/config")["name"] == "other"
 
 
-def test_every_write_without_a_mac_invents_another_one(pve: Asking) -> None:
+def test_every_write_without_a_mac_invents_another_one(pve: LabClient) -> None:
     seen = set()
     for _ in range(3):
         pve.put(f"{VM}/config", net1="virtio,bridge=vmbr0")
@@ -134,7 +134,7 @@ def test_every_write_without_a_mac_invents_another_one(pve: Asking) -> None:
     assert all(text.startswith("virtio=BC:24:11:") for text in seen)
 
 
-def test_a_nic_is_stored_in_proxmox_own_order(pve: Asking) -> None:
+def test_a_nic_is_stored_in_proxmox_own_order(pve: LabClient) -> None:
     pve.put(f"{VM}/config", net1="tag=5,firewall=on,model=e1000,bridge=vmbr0,macaddr=02:00:00:00:00:01")
     assert pve.get(f"{VM}/config")["net1"] == "e1000=02:00:00:00:00:01,bridge=vmbr0,firewall=1,tag=5"
     pve.put(f"{CT}/config", net1="bridge=vmbr0,ip=10.0.0.2/24,name=eth1,hwaddr=02:00:00:00:00:02")
@@ -155,23 +155,23 @@ def test_a_nic_is_stored_in_proxmox_own_order(pve: Asking) -> None:
         ("gluon=BC:24:11:11:11:11", "gluon: property is not defined"),
     ],
 )
-def test_a_malformed_nic_is_named(pve: Asking, text: str, named: str) -> None:
+def test_a_malformed_nic_is_named(pve: LabClient, text: str, named: str) -> None:
     assert named in pve.errors("PUT", f"{VM}/config", net0=text)["net0"]
 
 
-def test_a_containers_nic_needs_a_name(pve: Asking) -> None:
+def test_a_containers_nic_needs_a_name(pve: LabClient) -> None:
     assert "name: property is missing" in pve.errors("PUT", f"{CT}/config", net1="bridge=vmbr0")["net1"]
     assert "ip: invalid format" in pve.errors("PUT", f"{CT}/config", net1="name=eth1,ip=10.0.0.2")["net1"]
 
 
-def test_nothing_to_do_is_refused(pve: Asking) -> None:
+def test_nothing_to_do_is_refused(pve: LabClient) -> None:
     assert pve.message("PUT", f"{VM}/config") == "no options specified\n"
 
 
 # --- digest and locks -----------------------------------------------------------------------------------------------
 
 
-def test_the_digest_is_of_the_whole_file_with_what_is_pending(pve: Asking) -> None:
+def test_the_digest_is_of_the_whole_file_with_what_is_pending(pve: LabClient) -> None:
     before = pve.get(f"{VM}/config")["digest"]
     pve.put(f"{VM}/config", cores=4)
     after = pve.get(f"{VM}/config")["digest"]
@@ -181,20 +181,20 @@ def test_the_digest_is_of_the_whole_file_with_what_is_pending(pve: Asking) -> No
     pve.put(f"{VM}/config", net0=NET0, digest=after)
 
 
-def test_a_container_says_it_in_other_words(pve: Asking) -> None:
+def test_a_container_says_it_in_other_words(pve: LabClient) -> None:
     text = pve.message("PUT", f"{CT}/config", net0=CT_NET0, digest="0" * 40)
     assert text == "detected modified configuration - file changed by other user? Try again.\n"
 
 
 @pytest.mark.parametrize(("guest", "vmid", "word"), [(VM, 100, "VM"), (CT, 200, "CT")])
-def test_a_locked_guest_is_not_written(pve: Asking, guest: str, vmid: int, word: str) -> None:
+def test_a_locked_guest_is_not_written(pve: LabClient, guest: str, vmid: int, word: str) -> None:
     pve.lab.guests[vmid].config["lock"] = "backup"
     assert pve.message("PUT", f"{guest}/config", description="x") == f"{word} is locked (backup)\n"
     rows = pve.get("/cluster/resources", type="vm")
     assert next(row for row in rows if row["vmid"] == vmid)["lock"] == "backup"
 
 
-def test_a_token_may_not_skip_the_lock(pve: Asking) -> None:
+def test_a_token_may_not_skip_the_lock(pve: LabClient) -> None:
     pve.lab.guests[100].config["lock"] = "backup"
     errors = pve.errors("PUT", f"{VM}/config", description="x", skiplock=1)
     assert errors == {"skiplock": "Only root may use this option."}
@@ -205,7 +205,7 @@ def test_a_token_may_not_skip_the_lock(pve: Asking) -> None:
 # --- containers -----------------------------------------------------------------------------------------------------
 
 
-def test_a_running_container_takes_its_nics_at_once(pve: Asking) -> None:
+def test_a_running_container_takes_its_nics_at_once(pve: LabClient) -> None:
     pve.overlay()
     new = CT_NET0.replace("vmbr0", "v1")
     assert pve.put(f"{CT}/config", net0=new) is None
@@ -214,27 +214,27 @@ def test_a_running_container_takes_its_nics_at_once(pve: Asking) -> None:
     assert pending(pve, CT, "net0") == {}
 
 
-def test_an_error_leaves_a_container_as_it_was(pve: Asking) -> None:
+def test_an_error_leaves_a_container_as_it_was(pve: LabClient) -> None:
     errors = pve.errors("PUT", f"{CT}/config", net0=CT_NET0.replace("vmbr0", "nowhere"), description="x")
     assert errors == {"net0": "unable to hotplug net0: bridge 'nowhere' does not exist\n"}
     assert pending(pve, CT, "net0") == {"value": CT_NET0}
     assert "description" not in pve.get(f"{CT}/config")
 
 
-def test_a_two_digit_nic_of_a_running_container_is_not_taken_out(pve: Asking) -> None:
+def test_a_two_digit_nic_of_a_running_container_is_not_taken_out(pve: LabClient) -> None:
     pve.put(f"{CT}/config", net10="name=eth10,bridge=vmbr0")
     pve.put(f"{CT}/config", delete="net10")
     assert pending(pve, CT, "net10")["delete"] == 1
 
 
-def test_a_container_has_no_post(pve: Asking) -> None:
+def test_a_container_has_no_post(pve: LabClient) -> None:
     assert pve.ask("POST", f"{CT}/config", net0=CT_NET0).status == 501
 
 
 # --- where guests are -------------------------------------------------------------------------------------------------
 
 
-def test_a_migration_locks_the_guest_until_it_is_there(pve: Asking) -> None:
+def test_a_migration_locks_the_guest_until_it_is_there(pve: LabClient) -> None:
     upid = pve.post(f"{VM}/migrate", target="pve1", online=1)
     assert pve.message("POST", f"{VM}/config", net0=NET0) == "VM is locked (migrate)\n"
     pve.wait()
@@ -244,7 +244,7 @@ def test_a_migration_locks_the_guest_until_it_is_there(pve: Asking) -> None:
     assert pve.get("/nodes/pve1/qemu/100/config")["net0"] == NET0
 
 
-def test_a_migration_to_a_node_without_the_vnet_fails(pve: Asking) -> None:
+def test_a_migration_to_a_node_without_the_vnet_fails(pve: LabClient) -> None:
     pve.overlay()
     pve.put("/cluster/sdn/zones/z1", nodes="pve3,pve4")
     pve.put("/cluster/sdn")
@@ -257,14 +257,14 @@ def test_a_migration_to_a_node_without_the_vnet_fails(pve: Asking) -> None:
     assert pve.lab.guests[100].lock == ""
 
 
-def test_what_a_migration_refuses(pve: Asking) -> None:
+def test_what_a_migration_refuses(pve: LabClient) -> None:
     assert pve.errors("POST", f"{VM}/migrate", target="pve4") == {"target": "target is local node."}
     assert "--online" in pve.message("POST", f"{VM}/migrate", target="pve1")
     pve.lab.nodes["pve1"].online = False
     assert "not online" in pve.message("POST", f"{VM}/migrate", target="pve1", online=1)
 
 
-def test_a_template_is_shown_as_one_and_does_not_start(pve: Asking) -> None:
+def test_a_template_is_shown_as_one_and_does_not_start(pve: LabClient) -> None:
     guest = pve.lab.guests[100]
     guest.stop()
     guest.config["template"] = "1"
@@ -274,7 +274,7 @@ def test_a_template_is_shown_as_one_and_does_not_start(pve: Asking) -> None:
         guest.start()
 
 
-def test_a_guest_on_a_node_that_is_away_is_listed_but_cannot_be_read(pve: Asking) -> None:
+def test_a_guest_on_a_node_that_is_away_is_listed_but_cannot_be_read(pve: LabClient) -> None:
     pve.lab.nodes["pve4"].online = False
     rows = pve.get("/cluster/resources", type="vm")
     assert next(row for row in rows if row["vmid"] == 100)["status"] == "unknown"
@@ -284,7 +284,7 @@ def test_a_guest_on_a_node_that_is_away_is_listed_but_cannot_be_read(pve: Asking
 # --- what the recordings of the guests' code added -------------------------------------------------------------------
 
 
-def test_numbers_of_the_schema_are_numbers_everywhere(pve: Asking) -> None:
+def test_numbers_of_the_schema_are_numbers_everywhere(pve: LabClient) -> None:
     """The memory of a VM is a property string, that of a container a number."""
     for guest, memory in ((VM, "2048"), (CT, 2048)):
         pve.lab.guests[100 if guest == VM else 200].config.update(memory="2048", cores="2")
@@ -294,7 +294,7 @@ def test_numbers_of_the_schema_are_numbers_everywhere(pve: Asking) -> None:
 
 
 @pytest.mark.parametrize("name", ["colour", "net32", "digest"])
-def test_only_options_can_be_deleted(pve: Asking, name: str) -> None:
+def test_only_options_can_be_deleted(pve: LabClient, name: str) -> None:
     for guest in (VM, CT):
         assert pve.errors("PUT", f"{guest}/config", delete=name) == {"delete": f"unknown option '{name}'"}
 
@@ -311,7 +311,7 @@ def test_only_options_can_be_deleted(pve: Asking, name: str) -> None:
 )
 @pytest.mark.parametrize("running", [True, False])
 def test_a_deleted_nic_leaves_the_boot_order(
-    pve: Asking, boot: str, delete: str, left: str | None, running: bool
+    pve: LabClient, boot: str, delete: str, left: str | None, running: bool
 ) -> None:
     guest = pve.lab.guests[100]
     guest.config |= {"boot": boot, "net1": "virtio=BC:24:11:11:11:12,bridge=vmbr0"}
@@ -322,7 +322,7 @@ def test_a_deleted_nic_leaves_the_boot_order(
 
 
 @pytest.mark.parametrize("bridge", ["nowhere", ""])
-def test_a_stopped_container_is_written_and_refused(pve: Asking, bridge: str) -> None:
+def test_a_stopped_container_is_written_and_refused(pve: LabClient, bridge: str) -> None:
     """Proxmox finds the missing bridge after the write, when it makes the container's own files."""
     pve.lab.guests[200].stop()
     wanted = "name=eth0,hwaddr=BC:24:11:22:22:22,type=veth"
@@ -336,7 +336,9 @@ def test_a_stopped_container_is_written_and_refused(pve: Asking, bridge: str) ->
 
 @pytest.mark.parametrize(("bridge", "mtu", "most"), [("vmbr0", 1501, 1500), ("v1", 1451, 1450)])
 @pytest.mark.parametrize("running", [True, False])
-def test_a_containers_mtu_is_at_most_its_bridges(pve: Asking, bridge: str, mtu: int, most: int, running: bool) -> None:
+def test_a_containers_mtu_is_at_most_its_bridges(
+    pve: LabClient, bridge: str, mtu: int, most: int, running: bool
+) -> None:
     pve.overlay()
     guest = pve.lab.guests[200]
     guest.running, before = running, guest.config["net0"]
@@ -347,7 +349,7 @@ def test_a_containers_mtu_is_at_most_its_bridges(pve: Asking, bridge: str, mtu: 
     pve.put(f"{CT}/config", net0=f"{wanted}{most}")
 
 
-def test_a_wrong_net_string_is_named_before_the_guest_is_missed(pve: Asking) -> None:
+def test_a_wrong_net_string_is_named_before_the_guest_is_missed(pve: LabClient) -> None:
     path = "/nodes/pve4/qemu/999/config"
     assert pve.errors("PUT", path, net0="virtio,colour=1", net1="x").keys() == {"net0", "net1"}
     assert "does not exist" in pve.message("PUT", path, net0="virtio")

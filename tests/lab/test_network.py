@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from pve_lab.network import HostNetwork
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 NETWORK = "/nodes/pve1/network"
 
 
-def row(pve: Asking, name: str) -> dict[str, Any]:
+def row(pve: LabClient, name: str) -> dict[str, Any]:
     return next(row for row in pve.get(NETWORK) if row["iface"] == name)
 
 
-def test_what_a_node_has_at_first(pve: Asking) -> None:
+def test_what_a_node_has_at_first(pve: LabClient) -> None:
     rows = {row.pop("iface"): row for row in pve.get(NETWORK)}
     assert rows["eno1"] == {
         "type": "eth", "method": "manual", "method6": "manual", "families": ["inet"], "priority": 3, "active": 1,
@@ -46,7 +46,7 @@ def test_what_a_node_has_at_first(pve: Asking) -> None:
         ({"iface": "vmbr5", "type": "bridge", "cidr6": "2001:db8::1/64"}, {"families": ["inet", "inet6"]}),
     ],
 )
-def test_a_new_interface_is_read_back(pve: Asking, params: dict[str, str], read: dict[str, Any]) -> None:
+def test_a_new_interface_is_read_back(pve: LabClient, params: dict[str, str], read: dict[str, Any]) -> None:
     pve.post(NETWORK, **params)
     found = row(pve, params["iface"])
     assert {key: found[key] for key in read} == read
@@ -54,7 +54,7 @@ def test_a_new_interface_is_read_back(pve: Asking, params: dict[str, str], read:
     assert "active" not in found
 
 
-def test_the_type_is_that_of_the_file(pve: Asking) -> None:
+def test_the_type_is_that_of_the_file(pve: LabClient) -> None:
     """A bridge that is written as something else keeps an option that makes no bridge of it."""
     pve.post(NETWORK, iface="vmbr5", type="bridge", autostart="1")
     pve.put(f"{NETWORK}/vmbr5", type="eth")
@@ -64,12 +64,12 @@ def test_the_type_is_that_of_the_file(pve: Asking) -> None:
 
 
 @pytest.mark.parametrize(("name", "sent", "found"), [("eth7", "vlan", "eth"), ("x7", "vlan", "unknown")])
-def test_a_name_can_decide_the_type(pve: Asking, name: str, sent: str, found: str) -> None:
+def test_a_name_can_decide_the_type(pve: LabClient, name: str, sent: str, found: str) -> None:
     pve.post(NETWORK, iface=name, type=sent)
     assert row(pve, name)["type"] == found
 
 
-def test_an_option_that_is_not_given_stays(pve: Asking) -> None:
+def test_an_option_that_is_not_given_stays(pve: LabClient) -> None:
     pve.post(NETWORK, iface="vmbr5", type="bridge", mtu="9000", cidr="10.5.0.1/24")
     pve.put(f"{NETWORK}/vmbr5", type="bridge", comments="x")
     assert row(pve, "vmbr5").items() >= {"mtu": "9000", "comments": "x\n"}.items()
@@ -87,11 +87,11 @@ def test_an_option_that_is_not_given_stays(pve: Asking) -> None:
         ({"iface": "vmbr5", "type": "bridge", "cidr": "10.5.0.1"}, "cidr"),
     ],
 )
-def test_wrong_interfaces_are_named(pve: Asking, params: dict[str, str], named: str) -> None:
+def test_wrong_interfaces_are_named(pve: LabClient, params: dict[str, str], named: str) -> None:
     assert pve.errors("POST", NETWORK, **params).keys() == {named}
 
 
-def test_a_port_must_be_an_interface_of_one_bridge(pve: Asking) -> None:
+def test_a_port_must_be_an_interface_of_one_bridge(pve: LabClient) -> None:
     text = pve.message("POST", NETWORK, iface="vmbr5", type="bridge", bridge_ports="eno9")
     assert text == "bridge 'vmbr5' - unable to find bridge port 'eno9'\n"
     text = pve.message("POST", NETWORK, iface="vmbr5", type="bridge", bridge_ports="eno1")
@@ -108,7 +108,7 @@ def test_an_edit_writes_down_nics_that_the_file_had_left_out() -> None:
     assert "+iface eno2 inet manual" in network.changes.splitlines()
 
 
-def test_edits_wait_until_a_reload_or_a_revert(pve: Asking) -> None:
+def test_edits_wait_until_a_reload_or_a_revert(pve: LabClient) -> None:
     network = pve.lab.nodes["pve1"].network
     pve.post(NETWORK, iface="vmbr5", type="bridge")
     assert "vmbr5" not in network.bridges()

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.lab.asking import CONTROLLER, VNET, ZONE, Asking
+from tests.lab.clients import CONTROLLER, VNET, ZONE, LabClient
 
 RELEASES = ("8.4", "9.0", "9.1", "9.2")
 SINCE = {
@@ -28,7 +28,7 @@ SINCE = {
 
 @pytest.mark.parametrize(("release", "asked"), list(itertools.product(RELEASES, SINCE)), ids=str)
 def test_endpoints_come_with_their_release(release: str, asked: tuple[str, str]) -> None:
-    pve = Asking(release)
+    pve = LabClient(release)
     pve.overlay()
     params = {"node": "pve1"} if asked[1].endswith("dry-run") else {}
     given = pve.ask(*asked, **params)
@@ -37,10 +37,10 @@ def test_endpoints_come_with_their_release(release: str, asked: tuple[str, str])
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_release_says_which_it_is(release: str) -> None:
-    answer = Asking(release).get("/version")
+    answer = LabClient(release).get("/version")
     assert answer["release"] == release
     assert answer["version"].startswith(release + ".")
-    assert Asking(release).get("/nodes/pve1/version") == answer
+    assert LabClient(release).get("/nodes/pve1/version") == answer
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_parameters_come_with_their_release(
     method: str, path: str, params: dict[str, str], newest_without: str, first_with: str
 ) -> None:
     for release, known in ((newest_without, False), (first_with, True)):
-        pve = Asking(release)
+        pve = LabClient(release)
         pve.overlay()
         given = pve.ask(method, path, **params)
         assert given.status == (200 if known else 400), (release, given)
@@ -65,7 +65,7 @@ def test_parameters_come_with_their_release(
 
 def test_several_evpn_controllers_are_a_matter_of_the_release() -> None:
     for release in RELEASES:
-        pve = Asking(release)
+        pve = LabClient(release)
         pve.overlay()
         params = {**CONTROLLER, "controller": "c2"} | ({"peer-group-name": "OTHER"} if release >= "9.2" else {})
         given = pve.ask("POST", "/cluster/sdn/controllers", **params)
@@ -74,7 +74,7 @@ def test_several_evpn_controllers_are_a_matter_of_the_release() -> None:
 
 def test_how_nodes_announce_zones_depends_on_the_release() -> None:
     for release in RELEASES:
-        pve = Asking(release)
+        pve = LabClient(release)
         pve.overlay()
         rows = [row for row in pve.get("/cluster/resources") if row["type"] not in ("node", "qemu", "lxc")]
         assert {row["type"] for row in rows} == ({"sdn"} if release < "9.1" else {"network"})
@@ -85,7 +85,7 @@ def test_how_nodes_announce_zones_depends_on_the_release() -> None:
 def test_before_9_2_a_zone_of_some_nodes_has_no_routes_to_show() -> None:
     """Proxmox dies of it: a client must not take this for a network that is down."""
     for release, status in (("9.1", 500), ("9.2", 200)):
-        pve = Asking(release)
+        pve = LabClient(release)
         pve.post("/cluster/sdn/controllers", **CONTROLLER)
         pve.post("/cluster/sdn/zones", **ZONE, nodes="pve1,pve2")
         pve.post("/cluster/sdn/vnets", **VNET)
@@ -98,7 +98,7 @@ def test_before_9_2_a_zone_of_some_nodes_has_no_routes_to_show() -> None:
 
 
 def test_8_4_has_no_fabric_from_the_start() -> None:
-    pve = Asking("8.4")
+    pve = LabClient("8.4")
     assert pve.lab.fabrics.fabrics.running == {}
     params = {**CONTROLLER, "fabric": "Fabric1"}
     assert "fabric" in pve.errors("POST", "/cluster/sdn/controllers", **params)
@@ -106,5 +106,5 @@ def test_8_4_has_no_fabric_from_the_start() -> None:
 
 def test_fabrics_of_9_2_are_not_there_before() -> None:
     bgp = {"id": "b1", "protocol": "bgp", "ip_prefix": "10.9.0.0/24"}
-    assert "bgp" in Asking("9.1").message("POST", "/cluster/sdn/fabrics/fabric", **bgp)
-    Asking("9.2").post("/cluster/sdn/fabrics/fabric", **bgp)
+    assert "bgp" in LabClient("9.1").message("POST", "/cluster/sdn/fabrics/fabric", **bgp)
+    LabClient("9.2").post("/cluster/sdn/fabrics/fabric", **bgp)

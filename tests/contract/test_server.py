@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import http.client
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from pve_lab.access import Token
 from pve_lab.lab import Lab
 from pve_lab.server import LabServer
-from tests.contract.asking import Api
+from tests.lab.clients import FORM, JSON, SdnClient, Wire
 
-TOKEN = "PVEAPIToken=root@pam!tok=secret"
-FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 ZONES = "/api2/json/cluster/sdn/zones"
 
 
-class Wire:
-    """One request per connection."""
-
-    def __init__(self, server: LabServer) -> None:
-        self.port = int(server.url.rsplit(":", 1)[1])
-
-    def send(
-        self, method: str, path: str, body: str | None = None, kind: str = "", **headers: str
-    ) -> tuple[http.client.HTTPResponse, Any]:
-        sent = {"Authorization": TOKEN, **({"Content-Type": kind} if kind else {})}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request(method, path, body, sent)
-            answer = connection.getresponse()
-            raw = answer.read()
-        finally:
-            connection.close()
-        if answer.getheader("Content-Encoding") == "gzip":
-            raw = gzip.decompress(raw)
-        return answer, json.loads(raw) if raw else None
-
-
 @pytest.fixture
-def wire(api: Api) -> Iterator[Wire]:
+def wire(api: SdnClient) -> Iterator[Wire]:
     api.lab.tokens["root@pam!tok"] = "secret"
     with LabServer(api.lab, plain_http=True) as server:
         yield Wire(server)
@@ -79,7 +51,7 @@ def test_strangers_are_answered_however_much_they_send(wire: Wire) -> None:
     assert answer.status == 401
 
 
-def test_a_wrong_guess_takes_its_time(api: Api, wire: Wire) -> None:
+def test_a_wrong_guess_takes_its_time(api: SdnClient, wire: Wire) -> None:
     waited: list[float] = []
     api.lab.sleep, api.lab.refusal_seconds = waited.append, 3
     wire.send("GET", ZONES)
@@ -88,7 +60,7 @@ def test_a_wrong_guess_takes_its_time(api: Api, wire: Wire) -> None:
     assert waited == [3]
 
 
-def test_a_token_ends_with_its_time(api: Api, wire: Wire) -> None:
+def test_a_token_ends_with_its_time(api: SdnClient, wire: Wire) -> None:
     api.lab.access.tokens["root@pam!tok"] = Token(expire=int(api.now) + 60)
     assert wire.send("GET", ZONES)[0].status == 200
     api.now += 60
@@ -162,7 +134,7 @@ def test_slashes_do_not_count(wire: Wire, path: str) -> None:
     assert len(body["data"]) == 2
 
 
-def test_long_answers_are_compressed_for_those_who_can_read_it(api: Api, wire: Wire) -> None:
+def test_long_answers_are_compressed_for_those_who_can_read_it(api: SdnClient, wire: Wire) -> None:
     for number in range(20):
         api.do("POST", "/zones", zone=f"s{number}x", type="simple")
     plain, _ = wire.send("GET", ZONES)

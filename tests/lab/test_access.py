@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 
 USER = "op@pve!tok"
 NET0 = "virtio=BC:24:11:11:11:11,bridge={},firewall=1"
 
 
 @pytest.fixture
-def grant(pve: Asking):
+def grant(pve: LabClient):
     """Give the user something, and its token, which may not have more, the same."""
 
     def give(path: str, *privileges: str) -> None:
@@ -20,13 +20,13 @@ def grant(pve: Asking):
     return give
 
 
-def refusal(pve: Asking, method: str, path: str, **params: str) -> str:
+def refusal(pve: LabClient, method: str, path: str, **params: str) -> str:
     given = pve.ask(method, path, user=USER, **params)
     assert given.status == 403, given
     return given.reason
 
 
-def test_a_nic_wants_the_guest_and_both_networks(pve: Asking, grant) -> None:
+def test_a_nic_wants_the_guest_and_both_networks(pve: LabClient, grant) -> None:
     pve.overlay()
     path, moved = "/nodes/pve4/qemu/100/config", NET0.format("v1")
     assert "/vms/100" in refusal(pve, "POST", path, net0=moved)
@@ -40,12 +40,12 @@ def test_a_nic_wants_the_guest_and_both_networks(pve: Asking, grant) -> None:
     assert refusal(pve, "POST", path, cores="4") == "Permission check failed (/vms/100, VM.Config.CPU)"
 
 
-def test_taking_a_nic_out_wants_the_network_it_was_on(pve: Asking, grant) -> None:
+def test_taking_a_nic_out_wants_the_network_it_was_on(pve: LabClient, grant) -> None:
     grant("/vms", "VM.Config.Network")
     assert "localnetwork/vmbr0" in refusal(pve, "PUT", "/nodes/pve2/lxc/200/config", delete="net0")
 
 
-def test_lists_leave_out_what_one_may_not_see(pve: Asking, grant) -> None:
+def test_lists_leave_out_what_one_may_not_see(pve: LabClient, grant) -> None:
     pve.overlay()
 
     def seen() -> set[str]:
@@ -61,7 +61,7 @@ def test_lists_leave_out_what_one_may_not_see(pve: Asking, grant) -> None:
     assert pve.data(pve.ask("GET", "/nodes/pve1/sdn/zones", user=USER)) == [{"zone": "z1", "status": "available"}]
 
 
-def test_a_task_is_its_owners_or_those_who_audit_the_node(pve: Asking, grant) -> None:
+def test_a_task_is_its_owners_or_those_who_audit_the_node(pve: LabClient, grant) -> None:
     theirs = pve.put("/cluster/sdn")
     grant("/sdn", "SDN.Allocate")
     own = pve.data(pve.ask("PUT", "/cluster/sdn", user=USER))
@@ -75,7 +75,7 @@ def test_a_task_is_its_owners_or_those_who_audit_the_node(pve: Asking, grant) ->
     assert pve.ask("GET", path.format(theirs), user=USER).status == 200
 
 
-def test_fabrics_and_their_nodes_are_filtered_apart(pve: Asking, grant) -> None:
+def test_fabrics_and_their_nodes_are_filtered_apart(pve: LabClient, grant) -> None:
     def seen() -> tuple[int, int]:
         found = pve.data(pve.ask("GET", "/cluster/sdn/fabrics/all", user=USER))
         return len(found["fabrics"]), len(found["nodes"])
@@ -87,7 +87,7 @@ def test_fabrics_and_their_nodes_are_filtered_apart(pve: Asking, grant) -> None:
     assert seen() == (1, 1)
 
 
-def test_deleting_a_fabric_wants_its_nodes_too(pve: Asking, grant) -> None:
+def test_deleting_a_fabric_wants_its_nodes_too(pve: LabClient, grant) -> None:
     grant("/sdn/fabrics", "SDN.Allocate")
     given = pve.ask("DELETE", "/cluster/sdn/fabrics/fabric/Fabric1", user=USER)
     assert given.status == 500
@@ -104,5 +104,5 @@ def test_deleting_a_fabric_wants_its_nodes_too(pve: Asking, grant) -> None:
         ("GET", "/cluster/sdn/route-maps/entries/rm1", "(/sdn/route-maps/rm1, SDN.Audit|SDN.Allocate)"),
     ],
 )
-def test_what_the_schema_asks_for(pve: Asking, method: str, path: str, wanted: str) -> None:
+def test_what_the_schema_asks_for(pve: LabClient, method: str, path: str, wanted: str) -> None:
     assert wanted in refusal(pve, method, path)

@@ -18,6 +18,7 @@ import pytest
 from pve_lab.guests import read_guests
 from pve_lab.lab import Lab
 from pve_lab.server import LabServer
+from tests.lab.clients import Clock
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT.parent / "shared" / "pve"
@@ -63,14 +64,8 @@ def _replay(judge: Any, port: int) -> Any:
     return Replay("127.0.0.1", port)
 
 
-class Clock:
+class JudgeClock(Clock):
     """Time passes only while the judge waits for a task to end: a recorded "running" is met on any machine."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
     def sleep(self, _: float) -> None:
         self.now += 1
@@ -78,7 +73,7 @@ class Clock:
 
 @pytest.mark.parametrize("path", FILES or [Path()], ids=lambda path: path.stem)
 def test_every_recorded_answer_is_given(path: Path) -> None:
-    clock = Clock()
+    clock = JudgeClock()
     lab = Lab(["pve1", "pve2", "pve3"], version="9.1.4", task_seconds=1, clock=clock)
     lab.tokens["root@pam!tok"] = "secret"
     if (guests := path.with_suffix(".guests.json")).exists():

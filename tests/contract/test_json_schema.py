@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 CONTROLLER = {"controller": "c9", "type": "evpn", "asn": 65010, "peers": "192.0.2.1"}
 ZONE = {"zone": "z9", "type": "evpn", "controller": "c1", "vrf-vxlan": 9009}
@@ -84,12 +84,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("kind", "name", "value", "words"), REFUSED)
-def test_a_wrong_value_is_named(api: Api, kind: str, name: str, value: object, words: str) -> None:
+def test_a_wrong_value_is_named(api: SdnClient, kind: str, name: str, value: object, words: str) -> None:
     assert api.wrong("POST", PATHS[kind], **{**BASES[kind], name: value}) == {name: words}
 
 
 @pytest.mark.parametrize("value", ["start-address=198.51.100.9", "198.51.100.9", "start-address=a,end-address=b,x=c"])
-def test_an_element_of_an_array_is_named_with_its_place(api: Api, value: str) -> None:
+def test_an_element_of_an_array_is_named_with_its_place(api: SdnClient, value: str) -> None:
     assert list(api.wrong("POST", PATHS["subnet"], **SUBNET, dhcp_range=value)) == ["dhcp-range[0]"]
 
 
@@ -98,29 +98,29 @@ def test_an_element_of_an_array_is_named_with_its_place(api: Api, value: str) ->
     [("controller", "controller"), ("controller", "type"), ("zone", "zone"), ("zone", "type"), ("vnet", "vnet"),
      ("vnet", "zone"), ("subnet", "subnet"), ("subnet", "type")],
 )  # fmt: skip
-def test_what_every_type_needs_is_missed(api: Api, kind: str, name: str) -> None:
+def test_what_every_type_needs_is_missed(api: SdnClient, kind: str, name: str) -> None:
     params = {key: value for key, value in BASES[kind].items() if key != name}
     assert api.wrong("POST", PATHS[kind], **params) == {name: MISSING}
 
 
-def test_everything_that_is_wrong_is_said_at_once(api: Api) -> None:
+def test_everything_that_is_wrong_is_said_at_once(api: SdnClient) -> None:
     given = {"zone": "z", "type": "evpn", "vrf-vxlan": "many", "mtu": "", "colour": "red"}
     assert set(api.wrong("POST", "/zones", **given)) == {"zone", "vrf-vxlan", "mtu", "colour"}
 
 
 @pytest.mark.parametrize("path", ["/controllers/c1", "/zones/z1", "/vnets/v1"])
-def test_a_type_is_no_parameter_of_an_update(api: Api, path: str) -> None:
+def test_a_type_is_no_parameter_of_an_update(api: SdnClient, path: str) -> None:
     assert api.wrong("PUT", path, type="evpn") == {"type": NOT_KNOWN}
 
 
-def test_an_id_of_the_path_may_be_repeated_but_not_contradicted(api: Api) -> None:
+def test_an_id_of_the_path_may_be_repeated_but_not_contradicted(api: SdnClient) -> None:
     api.do("PUT", "/zones/z1", zone="z1", mtu=1400)
     words = "duplicate parameter (already defined in URI) with conflicting values!"
     assert api.wrong("PUT", "/zones/z1", zone="z2", mtu=1400) == {"zone": words}
 
 
 @pytest.mark.parametrize("path", ["/zones", "/zones/z1", "/vnets", "/vnets/v1/subnets", "/controllers/c1"])
-def test_views_are_booleans(api: Api, path: str) -> None:
+def test_views_are_booleans(api: SdnClient, path: str) -> None:
     assert api.wrong("GET", path, pending="yes") == {"pending": boolean("yes")}
     assert api.wrong("GET", path, view="pending") == {"view": NOT_KNOWN}
 
@@ -139,16 +139,16 @@ def test_views_are_booleans(api: Api, path: str) -> None:
         ("zone", {"controller": None}, "got undefined value for option 'controller'\n"),
     ],
 )  # fmt: skip
-def test_what_the_type_does_not_take_or_misses(api: Api, kind: str, changed: dict[str, Any], words: str) -> None:
+def test_what_the_type_does_not_take_or_misses(api: SdnClient, kind: str, changed: dict[str, Any], words: str) -> None:
     assert api.refusal("POST", PATHS[kind], **{**BASES[kind], **changed}) == words
 
 
-def test_a_missing_option_of_the_type_is_found_before_the_lock(api: Api) -> None:
+def test_a_missing_option_of_the_type_is_found_before_the_lock(api: SdnClient) -> None:
     api.do("POST", "/lock", allow_pending=1)
     assert api.refusal("POST", "/zones", zone="z9", type="vlan") == "missing value for required option 'bridge'\n"
 
 
-def test_an_update_says_it_with_its_prefix(api: Api) -> None:
+def test_an_update_says_it_with_its_prefix(api: SdnClient) -> None:
     assert api.refusal("PUT", "/zones/z1", bridge="vmbr0").startswith("update sdn zone object failed: unexpected")
 
 
@@ -160,29 +160,29 @@ def test_an_update_says_it_with_its_prefix(api: Api) -> None:
     [({"a": 1}, "type check ('integer') failed - got HASH"), ([1], "type check ('integer') failed - got ARRAY"),
      (True, "type check ('integer') failed - got JSON::PP::Boolean"), (1450.5, integer("1450.5"))],
 )  # fmt: skip
-def test_json_of_the_wrong_type_is_named(api: Api, value: object, words: str) -> None:
+def test_json_of_the_wrong_type_is_named(api: SdnClient, value: object, words: str) -> None:
     assert api.wrong("PUT", "/zones/z1", mtu=value) == {"mtu": words}
 
 
 @pytest.mark.parametrize(("value", "stored"), [("1450", 1450), (1450.0, 1450), ("+1450", 1450), ("0001450", 1450)])
-def test_integers_in_all_their_clothes(api: Api, value: object, stored: int) -> None:
+def test_integers_in_all_their_clothes(api: SdnClient, value: object, stored: int) -> None:
     api.do("PUT", "/zones/z1", mtu=value)
     assert api.get("/zones/z1")["mtu"] == stored
 
 
 @pytest.mark.parametrize(("value", "stored"), [(True, 1), (False, 0), (1, 1), ("0", 0)])
-def test_booleans_come_back_as_numbers(api: Api, value: object, stored: int) -> None:
+def test_booleans_come_back_as_numbers(api: SdnClient, value: object, stored: int) -> None:
     api.do("PUT", "/vnets/v1", isolate_ports=value)
     assert api.get("/vnets/v1")["isolate-ports"] == stored
 
 
-def test_null_never_deletes(api: Api) -> None:
+def test_null_never_deletes(api: SdnClient) -> None:
     api.do("PUT", "/zones/z1", mtu=1400)
     assert api.refusal("PUT", "/zones/z1", mtu=None).endswith("got undefined value for option 'mtu'\n")
     assert api.get("/zones/z1")["mtu"] == 1400
 
 
-def test_a_name_server_needs_its_address_and_key_at_once(empty: Api) -> None:
+def test_a_name_server_needs_its_address_and_key_at_once(empty: SdnClient) -> None:
     """There is one type of them, so the schema knows what it needs; what no type takes it knows for a new one only."""
     missing = "property is missing and it is not optional"
     assert empty.wrong("POST", "/dns", dns="ns1", type="powerdns") == {"key": missing, "url": missing}

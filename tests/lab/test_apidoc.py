@@ -1,6 +1,6 @@
 """The official schema's table: what it holds, and that lab and operator keep to it.
 
-Every other test here holds each answer of the lab against the table too (``tests.lab.asking.check_answer``).
+Every other test here holds each answer of the lab against the table too (``tests.lab.clients.check_answer``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pve_lab.lab import Lab, seed
 from pve_lab.request import Answer, Request
 from pve_lab.routes.table import ROUTES
 from pve_lab.server import LabServer
-from tests.lab.asking import Asking
+from tests.lab.clients import LabClient
 from tests.lab.deviations import RECORDED, check_answer, unknown_deviations
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "pve" / "api-schema-9.2.3.json"
@@ -102,7 +102,7 @@ def _unnamed(path: str) -> str:
     return re.sub(r"{[^}]+}", "{}", path)
 
 
-def test_every_reading_method_of_the_lab_can_be_asked(pve: Asking) -> None:
+def test_every_reading_method_of_the_lab_can_be_asked(pve: LabClient) -> None:
     """Each GET, on a lab with something in every place; the answers are held against the table as everywhere."""
     pve.overlay()
     pve.post("/cluster/sdn/vnets/v1/subnets", subnet="10.0.0.0/24", type="subnet", gateway="10.0.0.1")

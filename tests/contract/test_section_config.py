@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 
 @pytest.mark.parametrize(
@@ -24,38 +24,38 @@ from tests.contract.asking import Api
         ("/vnets/v1", "alias", "a/b:c;d<e>f?g@h[i]^_", "a/b:c;d<e>f?g@h[i]^_"),
     ],
 )  # fmt: skip
-def test_a_value_comes_back(api: Api, path: str, name: str, given: object, shown: object) -> None:
+def test_a_value_comes_back(api: SdnClient, path: str, name: str, given: object, shown: object) -> None:
     api.do("PUT", path, **{name: given})
     assert api.get(path)[name] == shown
 
 
 @pytest.mark.parametrize("given", ["", "   ", "Büro", "日本"])
-def test_an_alias_that_is_accepted_and_not_there_afterwards(api: Api, given: str) -> None:
+def test_an_alias_that_is_accepted_and_not_there_afterwards(api: SdnClient, given: str) -> None:
     """Empty ones are not written, and the reader of the file drops what is not ASCII."""
     api.do("PUT", "/vnets/v1", alias="before")
     api.do("PUT", "/vnets/v1", alias=given)
     assert "alias" not in api.get("/vnets/v1")
 
 
-def test_a_number_beyond_64_bits_is_accepted_and_not_there_afterwards(api: Api) -> None:
+def test_a_number_beyond_64_bits_is_accepted_and_not_there_afterwards(api: SdnClient) -> None:
     api.do("PUT", "/zones/z1", mtu=str(2**64 - 1))
     assert api.get("/zones/z1")["mtu"] == 2**64 - 1
     api.do("PUT", "/zones/z1", mtu=str(2**64))
     assert "mtu" not in api.get("/zones/z1")
 
 
-def test_a_line_feed_gets_past_the_pattern_and_not_into_the_file(api: Api) -> None:
+def test_a_line_feed_gets_past_the_pattern_and_not_into_the_file(api: SdnClient) -> None:
     words = "update sdn vnet object failed: property contains a line feed\n"
     assert api.refusal("PUT", "/vnets/v1", alias="two\nlines") == words
 
 
-def test_nothing_is_filled_in_but_the_mac_of_an_evpn_zone(api: Api) -> None:
+def test_nothing_is_filled_in_but_the_mac_of_an_evpn_zone(api: SdnClient) -> None:
     assert api.get("/controllers/c1").keys() == {"controller", "type", "asn", "peers", "digest"}
     assert api.get("/zones/z1").keys() == {"zone", "type", "controller", "vrf-vxlan", "mac", "digest"}
     assert api.get("/vnets/v1").keys() == {"vnet", "type", "zone", "tag", "digest"}
 
 
-def test_deleting_the_mac_of_an_evpn_zone_makes_a_new_one(api: Api) -> None:
+def test_deleting_the_mac_of_an_evpn_zone_makes_a_new_one(api: SdnClient) -> None:
     before = api.get("/zones/z1")["mac"]
     api.do("PUT", "/zones/z1", delete="mac")
     after = api.get("/zones/z1")["mac"]
@@ -63,7 +63,7 @@ def test_deleting_the_mac_of_an_evpn_zone_makes_a_new_one(api: Api) -> None:
     assert after.startswith("BC:24:11:")
 
 
-def test_an_update_changes_what_it_names_and_nothing_else(api: Api) -> None:
+def test_an_update_changes_what_it_names_and_nothing_else(api: SdnClient) -> None:
     api.do("PUT", "/zones/z1", mtu=1400, nodes="pve1")
     api.do("PUT", "/zones/z1", nodes="pve2")
     api.do("PUT", "/zones/z1")
@@ -72,7 +72,7 @@ def test_an_update_changes_what_it_names_and_nothing_else(api: Api) -> None:
 
 
 @pytest.mark.parametrize("names", ["mtu,nodes", "mtu;nodes", "mtu nodes", ["mtu", "nodes"], "nodes,,mtu,rt-import"])
-def test_delete_takes_a_list_and_does_not_mind_what_is_not_set(api: Api, names: object) -> None:
+def test_delete_takes_a_list_and_does_not_mind_what_is_not_set(api: SdnClient, names: object) -> None:
     api.do("PUT", "/zones/z1", mtu=1400, nodes="pve1")
     api.do("PUT", "/zones/z1", delete=names)
     assert not {"mtu", "nodes"} & api.get("/zones/z1").keys()
@@ -89,14 +89,14 @@ def test_delete_takes_a_list_and_does_not_mind_what_is_not_set(api: Api, names: 
         ("/vnets/v1", {"delete": "tag"}, "400 Parameter verification failed.\ntag: missing vxlan tag\n"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_deleted(api: Api, path: str, params: dict[str, object], words: str) -> None:
+def test_what_cannot_be_deleted(api: SdnClient, path: str, params: dict[str, object], words: str) -> None:
     assert api.refusal("PUT", path, **params).endswith(f"object failed: {words}")
 
 
 # --- digests ----------------------------------------------------------------------------------------------------
 
 
-def test_a_digest_is_of_the_whole_file(api: Api) -> None:
+def test_a_digest_is_of_the_whole_file(api: SdnClient) -> None:
     before = api.get("/zones/z1")["digest"]
     assert api.get("/zones/z2")["digest"] == before
     api.do("PUT", "/zones/z2", mtu=1400)
@@ -105,7 +105,7 @@ def test_a_digest_is_of_the_whole_file(api: Api) -> None:
     assert {row["digest"] for row in api.get("/zones")} == {before}
 
 
-def test_a_digest_is_of_the_order_in_the_file_too(empty: Api) -> None:
+def test_a_digest_is_of_the_order_in_the_file_too(empty: SdnClient) -> None:
     """What is made again stands last, so nothing is as it was though every object is."""
     for zone in ("z1", "z2"):
         empty.do("POST", "/zones", zone=zone, type="simple")
@@ -116,13 +116,13 @@ def test_a_digest_is_of_the_order_in_the_file_too(empty: Api) -> None:
 
 
 @pytest.mark.parametrize("view", ["pending", "running"])
-def test_the_other_views_have_none(api: Api, view: str) -> None:
+def test_the_other_views_have_none(api: SdnClient, view: str) -> None:
     api.apply()
     assert [row["digest"] for row in api.get("/zones", view)] == [None, None]
 
 
 @pytest.mark.parametrize("path", ["/zones/z1", "/controllers/c1", "/vnets/v1"])
-def test_an_old_digest_is_refused_and_an_empty_one_ignored(api: Api, path: str) -> None:
+def test_an_old_digest_is_refused_and_an_empty_one_ignored(api: SdnClient, path: str) -> None:
     fresh = api.get(path)["digest"]
     api.do("PUT", path, digest=fresh)
     api.do("PUT", path, digest="")
@@ -133,7 +133,7 @@ def test_an_old_digest_is_refused_and_an_empty_one_ignored(api: Api, path: str) 
 # --- a file that cannot be written any more ---------------------------------------------------------------------------
 
 
-def test_a_required_option_given_empty_damages_the_file(api: Api) -> None:
+def test_a_required_option_given_empty_damages_the_file(api: SdnClient) -> None:
     """It is accepted and gone for the next reader; every write of another zone then fails."""
     api.do("POST", "/zones", zone="bad", type="vlan", bridge="")
     assert "bridge" not in api.get("/zones/bad")
@@ -145,7 +145,7 @@ def test_a_required_option_given_empty_damages_the_file(api: Api) -> None:
     api.do("POST", "/vnets", vnet="v2", zone="z1", tag=502)
 
 
-def test_such_a_file_is_mended_by_the_option_or_without_the_section(api: Api) -> None:
+def test_such_a_file_is_mended_by_the_option_or_without_the_section(api: SdnClient) -> None:
     api.do("POST", "/zones", zone="bad", type="vlan", bridge="")
     api.do("PUT", "/zones/bad", bridge="vmbr0")
     api.do("PUT", "/zones/z1", mtu=1400)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterator
 from urllib.parse import quote, unquote, urlencode
 
@@ -15,6 +13,7 @@ from pve_evpn.pve.session import PveSession
 from pve_evpn.pve.transport import Trust
 from pve_lab.lab import Lab, seed
 from pve_lab.server import LabServer
+from tests.lab.clients import FORM, Clock, Wire
 
 USER, PASSWORD = "root@pam", "pass word&=%"
 
@@ -23,20 +22,17 @@ class Site:
     """A lab with one password, a clock that can be moved, and requests to it."""
 
     def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-        self.lab = Lab(["pve1"], task_seconds=0, clock=lambda: self.time)
+        self.clock = Clock()
+        self.lab = Lab(["pve1"], task_seconds=0, clock=self.clock)
         seed(self.lab)
         self.lab.tickets.passwords[USER] = PASSWORD
-        self.url = ""
+        self.server = LabServer(self.lab, plain_http=True)
+        self.url = self.server.url
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **form: str) -> tuple[int, str, dict]:
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
-        more = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-        connection.request(method, "/api2/json" + path, urlencode(form) or None, {**more, **(headers or {})})
-        given = connection.getresponse()
-        text = given.read()
-        connection.close()
-        return given.status, given.reason, json.loads(text)["data"] if text else {}
+        body, kind = (urlencode(form), FORM) if form else (None, "")
+        answer, data = Wire(self.server, "").send(method, "/api2/json" + path, body, kind, **(headers or {}))
+        return answer.status, answer.reason, data["data"] if data else {}
 
     def log_in(self, password: str = PASSWORD) -> dict[str, str]:
         status, reason, data = self.ask("POST", "/access/ticket", username=USER, password=password)
@@ -47,8 +43,7 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     made = Site()
-    with LabServer(made.lab, plain_http=True) as server:
-        made.url = server.url
+    with made.server:
         yield made
 
 
@@ -77,9 +72,9 @@ def test_a_wrong_password_is_a_bare_401(site: Site, form: dict[str, str]) -> Non
 def test_a_ticket_ends_and_can_be_renewed_before(site: Site) -> None:
     headers = site.log_in()
     ticket = headers["Cookie"].removeprefix("PVEAuthCookie=")
-    site.time += 7000
+    site.clock.now += 7000
     renewed = site.log_in(unquote(ticket))
-    site.time += 1000
+    site.clock.now += 1000
     assert site.ask("GET", "/version", headers)[1] == "permission denied - invalid PVE ticket"
     assert site.ask("GET", "/version", renewed)[0] == 200
 

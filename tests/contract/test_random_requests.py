@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pve_lab.sdn import parameters as table
-from tests.contract.asking import Api
+from tests.lab.clients import SdnClient
 
 IDS = {"controllers": ["c1", "c2", "bgp-1"], "zones": ["z1", "z2", "plain"], "vnets": ["v1", "v2"]}
 KEYS = {"controllers": "controller", "zones": "zone", "vnets": "vnet"}
@@ -51,7 +51,7 @@ def requests(draw: st.DrawFn) -> tuple[str, str, dict[str, Any]]:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(requests(), max_size=25), st.sampled_from(["8.4.5", "9.1.4", "9.2.3"]))
 def test_every_request_gets_an_answer_and_the_views_agree(asked: list[tuple[str, str, Any]], version: str) -> None:
-    api = Api(version).network()
+    api = SdnClient(version).network()
     for method, path, params in asked:
         status, body = api.ask(method, path, params)
         assert status in (200, 400, 403, 500, 501), (method, path, params)
@@ -66,7 +66,7 @@ def test_every_request_gets_an_answer_and_the_views_agree(asked: list[tuple[str,
         assert not api.lab.sdn.has_pending()
 
 
-def views_agree(api: Api, kind: str) -> None:
+def views_agree(api: SdnClient, kind: str) -> None:
     """The pending view is the running one with its changes carried out."""
     key = KEYS[kind]
     edited = {row.pop(key): row for row in api.get(f"/{kind}")}
