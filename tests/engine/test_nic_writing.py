@@ -226,6 +226,19 @@ async def test_a_new_vnet_moves_the_nic_and_the_way_back_stays_the_first() -> No
     assert world.bridges() == {"net0": "vmbr0"}
 
 
+async def test_a_nic_that_was_on_no_bridge_is_detached_from_the_vnet_though_the_operator_was_restarted() -> None:
+    world = Wired()
+    world.vm.config["net0"] = "virtio=BC:24:11:00:00:01"
+    (nic_key,) = await world.after(nic())
+    assert world.kube.status(nic_key)["previousBridge"] == ""
+    world.die()
+    await world.passes(1)
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.vm.config["net0"] == "virtio=BC:24:11:00:00:01"
+    assert nic_key not in world.kube.objects
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_crash_around_the_write_forgets_neither_origin_nor_the_way_back(moment: str) -> None:
     world = Wired()

@@ -26,9 +26,9 @@ from pve_lab.frr.guests import Nic
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, VNI, await_
+from tests.unit.nics.test_pins import SSH
+from tests.unit.nics.test_plan_nics import World, attached, nic, vm
 from tests.unit.plan_world import with_status
-from tests.unit.test_nics import World, attached, nic, vm
-from tests.unit.test_pinning import SSH
 
 T = TypeVar("T")
 AGEING = 2

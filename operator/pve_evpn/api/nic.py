@@ -220,7 +220,8 @@ class NicAttachmentStatus(ObservedStatus):
     mac_address: Annotated[str, Length(max_length=17)] | None = Field(None, description="Its MAC address.")
     vnet: Annotated[str, Length(max_length=8)] | None = Field(None, description="The VNet's name in Proxmox.")
     previous_bridge: Annotated[str, Length(max_length=32)] | None = Field(
-        None, description="The bridge it was on before us."
+        None,
+        description="The bridge it was on before, where it goes back to; empty: it was on none; absent: not known.",
     )
     origin: Origin | None = Field(None, description="Created: we added the NIC. Adopted: the guest had it.")
     restart_required: list[Annotated[str, Length(max_length=64)]] | None = Field(

@@ -17,7 +17,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
-from pve_evpn.domain.nics.checks import api_name
+from pve_evpn.domain.nics.fields import api_name
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.plan.model import Plan

@@ -7,9 +7,12 @@ from typing import Any
 
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.nics import netn
-from pve_evpn.domain.nics.checks import FOLLOW_BRIDGE, LXC, QEMU, is_virtio
+from pve_evpn.domain.nics.fields import LXC, QEMU, is_virtio
 from pve_evpn.domain.nics.netn import NetN, new_lxc, new_qemu
 from pve_evpn.domain.state import GuestKind, GuestState, PveVersion, capabilities_of
+
+#: A VM's NIC with this MTU has its bridge's (``qm`` documents it); for releases where that is not the default.
+FOLLOW_BRIDGE = 1
 
 
 def as_specified(config: NetN, spec: NicAttachmentSpec, vnet_id: str) -> NetN:
@@ -34,9 +37,9 @@ def new_vm_nic(spec: NicAttachmentSpec, version: PveVersion, mac: str | None) ->
     return config
 
 
-def new_container_nic(spec: NicAttachmentSpec, guest: GuestState, promised: Set[str], mac: str | None) -> NetN:
-    """The same for a container, where a NIC has a name inside. ``promised``: to others that are not there yet."""
-    used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()} | promised
+def new_container_nic(spec: NicAttachmentSpec, guest: GuestState, taken: Set[str], mac: str | None) -> NetN:
+    """The same for a container, where a NIC has a name inside. ``taken``: by others that are not there yet."""
+    used = {NetN.parse(guest.kind, text).get("name") for text in (guest.nics or {}).values()} | taken
     names = (f"eth{number}" for number in (int(spec.device.removeprefix("net")), *range(len(used) + 1)))
     return new_lxc(spec.name or next(name for name in names if name not in used), mac)
 

@@ -60,7 +60,7 @@ _UNSEEN = Health(
 def _memory(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
     """What must not be forgotten between passes, and must not be mistaken for another guest's."""
     if decision.attached and not decision.refused:
-        return {"origin": str(decision.origin), "previousBridge": decision.previous_bridge or None}
+        return {"origin": str(decision.origin), "previousBridge": decision.previous_bridge}
     return dict.fromkeys(_MEMORY) if _elsewhere(nic, decision) else {}
 
 
@@ -80,7 +80,7 @@ def ahead_of_write(decision: NicDecision) -> dict[str, Any]:
         "vmid": decision.guest.vmid,
         "vnet": decision.vnet_id,
         "origin": str(decision.origin),
-        "previousBridge": decision.previous_bridge or None,
+        "previousBridge": decision.previous_bridge,
         **known,
     }
 

@@ -504,6 +504,14 @@ def test_a_nic_with_no_bridge_to_go_back_to_stays_and_is_named() -> None:
     assert decision.left == "net0 of VM 100 (web) on net1, because no bridge is known that it was on before"
 
 
+def test_a_nic_that_was_on_no_bridge_goes_back_to_none() -> None:
+    bare = f"virtio={MAC},firewall=1"
+    decision = World(vm(nics={"net0": bare})).decision(nic())
+    assert (decision.origin, decision.previous_bridge) == (Origin.ADOPTED, "")
+    item = attached(nic(deleting=True), previousBridge="")
+    assert World(vm(nics={"net0": ON_VNET})).change(item) == {"net0": f"virtio={MAC},firewall=1"}
+
+
 @pytest.mark.parametrize("policy", ["LinkDown", "Orphan"])
 def test_what_stays_by_its_policy_is_nothing_to_be_told(policy: str) -> None:
     item = attached(nic(deletionPolicy=policy, deleting=True), previousBridge=None)

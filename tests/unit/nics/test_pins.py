@@ -21,8 +21,8 @@ from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import HELD, PinWriter
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
+from tests.unit.nics.test_plan_nics import MAC, ON_VNET, World, attached, nic, vm
 from tests.unit.plan_world import NODES, vnet, with_status
-from tests.unit.test_nics import MAC, ON_VNET, World, attached, nic, vm
 
 SSH = {
     "sources": ["ssh"],
