@@ -19,7 +19,7 @@ from pve_lab.server import LabServer
 
 
 def fault(text: str) -> Fault:
-    """``--fault``'s value; argparse shows what is wrong with it."""
+    """The value of ``--fault``; argparse shows a ValueError's text as usage error."""
     try:
         return parse(text)
     except ValueError as problem:
@@ -37,20 +37,22 @@ def main() -> int:
     parser.add_argument(
         "--ifupdown2",
         action=argparse.BooleanOptionalAction,
-        help="nodes that can reload and tell the status of their zones",
+        help="nodes that can reload and have a status of their zones",
     )
     parser.add_argument("--token", default="root@pam!tok=secret", help="user@realm!name=secret")
-    parser.add_argument("--password", default="root@pam=secret", help="user@realm=password, for who logs in")
+    parser.add_argument("--password", default="root@pam=secret", help="user@realm=password, for logins")
     parser.add_argument("--pve-version", default="9.1", help="8.4, 9.0, 9.1 (the one that was measured) or 9.2")
-    parser.add_argument("--refusal-seconds", type=float, default=3, help="what a wrong token waits for its 401")
+    parser.add_argument("--refusal-seconds", type=float, default=3, help="how long the 401 of a wrong token takes")
     parser.add_argument("--ca-file", type=Path, help="write the CA's certificate here")
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR, needs root")
-    parser.add_argument("--ageing-seconds", type=float, default=300, help="with frr: when a silent MAC is forgotten")
+    parser.add_argument(
+        "--ageing-seconds", type=float, default=300, help="with frr: after how long a silent MAC ages out"
+    )
     parser.add_argument("--task-seconds", type=float, default=0.5, help="how long an apply takes, and every other task")
     parser.add_argument(
         "--clock-offset", type=float, default=0, metavar="SECONDS", help="how far the nodes' clocks are ahead of ours"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is left to chance")
+    parser.add_argument("--seed", type=int, default=0, help="of all random values and faults")
     parser.add_argument(
         "--fault",
         action="append",
@@ -59,7 +61,7 @@ def main() -> int:
         metavar="NAME[:KEY=VALUE,...]",
         help=", ".join(sorted(KINDS)),
     )
-    parser.add_argument("--admin-port", type=int, help="faults and guests while it runs; GET / on it tells how")
+    parser.add_argument("--admin-port", type=int, help="faults and guests while it runs; GET / on it lists all")
     args = parser.parse_args()
     lab = Lab(
         args.nodes.split(","),
@@ -108,7 +110,7 @@ def main() -> int:
             print(f"faults and guests: {stop.enter_context(AdminServer(lab, args.admin_port)).url}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
-        # Whoever started it may pass on a signal that has arrived here already; the end is not to be interrupted.
+        # A parent process may forward a signal that has arrived here already; it must not interrupt the end.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     plane.close()

@@ -16,7 +16,7 @@ from pve_lab.errors import ApiError, died, refused
 from pve_lab.firewall.rules import KnownNames
 from pve_lab.firewall.vnet import VnetFirewall
 from pve_lab.guests import Change, Guest, Mac, hotplug, stage, task_error
-from pve_lab.network import HostNetwork
+from pve_lab.host_network import HostNetwork
 from pve_lab.ports import Dataplane, Interference, NoInterference, ReloadEffects
 from pve_lab.releases import FULL_VERSIONS
 from pve_lab.running_config import RunningConfig
@@ -132,7 +132,7 @@ class Cluster:
         return not self.quorum_lost and sum(node.online for node in self.nodes.values()) * 2 > len(self.nodes)
 
     def settle(self) -> None:
-        """Let happen what is due by now."""
+        """Run what is due by now."""
         with self.mutex:
             self.timers.run(self.now())
             self.dataplane.follow()
@@ -158,13 +158,13 @@ class Cluster:
     # --- applying -----------------------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """Publish what is staged, whoever did it."""
+        """Publish everything staged, foreign edits included."""
         self.sdn.commit()
         for file in self._files:
             file.commit()
 
     def rollback(self) -> None:
-        """Throw away what was staged, whoever did it."""
+        """Discard everything staged, foreign edits included."""
         self.sdn.rollback()
         for file in self._files:
             file.rollback()
@@ -176,7 +176,7 @@ class Cluster:
 
     @property
     def _files(self) -> list[Fabrics | ConfigFile]:
-        """What is published beside zones and their kin."""
+        """The configuration files beside that of controllers, zones, VNets and subnets."""
         return [self.fabrics, self.route_maps.entries, self.prefix_lists.lists]
 
     def apply(self, user: str, published: Callable[[], None] = lambda: None) -> str:
@@ -363,7 +363,7 @@ class Cluster:
         made = {f"{vnet}-{part}" for vnet in self.sdn.running["vnets"] for part in parts}
         return replace(self.firewall_names, sdn_ipsets=made)
 
-    # --- what the nodes say -------------------------------------------------------------------------------------
+    # --- status of zones ----------------------------------------------------------------------------------------
 
     def zone_rows(self, node: Node) -> list[dict[str, str]]:
         """``/nodes/N/sdn/zones``."""

@@ -83,7 +83,7 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve
 
         def _answer(self, path: str, query: str, raw: bytes) -> Answer:
-            """What the envelope refuses has no body; what the API refuses has one."""
+            """A refusal by pveproxy has no body; one by the API has."""
             if self.command not in _METHODS:
                 return Answer(501, f"method '{self.command}' not available")
             if not self.path.startswith(_PREFIX):
@@ -102,7 +102,7 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
             return self._refusal(given.reason) if given.status == 401 else given
 
         def _user(self) -> str | Answer:
-            """Who asks; a wrong guess costs time."""
+            """The user or token of the request, or its 401, which comes late."""
             scheme, _, value = (self.headers.get("Authorization") or "").partition("=")
             name, _, secret = value.partition("=")
             if scheme == "PVEAPIToken":
@@ -132,7 +132,7 @@ def _handler(lab: Lab) -> type[BaseHTTPRequestHandler]:
                 raise ApiError(501, f"Unexpected content for method '{self.command}'")
             kind = (self.headers.get("Content-Type") or "").split(";")[0].strip()
             params = _body(raw, kind) | _form(query)
-            # What the web interface adds to get past caches.
+            # The web interface adds it to avoid caches.
             params.pop("_dc", None)
             return params
 

@@ -1,4 +1,4 @@
-"""Labs to ask: an empty one, and one with a controller, two zones and a VNet."""
+"""Clients of an empty cluster, and of one with a controller, two zones and a VNet."""
 
 from __future__ import annotations
 

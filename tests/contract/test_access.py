@@ -1,4 +1,4 @@
-"""Who may do what: checked before anything else, and lists leave out what one may not see."""
+"""Permissions: checked before parameters and objects, and lists leave out what the user may not see."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_lists_leave_out_what_one_may_not_see(api: SdnClient) -> None:
     assert [row["vnet"] for row in api.get("/vnets", "pending", user=USER)] == ["v2"]
 
 
-def test_a_vnet_that_is_not_there_is_said_to_everybody(api: SdnClient) -> None:
+def test_a_vnet_that_does_not_exist_is_a_500_for_every_user(api: SdnClient) -> None:
     status, body = api.ask("GET", "/vnets/none", {}, USER)
     assert (status, body["message"]) == (500, "sdn vnet 'none' does not exist\n")
 

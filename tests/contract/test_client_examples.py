@@ -1,4 +1,4 @@
-"""What a started lab prints works as it stands."""
+"""The commands that a started lab prints work as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request's parameters may be: everything that is wrong is said at once, in Proxmox' words, with a 400."""
+"""Parameters of a request: a 400 names all wrong ones at once, with Proxmox' texts."""
 
 from __future__ import annotations
 

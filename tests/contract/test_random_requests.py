@@ -1,4 +1,4 @@
-"""Whatever is asked in whatever order: an answer Proxmox could give, and copies that agree with their views."""
+"""Random requests in random order: each answer is one Proxmox could give, and the views agree with the copies."""
 
 from __future__ import annotations
 

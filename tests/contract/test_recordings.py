@@ -1,7 +1,7 @@
 """The lab against recordings of real Proxmox, where they are there: a folder ``shared`` beside the repository.
 
-The recordings come with their own judge, which replays them against a server; what it counts is held here. Without
-the folder this module is left out, and the rest of this directory holds the same rules in small.
+The recordings come with a script that replays them against a server and compares. Without the folder this module is
+skipped; the rest of this directory tests the same rules in small.
 """
 
 from __future__ import annotations

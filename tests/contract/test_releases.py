@@ -1,4 +1,4 @@
-"""What came with which release."""
+"""Rules and parameters of the SDN configuration by release."""
 
 from __future__ import annotations
 

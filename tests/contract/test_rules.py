@@ -1,4 +1,4 @@
-"""The rules between objects, which are all 500s with a prefix; what Proxmox does not check is here as well."""
+"""The rules between objects: each refusal is a 500 with a prefix. And what Proxmox does not check."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_evpn_controller_has_peers_or_a_fabric(empty: SdnClient, ends: dict[s
     assert "must have exactly one of peers / fabric defined" in text
 
 
-def test_peers_become_a_fabric_in_one_update_and_nobody_asks_whether_it_is_there(api: SdnClient) -> None:
+def test_peers_become_a_fabric_in_one_update_whether_it_exists_or_not(api: SdnClient) -> None:
     assert "exactly one" in api.refusal("PUT", "/controllers/c1", fabric="nofab")
     api.do("PUT", "/controllers/c1", fabric="nofab", delete="peers")
     assert "peers" not in api.get("/controllers/c1")
@@ -67,7 +67,7 @@ def test_what_a_zone_needs_around_it(api: SdnClient, zone: dict[str, Any], words
     assert text.startswith(f"create sdn zone object failed: {words}")
 
 
-def test_what_nobody_checks(api: SdnClient) -> None:
+def test_what_proxmox_does_not_check(api: SdnClient) -> None:
     """Clients have to: nodes that are not there, exit nodes outside, any MTU, an L3 VNI equal to an L2 one."""
     odd = {"nodes": "pve1", "exitnodes": "pve2,ghost", "exitnodes-primary": "pve3", "mtu": 70000, "vrf-vxlan": 501}
     api.do("PUT", "/zones/z1", **odd)
@@ -203,7 +203,7 @@ def test_under_a_lock_every_write_needs_the_token_and_needs_it_first(
     assert api.get("/zones")
 
 
-def test_while_nobody_holds_it_any_token_will_do(api: SdnClient) -> None:
+def test_while_the_lock_is_free_any_token_is_accepted(api: SdnClient) -> None:
     api.do("PUT", "/zones/z1", mtu=1400, lock_token="anything")
     api.do("PUT", "", lock_token="anything")
     api.do("DELETE", "/lock", lock_token="anything")

@@ -1,4 +1,4 @@
-"""What becomes of a value: kept as given, made a set, trimmed, dropped; and what ``delete`` takes away."""
+"""How a value is stored: as given, as a set, trimmed or dropped; and what ``delete`` removes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The envelope: statuses, reason phrases, bodies and the requests that get none."""
+"""HTTP as pveproxy has it: statuses, reason phrases, bodies, and the answers without one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_a_wrapped_error_says_what_is_wrong_only_in_the_body(wire: Wire) -> None
     [("", "No ticket"), ("Basic cm9vdDo=", "No ticket"), ("PVEAPIToken=root@pam!tok=guess", "Authentication failed!"),
      ("PVEAPIToken=other@pve!tok=secret", "Authentication failed!")],
 )  # fmt: skip
-def test_strangers_get_a_reason_and_no_body(wire: Wire, authorization: str, reason: str) -> None:
+def test_without_credentials_there_is_a_reason_and_no_body(wire: Wire, authorization: str, reason: str) -> None:
     answer, body = wire.send("GET", ZONES, Authorization=authorization)
     assert (answer.status, answer.reason, body) == (401, reason, None)
 
 
-def test_strangers_are_answered_however_much_they_send(wire: Wire) -> None:
+def test_without_credentials_a_large_body_gets_an_answer_too(wire: Wire) -> None:
     answer, _ = wire.send("PUT", f"{ZONES}/z1", "mtu=1" + "0" * 2_000_000, FORM, Authorization="PVEAPIToken=x=y")
     assert answer.status == 401
 

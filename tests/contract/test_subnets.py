@@ -1,4 +1,4 @@
-"""Subnets and the address book ``pve``."""
+"""Subnets and the IPAM ``pve``."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ def test_none_on_a_vlanaware_vnet(api: SdnClient) -> None:
     assert "you can't add a subnet on a vlanaware vnet" in text
 
 
-# --- the address book -------------------------------------------------------------------------------------------
+# --- the IPAM ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def booked(empty: SdnClient) -> SdnClient:
-    """Simple zone with the address book and DHCP, VNet v1, applied."""
+    """Simple zone with the IPAM and DHCP, VNet v1, applied."""
     empty.do("POST", "/zones", zone="z1", type="simple", ipam="pve", dhcp="dnsmasq")
     empty.do("POST", "/vnets", vnet="v1", zone="z1")
     return empty

@@ -1,4 +1,4 @@
-"""A lab asked in this process, with a clock that stands still until the test moves it."""
+"""A client of a lab in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Privileges beyond those of the SDN configuration: guests, tasks, nodes, lists that leave out."""
+"""Privileges for guests, tasks and nodes, and what lists leave out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NET0 = "virtio=BC:24:11:11:11:11,bridge={},firewall=1"
 
 @pytest.fixture
 def grant(pve: LabClient):
-    """Give the user something, and its token, which may not have more, the same."""
+    """Give privileges to the user, and so to its token."""
 
     def give(path: str, *privileges: str) -> None:
         pve.lab.access.grant(USER.partition("!")[0], path, *privileges)

@@ -1,4 +1,4 @@
-"""Faults from outside: the admin port, and the command line of a lab that runs as a process."""
+"""The admin port, and the command line of a lab that runs as a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official schema's table: what it holds, and that lab and operator keep to it.
+"""The table of the API schema: its content, and that lab and operator keep to it.
 
 Every other test here holds each answer of the lab against the table too (``tests.lab.clients.check_answer``).
 """

@@ -1,4 +1,4 @@
-"""An apply, its task, and what each node makes of it."""
+"""An apply: its task, and the reload of each node."""
 
 from __future__ import annotations
 

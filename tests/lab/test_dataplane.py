@@ -1,4 +1,4 @@
-"""Which data plane a lab has, and that it says so."""
+"""The choice of a data plane, and what the lab prints about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dry-run``: what an apply would change on one node, judged by what that node really has."""
+"""``dry-run``: what an apply would change on one node, compared with what the node has loaded."""
 
 from __future__ import annotations
 

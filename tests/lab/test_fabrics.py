@@ -1,4 +1,4 @@
-"""Fabrics, their nodes, route maps and prefix lists: staged like everything, with rules of their own."""
+"""Fabrics, their nodes, route maps and prefix lists: two copies, and rules of their own."""
 
 from __future__ import annotations
 

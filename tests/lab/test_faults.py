@@ -1,4 +1,4 @@
-"""Each fault, shown by what a client sees of it."""
+"""Each fault, by its effect on a client."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_gateway_error_says_nothing_of_the_outcome(
 
 
 def test_an_apply_without_a_worker_is_published_and_answers_500(pve: LabClient) -> None:
-    """The answer is that of a refusal; the running copy, the lock and the tasks tell that it is none."""
+    """The answer is that of a refusal; the running copy, the lock and the tasks show that it is none."""
     pve.overlay()
     token = pve.post("/cluster/sdn/lock")
     pve.put(f"{ZONES}/z1", mtu=1400, lock_token=token)
@@ -328,10 +328,10 @@ def test_a_reboot_with_nothing_staged_leaves_an_old_node_old(pve: LabClient) -> 
     assert pve.get("/nodes/pve2/sdn/zones") == [{"zone": "z1", "status": "pending"}]
 
 
-# --- what somebody else does ----------------------------------------------------------------------------------------
+# --- another client ------------------------------------------------------------------------------------------------
 
 
-def test_a_lock_held_by_somebody_else(pve: LabClient) -> None:
+def test_a_foreign_lock(pve: LabClient) -> None:
     fault = pve.lab.faults.add(faults.ForeignLock())
     assert "invalid lock token" in pve.message("POST", "/cluster/sdn/lock", allow_pending=1)
     assert "invalid lock token" in pve.message("POST", ZONES, zone="s1", type="simple")
@@ -355,7 +355,7 @@ def test_a_foreign_pending_change(pve: LabClient) -> None:
     assert zones(pve) == ["z1"]
 
 
-def test_a_foreign_change_comes_through_somebody_elses_lock(pve: LabClient) -> None:
+def test_a_foreign_change_ignores_the_lock_of_another_client(pve: LabClient) -> None:
     pve.overlay()
     pve.post("/cluster/sdn/lock")
     pve.lab.faults.add(faults.ForeignChange(object="vnets/v1", set="alias=theirs"))
@@ -393,7 +393,7 @@ def test_a_guest_locked_by_a_backup(pve: LabClient) -> None:
     pve.post("/nodes/pve4/qemu/100/config", net0=NET0)
 
 
-def test_a_guest_edited_by_somebody_else(pve: LabClient) -> None:
+def test_a_guest_edited_by_another_client(pve: LabClient) -> None:
     digest = pve.get("/nodes/pve4/qemu/100/config")["digest"]
     pve.lab.faults.add(faults.GuestEdited(vmid=100))
     assert "checksum mismatch" in pve.message("POST", "/nodes/pve4/qemu/100/config", net0=NET0, digest=digest)

@@ -1,4 +1,4 @@
-"""What a lab node's frr.conf says for a running SDN configuration. FRR itself judges the same texts in tests/frr."""
+"""A lab node's frr.conf for a running SDN configuration. FRR itself loads the same texts in tests/frr."""
 
 from __future__ import annotations
 

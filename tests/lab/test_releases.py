@@ -1,4 +1,4 @@
-"""What a release has and what it lacks: endpoints, parameters, shapes of answers."""
+"""Endpoints, parameters and shapes of answers by release."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_several_evpn_controllers_are_a_matter_of_the_release() -> None:
         assert (given.status == 200) == (release >= "9.2"), (release, given)
 
 
-def test_how_nodes_announce_zones_depends_on_the_release() -> None:
+def test_how_nodes_report_zones_depends_on_the_release() -> None:
     for release in RELEASES:
         pve = LabClient(release)
         pve.overlay()

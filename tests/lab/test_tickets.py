@@ -1,4 +1,4 @@
-"""Logging in with a password: what the lab gives and refuses, and the operator's session on it."""
+"""Tickets: logins the lab accepts and refuses, and the operator's session with one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/cluster/sdn``: controllers, zones, VNets, subnets, address books, the lock, apply and rollback."""
+"""``/cluster/sdn``: controllers, zones, VNets, subnets, IPAMs, name servers, the lock, apply and rollback."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ IPAM_STATUS: Schema = {"ipam": table.SERVICE_ID}
 
 
 def ipam_status(cluster: Cluster, call: Call) -> Any:
-    """Only zones that run with this address book and with DHCP; so never an EVPN zone, though its addresses are in."""
+    """Only zones that run with this IPAM and with DHCP; so never an EVPN zone, though the IPAM has its addresses."""
     if call.path["ipam"] != "pve":
         raise refused(died("Currently only PVE IPAM is supported!", "API2/Network/SDN/Ipams.pm", 291))
     rows = []
@@ -122,7 +122,7 @@ VNET_REMOVAL: Schema = {"vnet": table.SHORT_ID, "lock-token": table.LOCK_TOKEN}
 
 
 def _demand_vnet(cluster: Cluster, call: Call, privileges: tuple[str, ...]) -> None:
-    """By the zone of the edited copy, so a VNet that is not there is not found before anything else."""
+    """By the zone of the edited copy, so 500 for a VNet that does not exist comes first."""
     vnet = call.path["vnet"]
     cluster.access.demand_any(call.user, f"/sdn/zones/{cluster.sdn.zone_of_vnet(vnet)}/{vnet}", privileges)
 
@@ -176,7 +176,7 @@ def change_address(cluster: Cluster, call: Call) -> Any:
 # --- subnets ----------------------------------------------------------------------------------------------------
 
 _SUBNET_ID = Prop(optional=False, format="pve-sdn-subnet-id")
-# Reading and deleting check the id of the VNet; writing looks it up at once.
+# Reading and deleting check the id of the VNet; writing searches it at once.
 _OF_VNET: Schema = {"vnet": table.SHORT_ID}
 _BELOW_VNET: Schema = {"vnet": table.TEXT}
 SUBNETS: Schema = {**_OF_VNET, **table.VIEWS}

@@ -37,7 +37,7 @@ class SdnConfig(SdnObjects):
     # --- the lock -----------------------------------------------------------------------------------------------
 
     def take_lock(self, allow_pending: bool) -> str:
-        """There is no owner, no expiry and no way to ask who has it."""
+        """The lock has no owner and no expiry, and Proxmox does not say who holds it."""
         with self.locked("could not acquire lock for SDN config", None):
             if not allow_pending and self.has_pending():
                 raise refused(died("configuration has pending changes", "API2/Network/SDN.pm", 150))
@@ -58,7 +58,7 @@ class SdnConfig(SdnObjects):
 
     @contextmanager
     def locked(self, prefix: str, token: str | None) -> Iterator[None]:
-        """Inside of it every refusal gets the prefix. While nobody holds the lock any token passes."""
+        """Every refusal inside gets the prefix. While the lock is free, any token is accepted."""
         try:
             if self.lock is not None and token != self.lock:
                 raise refused(_NO_TOKEN)
@@ -105,7 +105,7 @@ class SdnConfig(SdnObjects):
         ]
 
     def has_pending(self) -> bool:
-        """Of the four kinds; Proxmox does not look at fabrics here."""
+        """Of the four kinds; Proxmox leaves fabrics out here."""
         return any(pending.differ(self.running[kind], self.edited[kind]) for kind in KINDS)
 
     def vnet_around(self, zone: str, address: str) -> str:
@@ -166,7 +166,7 @@ class SdnConfig(SdnObjects):
             self.file(kind)[id_] = section_config.as_read(kind, props)
 
     def delete(self, kind: str, id_: str, token: str | None = None, vnet: str | None = None) -> None:
-        """A subnet that is not there can be deleted, unless an address book misses it; ``vnet`` is who was asked."""
+        """Deleting a subnet that does not exist works, unless the IPAM lacks it; ``vnet`` is that of the path."""
         with self.locked(f"delete sdn {_WORD[kind]} object failed", token):
             there = self.file(kind)
             if kind == "subnets":
@@ -182,8 +182,8 @@ class SdnConfig(SdnObjects):
                 zones.check_delete(self, id_)
             elif kind == "vnets":
                 vnets.check_delete(self, id_)
-            # Nobody asks whether a zone still uses an address book or a name server. The address book that is built in
-            # is in no file, so it is still there afterwards.
+            # Proxmox does not check whether a zone still uses an IPAM or a name server. The built-in IPAM is in no
+            # file, so it is still there afterwards.
             self._check_file(kind, id_)
             if (kind, id_) != ("ipams", "pve"):
                 del there[id_]
@@ -197,8 +197,8 @@ class SdnConfig(SdnObjects):
     def change_address(self, vnet: str, ip: str, mac: str, vmid: str) -> None:
         """The MAC moves to another address; if that one is taken, it stays where it was.
 
-        Without DHCP in the zone Proxmox does not look for the old address, which stays. Whatever is wrong is told with
-        a line feed more than elsewhere (both from the published source).
+        Without DHCP in the zone Proxmox does not search for the old address, which stays. Its errors end with a second
+        line feed (both from the published source).
         """
         try:
             if place := self._place_of(vnet, ip):
@@ -212,11 +212,11 @@ class SdnConfig(SdnObjects):
             self.ipam.delete(*place, ip)
 
     def _place_of(self, vnet: str, ip: str) -> tuple[str, str] | None:
-        """Zone and CIDR an address of a VNet is kept under. None without an address book.
+        """Zone and CIDR of an address in the IPAM; None if the zone has no IPAM.
 
-        The subnet is one that runs; VNet and zone, whose address book counts, are those of the edited copy. So an
-        address of a subnet that is only in the running copy is missed in the book, and one of a VNet that is only
-        there is passed over (published source).
+        The subnet is one of the running copy, VNet and zone are those of the edited copy. So an address of a subnet
+        that is only in the running copy is missing in the IPAM, and one of a VNet that is only there is ignored
+        (published source).
         """
         for id_, props in sorted(self.running["subnets"].items()):
             shown = subnets.derived(id_)
@@ -228,7 +228,7 @@ class SdnConfig(SdnObjects):
     # --- publishing ---------------------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """What an apply publishes: everything, whoever staged it."""
+        """Make the edited copy the running one, as an apply does."""
         self.running = _copied(self.edited)
         self.version += 1
 

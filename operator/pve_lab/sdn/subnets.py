@@ -1,4 +1,4 @@
-"""Subnets: the id that is made of zone, address and mask; gateway and DHCP ranges; the address book.
+"""Subnets: the id that is made of zone, address and mask; gateway and DHCP ranges; their entries in the IPAM.
 
 Nothing is made canonical: host bits, capital hex digits and zeros stay as given, so one network can exist several
 times. What is checked is that the gateway is inside (a /32 with an IPv4 gateway excepted) and that ranges are.
@@ -33,7 +33,7 @@ def ranges(values: list[str]) -> list[dict[str, str]]:
 
 
 def check(config: SdnObjects, zone: Props, id_: str, props: Props, old: Props | None) -> None:
-    """The rules, then the address book of the zone of the VNet that was asked."""
+    """The rules, then the IPAM of the zone of the request's VNet."""
     vnet = config.edited["vnets"][props["vnet"]]
     if vnet.get("vlanaware"):
         raise bad_parameters(vnet="you can't add a subnet on a vlanaware vnet")
@@ -48,7 +48,7 @@ def check(config: SdnObjects, zone: Props, id_: str, props: Props, old: Props | 
 
 
 def unregister(config: SdnObjects, zone: Props, id_: str, known: bool) -> None:
-    """Take a subnet out of the address book; one that is not configured has no zone to look in."""
+    """Remove a subnet from the IPAM; one that is not configured has no zone there."""
     if config.ipam_type(zone) == "pve":
         shown = derived(id_) if known else {"zone": "", "cidr": ""}
         config.ipam.delete_subnet(shown["zone"], shown["cidr"])

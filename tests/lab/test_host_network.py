@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pve_lab.network import HostNetwork
+from pve_lab.host_network import HostNetwork
 from tests.lab.clients import LabClient
 
 NETWORK = "/nodes/pve1/network"
