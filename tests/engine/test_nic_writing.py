@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -239,6 +239,55 @@ async def test_a_nic_that_was_on_no_bridge_is_detached_from_the_vnet_though_the_
     assert nic_key not in world.kube.objects
 
 
+async def test_a_stopped_container_whose_bridge_is_gone_is_detached_though_proxmox_answers_500() -> None:
+    """Proxmox looks for the bridge after it has written the configuration."""
+    world = Wired()
+    world.container.running = False
+    (nic_key,) = await world.after(nic(600))
+    text = "name=eth0,bridge=net1,hwaddr=BC:24:11:00:00:02,ip=dhcp,type=veth"
+    assert world.container.config["net0"] == text
+    status = world.kube.objects[nic_key]["status"]
+    status["previousBridge"] = "vmbr9"
+    world.die()
+    await world.passes(1)
+    world.kube.delete(nic_key)
+    await world.passes(2)
+    assert world.container.config["net0"] == text.replace("net1", "vmbr9")
+    assert nic_key not in world.kube.objects
+    assert len(world.events("Detached")) == 1
+
+
+async def test_a_missing_bridge_is_not_a_missing_guest() -> None:
+    world = Wired()
+    fault = ErrorAnswer(method="PUT", path=".*/lxc/600/config", status=500, message="bridge 'net1' does not exist")
+    world.lab.faults.add(fault)
+    (nic_key,) = await world.after(nic(600))
+    assert world.programmed(nic_key)[1:] == ("ApplyFailed", "Proxmox refused: bridge 'net1' does not exist")
+
+
+async def test_a_write_that_proxmox_takes_without_effect_is_named_and_backs_off() -> None:
+    world = Wired()
+    await world.after()
+
+    def undo(when: str, method: str, path: str) -> None:
+        if when == "after" and method == "POST" and path.endswith("/config"):
+            world.vm.config["net0"] = world.vm.config["net0"].replace("rate=5", "rate=4")
+
+    world.interrupt = undo
+    (nic_key,) = await world.after(nic(rateLimitMBps=5))
+    assert len(world.guest_writes()) == 1
+    status, reason, message = world.programmed(nic_key)
+    assert (status, reason) == ("False", "ApplyFailed")
+    assert message.endswith("or another client changed it at once: rateLimitMBps is 4, written 5")
+    world.now += timedelta(minutes=1)
+    await world.passes(1)
+    assert len(world.guest_writes()) == 2
+    world.interrupt = lambda *_: None
+    world.now += timedelta(minutes=2)
+    await world.passes(2)
+    assert world.programmed(nic_key)[0] == "True"
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_crash_around_the_write_forgets_neither_origin_nor_the_way_back(moment: str) -> None:
     world = Wired()
@@ -327,7 +376,7 @@ async def test_a_guest_edited_meanwhile_is_read_again_and_the_edit_survives() ->
 
     world.interrupt = edit
     await world.passes(1)
-    assert "changed by somebody else" in world.programmed(nic_key)[2]
+    assert "changed by another client" in world.programmed(nic_key)[2]
     await world.passes(1)
     assert world.programmed(nic_key)[0] == "True"
     assert world.vm.config["description"] == "edited by another client"

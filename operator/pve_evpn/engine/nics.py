@@ -1,14 +1,17 @@
-"""Carries out the plan for guests' NICs: remember, write, follow the task, read again.
+"""Carries out the plan for guests' NICs: record what must not be forgotten, write, follow the task, read again.
 
-Guests are independent of each other and of the SDN transaction, so they are written side by side, a few per node;
-one guest is written once per pass. What is written, and why something is not, is decided in ``domain.nics``.
+Guests are independent of each other and of the SDN transaction, so they are written side by side, a few per node; one
+guest is written once per sync. What is written, and why something is not, is decided in ``domain.nics``.
+
+A write that Proxmox took and that brought the NIC no nearer to its spec is not repeated with every sync: it waits 30
+seconds, doubling, and the status says what Proxmox has instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +22,15 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.nics.fields import api_name
 from pve_evpn.domain.nics.guests import attached_to, label
+from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.plan.model import Plan
-from pve_evpn.domain.state import ClusterState, GuestState
-from pve_evpn.domain.status import nic as nic_report
+from pve_evpn.domain.state import ClusterState
+from pve_evpn.domain.status import nic as nic_status
+from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.connection import problem_of
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.pins import PinWriter
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -32,122 +38,151 @@ from pve_evpn.pve.gateway import Gateway
 PER_NODE, IN_ALL = 4, 32
 _BAD_PARAMETER = 400
 
-#: Takes pins away before their NICs change; those whose NIC must wait for it, and why.
-Unpin = Callable[[Iterable[ObjectKey], ClusterState], Awaitable[dict[ObjectKey, Problem]]]
-
-
-async def _nothing_pinned(_keys: Iterable[ObjectKey], _observed: ClusterState) -> dict[ObjectKey, Problem]:
-    """Where pinning is not enabled there is nothing to take away."""
-    return {}
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the last write of an object came to. ``digest``: the guest's, where trying again would change nothing."""
+    """What the last write for an object came to. ``digest``: the guest's, where trying again would change nothing."""
 
     generation: int
     problem: Problem
     digest: str = ""
 
 
-class NicWriter:
-    """The NICs of one cluster. ``failures`` holds what the last write of each object came to, if it failed."""
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The outcome of one write. ``blamed``: the devices Proxmox refused, in which case nothing was written."""
 
-    def __init__(self, context: ClusterContext, unpin: Unpin = _nothing_pinned) -> None:
+    problem: Problem | None = None
+    blamed: frozenset[str] = frozenset()
+
+
+class NicWriter:
+    """The NICs of one cluster. ``failures``: what the last write for each object came to, where it failed."""
+
+    def __init__(self, context: ClusterContext, pins: PinWriter) -> None:
         self._context = context
         self._cache = context.cache
         self._writer = context.writer
-        self._unpin = unpin
+        self._pins = pins
         self._in_all = asyncio.Semaphore(IN_ALL)
         self._per_node: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PER_NODE))
+        self._fruitless = Backoff(context.clock)
         self.failures: dict[ObjectKey, Failure] = {}
 
     @property
     def problems(self) -> dict[ObjectKey, Problem]:
+        """Why the last write for an object failed."""
         return {key: failure.problem for key, failure in self.failures.items()}
 
-    async def write(
-        self, gateway: Gateway, desired: Desired, state: ClusterState, planned: Plan, *, detach_only: bool = False
+    async def detach(
+        self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan
     ) -> tuple[NicPlan, ClusterState]:
-        """Write what is due, guest by guest in parallel, and read those guests again."""
-        self._forget_old(desired)
-        nics = plan_nics(desired, state, planned.decisions)
-        if not self._context.is_leader():
-            return nics, state
-        if not detach_only:
-            await self._settle(nics)
-        writes = [write for write in self._due(nics) if not detach_only or self._only_detaches(write)]
-        if not writes:
-            return nics, state
-        await asyncio.gather(*(self._write_guest(gateway, nics, write, state) for write in writes))
-        guests = dict(state.guests or {})
-        read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
-        guests.update({guest.vmid: guest for guest in read})
-        state = replace(state, guests=guests)
-        # What was remembered just now is part of what the objects say: without it, a NIC we made looks like another's.
-        desired = self._context.desired or desired
-        after = plan_nics(desired, state, planned.decisions)
-        await self._tell(nics, after, writes)
-        return after, state
+        """Detach the NICs of objects that are being deleted: their VNets may go in the same sync."""
+        nics = self._plan(desired, state, plan)
+        writes = [write for write in self._due(desired, nics) if self._only_detaches(write)]
+        return await self._write(gateway, state, plan, nics, writes)
 
-    def _forget_old(self, desired: Desired) -> None:
-        """A failure is about one generation of one object."""
+    async def write(
+        self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan
+    ) -> tuple[NicPlan, ClusterState]:
+        """Write every NIC that differs. Returns the plan that is left, and the state with those guests read again."""
+        nics = self._plan(desired, state, plan)
+        if self._context.is_leader():
+            await self._claim_and_record(nics)
+        return await self._write(gateway, state, plan, nics, self._due(desired, nics))
+
+    def _plan(self, desired: Desired, state: ClusterState, plan: Plan) -> NicPlan:
+        """The plan for NICs. A failure is about one generation of one object, and is forgotten with it."""
         generations = {nic.key: nic.generation for nic in desired.nics}
         self.failures = {
             key: failure for key, failure in self.failures.items() if generations.get(key) == failure.generation
         }
+        return plan_nics(desired, state, plan.decisions)
 
-    def _due(self, nics: NicPlan) -> list[GuestWrite]:
-        """The plan's writes without the values Proxmox has refused of a guest that has not changed since."""
+    def _due(self, desired: Desired, nics: NicPlan) -> list[GuestWrite]:
+        """The plan's writes without what Proxmox refused of a guest that is unchanged, or took without effect."""
+        if not self._context.is_leader():
+            return []
+        fruitless = self._fruitless.active(desired.nics)
         due = []
         for write in nics.writes:
-            refused = frozenset(
+            left_out = frozenset(
                 device
                 for device, key in write.keys.items()
-                if (failure := self.failures.get(key)) and failure.digest and failure.digest == write.guest.digest
+                if key in fruitless or self._is_refused(key, write.guest.digest)
             )
-            if (rest := write.without(refused)).changes:
+            if (rest := write.without(left_out)).changes:
                 due.append(rest)
         return due
 
+    def _is_refused(self, key: ObjectKey, digest: str) -> bool:
+        failure = self.failures.get(key)
+        return failure is not None and failure.digest != "" and failure.digest == digest
+
     def _only_detaches(self, write: GuestWrite) -> bool:
         return all((nic := self._cache.get(key)) and nic.deleting for key in write.keys.values())
+
+    async def _write(
+        self, gateway: Gateway, state: ClusterState, plan: Plan, nics: NicPlan, writes: list[GuestWrite]
+    ) -> tuple[NicPlan, ClusterState]:
+        """Write guests in parallel, read them again and plan again."""
+        if not writes:
+            return nics, state
+        await asyncio.gather(*(self._write_guest(gateway, nics, write, state) for write in writes))
+        read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
+        state = replace(state, guests={**(state.guests or {}), **{guest.vmid: guest for guest in read}})
+        # What was recorded ahead of the write is part of the objects by now: without it, a NIC that the operator added
+        # would look like another client's.
+        desired = self._context.desired
+        if desired is None:
+            return nics, state
+        after = plan_nics(desired, state, plan.decisions)
+        for write, guest in zip(writes, read, strict=True):
+            if guest is not write.guest:  # it is the same object where it could not be read
+                self._compare(write, after)
+        await self._record_changes(nics, after, writes)
+        return after, state
 
     # --- one guest ----------------------------------------------------------------------------------------------
 
     async def _write_guest(self, gateway: Gateway, nics: NicPlan, write: GuestWrite, state: ClusterState) -> None:
         async with self._in_all, self._per_node[write.guest.node]:
-            known = [await self._remember_first(key, nics.decisions[key]) for key in write.keys.values()]
-            if not all(known):
-                return  # somebody changed an object just now, and will have another plan
-            waiting = await self._unpin(write.keys.values(), state)
-            for device in [device for device, key in write.keys.items() if key in waiting]:
-                self._note(write, frozenset([device]), waiting[write.keys[device]])
+            recorded = [await self._record_ahead(key, nics.decisions[key]) for key in write.keys.values()]
+            if not all(recorded):
+                return  # another client changed an object just now: the next sync plans again
+            pinned = await self._pins.before_write(write.keys.values(), state)
+            for device in [device for device, key in write.keys.items() if key in pinned]:
+                self._record_outcome(write, [device], pinned[write.keys[device]])
                 write = write.without(frozenset([device]))
             if not write.changes:
                 return
-            problem, culprits = await self._attempt(gateway, write)
-            if problem and culprits:
-                self._note(write, culprits, problem, "" if problem.retryable else write.guest.digest)
-                write = write.without(culprits)
-                problem, _ = await self._attempt(gateway, write) if write.changes else (None, culprits)
-            if problem and problem.reason is Reason.PRIVILEGES_MISSING and len(write.changes) > 1:
+            attempt = await self._attempt(gateway, write)
+            if attempt.problem and attempt.blamed:
+                digest = "" if attempt.problem.retryable else write.guest.digest
+                self._record_outcome(write, attempt.blamed, attempt.problem, digest)
+                write = write.without(attempt.blamed)
+                attempt = await self._attempt(gateway, write) if write.changes else _Attempt()
+            missing_privilege = attempt.problem and attempt.problem.reason is Reason.PRIVILEGES_MISSING
+            if missing_privilege and len(write.changes) > 1:
                 await self._write_one_by_one(gateway, write)
                 return
-            self._note(write, frozenset(write.changes), problem)
+            self._record_outcome(write, write.changes, attempt.problem)
 
     async def _write_one_by_one(self, gateway: Gateway, write: GuestWrite) -> None:
         """A privilege is missing, for which NIC Proxmox does not say: it must not hold up the others."""
         for device in write.changes:
             now = await gateway.guest(write.guest)
             if (now.nics or {}).get(device) != (write.guest.nics or {}).get(device):
-                continue  # somebody changed it just now; the next pass plans again
+                continue  # another client changed it just now: the next sync plans again
             alone = replace(write.only(device), guest=now)
-            problem, _ = await self._attempt(gateway, alone)
-            self._note(alone, frozenset([device]), problem)
+            attempt = await self._attempt(gateway, alone)
+            self._record_outcome(alone, [device], attempt.problem)
 
-    async def _remember_first(self, key: ObjectKey, decision: NicDecision) -> bool:
-        """How it came under our care, and the way back, ahead of the write: a crash must not make us forget."""
+    async def _record_ahead(self, key: ObjectKey, decision: NicDecision) -> bool:
+        """Record origin and previous bridge ahead of the write, so that a crash forgets neither.
+
+        False if another client changed the object at the same time.
+        """
         resource = self._cache.get(key)
         if resource is None or decision.guest is None:
             return False
@@ -156,30 +191,32 @@ class NicWriter:
         if not await self._writer.claim(resource, _annotations(decision)):
             return False
         if resource := self._cache.get(key):
-            await self._writer.write_status(resource, nic_report.ahead_of_write(decision))
+            await self._writer.write_status(resource, nic_status.ahead_of_write(decision))
         return True
 
-    async def _attempt(self, gateway: Gateway, write: GuestWrite) -> tuple[Problem | None, frozenset[str]]:
-        """One write: what went wrong, and the devices Proxmox blames for it, in which case nothing was written."""
+    async def _attempt(self, gateway: Gateway, write: GuestWrite) -> _Attempt:
+        """One write, and the end of its task."""
         try:
             upid = await gateway.write_guest(write.guest, write.changes)
-            return (await self._follow(gateway, upid) if upid else None), frozenset()
+            return _Attempt(await self._follow(gateway, upid) if upid else None)
         except errors.Refused as error:
             blamed = error.errors.keys() & write.changes.keys() if error.status == _BAD_PARAMETER else set()
-            return _problem(error, write.guest), frozenset(blamed)
+            return _Attempt(_problem(error, write), frozenset(blamed))
         except errors.PveError as error:
-            return problem_of(error), frozenset()
+            return _Attempt(problem_of(error))
 
     async def _follow(self, gateway: Gateway, upid: str) -> Problem | None:
-        """The task tells of hotplug failures; the value then waits for a restart, as the next look shows."""
+        """The task tells of hotplug failures; the value then waits for a restart, as the next read shows."""
         deadline = self._context.clock.monotonic() + self._context.pace.timeout
         while self._context.clock.monotonic() < deadline:
             if end := await gateway.task_end(upid):
                 return None if end.ok else Problem(Reason.APPLY_FAILED, end.text, retryable=True)
             await asyncio.sleep(self._context.pace.poll)
-        return Problem(Reason.APPLY_FAILED, "the guest's task does not end; looking again later", retryable=True)
+        return Problem(Reason.APPLY_FAILED, "the guest's task does not end; reading it again later", retryable=True)
 
-    def _note(self, write: GuestWrite, devices: frozenset[str], problem: Problem | None, digest: str = "") -> None:
+    def _record_outcome(
+        self, write: GuestWrite, devices: Iterable[str], problem: Problem | None, digest: str = ""
+    ) -> None:
         for device in devices:
             key = write.keys[device]
             self.failures.pop(key, None)
@@ -187,10 +224,28 @@ class NicWriter:
             if problem and resource:
                 self.failures[key] = Failure(resource.generation, problem, digest)
 
-    # --- what follows -------------------------------------------------------------------------------------------
+    def _compare(self, write: GuestWrite, after: NicPlan) -> None:
+        """Hold each write against what Proxmox has now.
 
-    async def _settle(self, nics: NicPlan) -> None:
-        """Objects whose NIC needs no write have a finalizer too; guests that moved are told of."""
+        What is as wanted has happened, whatever Proxmox answered: it refuses a stopped container's bridge that is not
+        there after it has written the configuration. What was taken and is not there backs off.
+        """
+        for device, key in write.keys.items():
+            decision, resource = after.decisions.get(key), self._cache.get(key)
+            if decision is None or resource is None:
+                continue
+            if decision.release or (decision.in_sync and not decision.restart):
+                self.failures.pop(key, None)
+                self._fruitless.succeeded([key])
+            elif decision.write and decision.write.text == write.changes[device] and key not in self.failures:
+                problem = Problem(Reason.APPLY_FAILED, _without_effect(write, device, decision), retryable=True)
+                self._fruitless.record(resource, problem)
+                self.failures[key] = Failure(resource.generation, problem)
+
+    # --- objects and Events -------------------------------------------------------------------------------------
+
+    async def _claim_and_record(self, nics: NicPlan) -> None:
+        """Claim the objects whose NIC needs no write; Events for drift, and for guests that moved."""
         waiting: list[Awaitable[Any]] = []
         written = {key for write in nics.writes for key in write.keys.values()}
         for key, decision in nics.decisions.items():
@@ -206,14 +261,13 @@ class NicWriter:
                 waiting.append(self._writer.record(resource, EventReason.MOVED, message))
         await asyncio.gather(*waiting)
 
-    async def _tell(self, before: NicPlan, after: NicPlan, writes: list[GuestWrite]) -> None:
+    async def _record_changes(self, before: NicPlan, after: NicPlan, writes: list[GuestWrite]) -> None:
         """An Event for each NIC that was written and now is as it should be."""
         events = []
         for key in (key for write in writes for key in write.keys.values()):
-            resource, decision = self._cache.get(key), after.decisions[key]
-            if resource is None or key in self.failures:
+            resource, decision, old = self._cache.get(key), after.decisions.get(key), before.decisions[key]
+            if resource is None or decision is None or key in self.failures:
                 continue
-            old = before.decisions[key]
             if resource.deleting and decision.release:
                 events.append(self._writer.record(resource, *_detached(old)))
             elif decision.in_sync:
@@ -246,18 +300,33 @@ def _detached(old: NicDecision) -> tuple[EventReason, str]:
     return EventReason.DETACHED, f"detached {old.device} of {label(old.guest)} from {old.vnet_id}"
 
 
-def _problem(error: errors.Refused, guest: GuestState) -> Problem:
+def _without_effect(write: GuestWrite, device: str, decision: NicDecision) -> str:
+    """Which fields are not as they were written; a NIC that should be gone, or is gone, as a whole."""
+    wanted, place = write.changes[device], f"{device} of {label(write.guest)}"
+    if wanted is None:
+        return f"Proxmox took the removal of {place}, and the NIC is still there"
+    if decision.config is None:
+        return f"Proxmox took the write of {place}, and the NIC is not there"
+    desired = NetN.parse(write.guest.kind, wanted)
+    fields = ", ".join(
+        f"{api_name(key)} is {decision.config.get(key) or 'not set'}, written {desired.get(key) or 'not set'}"
+        for key in decision.config.differing(desired)
+    )
+    return f"Proxmox took the write of {place}, or another client changed it at once: {fields}"
+
+
+def _problem(error: errors.Refused, write: GuestWrite) -> Problem:
     """What Proxmox' refusal means for one guest; most of it passes."""
-    match error:
-        case errors.TryAgain():
-            message = f"{label(guest)}: {error}; written when the lock is gone"
-            return Problem(Reason.GUEST_LOCKED, message, retryable=True)
-        case errors.DigestMismatch():
-            message = f"{label(guest)} was changed by somebody else meanwhile; reading it again"
-            return Problem(Reason.PENDING_APPLY, message, retryable=True)
-        case errors.NotFound():
-            message = f"{label(guest)} is no longer on {guest.node}; looking for it again"
-            return Problem(Reason.PENDING_APPLY, message, retryable=True)
-    # What cannot be plugged in now may be later; a value that is not allowed stays so.
-    passes = error.status != _BAD_PARAMETER or "hotplug" in str(error)
-    return Problem(Reason.APPLY_FAILED, f"Proxmox refused: {error}", retryable=passes)
+    guest, text = write.guest, str(error)
+    if isinstance(error, errors.TryAgain):
+        message = f"{label(guest)}: {text}; written when the lock is gone"
+        return Problem(Reason.GUEST_LOCKED, message, retryable=True)
+    if isinstance(error, errors.DigestMismatch):
+        message = f"{label(guest)} was changed by another client meanwhile; reading it again"
+        return Problem(Reason.PENDING_APPLY, message, retryable=True)
+    if isinstance(error, errors.NotFound) and "onfiguration file" in text:
+        message = f"{label(guest)} is no longer on {guest.node}; looking for it again"
+        return Problem(Reason.PENDING_APPLY, message, retryable=True)
+    # What cannot be plugged in now may be later, and a bridge may appear; a value that is not allowed stays so.
+    passes = error.status != _BAD_PARAMETER or isinstance(error, errors.NotFound) or "hotplug" in text
+    return Problem(Reason.APPLY_FAILED, f"Proxmox refused: {text}", retryable=passes)

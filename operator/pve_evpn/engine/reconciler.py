@@ -89,7 +89,7 @@ class Reconciler:
         self._reload_retry = ReloadRetry(context)
         self._firewalls = FirewallWriter(context)
         self._pins = PinWriter(context, observer.helper)
-        self._nics = NicWriter(context, self._pins.before_write)
+        self._nics = NicWriter(context, self._pins)
         self._wake = asyncio.Event()
         self._stopping = False
         self._attempts = 0
@@ -204,7 +204,7 @@ class Reconciler:
         metrics.REACHABLE.labels(self.cluster).set(1)
         await self._record_drift(desired, planned)
 
-        _, detached = await self._nics.write(gateway, self._desired(), state, planned, detach_only=True)
+        _, detached = await self._nics.detach(gateway, self._desired(), state, planned)
         if detached is not state:
             state, planned = detached, self._plan(detached)
         carried = await self._applier.carry_out(gateway, self._desired(), state, planned, look)
