@@ -228,15 +228,44 @@ class SdnSnapshot:
         found = self.running[ref].props.get("peers", ()) if ref in self.running else ()
         return tuple(str(peer) for peer in found) if isinstance(found, tuple) else ()
 
-    def children_of(self, ref: SdnRef) -> tuple[SdnRef, ...]:
-        """The edited objects that refer to ``ref``; Proxmox refuses to delete it before them."""
-        if ref.kind is SdnKind.CONTROLLER:
-            return tuple(r for r, o in self.edited.items() if r.kind is SdnKind.ZONE and ref.id in controllers_of(o))
-        if ref.kind is SdnKind.ZONE:
-            return tuple(r for r, o in self.edited.items() if r.kind is SdnKind.VNET and o.props.get("zone") == ref.id)
-        if ref.kind is SdnKind.VNET:
-            return tuple(r for r, o in self.edited.items() if r.kind is SdnKind.SUBNET and o.parent == ref.id)
-        return ()
+    def children_of(self, ref: SdnRef, *, running: bool = False) -> tuple[SdnRef, ...]:
+        """The objects of the edited (or running) copy that refer to ``ref``; Proxmox does not delete it before them."""
+        return (self._running_children if running else self._edited_children).get(ref, ())
+
+    def subnets_of(self, vnet: str) -> tuple[SdnRef, ...]:
+        """The subnets of a VNet in either copy."""
+        ref = SdnRef(SdnKind.VNET, vnet)
+        found = (*self._running_children.get(ref, ()), *self._edited_children.get(ref, ()))
+        here = (child for child in found if (self.edited.get(child) or self.running[child]).parent == vnet)
+        return tuple(dict.fromkeys(here))
+
+    @cached_property
+    def _edited_children(self) -> Mapping[SdnRef, tuple[SdnRef, ...]]:
+        return _children(self.edited)
+
+    @cached_property
+    def _running_children(self) -> Mapping[SdnRef, tuple[SdnRef, ...]]:
+        return _children(self.running)
+
+
+def _children(copy: Mapping[SdnRef, SdnObject]) -> Mapping[SdnRef, tuple[SdnRef, ...]]:
+    """What refers to each object."""
+    found: dict[SdnRef, list[SdnRef]] = {}
+    for ref, obj in copy.items():
+        for parent in _parents_of(obj):
+            found.setdefault(parent, []).append(ref)
+    return {parent: tuple(children) for parent, children in found.items()}
+
+
+def _parents_of(obj: SdnObject) -> Iterable[SdnRef]:
+    match obj.ref.kind:
+        case SdnKind.ZONE:
+            return [SdnRef(SdnKind.CONTROLLER, name) for name in dict.fromkeys(controllers_of(obj))]
+        case SdnKind.VNET:
+            return [SdnRef(SdnKind.ZONE, str(obj.props.get("zone")))]
+        case SdnKind.SUBNET:
+            return [SdnRef(SdnKind.VNET, obj.parent)]
+    return []
 
 
 def controllers_of(zone: SdnObject) -> tuple[str, ...]:

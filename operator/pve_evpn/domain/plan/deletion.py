@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, proxmox_id, sdn_kind_of
+from pve_evpn.domain.objects import ObjectKey, Origin, Resource, proxmox_id, sdn_kind_of
+from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import claimed_refs, known_refs
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
@@ -47,42 +47,24 @@ def _left_on_purpose(resource: Resource[Any]) -> bool:
     return resource.force_orphan or policies[0] == "ObserveOnly" or policies[1] == "Orphan"
 
 
-def decide_deletion(
-    desired: Desired,
-    state: ClusterState,
-    decisions: Mapping[ObjectKey, Decision],
-    journal: frozenset[SdnRef] = frozenset(),
-    failures: Mapping[ObjectKey, Problem] = MappingProxyType({}),
-    recovering: bool = False,
-) -> Deletions:
-    """Decide for every controller, zone and VNet that is being deleted; children before parents.
+def decide_deletion(context: PlanContext) -> Deletions:
+    """Decide about every controller, zone and VNet that is being deleted; children before parents.
 
-    ``decisions`` are those about objects that stay. ``failures``: what Proxmox refused not long ago; its turn has not
-    come again. ``recovering``: a transaction of ours was interrupted, so a staged deletion may well be ours.
+    ``context.decisions`` are those about objects that stay.
     """
-    return _Decider(desired, state, decisions, journal, failures, recovering).run()
+    return _Decider(context).run()
 
 
 class _Decider:
     """One run of :func:`decide_deletion`. ``going`` and ``staying`` grow from children to parents."""
 
-    def __init__(
-        self,
-        desired: Desired,
-        state: ClusterState,
-        decisions: Mapping[ObjectKey, Decision],
-        journal: frozenset[SdnRef],
-        failures: Mapping[ObjectKey, Problem],
-        recovering: bool,
-    ) -> None:
-        self.desired = desired
-        self.state = state
-        self.sdn = state.sdn
-        self.journal = journal
-        self.failures = failures
-        self.recovering = recovering
+    def __init__(self, context: PlanContext) -> None:
+        self.context = context
+        self.desired = context.desired
+        self.state = context.state
+        self.sdn = context.sdn
         self.going: set[SdnRef] = set()
-        self.staying = {want.ref for decision in decisions.values() for want in decision.wanted}
+        self.staying = {obj.ref for decision in context.decisions.values() for obj in decision.wanted}
 
     def run(self) -> Deletions:
         decided: dict[ObjectKey, Decision] = {}
@@ -101,7 +83,7 @@ class _Decider:
 
     def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
         ref = SdnRef(kind, proxmox_id(resource))
-        origins = claimed_refs(resource, self.sdn, self.journal)
+        origins = claimed_refs(resource, self.sdn, self.context.journal)
         decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins, version=resource.version)
         ours = {r: origin for r, origin in origins.items() if origin is Origin.CREATED or r == ref}
         # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
@@ -109,11 +91,11 @@ class _Decider:
         if getattr(self.desired.cluster.spec, "management_policy", None) == "ObserveOnly":
             return replace(decision, release=True), []
         if leaves_proxmox_alone(resource) and not unrecorded:
-            return replace(decision, release=True), self._put_back(resource, ours) if self.recovering else []
+            return replace(decision, release=True), self._put_back(resource, ours) if self.context.recovering else []
         left = [r for r in ours if r in self.sdn.edited or r in self.sdn.running]
         if not left and self.sdn.complete:
             return replace(decision, release=True, in_sync=True), []
-        if problem := self._hindrance(resource, ref, set(ours)) or self.failures.get(resource.key):
+        if problem := self._hindrance(resource, ref, set(ours)) or self.context.failures.get(resource.key):
             blocked = replace(decision, blocked=problem)
             undecided = blocked.may_go or problem.reason is Reason.PENDING
             return blocked, [] if undecided else self._put_back(resource, ours)
@@ -126,7 +108,7 @@ class _Decider:
         As it runs, so that nothing is left to publish. Where differences are only reported it is done for our own
         half alone.
         """
-        report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report" and not self.recovering
+        report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report" and not self.context.recovering
         if report_only or resource.paused or self.desired.paused or not self.sdn.complete:
             return []
         steps: list[Step] = []
@@ -167,7 +149,7 @@ class _Decider:
 
     def _children(self, ref: SdnRef, own: set[SdnRef]) -> list[SdnRef]:
         """What keeps ``ref``: what refers to it, and what is to stay though its deletion is staged."""
-        edited, running = self.sdn.children_of(ref), replace(self.sdn, edited=self.sdn.running).children_of(ref)
+        edited, running = self.sdn.children_of(ref), self.sdn.children_of(ref, running=True)
         gone = [child for child in running if child in self.staying and child not in self.sdn.edited]
         return [child for child in (*edited, *gone) if child not in self.going | own]
 

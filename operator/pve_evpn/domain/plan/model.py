@@ -109,6 +109,7 @@ class Decision:
     ``blocked``: it is being deleted and cannot be, yet.
     ``release``: its finalizer may go.
     ``in_sync``: both copies of Proxmox' configuration hold what the spec wants (or, deleting, hold nothing of it).
+    ``leftovers``: subnets that the operator created for it, that its spec no longer has and Proxmox still has.
     ``drift``: differences somebody else made since it was last programmed.
     ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
     ``version``: which object of that name, and which of its specs, was decided about.
@@ -120,6 +121,7 @@ class Decision:
     wanted: tuple[SdnObject, ...] = ()
     origin: Origin | None = None
     origins: Mapping[SdnRef, Origin] = field(default_factory=dict)
+    leftovers: tuple[SdnRef, ...] = ()
     refused: Problem | None = None
     waiting: Problem | None = None
     blocked: Problem | None = None

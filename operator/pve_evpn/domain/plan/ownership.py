@@ -8,6 +8,7 @@ it looks like ours.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from pve_evpn.api import kinds
@@ -49,9 +50,7 @@ def claimed_refs(resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[S
     if announced or own in journal:
         found[own] = announced or Origin.CREATED
     specified = {subnet.cidr for subnet in getattr(resource.spec, "subnets", None) or ()}
-    for ref, obj in {**sdn.running, **sdn.edited}.items():
-        if ref.kind is not SdnKind.SUBNET or kind is not SdnKind.VNET or obj.parent != own.id:
-            continue
+    for ref in sdn.subnets_of(own.id) if kind is SdnKind.VNET else ():
         if ref in journal or (announced is Origin.CREATED and subnet_cidr(ref) in specified):
             found[ref] = Origin.CREATED
     return {**found, **known}
@@ -73,53 +72,59 @@ def _is_what_we_announced(resource: Resource[Any], there: SdnObject) -> bool:
     return there.type in ("evpn", "vnet") and str(there.props.get(key)) == str(ours)
 
 
-class Ownership:
-    """Judges the objects one resource wants, against what is there."""
+def leftover_subnets(
+    resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], *, keep: Container[SdnRef]
+) -> tuple[SdnRef, ...]:
+    """Subnets in Proxmox that the operator created for this VNet and that are not among those to keep."""
+    return tuple(
+        ref
+        for ref, origin in sorted(claimed_refs(resource, sdn, journal).items())
+        if ref.kind is SdnKind.SUBNET
+        and origin is Origin.CREATED
+        and ref not in keep
+        and (ref in sdn.edited or ref in sdn.running)
+    )
 
-    def __init__(self, resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef]) -> None:
-        self._resource = resource
-        self._sdn = sdn
-        self._journal = journal
-        self._known = known_refs(resource)
 
-    def of(self, want: SdnObject) -> tuple[Origin, Problem | None]:
-        """The origin the object has or would get, or why it must be left alone."""
-        if origin := self._known.get(want.ref):
-            return origin, None
-        if want.ref in self._journal:
-            return Origin.CREATED, None
-        there = self._sdn.edited.get(want.ref) or self._sdn.running.get(want.ref)
-        if there is None:
-            return Origin.CREATED, None
-        return self._adopt(want, there)
+def origin_of(
+    obj: SdnObject, resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef]
+) -> Origin | Problem:
+    """The origin that a desired object of ``resource`` has or would get, or why it must be left alone."""
+    if origin := known_refs(resource).get(obj.ref):
+        return origin
+    there = sdn.edited.get(obj.ref) or sdn.running.get(obj.ref)
+    if there is None or obj.ref in journal:
+        return Origin.CREATED
+    return _adopt(obj, there, resource)
 
-    def _adopt(self, want: SdnObject, there: SdnObject) -> tuple[Origin, Problem | None]:
-        policy = getattr(self._resource.spec, "adoption_policy", None) or "IfIdentical"
-        if there.type != want.type:
-            message = f"{want.ref} exists in Proxmox as type {there.type!r} and is not ours"
-            return Origin.ADOPTED, Problem(Reason.FOREIGN_OBJECT, message)
-        if want.parent and there.parent != want.parent:
-            message = f"{want.ref} exists in Proxmox below VNet {there.parent} and is not ours"
-            return Origin.ADOPTED, Problem(Reason.FOREIGN_OBJECT, message)
-        differences = want.differences(there)
-        if policy == "Always" or (policy == "IfIdentical" and not differences):
-            return self._adopted_origin(want), None
-        if policy == "Never":
-            message = f"{want.ref} exists in Proxmox already, and adoptionPolicy is Never"
-        else:
-            listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
-            message = (
-                f"{want.ref} exists in Proxmox already and differs from this spec ({listed}). Make them equal, or set "
-                "adoptionPolicy: Always to overwrite it"
-            )
-        return Origin.ADOPTED, Problem(Reason.FOREIGN_OBJECT, message)
 
-    def _adopted_origin(self, want: SdnObject) -> Origin:
-        """An identical object announced as ours by the annotation was created by us before the status was lost.
+def _adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any]) -> Origin | Problem:
+    policy = getattr(resource.spec, "adoption_policy", None) or "IfIdentical"
+    if there.type != obj.type:
+        message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not ours"
+        return Problem(Reason.FOREIGN_OBJECT, message)
+    if obj.parent and there.parent != obj.parent:
+        message = f"{obj.ref} exists in Proxmox below VNet {there.parent} and is not ours"
+        return Problem(Reason.FOREIGN_OBJECT, message)
+    differences = obj.differences(there)
+    if policy == "Always" or (policy == "IfIdentical" and not differences):
+        return _adopted_origin(obj, resource)
+    if policy == "Never":
+        return Problem(Reason.FOREIGN_OBJECT, f"{obj.ref} exists in Proxmox already, and adoptionPolicy is Never")
+    listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
+    message = (
+        f"{obj.ref} exists in Proxmox already and differs from this spec ({listed}). Make them equal, or set "
+        "adoptionPolicy: Always to overwrite it"
+    )
+    return Problem(Reason.FOREIGN_OBJECT, message)
 
-        A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
-        """
-        announced, own = self._resource.origin, sdn_kind_of(self._resource.key)
-        if announced and (want.ref.kind is own or not self._resource.origin_confirmed):
-            return announced
-        return Origin.ADOPTED
+
+def _adopted_origin(obj: SdnObject, resource: Resource[Any]) -> Origin:
+    """An identical object that the annotation announces was created by the operator before the status was lost.
+
+    A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
+    """
+    announced, own = resource.origin, sdn_kind_of(resource.key)
+    if announced and (obj.ref.kind is own or not resource.origin_confirmed):
+        return announced
+    return Origin.ADOPTED

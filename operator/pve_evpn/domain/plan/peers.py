@@ -8,9 +8,10 @@ network that may be another than the one it is a peer by.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.domain.state import NodeState, same_form
 
 
@@ -53,6 +54,43 @@ def cluster_peers(
         own[next(iter(unread))] = left.pop()
         unread.clear()
     return ClusterPeers(own, tuple(without), tuple(unread), tuple(left) if unread else ())
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlayPeers:
+    """The peers of a controller. ``addresses`` is None with a fabric, which brings its own.
+
+    ``without``: nodes whose address cannot be told; then the addresses are not complete.
+    """
+
+    addresses: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+
+
+def underlay_peers(spec: EvpnControllerSpec, nodes: Mapping[str, NodeState], running: Sequence[str]) -> UnderlayPeers:
+    """The peers that a spec means: the listed ones, or the cluster's nodes.
+
+    Args:
+        nodes: The members of the cluster by name.
+        running: The controller's peers as they are now.
+    """
+    underlay = spec.underlay
+    if underlay.peers is not None:
+        return UnderlayPeers(tuple(str(ipaddress.ip_address(peer)) for peer in underlay.peers))
+    if underlay.cluster_nodes is None:
+        return UnderlayPeers()
+    cidr = underlay.cluster_nodes.cidr
+    members = [node for name, node in sorted(nodes.items()) if spec.nodes is None or name in spec.nodes]
+    found = cluster_peers(members, nodes.values(), cidr, running)
+    peers, without = [*found.own.values(), *found.kept], list(found.without)
+    for name in found.unread if len(found.unread) > len(found.kept) else ():
+        # To begin with, the address the cluster knows is the best there is. A peer that runs is not guessed at.
+        guess = None if running else nodes[name].address_in(cidr)
+        if guess is not None:
+            peers.append(guess)
+        elif nodes[name].online:
+            without.append(name)  # one that is switched off and never was a peer can wait
+    return UnderlayPeers(tuple(peers), tuple(without))
 
 
 def _tells(node: NodeState, cidr: str | None) -> bool:

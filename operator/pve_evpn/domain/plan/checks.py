@@ -1,0 +1,213 @@
+"""The checks of a controller, zone or VNet that is to stay: each says why the object is refused, or None.
+
+The lists at the end give their order; the first problem counts, and a check may rely on those before it. A refused
+object is left out of the plan and blocks nothing else; what it has in Proxmox already stays as it is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
+from pve_evpn.domain.plan.subnets import network_of
+from pve_evpn.domain.sdn import Props, SdnKind, SdnObject
+from pve_evpn.domain.state import first_with
+
+#: The peer group Proxmox takes where none is named.
+_DEFAULT_PEER_GROUP = "VTEP"
+
+
+def release_has_fields(candidate: Candidate[Any]) -> Problem | None:
+    """A field that this release of Proxmox does not have is not set."""
+    state = candidate.context.state
+    if state.capabilities.several_controllers:
+        return None
+    used = [to_camel(name) for name in candidate.newer_fields if getattr(candidate.spec, name) is not None]
+    if not used:
+        return None
+    message = f"{used[0]}: needs Proxmox VE {first_with('several_controllers')} or newer, and it is {state.version}"
+    return Problem(Reason.VERSION_UNSUPPORTED, message, retryable=True)
+
+
+def release_has_room(candidate: ControllerCandidate) -> Problem | None:
+    """Before 9.2 a cluster has one EVPN controller."""
+    context = candidate.context
+    if context.state.capabilities.several_controllers:
+        return None
+    there = [ref for ref, obj in context.sdn.edited.items() if ref.kind is SdnKind.CONTROLLER and obj.type == "evpn"]
+    claimed = [ref for ref in context.claims if ref.kind is SdnKind.CONTROLLER]
+    others = [ref.id for ref in (*sorted(there), *claimed) if ref != candidate.ref]
+    if not others:
+        return None
+    message = f"Proxmox VE {context.state.version} allows one EVPN controller per cluster, and {others[0]!r} is there"
+    return Problem(Reason.CONTROLLER_CONFLICT, message)
+
+
+def fabric_exists(candidate: ControllerCandidate) -> Problem | None:
+    """The fabric of the underlay is in Proxmox."""
+    fabric, there = candidate.spec.underlay.fabric, candidate.context.sdn.fabrics
+    if not fabric or there is None or fabric in there:
+        return None
+    message = f"underlay.fabric: Proxmox has no fabric {fabric!r} (it has: {_names(there)})"
+    return Problem(Reason.REF_NOT_FOUND, message, retryable=True)
+
+
+def nodes_exist(candidate: Candidate[Any]) -> Problem | None:
+    """Every node that the spec names is in the cluster."""
+    members = candidate.context.state.nodes
+    for field, names in candidate.nodes:
+        if unknown := sorted(set(names or ()) - members.keys()):
+            message = f"{field}: the Proxmox cluster has no node {_names(unknown)} (it has: {_names(members)})"
+            return Problem(Reason.REF_NOT_FOUND, message, retryable=True)
+    return None
+
+
+def peers_have_addresses(candidate: ControllerCandidate) -> Problem | None:
+    """Every node of an overlay between the cluster's nodes has an address in the network given for it."""
+    underlay, without = candidate.spec.underlay.cluster_nodes, candidate.peers.without
+    if underlay is None or not without:
+        return None
+    where = f" in {underlay.cidr}" if underlay.cidr else ""
+    message = f"underlay.clusterNodes: no address{where} on {_names(without)}"
+    return Problem(Reason.REF_NOT_FOUND, message, retryable=True)
+
+
+def controllers_agree(candidate: ControllerCandidate) -> Problem | None:
+    """Proxmox takes the controller beside the others, as they will be where that is decided.
+
+    Since 9.2 a cluster may have several EVPN controllers. Their peer groups need names of their own, all that run on
+    a node need one ASN, and so do a node's sessions within an AS, those of a BGP controller included. Proxmox refuses
+    what breaks these rules in the middle of a transaction, and does not name the other controller.
+    """
+    context = candidate.context
+    if not context.state.capabilities.several_controllers:
+        return None
+    controllers = {ref: obj for ref, obj in context.sdn.edited.items() if ref.kind is SdnKind.CONTROLLER}
+    for decision in context.decisions.values():
+        controllers |= {obj.ref: obj for obj in decision.wanted}
+    (itself,) = candidate.objects
+    others = sorted((obj for ref, obj in controllers.items() if ref != candidate.ref), key=lambda obj: obj.ref)
+    message = next(filter(None, (_disagreement(itself, other, context.state.nodes) for other in others)), "")
+    return Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True) if message else None
+
+
+def _disagreement(itself: SdnObject, other: SdnObject, members: Iterable[str]) -> str:
+    """Why the two cannot be beside each other; empty if they can."""
+    own, there, name = itself.props, other.props, repr(other.ref.id)
+    nodes, same_asn = _nodes_of(own, members), there.get("asn") == own.get("asn")
+    if other.type == "evpn":
+        if _peer_group(own) == _peer_group(there):
+            return f"peerGroupName: {_peer_group(own)!r} is that of controller {name}; it needs another one"
+        if not same_asn and (both := nodes & _nodes_of(there, members)):
+            return (
+                f"asn: controller {name} has AS {there.get('asn')} on {_names(both)}; "
+                "all EVPN controllers of a node have the same"
+            )
+    internal = own.get("bgp-mode") != "external" and not there.get("ebgp")
+    if other.type == "bgp" and internal and not same_asn and there.get("node") in nodes:
+        return (
+            f"asn: BGP controller {name} has sessions within AS {there.get('asn')} on {there.get('node')}; "
+            "a node has one AS for these (or bgpMode: External)"
+        )
+    return ""
+
+
+def _peer_group(props: Props) -> str:
+    return str(props.get("peer-group-name", _DEFAULT_PEER_GROUP))
+
+
+def _nodes_of(props: Props, members: Iterable[str]) -> frozenset[str]:
+    return frozenset(props.get("nodes") or members)
+
+
+def controllers_exist(candidate: ZoneCandidate) -> Problem | None:
+    """The controllers that a zone names are desired in the same cluster."""
+    for field, name in candidate.controller_refs:
+        if candidate.controller(name) is None:
+            return _not_found(field, "EvpnController", name)
+    return None
+
+
+def zone_admits(candidate: VNetCandidate) -> Problem | None:
+    """The zone is there and admits the VNet's namespace. One that does not reads like one that is not there."""
+    return None if candidate.zone else _not_found("zoneRef", "EvpnZone", candidate.spec.zone_ref.name)
+
+
+def vni_is_free(candidate: Candidate[Any]) -> Problem | None:
+    """No other object has the VNI, or the range has a free one."""
+    return candidate.vni if isinstance(candidate.vni, Problem) else None
+
+
+def subnets_are_apart(candidate: VNetCandidate) -> Problem | None:
+    """No subnet overlaps one of another VNet of the zone."""
+    context, vnet_id = candidate.context, candidate.ref.id
+    for subnet in candidate.spec.subnets or ():
+        network = ipaddress.ip_network(subnet.cidr)
+        for ref in context.subnets.overlapping(candidate.zone_id, network):
+            there, claim = context.sdn.edited.get(ref), context.claims.get(ref)
+            if claim == candidate.resource.key:
+                continue
+            holder = there.parent if there and there.parent != vnet_id else claim.name if claim else None
+            if holder is not None:
+                message = f"subnets: {network} overlaps {network_of(ref)} of VNet {holder} in the same zone"
+                return Problem(Reason.SUBNET_OVERLAP, message)
+    return None
+
+
+def id_is_free(candidate: Candidate[Any]) -> Problem | None:
+    """No older object has the same Proxmox id."""
+    for obj in candidate.objects:
+        holder = candidate.context.claims.get(obj.ref)
+        if holder is not None and holder != candidate.resource.key:
+            message = f"id: {obj.ref} already belongs to {holder}; make this object anew with a free spec.id"
+            return Problem(Reason.ID_CONFLICT, message)
+    return None
+
+
+def may_be_owned(candidate: Candidate[Any]) -> Problem | None:
+    """What is in Proxmox under its names already is the operator's, or may be adopted."""
+    return candidate.origins if isinstance(candidate.origins, Problem) else None
+
+
+CONTROLLER: Sequence[Callable[[ControllerCandidate], Problem | None]] = (
+    release_has_fields,
+    release_has_room,
+    fabric_exists,
+    nodes_exist,
+    peers_have_addresses,
+    controllers_agree,
+    id_is_free,
+    may_be_owned,
+)
+ZONE: Sequence[Callable[[ZoneCandidate], Problem | None]] = (
+    release_has_fields,
+    controllers_exist,
+    nodes_exist,
+    vni_is_free,
+    id_is_free,
+    may_be_owned,
+)
+VNET: Sequence[Callable[[VNetCandidate], Problem | None]] = (
+    zone_admits,
+    vni_is_free,
+    subnets_are_apart,
+    id_is_free,
+    may_be_owned,
+)
+
+
+def _not_found(field: str, kind: str, name: str) -> Problem:
+    """Not there, or not for this object: the words are the same, so that nobody learns others' names."""
+    return Problem(
+        Reason.REF_NOT_FOUND, f"{field}: there is no {kind} {name!r} that this object may use", retryable=True
+    )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

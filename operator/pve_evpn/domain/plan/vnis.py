@@ -1,0 +1,76 @@
+"""Which VNI is whose. L2 and L3 VNIs share one number space on the wire; Proxmox checks each kind by itself only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.types import VniRange
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
+
+#: Types of zones whose VNets' tags are VNIs. The tag of a VNet in a VLAN or QinQ zone is a VLAN.
+_WITH_VNIS = frozenset(["evpn", "vxlan"])
+
+
+class VniTable:
+    """The holders of every VNI: objects in either copy of Proxmox' configuration, and desired objects.
+
+    Numbers are only ever added, so the search for a free one goes on where the last one ended.
+    """
+
+    def __init__(self, *copies: Mapping[SdnRef, SdnObject]) -> None:
+        self._holders: dict[int, dict[SdnRef, str]] = {}
+        self._held: dict[SdnRef, set[int]] = {}
+        self._next: dict[tuple[int, int], int] = {}
+        for copy in copies:
+            for obj in copy.values():
+                key = {SdnKind.ZONE: "vrf-vxlan", SdnKind.VNET: "tag"}.get(obj.ref.kind, "")
+                zone = copy.get(SdnRef(SdnKind.ZONE, str(obj.props.get("zone") or "")))
+                if obj.ref.kind is SdnKind.VNET and zone is not None and zone.type not in _WITH_VNIS:
+                    continue
+                if number := obj.props.get(key):
+                    self._add(int(str(number)), obj.ref, f"Proxmox {obj.ref}")
+
+    def claim(self, vni: int, ref: SdnRef, key: ObjectKey) -> None:
+        """Record that the desired object ``key`` has the VNI."""
+        self._add(vni, ref, str(key))
+
+    def holder(self, vni: int, *, besides: SdnRef) -> str | None:
+        """Another object that has ``vni``, in words, or None."""
+        return next((who for ref, who in self._holders.get(vni, {}).items() if ref != besides), None)
+
+    def lowest_free(self, range_: VniRange, *, besides: SdnRef) -> int | None:
+        """The lowest VNI of the range that no other object has; None if all are in use."""
+        bounds = (range_.first, range_.last)
+        candidate = self._next.get(bounds, range_.first)
+        while candidate <= range_.last and candidate in self._holders:
+            candidate += 1
+        self._next[bounds] = candidate
+        own = [vni for vni in self._held.get(besides, ()) if self.holder(vni, besides=besides) is None]
+        return min((vni for vni in (candidate, *own) if range_.first <= vni <= range_.last), default=None)
+
+    def _add(self, vni: int, ref: SdnRef, holder: str) -> None:
+        self._holders.setdefault(vni, {})[ref] = holder
+        self._held.setdefault(ref, set()).add(vni)
+
+
+def find_vni(table: VniTable, ref: SdnRef, known: int | None, range_: VniRange | None, field: str) -> int | Problem:
+    """The VNI of an object, or why it has none.
+
+    Args:
+        known: As its spec has it, or as it was allocated before.
+        range_: Where to allocate from.
+        field: The field of the spec, for the message.
+    """
+    if known is not None:
+        if holder := table.holder(known, besides=ref):
+            return Problem(Reason.VNI_CONFLICT, f"{field}: VNI {known} is already used by {holder}")
+        return known
+    if range_ is None:
+        return Problem(Reason.INVALID_SPEC, f"{field}: not set, and the zone has no vniRange to take it from")
+    free = table.lowest_free(range_, besides=ref)
+    if free is None:
+        return Problem(Reason.VNI_CONFLICT, f"{field}: every VNI from {range_.first} to {range_.last} is in use")
+    return free
