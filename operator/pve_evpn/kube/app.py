@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 
 from kubernetes.aio import client
@@ -27,7 +27,7 @@ from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.kube import server, watch
 from pve_evpn.kube.adapters import KubeEvents, KubeObjects, OwnSecrets, SecretJournal
 from pve_evpn.kube.client import CustomObjects, api_client
-from pve_evpn.kube.leader import Lease
+from pve_evpn.kube.leader import Lease, LeaseKeeper
 from pve_evpn.kube.server import Readiness
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.settings import Settings
@@ -76,23 +76,27 @@ def _ports(settings: Settings, api: client.ApiClient, objects: CustomObjects, le
     )
 
 
+@contextlib.asynccontextmanager
+async def _coordination() -> AsyncIterator[client.CoordinationV1Api]:
+    async with api_client() as api:
+        yield client.CoordinationV1Api(api)
+
+
 async def _lead(lease: Lease, cache: Cache, objects: CustomObjects, ports: Ports, stop: asyncio.Event) -> bool:
     """Be the operator while the Lease is held. False if it was lost."""
     lost = asyncio.Event()
 
-    async def keep() -> None:
-        await lease.keep()
+    def on_lost() -> None:
         lost.set()
         stop.set()
 
-    # Older than kopf's own tasks, so kopf does not cancel it: the Lease is renewed until the last pass has ended.
-    keeper = asyncio.create_task(keep(), name="lease")
+    # The Lease is renewed until the last sync has ended.
+    keeper = LeaseKeeper(lease, _coordination, on_lost)
+    keeper.start()
     try:
         await _operate(lease, cache, objects, ports, stop, lost)
     finally:
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        await keeper.stop()
         await lease.release()
     return not lost.is_set()
 

@@ -9,9 +9,11 @@ which nobody leads. What the holder must no longer do then is for the writers to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +26,9 @@ from kubernetes.aio.client.exceptions import ApiException
 from pve_evpn.settings import JITTER, Timing
 
 log = logging.getLogger(__name__)
+
+#: Opens a connection to the API server, for the event loop it is opened in.
+Connect = Callable[[], contextlib.AbstractAsyncContextManager[client.CoordinationV1Api]]
 
 #: By which an operator's Lease is found, whatever its name and namespace.
 LABELS = {"app.kubernetes.io/name": "pve-evpn-operator", "app.kubernetes.io/component": "leader-election"}
@@ -45,7 +50,7 @@ class Lease:
         timing: Timing | None = None,
         clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
     ) -> None:
-        self._api = api
+        self.api = api
         self._namespace = namespace
         self._name = name
         self.identity = identity
@@ -145,7 +150,7 @@ class Lease:
 
     async def _read(self) -> None:
         try:
-            self._object = await self._api.read_namespaced_lease(self._name, self._namespace)
+            self._object = await self.api.read_namespaced_lease(self._name, self._namespace)
         except ApiException as error:
             if error.status != 404:
                 raise
@@ -170,11 +175,11 @@ class Lease:
         )
         if self._object is None:
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name, labels=LABELS), spec=spec)
-            self._object = await self._api.create_namespaced_lease(self._namespace, body)
+            self._object = await self.api.create_namespaced_lease(self._namespace, body)
         else:
             self._object.spec = spec  # with the resourceVersion it was read at: overtaken means refused
             self._object.metadata.labels = {**(self._object.metadata.labels or {}), **LABELS}
-            self._object = await self._api.replace_namespaced_lease(self._name, self._namespace, self._object)
+            self._object = await self.api.replace_namespaced_lease(self._name, self._namespace, self._object)
         self.holder = holder
 
     def _expiry(self) -> float:
@@ -188,6 +193,59 @@ class Lease:
         usual = self._timing.retry * random.uniform(1.0, JITTER)  # noqa: S311
         left = self._expiry() - self._clock() if self.holder else usual
         return min(usual, max(left, 0.05))
+
+
+class LeaseKeeper:
+    """Renews a held Lease in a thread of its own, so that work that holds up the event loop does not lose it.
+
+    Whether the loop itself is alive is the liveness probe's question, which the loop answers.
+
+    Args:
+        lease: Held by this process. Nothing else uses it until :meth:`stop` has returned.
+        connect: Opens a connection to the API server in the thread's own event loop.
+        lost: Called in the event loop that made the keeper, once the Lease is lost.
+    """
+
+    def __init__(self, lease: Lease, connect: Connect, lost: Callable[[], None]) -> None:
+        self._lease = lease
+        self._connect = connect
+        self._lost = lost
+        self._caller = asyncio.get_running_loop()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._keeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the thread; the Lease stays held until it expires or is released."""
+        self._loop.call_soon_threadsafe(self._cancel)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+
+    def _cancel(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+
+    def _run(self) -> None:
+        self._keeping = self._loop.create_task(self._keep())
+        with contextlib.suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._keeping)
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+    async def _keep(self) -> None:
+        before = self._lease.api
+        try:
+            async with self._connect() as api:
+                self._lease.api = api
+                await self._lease.keep()
+        except _FAILURES as error:
+            log.error("the Lease can no longer be renewed: %s", _words(error))
+        finally:
+            self._lease.api = before
+        self._caller.call_soon_threadsafe(self._lost)
 
 
 def _now() -> datetime:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.kube.leader import LABELS, Lease
+from pve_evpn.kube.leader import LABELS, Lease, LeaseKeeper
 from pve_evpn.settings import Timing
 
 pytestmark = pytest.mark.asyncio
@@ -237,3 +239,31 @@ async def test_it_is_found_by_its_labels_also_where_it_was_there_before(server: 
     server.stored.spec.holder_identity = ""
     await attempt(candidate(server, clock, "b"))
     assert server.stored.metadata.labels == {"mine": "yes", **LABELS}
+
+
+async def test_a_blocked_event_loop_does_not_lose_the_lease(server: Server) -> None:
+    """Planning for many objects may hold up the loop for longer than the renew deadline."""
+    lease = Lease(server, "system", "operator", "a", Timing(2, 1, 0.1))  # type: ignore[arg-type]
+    await lease.acquire()
+    lost = asyncio.Event()
+    keeper = LeaseKeeper(lease, lambda: contextlib.nullcontext(server), lost.set)  # type: ignore[arg-type, return-value]
+    keeper.start()
+    time.sleep(1.5)  # noqa: ASYNC251 - the point of the test
+    assert lease.is_held
+    await keeper.stop()
+    assert not lost.is_set()
+    await lease.release()
+    assert server.stored.spec.holder_identity == ""
+
+
+async def test_the_keeper_says_that_the_lease_is_lost(server: Server) -> None:
+    lease = Lease(server, "system", "operator", "a", Timing(2, 0.5, 0.1))  # type: ignore[arg-type]
+    await lease.acquire()
+    lost = asyncio.Event()
+    keeper = LeaseKeeper(lease, lambda: contextlib.nullcontext(server), lost.set)  # type: ignore[arg-type, return-value]
+    keeper.start()
+    server.down = True
+    async with asyncio.timeout(10):
+        await lost.wait()
+    assert not lease.is_held
+    await keeper.stop()
