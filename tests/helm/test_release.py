@@ -31,8 +31,8 @@ RELEASE = "pve-evpn-operator"
 release = runpy.run_path(str(ROOT / ".github/release.py"))
 #: What the chart of a release names by itself.
 IMAGE = ("--set", "image.repository=registry.example.com/pve-evpn-operator")
-#: The values file of the documentation, which a new user fills in.
-EXAMPLE = (ROOT / "docs/install.md").read_text().partition("# my-values.yaml\n")[2].partition("```")[0]
+#: The values file of the README, which a new user fills in.
+EXAMPLE = (ROOT / "README.md").read_text().partition("```yaml\nclusters:")[2].partition("```")[0]
 
 
 class User:
@@ -52,7 +52,7 @@ class User:
         pem = ssl.get_server_certificate((server.hostname or "", server.port or 0))
         digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
         fingerprint = ":".join(digest[at : at + 2] for at in range(0, 64, 2))
-        values = yaml.safe_load(EXAMPLE)
+        values = yaml.safe_load(f"clusters:{EXAMPLE}")
         (cluster,) = values["clusters"]
         cluster["credentials"].update(tokenId=TOKEN[0], token=TOKEN[1])
         cluster["spec"].update(endpoints=[self.stack.server.url], tls={"fingerprint": fingerprint})
@@ -110,6 +110,7 @@ def ready(user: User, kind: str, name: str) -> bool:
 
 def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(user: User) -> None:
     assert len(EXAMPLE.splitlines()) == 9
+    assert EXAMPLE in (ROOT / "docs/install.md").read_text()
     notes = user.install()
     assert "kubectl get pvec" in notes
     images = user.plane.kubectl("get", "deployment", "-n", NAMESPACE, "-o", "jsonpath={..image}")
