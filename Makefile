@@ -76,7 +76,7 @@ test: lint control-plane ## What every change must pass; real FRR with it where 
 	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image
 
 .PHONY: test-all
-test-all: test bench e2e-argocd image-test ## Everything: `test`, and what takes minutes to build first
+test-all: test bench e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
 
 .PHONY: bench
 bench: $(READY) ## What it costs: limits on CPU time
