@@ -192,6 +192,8 @@ def read_change(kind: str, params: Mapping[str, Any], mac: Mac) -> Change:
     if not values and not gone and not revert:
         raise refused("no options specified\n")
     for key in revert:
+        if key not in options(kind):
+            raise bad_parameters(revert=f"unknown option '{key}'")
         if key in values:
             raise bad_parameters(delete=f"you can't use '-{key}' and -revert {key}' at the same time")
     for key in gone:

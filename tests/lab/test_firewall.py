@@ -147,6 +147,14 @@ def test_a_line_break_in_a_comment_makes_a_second_rule(pve: LabClient) -> None:
     assert pve.get(RULES)[1]["enable"] == 1
 
 
+def test_a_line_break_can_begin_another_section(pve: LabClient) -> None:
+    """Options are read from it if they are some of a VNet."""
+    add(pve, "first\n[OPTIONS]\nenable: 1\nenable: 5\ncolour: red")
+    assert comments(pve) == ["first"]
+    assert pve.get(OPTIONS)["enable"] == 1
+    assert "colour" not in pve.get(OPTIONS)
+
+
 def test_a_macro_beside_a_group_spoils_the_rule(pve: LabClient) -> None:
     pve.post(RULES, type="group", action="web", macro="SSH")
     row = pve.get(RULES)[0]
@@ -208,7 +216,7 @@ def test_the_sets_that_proxmox_makes_of_a_vnet_can_be_named(pve: LabClient) -> N
         ({"proto": "udp", "dport": "53-54"}, "dport", "invalid port '53-54'"),
         ({"proto": "udp", "dport": "54:53"}, "dport", "did you mean '53:54'"),
         ({"proto": "udp", "dport": "70000"}, "dport", "invalid port '70000'"),
-        ({"proto": "udp", "dport": "nobody"}, "dport", "invalid port 'nobody'"),
+        ({"proto": "udp", "dport": "missing"}, "dport", "invalid port 'missing'"),
         ({"proto": "udp", "dport": ",".join("1:2" for _ in range(8))}, "dport", "too many entries"),
         ({"proto": "icmp", "icmp-type": "0"}, "icmp-type", "invalid icmp-type value '0'"),
         ({"proto": "icmp", "icmp-type": "packet-too-big"}, "icmp-type", "for proto 'icmp'"),
@@ -220,8 +228,8 @@ def test_the_sets_that_proxmox_makes_of_a_vnet_can_be_named(pve: LabClient) -> N
         ({"source": "10.4.0.1,2001:db8::1"}, "source", "detected mixed ipv4/ipv6"),
         ({"source": "10.4.0.1", "dest": "2001:db8::1"}, "dest", "detected mixed ipv4/ipv6"),
         ({"proto": "icmp", "dest": "2001:db8::1"}, "dest", "detected mixed ipv4/ipv6"),
-        ({"source": "nobody"}, "source", "no such alias 'nobody'"),
-        ({"source": "+nobody"}, "source", "no such ipset 'nobody'"),
+        ({"source": "missing"}, "source", "no such alias 'missing'"),
+        ({"source": "+missing"}, "source", "no such ipset 'missing'"),
     ],
 )
 def test_wrong_rules_name_one_parameter(pve: LabClient, params: dict[str, str], named: str, text: str) -> None:

@@ -294,9 +294,10 @@ def test_numbers_of_the_schema_are_numbers_everywhere(pve: LabClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["colour", "net32", "digest"])
-def test_only_options_can_be_deleted(pve: LabClient, name: str) -> None:
+def test_only_options_can_be_deleted_and_reverted(pve: LabClient, name: str) -> None:
     for guest in (VM, CT):
-        assert pve.errors("PUT", f"{guest}/config", delete=name) == {"delete": f"unknown option '{name}'"}
+        for what in ("delete", "revert"):
+            assert pve.errors("PUT", f"{guest}/config", **{what: name}) == {what: f"unknown option '{name}'"}
 
 
 @pytest.mark.parametrize(

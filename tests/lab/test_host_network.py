@@ -99,7 +99,7 @@ def test_a_port_must_be_an_interface_of_one_bridge(pve: LabClient) -> None:
 
 
 def test_an_edit_writes_down_nics_that_the_file_had_left_out() -> None:
-    """So the difference that waits names interfaces that nobody edited."""
+    """So the difference that waits names interfaces that no client edited."""
     network = HostNetwork("192.168.16.9", ["eno1", "eno2"])
     assert [row["iface"] for row in network.rows()] == ["eno1", "vmbr0", "eno2"]
     assert "priority" not in network.one("eno2")

@@ -6,8 +6,9 @@ what Perl takes for false, a comment ends with its first line, and the check add
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,14 +28,14 @@ PROPERTIES = frozenset(
 )  # fmt: skip
 _REQUIRED = frozenset({"type", "action"})
 _ACTIONS = ("ACCEPT", "DROP", "REJECT")
-_LOG_LEVELS = "emerg|alert|crit|err|warning|notice|info|debug|nolog"
+LOG_LEVELS = "emerg|alert|crit|err|warning|notice|info|debug|nolog"
 _GROUP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]+")
 #: Options of a line in the order in which they are written.
 _WRITTEN = {"source": "-source", "dest": "-dest", "proto": "-p", "dport": "-dport", "sport": "-sport", "log": "-log"}
 #: Options of a line as they may be read.
 _OPTION = re.compile(
     rf"-i (?P<iface>\S+)\s*|(?:-p|--?proto) (?P<proto>\S+)\s*|--?dport (?P<dport>\S+)\s*|--?sport (?P<sport>\S+)\s*"
-    rf"|--?source (?P<source>\S+)\s*|--?dest (?P<dest>\S+)\s*|-log (?P<log>{_LOG_LEVELS})\s*"
+    rf"|--?source (?P<source>\S+)\s*|--?dest (?P<dest>\S+)\s*|-log (?P<log>{LOG_LEVELS})\s*"
     r"|--?icmp-type (?P<icmp_type>\S+)\s*",
     re.ASCII,
 )
@@ -112,7 +113,7 @@ def _raise(name: str, text: str) -> None:
 class _Check:
     """One run over a rule. ``report`` gets every error; it may end the run by raising."""
 
-    def __init__(self, rule: Rule, known: KnownNames, report: Any) -> None:
+    def __init__(self, rule: Rule, known: KnownNames, report: Callable[[str, str], None]) -> None:
         self.rule = rule
         self.known = known
         self.version: int | None = None
@@ -178,7 +179,7 @@ class _Check:
         proto = self.rule.get("proto")
         icmp_version = WITH_ICMP_TYPE.get(str(proto))
         if is_true(proto):
-            self._tried("proto", lambda: check_protocol(str(proto)))
+            self._tried("proto", functools.partial(check_protocol, str(proto)))
             self._sees(icmp_version)
         for key in ("dport", "icmp-type", "sport"):
             if not is_true(value := self.rule.get(key)):
@@ -187,7 +188,7 @@ class _Check:
                 self._icmp_type(str(value), icmp_version)
                 continue
             icmp = key == "dport" and icmp_version is not None
-            self._tried(key, lambda value=value, icmp=icmp: check_ports(str(value), icmp=icmp))
+            self._tried(key, functools.partial(check_ports, str(value), icmp=icmp))
             if not is_true(proto):
                 self._wrong("proto", f"missing property - '{key}' requires this property")
             if proto not in WITH_PORTS and not icmp:
@@ -222,7 +223,7 @@ class _Check:
                 self._wrong(key, f"no such alias '{text}'")
             self._sees(version)
 
-    def _tried(self, key: str, check: Any) -> None:
+    def _tried(self, key: str, check: Callable[[], None]) -> None:
         try:
             check()
         except ValueError as problem:

@@ -1,8 +1,8 @@
 """The values of a firewall rule: addresses, ports, protocols and ICMP types, as pve-firewall checks them.
 
 Each check returns what follows from the value and raises ValueError with Proxmox' text. Addresses are read as Perl's
-Net::IP reads them: short forms (``10.1``) are fine, host bits are not, and whatever follows the slash is looked at only
-if it is a number.
+Net::IP reads them: short forms (``10.1``) are fine, host bits are not, and what follows the slash is checked only if it
+is a number.
 """
 
 from __future__ import annotations

@@ -13,11 +13,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pve_lab.errors import died, refused, wrong_parameters
-from pve_lab.firewall.rules import KnownNames, Rule, delete_properties, is_true, read, set_properties, verify, written
+from pve_lab.firewall.rules import (
+    LOG_LEVELS,
+    KnownNames,
+    Rule,
+    delete_properties,
+    is_true,
+    read,
+    set_properties,
+    verify,
+    written,
+)
 
 _MODIFIED = "detected modified configuration - file changed by other user? Try again.\n"
 OPTIONS = ("enable", "log_level_forward", "policy_forward")
 _SECTION = re.compile(r"\[(options|rules)\]", re.IGNORECASE)
+_OPTION = re.compile(rf"(enable|log_level_forward|policy_forward):\s*([01]|{LOG_LEVELS}|ACCEPT|DROP)\s*", re.ASCII)
 #: Lines of Proxmox' module that trip over a VNet without a file.
 _UPDATES_AT, _DELETES_AT = 373, 462
 
@@ -33,10 +44,11 @@ class VnetFirewall:
 
     @property
     def options(self) -> dict[str, Any]:
+        """Lines that are no option of a VNet are skipped."""
         found: dict[str, Any] = {}
         for line in self._lines("options"):
-            key, _, value = line.partition(":")
-            found[key] = int(value) if key == "enable" else value.strip()
+            if match := _OPTION.fullmatch(line):
+                found[match[1]] = int(match[2]) if match[1] == "enable" else match[2]
         return found
 
     @property
