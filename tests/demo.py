@@ -21,10 +21,11 @@ from pve_lab.dataplane.create import NAMES, create
 from pve_lab.dataplane.frr import FrrDataplane
 from pve_lab.frr.topology import Topology, Unavailable
 from pve_lab.lab import Lab, seed
-from tests.e2e.stack import KINDS, Stack, await_
+from tests.e2e.stack import KINDS, Stack
 from tests.frr import tables
 from tests.frr.by_ssh import await_agreement, observe_by_ssh
 from tests.kube.controlplane import ControlPlane, CurrentCluster, Kubectl, ensure
+from tests.waiting import await_
 
 _BEGAN = time.monotonic()
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pve_lab.json_schema import split_list
+
 Props = Mapping[str, Any]
 DEFAULT_MTU = 1450
 
@@ -39,7 +41,7 @@ class RunningConfig:
         return self.controllers.get(str(self.zones[zone].get("controller")), {})
 
     def on_node(self, zone: str, node: str) -> bool:
-        only = words(self.zones[zone].get("nodes"))
+        only = names(self.zones[zone].get("nodes"))
         return not only or node in only
 
     def peers(self, controller: Props) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ class RunningConfig:
         if fabric := controller.get("fabric"):
             rows = [row for row in self.fabric_nodes if row.get("fabric_id") == fabric]
             return tuple(str(row["ip"]) for row in rows if row.get("ip"))
-        return tuple(words(controller.get("peers")))
+        return tuple(names(controller.get("peers")))
 
     def vtep(self, controller: Props, node: str, address: str) -> str:
         """The VTEP address of `node`: its own in the fabric, or that of the node itself."""
@@ -107,13 +109,9 @@ def _gateways(running: RunningConfig, vnet: str) -> Iterable[str]:
         yield f"{ipaddress.ip_address(str(subnet['gateway']))}/{mask}"
 
 
-def words(value: Any) -> list[str]:
-    """A list that the API takes as separated text or as JSON list."""
-    if not value:
-        return []
-    if isinstance(value, str):
-        return [word for word in value.replace(";", ",").replace(" ", ",").split(",") if word]
-    return [str(word) for word in value]
+def names(value: Any) -> list[str]:
+    """A list that the API takes as text or as JSON list."""
+    return split_list(value) if isinstance(value, str) else [str(name) for name in value or ()]
 
 
 def flag(value: Any) -> bool:

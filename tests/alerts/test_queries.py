@@ -19,8 +19,9 @@ from pve_lab.faults import foreign_edit
 from pve_lab.lab import Lab, seed
 from tests.alerts.queries import asked
 from tests.alerts.test_rules import ALERTS
-from tests.e2e.stack import Stack, await_
+from tests.e2e.stack import Stack
 from tests.kube.controlplane import ControlPlane
+from tests.waiting import await_
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "charts/pve-evpn-operator/dashboards"

@@ -12,7 +12,8 @@ import threading
 import pytest
 
 from pve_lab.request import Answer, Request
-from tests.e2e.stack import Stack, await_
+from tests.e2e.stack import Stack
+from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from tests.e2e.process import ROOT, await_
+from tests.e2e.process import ROOT
 from tests.e2e.stack import Stack
+from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
 

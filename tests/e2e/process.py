@@ -7,27 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from tests.kube.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "pve-evpn-system"
-T = TypeVar("T")
-
-
-def await_(what: str, check: Callable[[], T], seconds: float = 60) -> T:
-    """Ask until ``check`` gives something true. Raises AssertionError naming what did not happen."""
-    deadline, last = time.monotonic() + seconds, None
-    while time.monotonic() < deadline:
-        last = check()
-        if last:
-            return last
-        time.sleep(0.1)
-    raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
 
 
 class Operator:

@@ -18,8 +18,9 @@ from pve_lab import apidoc
 from pve_lab.lab import Lab
 from pve_lab.request import Request
 from pve_lab.server import LabServer
-from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
+from tests.e2e.process import NAMESPACE, ROOT, Operator
 from tests.kube.controlplane import Kubectl
+from tests.waiting import await_
 
 __all__ = ["KINDS", "NAMESPACE", "ROOT", "TOKEN", "Stack", "await_"]
 

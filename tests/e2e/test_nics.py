@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from pve_lab.guests import Guest
-from tests.e2e.stack import ROOT, Stack, await_
+from tests.e2e.stack import ROOT, Stack
 from tests.kube.controlplane.kubectl import KubectlError
+from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
 EXAMPLES = ROOT / "examples"

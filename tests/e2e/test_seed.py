@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from tests.e2e.stack import Stack, await_
+from tests.e2e.stack import Stack
+from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pve_evpn.observe.frr.underlay import openfabric_neighbours
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
-from tests.frr.world import await_
+from tests.waiting import await_
 
 NODES = {"pve1": "192.168.16.1", "pve2": "192.168.16.2"}
 FABRIC = {"pve1": "10.9.0.1", "pve2": "10.9.0.2"}

@@ -10,9 +10,10 @@ from pve_lab import faults
 from pve_lab.dataplane.frr import FrrDataplane
 from pve_lab.frr.topology import Topology
 from pve_lab.lab import Lab, seed
-from tests.frr.world import AGEING, NODES, VM1, VNET, VNI, await_, await_full_mesh
+from tests.frr.world import AGEING, NODES, VM1, VNET, VNI, await_full_mesh
 from tests.lab.clients import LabClient
 from tests.lab.deviations import check_answer
+from tests.waiting import await_
 
 NET0 = f"virtio={VM1.upper()},bridge={VNET},firewall=1"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pve_lab.frr.namespaces import STATE
 from pve_lab.frr.topology import Topology
-from tests.frr.world import await_
+from tests.waiting import await_
 
 ROOT = Path(__file__).parents[2]
 _KILLED = """

@@ -11,7 +11,8 @@ import pytest
 from pve_lab.guests import Guest
 from tests.frr.by_ssh import evpn_node
 from tests.frr.conftest import Observing
-from tests.frr.world import NODES, VM1, VNET, VNI, await_, await_full_mesh
+from tests.frr.world import NODES, VM1, VNET, VNI, await_full_mesh
+from tests.waiting import await_
 
 METER = "bc:24:11:00:00:10"
 

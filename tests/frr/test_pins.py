@@ -25,10 +25,11 @@ from pve_evpn.observe.ssh import SshSource
 from pve_lab.frr.guests import Nic
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
-from tests.frr.world import NODES, VNI, await_
+from tests.frr.world import NODES, VNI
 from tests.unit.nics.test_pins import SSH
 from tests.unit.nics.test_plan_nics import World, attached, nic, vm
 from tests.unit.plan_world import with_status
+from tests.waiting import await_
 
 T = TypeVar("T")
 AGEING = 2

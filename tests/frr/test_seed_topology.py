@@ -10,7 +10,8 @@ import pytest
 
 from pve_lab.frr.guests import Nic
 from pve_lab.frr.topology import Topology
-from tests.frr.world import NODES, VM1, VNET, VNI, await_, seed
+from tests.frr.world import NODES, VM1, VNET, VNI, seed
+from tests.waiting import await_
 
 
 @pytest.fixture

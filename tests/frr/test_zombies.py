@@ -18,7 +18,8 @@ import pytest
 from pve_evpn.domain.observation import NodeObservation
 from pve_evpn.observe.frr import observation
 from tests.frr import frr10
-from tests.frr.world import VNI, await_
+from tests.frr.world import VNI
+from tests.waiting import await_
 
 NODE = Path(__file__).parents[2] / "operator/pve_evpn/node"
 VMIDS = range(110, 140)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from pve_lab.frr.tables import FrrTables
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
+from tests.waiting import await_
 
 NODES = {f"pve{n}": f"192.168.16.{n}" for n in range(1, 5)}
 VNI = 5001
@@ -16,7 +15,6 @@ VNET = "EVPN1"
 VM1 = "bc:24:11:11:11:11"
 #: Short enough to wait for, long enough that a busy machine does not age what has just spoken.
 AGEING = 4
-T = TypeVar("T")
 
 
 def seed(**zone: Any) -> RunningConfig:
@@ -28,17 +26,6 @@ def seed(**zone: Any) -> RunningConfig:
         fabrics={"Fabric1": {"id": "Fabric1", "protocol": "ospf", "area": "0"}},
         fabric_nodes=tuple({"fabric_id": "Fabric1", "node_id": name, "ip": ip} for name, ip in NODES.items()),
     )
-
-
-def await_(what: str, check: Callable[[], T], seconds: float = 30) -> T:
-    """Ask until the answer is true. Raises AssertionError that names what did not happen."""
-    deadline, last = time.monotonic() + seconds, None
-    while time.monotonic() < deadline:
-        last = check()
-        if last:
-            return last
-        time.sleep(0.1)
-    raise AssertionError(f"within {seconds:.0f} s: {what} (last: {last!r})")
 
 
 def await_full_mesh(lab: Topology) -> None:

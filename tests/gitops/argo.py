@@ -19,11 +19,11 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.stack import await_
 from tests.gitops.programs import TOOLS
 from tests.gobuild import built, source_of
 from tests.kube.controlplane import ControlPlane
 from tests.kube.ports import free_ports
+from tests.waiting import await_
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "gitops" / "argocd"

@@ -16,9 +16,10 @@ import pytest
 from pve_evpn.api.kinds import KINDS as OUR_KINDS
 from pve_lab.faults import foreign_edit, foreign_request
 from pve_lab.lab import Lab, seed
-from tests.e2e.stack import KINDS, Stack, await_
+from tests.e2e.stack import KINDS, Stack
 from tests.gitops.argo import NAMESPACE, USERS_OWN, ArgoCD, Repository
 from tests.kube.controlplane import ControlPlane
+from tests.waiting import await_
 
 pytestmark = [pytest.mark.kube, pytest.mark.argocd, pytest.mark.timeout(600)]
 

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from pve_lab.lab import Lab, seed
-from tests.e2e.process import NAMESPACE, ROOT, Operator, await_
+from tests.e2e.process import NAMESPACE, ROOT, Operator
 from tests.e2e.stack import KINDS, Stack
 from tests.kube.controlplane import ControlPlane
+from tests.waiting import await_
 
 #: Short enough to test many failures, long enough for a busy machine.
 QUICK = {

@@ -15,10 +15,11 @@ import pytest
 
 from pve_lab.dispatch import answer_without_faults
 from pve_lab.request import Request
-from tests.e2e.process import NAMESPACE, Operator, await_
+from tests.e2e.process import NAMESPACE, Operator
 from tests.e2e.stack import Stack
 from tests.ha.conftest import QUICK, Replicas
 from tests.ha.proxy import Proxy
+from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
 

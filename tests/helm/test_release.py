@@ -18,12 +18,13 @@ import yaml
 
 from charts import generate
 from pve_lab.lab import Lab, seed
-from tests.e2e.process import ROOT, await_
+from tests.e2e.process import ROOT
 from tests.e2e.stack import NAMESPACE, TOKEN, Stack
 from tests.helm.conftest import CHART, Helm
 from tests.helm.kubelet import Kubelet
 from tests.helm.tools import ensure
 from tests.kube.controlplane import ControlPlane
+from tests.waiting import await_
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(420)]
 

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from pve_lab.lab import Lab, seed
-from tests.e2e.process import NAMESPACE, Operator, await_
+from tests.e2e.process import NAMESPACE, Operator
 from tests.e2e.stack import Stack
 from tests.image.build import VERSION, Buildah, build
 from tests.kube.controlplane import ControlPlane
+from tests.waiting import await_
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from pve_lab.lab import Lab, seed
-from tests.e2e.process import ROOT, await_
+from tests.e2e.process import ROOT
 from tests.e2e.stack import KINDS, Stack
 from tests.kube.controlplane import ControlPlane
+from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
 

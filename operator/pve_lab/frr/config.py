@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from pve_lab.running_config import Props, RunningConfig, flag, words
+from pve_lab.running_config import Props, RunningConfig, flag, names
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ def _vrf_bgp(running: RunningConfig, node: NodeFacts, asn: int, router_id: str) 
             " no bgp hard-administrative-reset",
             " no bgp graceful-restart notification",
         ]
-        family = [f"  route-target import {target}" for target in words(props.get("rt-import"))]
+        family = [f"  route-target import {target}" for target in names(props.get("rt-import"))]
         if flag(props.get("advertise-subnets")):
             redistribute = [" address-family ipv4 unicast", "  redistribute connected", " exit-address-family"]
             lines += [" !", *redistribute]
             family.append("  advertise ipv4 unicast")
-        if node.name in words(props.get("exitnodes")):
+        if node.name in names(props.get("exitnodes")):
             family += ["  default-originate ipv4", "  default-originate ipv6"]
         if family:
             lines += [" !", " address-family l2vpn evpn", *family, " exit-address-family"]
