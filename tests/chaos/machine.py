@@ -367,7 +367,7 @@ class Chaos(RuleBasedStateMachine):
         """A lock whose token died with the process. The status says so; the person believes it."""
         world = self.world
         entry = world.kube.journal.get("pve")
-        if world.lab.sdn.lock is not None and (entry is None or entry.token != world.lab.sdn.lock):
+        if world.lab.sdn.lock is not None and (entry is None or entry.lock_token != world.lab.sdn.lock):
             world.lab.sdn.lock = None
 
     def stranger_settles(self) -> None:

@@ -137,7 +137,7 @@ def run(number: int, when: str) -> bool:
     point.disarm()
     where = f"killed {when} call {number}, {point.at}"
     # The one lock that nobody can prove to be ours: its token died with the process. A person removes it.
-    unprovable = world.lab.sdn.lock is not None and world.kube.journal["pve"].token == ""
+    unprovable = world.lab.sdn.lock is not None and world.kube.journal["pve"].lock_token == ""
     assert not unprovable or point.at in ("POST /cluster/sdn/lock", "journal save"), where
 
     edited = not stage_foreign(world)

@@ -15,7 +15,8 @@ from typing import Any
 from pve_evpn.api.kinds import KINDS, LABEL_CLUSTER
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.cache import WATCHED, Cache
-from pve_evpn.engine.ports import JournalEntry, Ports, RawObject
+from pve_evpn.engine.journal import JournalEntry
+from pve_evpn.engine.ports import Ports, RawObject
 
 
 @dataclass

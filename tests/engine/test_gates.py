@@ -155,7 +155,7 @@ async def test_a_crash_in_an_approved_plan_neither_loses_the_approval_nor_leaves
     assert world.complaints() == []
     assert world.lab.applies == 2
     entry = world.kube.journal["pve"]
-    assert (entry.spent, entry.approved) == (approved, "")
+    assert (entry.consumed_approval, entry.approval) == (approved, "")
 
 
 async def test_an_approval_stays_where_proxmox_refuses_for_a_moment() -> None:

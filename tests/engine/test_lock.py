@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pve_evpn.engine.ports import JournalEntry
+from pve_evpn.engine.journal import JournalEntry
 from pve_lab.faults import CfsLockBusy, DropAfter, DropBefore, ForeignLock, GatewayError
 from tests.engine.world import CLUSTER, Killed, World, programmed, vnet, zone
 

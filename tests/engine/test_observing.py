@@ -83,7 +83,7 @@ class Watched(World):
         assert self.operator is not None
         self.now += timedelta(seconds=seconds)
         self.overlay.now = self.now
-        await self.observer.poll(self.operator._statuses.seen, self.operator.wake)
+        await self.observer.poll(self.operator.statuses.refresh, self.operator.wake)
 
     def told(self) -> list[tuple[str, str]]:
         """Events since the last time."""
@@ -180,10 +180,10 @@ async def test_a_guest_that_falls_silent(world: Watched) -> None:
 async def test_a_move_that_proxmox_has_not_told_yet_asks_for_a_pass(world: Watched) -> None:
     world.overlay.speak(VM1, "pve3", mobility=1)
     world.lab.guests[100].node = "pve3"
-    world.operator._wake.clear()  # type: ignore[union-attr]
+    assert world.operator.is_at_rest  # type: ignore[union-attr]
     await world.poll()
     assert operational(world, NIC) == ("True", "Advertised")
-    assert world.operator._wake.is_set()  # type: ignore[union-attr]
+    assert not world.operator.is_at_rest  # type: ignore[union-attr]
     await world.one_pass()
     await world.poll()
     status = world.kube.status(NIC)
@@ -197,7 +197,7 @@ def _no_proxmox(_when: str, _method: str, _path: str) -> None:
 
 async def test_while_proxmox_does_not_answer_the_nodes_still_tell(world: Watched) -> None:
     world.interrupt = _no_proxmox
-    world.operator._last_contact = None  # type: ignore[union-attr]  # as if the grace time had passed
+    world.skipped = 3600.0  # the grace time has passed
     await world.one_pass()
     assert world.kube.condition(VNET, "Programmed")["reason"] == "ClusterUnreachable"
     assert operational(world, VNET) == ("True", "Operational")

@@ -29,7 +29,7 @@ def world() -> Iterator[World]:
     made.gateway = Gateway
     yield made
     if made.operator:
-        made.operator._connection.close()
+        made.operator.close()
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ async def test_a_dead_proxmox_does_not_delay_another(world: World) -> None:
         hole.close()
         running.cancel()
         for reconciler in made.values():
-            reconciler._connection.close()
+            reconciler.close()
 
 
 async def test_a_dead_endpoint_is_passed_over(world: World) -> None:

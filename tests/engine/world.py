@@ -22,6 +22,7 @@ from pve_evpn.engine.clock import Pace, SystemClock
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.supervisor import Supervisor
+from pve_evpn.engine.sync import Sync
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 from pve_lab.dispatch import answer_without_faults
@@ -45,6 +46,9 @@ class WorldClock(SystemClock):
 
     def now(self) -> datetime:
         return self._world.now
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._world.skipped
 
 
 class Killed(BaseException):
@@ -106,13 +110,12 @@ async def programmed(*more: Mapping[str, Any], nodes: int = 3, **spec: Any) -> W
 class Unseeing:
     """An observer that sees nothing, which is what the engine must be able to live with."""
 
-    looks = None
-
     async def run(self, *_: Any) -> None:
         """Nothing to poll."""
 
-    def know(self, *_: Any) -> None:
-        """Nothing to look at."""
+    def expect(self, sync: Sync) -> Sync:
+        """Nothing is seen of it."""
+        return sync
 
     def lost(self) -> None:
         """Nothing to lose."""
@@ -174,6 +177,8 @@ class World:
         clock = lambda: self.now.timestamp()  # noqa: E731
         self.lab = Lab([f"pve{n}" for n in range(1, nodes + 1)], task_seconds=0, clock=clock, **lab)
         seed(self.lab)
+        self.skipped = 0.0
+        """Seconds by which the monotonic clock is ahead of the machine's."""
         self.kube = FakeKube()
         self.kube.secrets["c"] = {"tokenId": "root@pam!tok", "token": "secret"}
         self.interrupt: Callable[[str, str, str], None] = lambda _when, _method, _path: None
@@ -216,9 +221,8 @@ class World:
     async def one_pass(self) -> float:
         """One pass; a dead operator stays dead."""
         assert self.operator is not None
-        self.operator._wake.clear()
         pause = await self.operator.run_once()
-        await self.supervisor._tell_strays()
+        await self.supervisor.report_strays()
         return pause
 
     async def settle(self, most: int = 30) -> int:
@@ -233,8 +237,7 @@ class World:
             if CLUSTER not in self.kube.objects:
                 return count
             pause = await self.one_pass()
-            at_rest = not self.operator._wake.is_set() and self.operator._attempts == 0
-            if at_rest:
+            if self.operator.is_at_rest:
                 return count
             self.now += timedelta(seconds=pause)
         raise AssertionError(f"not at rest after {most} passes: {self.complaints()}")

@@ -21,6 +21,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import PinWriter
+from pve_evpn.engine.sync import Sync
 from pve_evpn.observe.ssh import SshSource
 from pve_lab.frr.guests import Nic
 from pve_lab.frr.topology import Topology
@@ -85,7 +86,9 @@ class Operator:
         wanted = world.desired(*(self.cache._resources[item.key] for item in self.nics.values()))
         planned = plan(wanted, world.observed)
         decided = plan_nics(wanted, world.observed, planned.decisions)
-        return self.wait(self.pinning.run(wanted, world.observed, planned, decided, None))
+        gateway: Any = None
+        sync = Sync(gateway, wanted, world.observed, planned, nics=decided)
+        return self.wait(self.pinning.write(sync)).pins
 
     def ask(self, vmid: int, policy: str) -> None:
         """Change what the NicAttachment says about silence."""

@@ -11,19 +11,19 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.domain.sdn import SdnKind, SdnRef
-from pve_evpn.engine.ports import JournalEntry
+from pve_evpn.engine.journal import JournalEntry
 from pve_evpn.kube.adapters import SecretJournal
 
 ENTRY = JournalEntry(
-    token="t",
-    asked=1,
+    lock_token="t",
+    lock_requested_at=1,
     creating=frozenset({SdnRef(SdnKind.VNET, "net1"), SdnRef(SdnKind.SUBNET, "zone1-10.1.0.0-24")}),
     dirty=True,
-    started=2,
-    late=3,
-    fenced=True,
-    approved="a",
-    spent="s",
+    apply_started_at=2,
+    apply_deadline=3,
+    relocked=True,
+    approval="a",
+    consumed_approval="s",
 )
 
 

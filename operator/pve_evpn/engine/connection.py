@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.engine.ports import Secrets
+from pve_evpn.engine.context import ClusterContext
 from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.transport import Trust
 
+#: How long an answer about the credentials' end is kept.
+_EXPIRY_SECONDS = 3600.0
 #: Makes the gateway of a cluster from its name, endpoints, credentials and trust.
 GatewayMaker = Callable[[str, Iterable[str], Credentials, Trust], Gateway]
 
@@ -34,13 +37,15 @@ class NoConnection(Exception):
 class Connection:
     """Hands out the gateway of one cluster."""
 
-    def __init__(self, cluster: str, secrets: Secrets, make: GatewayMaker = Gateway) -> None:
-        self._cluster = cluster
+    def __init__(self, context: ClusterContext, make: GatewayMaker = Gateway) -> None:
+        self._context = context
+        self._cluster = context.cluster
         self._make = make
-        self._secrets = secrets
+        self._secrets = context.ports.secrets
         self._gateway: Gateway | None = None
         self._made_from = ""
         self._token_key = "token"
+        self._expiry: tuple[Gateway, float, datetime | None] | None = None
 
     async def gateway(self, spec: ProxmoxClusterSpec) -> Gateway:
         """The gateway for this spec and the Secret as it is now. Raises NoConnection."""
@@ -63,6 +68,20 @@ class Connection:
                 raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True)) from None
             self._made_from = made_from
         return self._gateway
+
+    async def credentials_end(self, gateway: Gateway) -> datetime | None:
+        """When the credentials expire; None for never, or where Proxmox does not answer.
+
+        Asked once per gateway and hour: changed credentials bring a new gateway.
+        """
+        now = self._context.clock.monotonic()
+        if self._expiry is None or self._expiry[0] is not gateway or now - self._expiry[1] > _EXPIRY_SECONDS:
+            try:
+                end = await gateway.credentials_end()
+            except errors.PveError:
+                end = None
+            self._expiry = gateway, now, end
+        return self._expiry[2]
 
     def try_other_token(self) -> None:
         """After a refusal: use ``tokenNext`` where ``token`` was used, and the other way round."""

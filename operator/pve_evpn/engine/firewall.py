@@ -17,12 +17,13 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, Resource
+from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import firewall
 from pve_evpn.domain.plan.firewall import DesiredFirewall, FirewallState, FirewallWrite, InsertRule, RemoveRule
-from pve_evpn.domain.plan.model import Decision, Plan
-from pve_evpn.engine.backoff import Backoff
+from pve_evpn.domain.plan.model import Decision
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.failures import Failures
+from pve_evpn.engine.sync import Sync
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -45,11 +46,12 @@ class FirewallWriter:
 
     def __init__(self, context: ClusterContext) -> None:
         self._context = context
-        self._backoff = Backoff(context.clock)
+        self._failures = Failures(context.clock)
 
-    async def write(self, gateway: Gateway, desired: Desired, plan: Plan) -> Plan:
-        """Write what differs. Returns the plan; in it a VNet is in sync only if its firewall is."""
-        backoff = self._backoff.active(desired.vnets)
+    async def write(self, sync: Sync) -> Sync:
+        """Write what differs. Afterwards the plan says of a VNet that it is in sync only if its firewall is."""
+        desired, plan = sync.desired, sync.plan
+        backoff = self._failures.active(desired.vnets)
         tasks = [
             _Task(vnet, spec, decision, backoff.get(vnet.key))
             for vnet in desired.vnets
@@ -60,10 +62,11 @@ class FirewallWriter:
             and decision.in_sync
         ]
         if not tasks:
-            return plan
+            return sync
         report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
-        decided = await asyncio.gather(*(self._sync(gateway, task, report_only=report_only) for task in tasks))
-        return replace(plan, decisions={**plan.decisions, **{decision.key: decision for decision in decided}})
+        decided = await asyncio.gather(*(self._sync(sync.gateway, task, report_only=report_only) for task in tasks))
+        decisions = {**plan.decisions, **{decision.key: decision for decision in decided}}
+        return replace(sync, plan=replace(plan, decisions=decisions))
 
     async def _sync(self, gateway: Gateway, task: _Task, *, report_only: bool) -> Decision:
         """The decision about one VNet, its firewall included."""
@@ -86,13 +89,13 @@ class FirewallWriter:
         except (errors.Refused, errors.Forbidden) as error:
             problem = Problem(Reason.APPLY_FAILED, f"firewall: {error}", retryable=True)
         if problem:
-            self._backoff.record(task.vnet, problem)
+            self._failures.record(task.vnet, problem)
             return replace(decision, in_sync=False, waiting=problem)
         return self._as_specified(task, actual, wanted)
 
     def _as_specified(self, task: _Task, actual: FirewallState, wanted: DesiredFirewall) -> Decision:
         """Nothing is left to write; but Proxmox may leave a rule out all the same."""
-        self._backoff.succeeded([task.vnet.key])
+        self._failures.succeeded([task.vnet.key])
         if invalid := firewall.invalid_rules(actual, wanted):
             message = f"firewall: Proxmox has, but does not use, {'; '.join(invalid)}"
             return replace(task.decision, in_sync=False, waiting=Problem(Reason.APPLY_FAILED, message, retryable=True))

@@ -24,13 +24,14 @@ from pve_evpn.domain.nics.fields import api_name
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey
-from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.domain.status import nic as nic_status
-from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.connection import problem_of
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.pins import PinWriter
+from pve_evpn.engine.sync import Sync
+from pve_evpn.engine.tasks import TaskFollower
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -66,7 +67,7 @@ class NicWriter:
         self._pins = pins
         self._in_all = asyncio.Semaphore(IN_ALL)
         self._per_node: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PER_NODE))
-        self._fruitless = Backoff(context.clock)
+        self._fruitless = Failures(context.clock)
         self.failures: dict[ObjectKey, Failure] = {}
 
     @property
@@ -74,30 +75,30 @@ class NicWriter:
         """Why the last write for an object failed."""
         return {key: failure.problem for key, failure in self.failures.items()}
 
-    async def detach(
-        self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan
-    ) -> tuple[NicPlan, ClusterState]:
-        """Detach the NICs of objects that are being deleted: their VNets may go in the same sync."""
-        nics = self._plan(desired, state, plan)
-        writes = [write for write in self._due(desired, nics) if self._only_detaches(write)]
-        return await self._write(gateway, state, plan, nics, writes)
+    async def detach(self, sync: Sync) -> Sync:
+        """Detach the NICs of objects that are being deleted: their VNets may go in the same sync.
 
-    async def write(
-        self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan
-    ) -> tuple[NicPlan, ClusterState]:
-        """Write every NIC that differs. Returns the plan that is left, and the state with those guests read again."""
-        nics = self._plan(desired, state, plan)
+        The same sync where there is none.
+        """
+        nics = self._plan(sync)
+        writes = [write for write in self._due(sync.desired, nics) if self._only_detaches(write)]
+        return await self._write(replace(sync, nics=nics), writes) if writes else sync
+
+    async def attach(self, sync: Sync) -> Sync:
+        """Write every NIC that differs. ``sync.nics`` is the plan that is left, with those guests read again."""
+        sync = replace(sync, nics=self._plan(sync))
         if self._context.is_leader():
-            await self._claim_and_record(nics)
-        return await self._write(gateway, state, plan, nics, self._due(desired, nics))
+            await self._claim_and_record(sync.nics)
+        sync = await self._write(sync, self._due(sync.desired, sync.nics))
+        return replace(sync, desired=self._context.desired or sync.desired)
 
-    def _plan(self, desired: Desired, state: ClusterState, plan: Plan) -> NicPlan:
+    def _plan(self, sync: Sync) -> NicPlan:
         """The plan for NICs. A failure is about one generation of one object, and is forgotten with it."""
-        generations = {nic.key: nic.generation for nic in desired.nics}
+        generations = {nic.key: nic.generation for nic in sync.desired.nics}
         self.failures = {
             key: failure for key, failure in self.failures.items() if generations.get(key) == failure.generation
         }
-        return plan_nics(desired, state, plan.decisions)
+        return plan_nics(sync.desired, sync.state, sync.plan.decisions)
 
     def _due(self, desired: Desired, nics: NicPlan) -> list[GuestWrite]:
         """The plan's writes without what Proxmox refused of a guest that is unchanged, or took without effect."""
@@ -122,26 +123,24 @@ class NicWriter:
     def _only_detaches(self, write: GuestWrite) -> bool:
         return all((nic := self._cache.get(key)) and nic.deleting for key in write.keys.values())
 
-    async def _write(
-        self, gateway: Gateway, state: ClusterState, plan: Plan, nics: NicPlan, writes: list[GuestWrite]
-    ) -> tuple[NicPlan, ClusterState]:
+    async def _write(self, sync: Sync, writes: list[GuestWrite]) -> Sync:
         """Write guests in parallel, read them again and plan again."""
         if not writes:
-            return nics, state
-        await asyncio.gather(*(self._write_guest(gateway, nics, write, state) for write in writes))
+            return sync
+        gateway, before = sync.gateway, sync.nics
+        await asyncio.gather(*(self._write_guest(gateway, before, write, sync.state) for write in writes))
         read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
-        state = replace(state, guests={**(state.guests or {}), **{guest.vmid: guest for guest in read}})
+        guests = {**(sync.state.guests or {}), **{guest.vmid: guest for guest in read}}
         # What was recorded ahead of the write is part of the objects by now: without it, a NIC that the operator added
         # would look like another client's.
-        desired = self._context.desired
-        if desired is None:
-            return nics, state
-        after = plan_nics(desired, state, plan.decisions)
+        desired = self._context.desired or sync.desired
+        sync = replace(sync, desired=desired, state=replace(sync.state, guests=guests))
+        sync = replace(sync, nics=plan_nics(desired, sync.state, sync.plan.decisions))
         for write, guest in zip(writes, read, strict=True):
             if guest is not write.guest:  # it is the same object where it could not be read
-                self._compare(write, after)
-        await self._record_changes(nics, after, writes)
-        return after, state
+                self._compare(write, sync.nics)
+        await self._record_changes(before, sync.nics, writes)
+        return sync
 
     # --- one guest ----------------------------------------------------------------------------------------------
 
@@ -207,12 +206,11 @@ class NicWriter:
 
     async def _follow(self, gateway: Gateway, upid: str) -> Problem | None:
         """The task tells of hotplug failures; the value then waits for a restart, as the next read shows."""
-        deadline = self._context.clock.monotonic() + self._context.pace.timeout
-        while self._context.clock.monotonic() < deadline:
-            if end := await gateway.task_end(upid):
-                return None if end.ok else Problem(Reason.APPLY_FAILED, end.text, retryable=True)
-            await asyncio.sleep(self._context.pace.poll)
-        return Problem(Reason.APPLY_FAILED, "the guest's task does not end; reading it again later", retryable=True)
+        end = await TaskFollower(gateway, self._context.pace, self._context.clock).follow(upid)
+        if end is None:
+            message = "the guest's task has not ended in time; it is read again later"
+            return Problem(Reason.APPLY_FAILED, message, retryable=True)
+        return None if end.ok else Problem(Reason.APPLY_FAILED, end.text, retryable=True)
 
     def _record_outcome(
         self, write: GuestWrite, devices: Iterable[str], problem: Problem | None, digest: str = ""

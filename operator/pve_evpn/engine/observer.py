@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,19 +22,16 @@ from pve_evpn.domain.health import Judgement, judge_all, untouched
 from pve_evpn.domain.health.debounce import HOLD
 from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay, remembered_overlay
 from pve_evpn.domain.health.transitions import facts, remembered
-from pve_evpn.domain.nics import NicPlan
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import ClusterObservation
-from pve_evpn.domain.plan.model import Plan
-from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.events import TransitionRecorder, measure
 from pve_evpn.engine.pins import Helper
 from pve_evpn.engine.sources import Sources
 from pve_evpn.engine.status import HealthByKey
+from pve_evpn.engine.sync import Sync
 from pve_evpn.observe.pve_api import Access
 from pve_evpn.observe.source import NodeTarget
-from pve_evpn.pve.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +61,10 @@ class Observer:
 
     # --- between the pass and the polls -------------------------------------------------------------------------
 
-    def know(self, gateway: Gateway, desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan) -> None:
-        """What a pass found: the things to look at from now on."""
-        self._scene = expected_overlay(desired, state, plan, nics, self._scene)
+    def expect(self, sync: Sync) -> Sync:
+        """Take what a sync found as what the nodes should show; add the last poll and what it means."""
+        desired, gateway, state = sync.desired, sync.gateway, sync.state
+        self._scene = expected_overlay(desired, state, sync.plan, sync.nics, self._scene)
         fabrics = {c.spec.underlay.fabric for c in desired.controllers if c.spec and c.spec.underlay.fabric}
         self._access = Access(gateway, state.version, self._scene, tuple(sorted(fabrics)))
         self._told.set()
@@ -74,6 +73,7 @@ class Observer:
         if self._asked not in (None, asked):
             self._soon.set()
         self._asked = asked
+        return replace(sync, observation=self._looks, health=self.health())
 
     def lost(self) -> None:
         """Proxmox does not answer; what it said last is still what there is to look at."""
@@ -86,11 +86,6 @@ class Observer:
         if self._looks is None or self._scene is None or desired is None:
             return untouched([*(desired or ()), *self._nodes()])
         return self._judge(self._scene, self._looks, self._nodes()).health
-
-    @property
-    def looks(self) -> ClusterObservation | None:
-        """What the nodes said last; None before the first poll."""
-        return self._looks
 
     def helper(self) -> Helper | None:
         """The way to our helper on the nodes, where source ssh is one of the cluster's."""

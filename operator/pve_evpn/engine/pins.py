@@ -18,13 +18,13 @@ from typing import Any, Protocol
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import Pin, PinPlan, PinState, Zombie, pin_of, pinned_by_zone, plan_pins
 from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.sync import Sync
 from pve_evpn.leadership import NotLeader
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 
@@ -90,10 +90,12 @@ class PinWriter:
         since = self._stuck_since.setdefault(pin, self._context.clock.monotonic())
         return bool(node and node.online) and self._context.clock.monotonic() - since < HELD
 
-    async def run(
-        self, desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, look: ClusterObservation | None
-    ) -> Mapping[ObjectKey, PinState]:
-        """Bring the nodes to what is wanted; what there is to say about each object."""
+    async def write(self, sync: Sync) -> Sync:
+        """Bring the nodes to what is wanted; ``sync.pins`` then says how each object's pin is."""
+        return replace(sync, pins=await self._write(sync))
+
+    async def _write(self, sync: Sync) -> Mapping[ObjectKey, PinState]:
+        desired, state, plan, nics, look = sync.desired, sync.state, sync.plan, sync.nics, sync.observation
         self._addresses = {node.name: node.address for node in state.nodes.values()}
         planned = plan_pins(desired, state, plan, nics, look)
         unknown = self._helper() is None and look is None  # just started: the way to the nodes is not known yet

@@ -6,43 +6,13 @@ Nothing here mentions HTTP, kopf or a client library: the engine can be driven w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.domain.sdn import SdnRef
+from pve_evpn.engine.journal import Journal
 
 RawObject = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """What must outlive a crash of a transaction.
-
-    ``token`` is the SDN lock we hold ("" between transactions), ``asked`` when we asked for one whose token we do
-    not have (yet), ``creating`` the objects that were about to be created, ``dirty`` whether edits of ours may be
-    staged, ``started`` when an apply was sent whose end was not seen, ``late`` until when such an apply may still be
-    executed, and ``fenced`` whether the lock we hold was taken after it, so that it would be refused. Times are Unix
-    seconds.
-
-    ``approved`` is the hash of the plan that a person let through and that is being carried out, ``spent`` of the one
-    that was carried out last: an approval counts once.
-    """
-
-    token: str = field(default="", repr=False)
-    asked: int = 0
-    creating: frozenset[SdnRef] = frozenset()
-    dirty: bool = False
-    started: int = 0
-    late: int = 0
-    fenced: bool = False
-    approved: str = ""
-    spent: str = ""
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a transaction did not come to its end, so that there may be something to put in order."""
-        return bool(self.token or self.asked or self.dirty or self.started)
 
 
 class Objects(Protocol):
@@ -73,14 +43,6 @@ class Secrets(Protocol):
 
     async def read(self, name: str) -> Mapping[str, str] | None:
         """The decoded data; None if there is no such Secret."""
-
-
-class Journal(Protocol):
-    """Durable memory of transactions, one entry per cluster."""
-
-    async def load(self, cluster: str) -> JournalEntry: ...
-
-    async def save(self, cluster: str, entry: JournalEntry) -> None: ...
 
 
 class Events(Protocol):

@@ -1,15 +1,14 @@
-"""Writing what is known into the objects: after each pass, and after each look at the nodes in between.
+"""Writes what is known into the objects: after each sync, and after each poll of the nodes in between.
 
-It writes statuses, and takes finalizers away from what may go. It judges nothing: ``domain`` says what a status is.
-Two tellers share it, the pass and the observer, so each report has its turn: a status is always made from the one
-before it, and never half from two.
+It writes statuses, and removes finalizers of what may go. It decides nothing: ``domain`` says what a status is. The
+sync and the observer share it, so reports take turns: a status is always made from the one before it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pve_evpn.domain.conditions import Problem
@@ -18,14 +17,22 @@ from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.plan.model import Decision
-from pve_evpn.domain.plan.outcome import NodeResult, Result
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
 from pve_evpn.engine import cluster_status, nodes
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.sync import Sync
 
 HealthByKey = Mapping[ObjectKey, Health]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Why Proxmox could not be reached, and what users wanted then."""
+
+    desired: Desired
+    problem: Problem
 
 
 class StatusWriter:
@@ -36,118 +43,117 @@ class StatusWriter:
         self._cache = context.cache
         self._writer = context.writer
         self._turn = asyncio.Lock()
-        self._again: Callable[[HealthByKey], Awaitable[None]] | None = None
+        self._last: Sync | _Lost | None = None
 
-    async def found(
-        self,
-        at: Circumstances,
-        nics: NicPlan,
-        endpoint: str,
-        result: Result | None,
-        reloads: Mapping[str, NodeResult],
-        lock: Mapping[str, str] | None,
-    ) -> None:
-        """A pass could talk to Proxmox: statuses, parents first; then the finalizers that may go."""
+    async def report(self, sync: Sync) -> None:
+        """Write what a sync found: statuses, parents first; then remove the finalizers that may go."""
         async with self._turn:
-            cluster = self._cache.get(at.desired.cluster.key)
-            if cluster:
-                status = cluster_status.reachable(cluster, at, endpoint, result, reloads, lock)
+            at = self._circumstances(sync)
+            if cluster := self._context.resource:
+                status = cluster_status.reachable(
+                    cluster, at, sync.gateway.active_endpoint, sync.result, sync.reloads, sync.lock
+                )
                 await self._writer.write_status(cluster, status)
-            await self._tell(at, nics)
+            await self._write_members(at, sync.nics)
             await self._release_cluster()
-            if not at.desired.cluster.deleting:
-                await nodes.sync(self._context, at.state.nodes)
+            if not sync.desired.cluster.deleting:
+                await nodes.sync(self._context, sync.state.nodes)
                 await nodes.report(self._context, at.health, at.now)
-            self._again = lambda health: self._tell_again(at, nics, health)
+            self._last = sync
 
-    async def lost(self, desired: Desired, problem: Problem, health: HealthByKey, *, past_grace: bool) -> None:
-        """A pass could not: nothing can be known or done, but what needs nothing from Proxmox may go.
+    async def report_lost(self, desired: Desired, problem: Problem, health: HealthByKey, *, past_grace: bool) -> None:
+        """A sync could not reach Proxmox: objects that need nothing from it are released.
 
-        Before the grace time has passed, what was known is left as it is.
+        Before the grace time has passed, statuses keep what was known.
         """
         async with self._turn:
             cluster = self._cache.get(desired.cluster.key)
             if cluster is None:
                 return
-            await self._writer.write_status(
-                cluster, cluster_status.unreachable(cluster, problem, self._context.clock.now())
-            )
+            now = self._context.clock.now()
+            await self._writer.write_status(cluster, cluster_status.unreachable(cluster, problem, now))
             for resource in desired:
                 current = self._cache.get(resource.key)
                 if current is not None and current.deleting and _needs_nothing(current):
-                    await self._release(current)
-            telling = [r for r in desired if past_grace or r.deleting or not report.was_reported(r)]
-            await self._tell_lost(telling, desired, problem, health)
+                    await self._writer.release(current)
+            unknown = [r for r in desired if past_grace or r.deleting or not report.was_reported(r)]
+            await self._write_lost(unknown, _Lost(desired, problem), health)
             await self._release_cluster()
             if past_grace:
-                self._again = lambda health: self._tell_lost(desired, desired, problem, health)
+                self._last = _Lost(desired, problem)
 
-    async def seen(self, health: HealthByKey) -> None:
-        """The nodes were looked at between two passes: say again what the last one found, with this health."""
+    async def refresh(self, health: HealthByKey) -> None:
+        """The nodes were polled between two syncs: write again what the last one found, with this health."""
         async with self._turn:
-            if self._again:
-                await self._again(health)
+            match self._last:
+                case Sync() as sync:
+                    at = replace(self._circumstances(sync), health=health)
+                    await self._write_members(at, sync.nics)
+                    await nodes.report(self._context, health, at.now)
+                case _Lost() as lost:
+                    await self._write_lost(lost.desired, lost, health)
 
-    # --- what a pass found --------------------------------------------------------------------------------------
+    def _circumstances(self, sync: Sync) -> Circumstances:
+        return Circumstances(
+            sync.desired,
+            sync.state,
+            sync.plan,
+            self._context.clock.now(),
+            sync.held,
+            sync.failures,
+            sync.health,
+            sync.waiting,
+            sync.pins,
+            sync.credentials_end,
+        )
 
-    async def _tell(self, at: Circumstances, nics: NicPlan) -> None:
+    # --- what a sync found --------------------------------------------------------------------------------------
+
+    async def _write_members(self, at: Circumstances, nics: NicPlan) -> None:
         for group in (at.desired.controllers, at.desired.zones, at.desired.vnets):
-            await asyncio.gather(*(self._tell_one(r, at.plan.decisions.get(r.key), at) for r in group))
-        await asyncio.gather(*(self._tell_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
+            await asyncio.gather(*(self._write_sdn(r, at.plan.decisions.get(r.key), at) for r in group))
+        await asyncio.gather(*(self._write_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
 
-    async def _tell_again(self, at: Circumstances, nics: NicPlan, health: HealthByKey) -> None:
-        again = replace(at, health=health, now=self._context.clock.now())
-        await self._tell(again, nics)
-        await nodes.report(self._context, health, again.now)
-
-    async def _tell_one(self, resource: Resource[Any], decision: Decision | None, at: Circumstances) -> None:
+    async def _write_sdn(self, resource: Resource[Any], decision: Decision | None, at: Circumstances) -> None:
         current = self._cache.get(resource.key)
         if decision is None or current is None or current.generation != resource.generation:
-            return  # a newer spec is on its way; its own pass will report
+            return  # a newer spec is on its way; its own sync reports
         if decision.release and current.deleting:
-            await self._release(current)
+            await self._writer.release(current)
             return
         await self._writer.write_status(current, report.sdn_status(current, decision, at))
 
-    async def _tell_nic(self, nic: Resource[Any], decision: NicDecision | None, at: Circumstances) -> None:
+    async def _write_nic(self, nic: Resource[Any], decision: NicDecision | None, at: Circumstances) -> None:
         current = self._cache.get(nic.key)
         if decision is None or current is None or current.generation != nic.generation:
             return
         pin = at.pins.get(nic.key)
         forgotten = pin is not None and pin.holds and not current.force_orphan
         if decision.release and current.deleting and not forgotten:
-            await self._release(current, decision.left)
+            await self._writer.release(current, decision.left)
             return
         await self._writer.write_status(current, nic_report.nic_status(current, decision, at))
 
-    # --- when nothing was found ---------------------------------------------------------------------------------
+    # --- when Proxmox could not be reached ----------------------------------------------------------------------
 
-    async def _tell_lost(
-        self, resources: Iterable[Resource[Any]], desired: Desired, problem: Problem, health: HealthByKey
-    ) -> None:
+    async def _write_lost(self, resources: Iterable[Resource[Any]], lost: _Lost, health: HealthByKey) -> None:
         now = self._context.clock.now()
         for resource in resources:
             current = self._cache.get(resource.key)
             if current is not None and current.generation == resource.generation:
-                seen = health.get(resource.key)
-                await self._writer.write_status(
-                    current, report.unreachable_status(current, desired, problem, now, seen)
-                )
+                status = report.unreachable_status(current, lost.desired, lost.problem, now, health.get(resource.key))
+                await self._writer.write_status(current, status)
         if health:
             await nodes.report(self._context, health, now)
 
-    # --- letting go ---------------------------------------------------------------------------------------------
-
-    async def _release(self, resource: Resource[Any], left: str = "") -> None:
-        """Take our finalizer away; Kubernetes then removes the object."""
-        await self._writer.release(resource, left)
+    # --- releasing ----------------------------------------------------------------------------------------------
 
     async def _release_cluster(self) -> None:
         """A ProxmoxCluster stays while anything refers to it, being deleted or not: its credentials are needed."""
         desired = self._context.desired
         if desired and desired.cluster.deleting and not any(True for _ in desired):
             await nodes.remove(self._context)
-            await self._release(desired.cluster)
+            await self._writer.release(desired.cluster)
 
 
 def _needs_nothing(resource: Resource[Any]) -> bool:

@@ -76,7 +76,7 @@ class Supervisor:
                 self._match()
                 await asyncio.sleep(STRAY_QUIET)
                 if not self._changed.is_set() and self._cache.complete:
-                    await self._tell_strays()
+                    await self.report_strays()
         finally:
             self.stop()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -103,17 +103,17 @@ class Supervisor:
             task.add_done_callback(lambda _task: self._changed.set())
             self._tasks[name] = task
 
-    async def _tell_strays(self) -> None:
+    async def report_strays(self) -> None:
         """Tell every stray; one that cannot be told holds up no other, and is tried again."""
         for resource in self._cache.strays():
             try:
-                await self._tell_stray(resource)
+                await self._report_stray(resource)
             except Exception as error:  # the API server may be away for any reason
                 words = f"{type(error).__name__}: {error}"
                 log.warning("%s belongs to no cluster and could not be told so: %s", resource.key, words)
                 asyncio.get_running_loop().call_later(STRAY_RETRY, self._changed.set)
 
-    async def _tell_stray(self, resource: Resource[Any]) -> None:
+    async def _report_stray(self, resource: Resource[Any]) -> None:
         """Say what is missing, or let go what needs nothing from Proxmox."""
         if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
             await self._writer.release(resource)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,8 +20,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.api.kinds import GROUP, KINDS, LABEL_CLUSTER, VERSION
 from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.domain.sdn import SdnKind, SdnRef
-from pve_evpn.engine.ports import JournalEntry
+from pve_evpn.engine.journal import JournalEntry, entry_from_json, entry_to_json
 from pve_evpn.kube.client import MERGE_PATCH, WRITERS, CustomObjects
 from pve_evpn.leadership import IsLeader, NotLeader
 
@@ -119,38 +117,12 @@ class SecretJournal:
                 return JournalEntry()
             raise
         self._exists.add(cluster)
-        text = base64.b64decode((secret.data or {}).get("entry", "")).decode() or "{}"
-        entry = json.loads(text)
-        creating = frozenset(SdnRef(SdnKind(kind), id_) for kind, id_ in entry.get("creating", []))
-        return JournalEntry(
-            token=entry.get("token", ""),
-            asked=entry.get("asked", 0),
-            creating=creating,
-            dirty=entry.get("dirty", False),
-            started=entry.get("started", 0),
-            late=entry.get("late", 0),
-            fenced=entry.get("fenced", False),
-            approved=entry.get("approved", ""),
-            spent=entry.get("spent", ""),
-        )
+        return entry_from_json(base64.b64decode((secret.data or {}).get("entry", "")).decode() or "{}")
 
     async def save(self, cluster: str, entry: JournalEntry) -> None:
         if not self._is_leader():
             raise NotLeader(f"the journal of {cluster}")
-        text = json.dumps(
-            {
-                "token": entry.token,
-                "asked": entry.asked,
-                "creating": sorted([str(ref.kind), ref.id] for ref in entry.creating),
-                "dirty": entry.dirty,
-                "started": entry.started,
-                "late": entry.late,
-                "fenced": entry.fenced,
-                "approved": entry.approved,
-                "spent": entry.spent,
-            }
-        )
-        body = {"stringData": {"entry": text}}
+        body = {"stringData": {"entry": entry_to_json(entry)}}
         name = _journal_name(cluster)
         if cluster in self._exists:
             try:

@@ -20,6 +20,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.pins import HELD, PinWriter
+from pve_evpn.engine.sync import Sync
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 from tests.unit.nics.test_plan_nics import MAC, ON_VNET, World, attached, nic, vm
 from tests.unit.plan_world import NODES, vnet, with_status
@@ -293,7 +294,9 @@ class Rig:
         wanted = self.world.desired(*[item for item in current if item])
         planned = plan(wanted, self.world.observed)
         decided = plan_nics(wanted, self.world.observed, planned.decisions)
-        return asyncio.run(self.pinning.run(wanted, self.world.observed, planned, decided, seen))
+        gateway: Any = None
+        sync = Sync(gateway, wanted, self.world.observed, planned, nics=decided, observation=seen)
+        return asyncio.run(self.pinning.write(sync)).pins
 
     def stored(self, item: Resource[Any]) -> Resource[Any]:
         found = self.cache.get(item.key)

@@ -11,7 +11,7 @@ from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import GuestState
-from pve_evpn.engine.ports import JournalEntry
+from pve_evpn.engine.journal import JournalEntry
 from pve_evpn.kube.adapters import KubeObjects, SecretJournal
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve.credentials import Credentials

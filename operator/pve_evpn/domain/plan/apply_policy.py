@@ -71,6 +71,11 @@ def includes_foreign(cluster: Cluster) -> bool:
     return _policy(cluster).foreign_pending == "Include"
 
 
+def is_read_only(cluster: Cluster) -> bool:
+    """Whether the user wants nothing written to this cluster."""
+    return cluster.paused or (cluster.spec is not None and cluster.spec.management_policy == "ObserveOnly")
+
+
 def _quorum(_cluster: Any, state: ClusterState, _plan: Plan) -> Problem | None:
     if state.quorate:
         return None

@@ -1,0 +1,69 @@
+"""Reads Proxmox and plans from it: the first stage of a sync, and again whenever Proxmox may have changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.objects import Desired
+from pve_evpn.domain.plan import plan
+from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
+from pve_evpn.engine.connection import NoConnection
+from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.failures import Failures
+from pve_evpn.engine.journal import ClusterJournal, JournalEntry
+from pve_evpn.engine.sync import Sync
+from pve_evpn.pve.gateway import Gateway
+
+
+class Planner:
+    """Plans for one cluster. Every refresh takes the newest objects from the cache."""
+
+    def __init__(self, context: ClusterContext, journal: ClusterJournal, failures: Failures) -> None:
+        self._context = context
+        self._journal = journal
+        self._failures = failures
+
+    async def read(self, gateway: Gateway) -> Sync:
+        """Begin a sync. Raises NoConnection where the release is too old, :class:`errors.PveError` as the gateway."""
+        release = await gateway.version()
+        if PveVersion.parse(release) < OLDEST_SUPPORTED:
+            message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
+            raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
+        state = await self._state(gateway, release)
+        entry = self._journal.entry
+        return Sync(gateway, self.desired(), state, self._plan(state, entry), entry)
+
+    async def refresh(self, sync: Sync) -> Sync:
+        """Read Proxmox again and plan again."""
+        state = await self._state(sync.gateway, sync.state.release)
+        return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
+
+    def replan(self, sync: Sync) -> Sync:
+        """Plan again from the state as it is known."""
+        return replace(sync, desired=self.desired(), plan=self._plan(sync.state, sync.journal))
+
+    def desired(self) -> Desired:
+        """What users want now. Raises NoConnection if the ProxmoxCluster is gone."""
+        desired = self._context.desired
+        if desired is None:
+            raise NoConnection(Problem(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
+        return desired
+
+    async def _state(self, gateway: Gateway, release: str) -> ClusterState:
+        desired = self.desired()
+        guests = bool(desired.nics) or any(vnet.deleting for vnet in desired.vnets)
+        return await gateway.read_cluster(release, guests=guests)
+
+    def _plan(self, state: ClusterState, entry: JournalEntry) -> Plan:
+        desired = self.desired()
+        return plan(
+            desired,
+            state,
+            journal=entry.creating,
+            failures=self._failures.active(desired),
+            recovering=entry.interrupted,
+            spent=entry.consumed_approval,
+        )
