@@ -227,7 +227,7 @@ CLUSTER = [
         unit="ops",
     ),
     Panel(
-        "How long a pass takes (95 %)",
+        "How long a sync takes (95 %)",
         {
             "pass": "histogram_quantile(0.95, sum by (le) "
             f"(rate(pve_evpn_reconcile_duration_seconds_bucket{{{_IN_CLUSTER}}}[5m])))"

@@ -210,7 +210,7 @@ CASES = [
             at=minutes,
             not_yet=minutes - 1,
             labels={"cluster": "pve", "vnet": "EVPN1"},
-            summary=f"3 MAC addresses in VNet EVPN1 (pve) are announced {how}.",
+            summary=f"3 MAC addresses in VNet EVPN1 (pve) are advertised {how}.",
         )
         for alert, verdict, minutes, how in (
             ("PveEvpnMacDuplicate", "Duplicate", 2, "by several nodes"),
@@ -229,7 +229,7 @@ CASES = [
         at=15,
         not_yet=14,
         labels={"cluster": "pve", "vnet": "EVPN1"},
-        summary="3 NICs in VNet EVPN1 (pve) are not announced, and not pinned.",
+        summary="3 NICs in VNet EVPN1 (pve) are not advertised, and not pinned.",
     ),
 ]
 
