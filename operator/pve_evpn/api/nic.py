@@ -40,8 +40,9 @@ def _configured(family: int, *words: str) -> Rule:
     """An interface's address: a word, or address/length of one family (host bits are the point of it)."""
     listed = ", ".join(f"'{word}'" for word in words)
     return Rule(
-        f"self in [{listed}] || (isCIDR(self) && cidr(self).ip().family() == {family})",
-        f"must be an IPv{family} address with prefix length, or {' or '.join(words)}",
+        f"self in [{listed}] || "
+        f"(isCIDR(self) && cidr(self).ip().family() == {family} && cidr(self).prefixLength() >= 8)",
+        f"must be an IPv{family} address with prefix length (8 or more), or {' or '.join(words)}",
     )
 
 
@@ -166,8 +167,8 @@ class NicAttachmentSpec(ApiModel):
     )
     silent_host: Literal["Observe", "Pin"] | None = Field(
         None,
-        description="Observe reports when the guest's MAC is withdrawn because it fell silent; Pin keeps it announced. "
-        "Default: Observe.",
+        description="Observe reports when the guest's MAC is withdrawn because it fell silent; Pin keeps it "
+        "advertised. Default: Observe.",
     )
     management_policy: ManagementPolicy | None = Field(
         None, description="ObserveOnly: nothing is ever written, the status is still kept. Default: Full."
@@ -180,29 +181,29 @@ class NicAttachmentSpec(ApiModel):
 
 
 class EvpnView(ApiModel):
-    """What EVPN says of the NIC's MAC."""
+    """What EVPN makes of the NIC's MAC."""
 
     verdict: Literal["Advertised", "Silent", "NeverSeen", "WrongNode", "Duplicate", "Zombie", "Unknown"] = Field(
         description="Advertised: as it should be. Silent: was, and was withdrawn. NeverSeen: never was. WrongNode: by "
         "another node than the guest's. Duplicate: by several in turn. Zombie: though the NIC is gone. Unknown: "
-        "nobody can tell."
+        "it is not known."
     )
     since: Timestamp | None = Field(None, description="Since when the verdict holds.")
     announced_by: Annotated[str, Length(max_length=63)] | None = Field(
-        None, description="The node that announces the MAC."
+        None, description="The node that advertises the MAC."
     )
     last_announced_by: Annotated[str, Length(max_length=63)] | None = Field(
-        None, description="The node that announced it last, while none does."
+        None, description="The node that advertised it last, while none does."
     )
     ips: list[Annotated[str, Length(max_length=45)]] | None = Field(
-        None, max_length=16, description="Its IP addresses, as announced.", json_schema_extra=ATOMIC
+        None, max_length=16, description="Its IP addresses, as advertised.", json_schema_extra=ATOMIC
     )
     mobility_sequence: int | None = Field(None, description="How often the MAC has moved (RFC 7432, 7.7).")
     seen_by: int | None = Field(None, description="How many nodes have the route.")
 
 
 class PinView(ApiModel):
-    """The entry that keeps a silent host's MAC announced, made by our helper on the node."""
+    """The bridge's entry that keeps a silent host's MAC advertised, made by the helper on the node."""
 
     node: Annotated[str, Length(max_length=63)] = Field(description="The node it is on.")
     vnet: Annotated[str, Length(max_length=8)] = Field(description="The VNet's name in Proxmox.")
@@ -230,8 +231,8 @@ class NicAttachmentStatus(ObservedStatus):
         description="Fields that are written and take effect when the guest is stopped and started.",
         json_schema_extra=ATOMIC,
     )
-    evpn: EvpnView | None = Field(None, description="What EVPN says of its MAC.")
+    evpn: EvpnView | None = Field(None, description="What EVPN makes of its MAC.")
     pinned: bool | None = Field(
-        None, description="Whether its MAC is kept announced, by our helper or by the zone; absent: nobody can tell."
+        None, description="Whether its MAC is kept advertised, by the helper or by the zone; absent: not known."
     )
-    pin: PinView | None = Field(None, description="The entry on the node, where our helper made one.")
+    pin: PinView | None = Field(None, description="The entry on the node, where the helper made one.")

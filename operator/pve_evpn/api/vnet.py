@@ -105,8 +105,8 @@ class Subnet(ApiModel):
     cidr: Annotated[
         Network,
         Rule(
-            "!isCIDR(self) || cidr(self).prefixLength() >= (cidr(self).ip().family() == 4 ? 8 : 1)",
-            "the prefix length must be at least 8 (IPv4) or 1 (IPv6): Proxmox refuses larger networks",
+            "!isCIDR(self) || cidr(self).prefixLength() >= 8",
+            "the prefix length must be at least 8: Proxmox refuses larger networks",
         ),
     ] = Field(description="The network without host bits, e.g. 10.1.0.0/24. Proxmox: subnet.")
     gateway: IpAddress | None = Field(

@@ -1,8 +1,8 @@
-"""Carries out the plan for pins through the helper on the nodes: what is stale goes first, then what is wanted is made.
+"""Carries out the plan for pins through the helper on the nodes: stale pins are removed, then desired ones are made.
 
-The helper looks at what is there before it writes, so asserting a pin in every pass costs one command per node and
-changes nothing while all is well. What is pinned where stands in the object's status before the helper is asked, so
-that a crash forgets no pin. What is pinned, and why something is not, is decided in ``domain.pinning``.
+The helper reads what is there before it writes, so asserting every pin in every sync costs one command per node and
+changes nothing while all is well. A pin stands in the object's status before the helper is asked, so that a crash
+forgets no pin. What is pinned, and why something is not, is decided in ``domain.nics.pins``.
 """
 
 from __future__ import annotations
@@ -34,25 +34,26 @@ log = logging.getLogger(__name__)
 COMMAND, FIRST, LAST = "pins", "pve-evpn-pin 1", "pve-evpn-pin end"
 #: Requests in one command. The helper takes some milliseconds for each, and the answer has to come in time.
 AT_ONCE = 200
-#: Seconds a pass waits for the slowest node.
+#: Seconds a sync waits for the slowest node.
 PATIENCE = 15.0
-#: Seconds a pin that cannot be taken away holds back what would make us forget it. Then its NIC is more important.
+#: Seconds a pin that cannot be removed holds back what would make the operator forget it: after that, its NIC matters
+#: more.
 HELD = 120.0
 
 _REFUSED = {
     "absent": "{pin.node} has no port of {pin.device} in VNet {pin.vnet}",
-    "elsewhere": "the guest's configuration is not on {pin.node}: it is on its way",
-    "remote": "EVPN knows the MAC on another node, which must let it go first",
-    "taken": "the bridge on {pin.node} has an entry for the MAC that is not ours",
+    "elsewhere": "the guest's configuration is not on {pin.node}: the guest is moving",
+    "remote": "EVPN has the MAC on another node, which must withdraw it first",
+    "taken": "the bridge on {pin.node} has a foreign entry for the MAC",
     "failed": "the kernel of {pin.node} refused the entry",
     "syntax": "the helper on {pin.node} does not understand the request: is it of this release?",
 }
 
-_STUCK = "the pin on {pin.node} cannot be taken away at present"
+_STUCK = "the pin on {pin.node} cannot be removed at present"
 
 
 class Helper(Protocol):
-    """Runs our helper on a node."""
+    """Runs the operator's helper on a node."""
 
     async def ask(self, node: NodeTarget, command: str, request: str) -> str:
         """The answer to a command with this on its standard input. Raises NodeUnreadable."""
@@ -71,9 +72,9 @@ class PinWriter:
         self._stuck_since: dict[Pin, float] = {}
 
     async def before_write(self, keys: Iterable[ObjectKey], state: ClusterState) -> dict[ObjectKey, Problem]:
-        """NICs are about to change: take their pins away. Those whose NIC must wait for it, and why.
+        """Remove the pins of NICs that are about to change. Returns the objects whose NIC must wait for that, and why.
 
-        What is left when that has lasted too long is healed later.
+        They wait for ``HELD`` seconds; what is left of the pin after that is healed later.
         """
         self._addresses = {node.name: node.address for node in state.nodes.values()}
         held = {key: pin for key in keys if (nic := self._cache.get(key)) and (pin := pin_of(nic))}
@@ -85,46 +86,46 @@ class PinWriter:
         }
 
     def _holds(self, pin: Pin, nodes: Mapping[str, NodeState]) -> bool:
-        """Whether to wait for a pin to go. What was on a node that is off has gone with it."""
+        """Whether to wait until a pin is removed. What was on a node that is off has gone with it."""
         node = nodes.get(pin.node)
         since = self._stuck_since.setdefault(pin, self._context.clock.monotonic())
         return bool(node and node.online) and self._context.clock.monotonic() - since < HELD
 
     async def write(self, sync: Sync) -> Sync:
-        """Bring the nodes to what is wanted; ``sync.pins`` then says how each object's pin is."""
+        """Make and remove pins on the nodes; ``sync.pins`` then says how each object's pin is."""
         return replace(sync, pins=await self._write(sync))
 
     async def _write(self, sync: Sync) -> Mapping[ObjectKey, PinState]:
-        desired, state, plan, nics, look = sync.desired, sync.state, sync.plan, sync.nics, sync.observation
+        desired, state, plan, nics, observation = sync.desired, sync.state, sync.plan, sync.nics, sync.observation
         self._addresses = {node.name: node.address for node in state.nodes.values()}
-        planned = plan_pins(desired, state, plan, nics, look)
-        unknown = self._helper() is None and look is None  # just started: the way to the nodes is not known yet
+        planned = plan_pins(desired, state, plan, nics, observation)
+        unknown = self._helper() is None and observation is None  # just started: no way to the nodes is known yet
         if not self._context.is_leader() or desired.paused or unknown:
-            return {**planned.said, **self._as_before(desired, planned, state, unknown=unknown)}
+            return {**planned.states, **self._as_before(desired, planned, state, unknown=unknown)}
         stuck = await self._unpin(planned.stale)
-        said = dict(planned.said)
+        states = dict(planned.states)
         for key, pin in stuck.items():
-            said[key] = PinState(None, pin, _STUCK.format(pin=pin), self._holds(pin, state.nodes))
+            states[key] = PinState(None, pin, _STUCK.format(pin=pin), self._holds(pin, state.nodes))
         pinned = await self._pin(planned, stuck)
-        await self._heal(plan, self._confirmed(planned.zombies, look))
-        return {**said, **pinned}
+        await self._heal(plan, self._confirmed(planned.zombies, observation))
+        return {**states, **pinned}
 
     def _as_before(
         self, desired: Desired, planned: PinPlan, state: ClusterState, *, unknown: bool
     ) -> dict[ObjectKey, PinState]:
-        """Nothing is done now: what the statuses say of pins goes on standing."""
+        """Nothing is done now: what the statuses say of pins stays."""
         held = {nic.key: PinState(nic.status.pinned, pin_of(nic)) for nic in desired.nics}
-        said = {key: held[key] for key in held.keys() & {*planned.wanted, *planned.stale}}
+        states = {key: held[key] for key in held.keys() & {*planned.desired, *planned.stale}}
         if unknown:
             for key, pin in planned.stale.items():
-                note = f"{pin.node} has not been asked yet whether its pin can be taken away"
-                said[key] = replace(held[key], note=note, holds=self._holds(pin, state.nodes))
-        return said
+                note = f"{pin.node} has not been asked yet whether its pin can be removed"
+                states[key] = replace(held[key], note=note, holds=self._holds(pin, state.nodes))
+        return states
 
     # --- pins ---------------------------------------------------------------------------------------------------
 
     async def _unpin(self, pins: Mapping[ObjectKey, Pin]) -> dict[ObjectKey, Pin]:
-        """Take pins away; those that could not be."""
+        """Remove pins; returns those that could not be removed."""
         answers = await self._ask_all({key: (pin.node, f"unpin {pin.words}") for key, pin in pins.items()})
         stuck = {}
         for key, pin in pins.items():
@@ -142,32 +143,32 @@ class PinWriter:
         return stuck
 
     async def _pin(self, planned: PinPlan, stuck: Mapping[ObjectKey, Pin]) -> dict[ObjectKey, PinState]:
-        # On another node the guest has gone from its old port, and the pin with it.
-        due = {key: pin for key, pin in planned.wanted.items() if key not in stuck or stuck[key].node != pin.node}
+        """Make pins, also on another node than a stuck one's: the old port, and its entry, went with the guest."""
+        due = {key: pin for key, pin in planned.desired.items() if key not in stuck or stuck[key].node != pin.node}
         for key, pin in due.items():
             nic = self._cache.get(key)
             if nic and pin_of(nic) != pin:
                 await self._writer.write_status(nic, {"pin": pin.status()})
         answers = await self._ask_all({key: (pin.node, f"pin {pin.words}") for key, pin in due.items()})
-        said = {}
+        states = {}
         for key, pin in due.items():
             answer = answers[key]
-            said[key] = _state(pin, answer)
-            if said[key].pinned:
+            states[key] = _state(pin, answer)
+            if states[key].pinned:
                 self._stuck_since.pop(pin, None)
             nic = self._cache.get(key)
             if answer == "done" and nic:
                 await self._writer.record(nic, EventReason.PINNED, f"{pin.mac} is pinned on {pin.node}")
-        return said
+        return states
 
     # --- zombies ------------------------------------------------------------------------------------------------
 
-    def _confirmed(self, zombies: frozenset[Zombie], look: ClusterObservation | None) -> frozenset[Zombie]:
-        """Those of two looks: between a NIC's end and FRR's notice of it, every MAC looks dead for a moment.
+    def _confirmed(self, zombies: frozenset[Zombie], observation: ClusterObservation | None) -> frozenset[Zombie]:
+        """Those of two polls: between a NIC's end and FRR's notice of it, every MAC is a zombie for a moment.
 
-        A source that fails leaves its last look standing for a while; that one counts once.
+        The last poll of a source that fails stays for a while; it counts once.
         """
-        seen_at = {name: seen.at for name, seen in look.answered().items()} if look else {}
+        seen_at = {name: seen.at for name, seen in observation.answered().items()} if observation else {}
         confirmed = frozenset(
             zombie
             for zombie in zombies
@@ -182,7 +183,7 @@ class PinWriter:
         for zombie, answer in answers.items():
             vnet = self._cache.get(vnets[zombie.vnet])
             if answer == "done" and vnet:
-                message = f"{zombie.node} still announced {zombie.mac}, which no NIC has any more; it was withdrawn"
+                message = f"{zombie.node} still advertised {zombie.mac}, which no NIC has any more; it was withdrawn"
                 await self._writer.record(vnet, EventReason.HEALED, message)
             else:
                 log.info("%s: %s on %s is not healed: %s", self._context.cluster, zombie.mac, zombie.node, answer)
@@ -190,7 +191,7 @@ class PinWriter:
     # --- the way to the nodes -----------------------------------------------------------------------------------
 
     async def _ask_all(self, requests: Mapping[Any, tuple[str, str]]) -> dict[Any, str]:
-        """Every request's answer; where a node did not answer, why not (which is none of the helper's words)."""
+        """Every request's answer; for a node that did not answer, why not, which is none of the helper's words."""
         by_node: defaultdict[str, list[Any]] = defaultdict(list)
         for key, (node, _) in sorted(requests.items()):
             by_node[node].append(key)
@@ -228,7 +229,7 @@ class PinWriter:
 
 
 def _state(pin: Pin, answer: str) -> PinState:
-    """What the helper's answer means for the status. A pin that nobody could ask about may be there."""
+    """What the helper's answer means for the status. Without an answer, the pin may be there."""
     if answer in ("done", "there"):
         return PinState(True, pin)
     if answer.startswith("no "):

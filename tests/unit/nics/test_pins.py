@@ -67,22 +67,22 @@ def pins(made: World, *nics: Resource[Any], seen: ClusterObservation | None = No
 
 def test_a_silent_host_is_pinned_where_it_runs() -> None:
     item = silent()
-    assert pins(world(), item).wanted == {item.key: PIN}
-    assert pins(world(on_vnet(node="pve2")), item).wanted == {item.key: replace(PIN, node="pve2")}
+    assert pins(world(), item).desired == {item.key: PIN}
+    assert pins(world(on_vnet(node="pve2")), item).desired == {item.key: replace(PIN, node="pve2")}
 
 
 def test_nobody_else_is() -> None:
-    assert pins(world(), attached(nic())).wanted == {}
+    assert pins(world(), attached(nic())).desired == {}
 
 
 def test_it_needs_to_be_allowed() -> None:
     item = silent()
     for observe in (None, {**SSH, "ssh": {**SSH["ssh"], "pinning": False}}, {**SSH, "sources": ["api"]}):
         made = pins(world(observe=observe), item)
-        assert made.wanted == {}
-        assert made.said[item.key].pinned is False
-        assert "bridgeMacLearning" in made.said[item.key].note
-        assert "pinning" in made.said[item.key].note
+        assert made.desired == {}
+        assert made.states[item.key].pinned is False
+        assert "bridgeMacLearning" in made.states[item.key].note
+        assert "pinning" in made.states[item.key].note
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_it_needs_to_be_allowed() -> None:
 def test_a_pin_goes_while_it_does_not_belong(guest: dict[str, Any], why: str) -> None:
     item = pinned()
     made = pins(world(on_vnet(**guest)), item)
-    assert made.wanted == {}
+    assert made.desired == {}
     assert made.stale == {item.key: PIN}
-    assert why in made.said[item.key].note
+    assert why in made.states[item.key].note
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_leaves_the_nic_where_it_is_is_no_reason_to_unpin(guest: dict[str, 
     made = world(on_vnet(**guest))
     made.base = (*made.base, other)
     planned = pins(made, item)
-    assert (planned.wanted, planned.stale) == ({item.key: PIN}, {})
+    assert (planned.desired, planned.stale) == ({item.key: PIN}, {})
 
 
 def test_a_look_that_failed_is_no_reason_to_unpin() -> None:
@@ -130,8 +130,8 @@ def test_a_look_that_failed_is_no_reason_to_unpin() -> None:
     no_guests.observed = replace(no_guests.observed, guests=None)
     for made in (unread, silent_node, no_guests):
         planned = pins(made, item)
-        assert (planned.wanted, planned.stale) == ({}, {})
-        assert (planned.said[item.key].pinned, planned.said[item.key].pin) == (True, PIN)
+        assert (planned.desired, planned.stale) == ({}, {})
+        assert (planned.states[item.key].pinned, planned.states[item.key].pin) == (True, PIN)
 
 
 def test_a_guest_whose_node_tells_nothing_of_it_keeps_its_name() -> None:
@@ -149,7 +149,7 @@ def test_what_changes_is_unpinned_as_it_was_and_pinned_as_it_is(now: dict[str, A
     item = pinned()
     made = pins(world(on_vnet(**now)), item)
     assert made.stale == {item.key: PIN}
-    assert made.wanted[item.key] != PIN
+    assert made.desired[item.key] != PIN
 
 
 def test_what_is_no_longer_asked_for_is_unpinned() -> None:
@@ -166,10 +166,10 @@ def test_what_is_no_longer_asked_for_is_unpinned() -> None:
 def test_while_paused_a_pin_stays_and_none_is_made() -> None:
     item = pinned(annotations={kinds.ANNOTATION_PAUSED: "true"})
     made = pins(world(), item)
-    assert (made.wanted, made.stale) == ({}, {})
-    assert made.said[item.key].pin == PIN
+    assert (made.desired, made.stale) == ({}, {})
+    assert made.states[item.key].pin == PIN
     fresh = silent(annotations={kinds.ANNOTATION_PAUSED: "true"})
-    assert pins(world(), fresh).wanted == {}
+    assert pins(world(), fresh).desired == {}
 
 
 # --- zones that pin by themselves ---------------------------------------------------------------------------------
@@ -183,18 +183,18 @@ ZONE = {"bridgeMacLearning": False}
 def test_a_zone_without_learning_pins_and_is_checked(verdict: str, state: bool | None) -> None:
     item = attached(nic(), device="net0", evpn={"verdict": verdict})
     made = pins(world(zone_spec=ZONE, observe=None), item)
-    assert made.said[item.key].pinned is state
-    assert ("stop and start" in made.said[item.key].note) is (state is False)
+    assert made.states[item.key].pinned is state
+    assert ("stop and start" in made.states[item.key].note) is (state is False)
 
 
 def test_further_macs_of_a_guest_are_warned_of() -> None:
     rows = [MacRow(5001, LOW, "local", "tap100i0"), MacRow(5001, "aa:00:00:00:00:01", "local", "fwpr100p0")]
     item = silent(status={"evpn": {"verdict": "Advertised"}})
     for made in (world(observe=None), world(zone_spec=ZONE, observe=None)):
-        assert "aa:00:00:00:00:01" in pins(made, item, seen=look(*rows)).said[item.key].note
-        assert "further" not in pins(made, item, seen=look(rows[0])).said[item.key].note
+        assert "aa:00:00:00:00:01" in pins(made, item, seen=look(*rows)).states[item.key].note
+        assert "further" not in pins(made, item, seen=look(rows[0])).states[item.key].note
         elsewhere = look(MacRow(5001, "aa:00:00:00:00:01", "local", "tap101i0"))
-        assert "further" not in pins(made, item, seen=elsewhere).said[item.key].note
+        assert "further" not in pins(made, item, seen=elsewhere).states[item.key].note
 
 
 def test_a_pin_that_is_the_zones_too_is_forgotten_and_not_taken_away() -> None:
@@ -202,7 +202,7 @@ def test_a_pin_that_is_the_zones_too_is_forgotten_and_not_taken_away() -> None:
     observe = replace(item, spec=item.spec.model_copy(update={"silent_host": None}))
     made = pins(world(zone_spec=ZONE), observe)
     assert made.stale == {}
-    assert made.said[item.key].pin is None
+    assert made.states[item.key].pin is None
 
 
 @pytest.mark.parametrize("change", ["orphaned", "no longer permitted", "moved"])
@@ -349,7 +349,7 @@ def test_a_pin_that_cannot_be_taken_away_is_not_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [("no remote", "another node"), ("no absent", "no port"), ("no elsewhere", "on its way"), ("no what", "release")],
+    [("no remote", "another node"), ("no absent", "no port"), ("no elsewhere", "is moving"), ("no what", "release")],
 )
 def test_what_the_node_refuses_is_said_and_not_reported_as_pinned(answer: str, words: str) -> None:
     item = silent()

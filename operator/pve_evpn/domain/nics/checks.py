@@ -171,7 +171,7 @@ def guest_outside_zone(attachment: Attachment) -> Problem | None:
 
 
 def zone_not_available(attachment: Attachment) -> Problem | None:
-    """The guest's node must have loaded the zone; where it does not answer, nobody knows."""
+    """The guest's node must have loaded the zone, and must be able to say so."""
     guest, zone_id = attachment.guest, attachment.zone_id
     node = attachment.state.nodes.get(guest.node)
     if node is None or node.zones is None:

@@ -1,7 +1,7 @@
-"""Which guest a NicAttachment means, and whether its namespace may wire it. Pure.
+"""Which guest a NicAttachment means, and whether its namespace may use it. Pure.
 
-A guest one may not use looks like one that is not there: the same reason, the same words. Only an object that had a
-guest once is told that the permission is gone; it knew of that guest anyway.
+A guest that a namespace may not use looks like one that does not exist: the same reason, the same message. Only an
+object that was attached to the guest before says that the permission is gone: it knew of the guest anyway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pve_evpn.domain.state import ClusterState, GuestState
 
 
 class GuestDirectory:
-    """The guests of one look, found by number or name on behalf of a namespace."""
+    """The guests of one cluster, found by number or name on behalf of a namespace."""
 
     def __init__(self, desired: Desired, state: ClusterState) -> None:
         self._by_vmid = dict(state.guests or {})
@@ -72,14 +72,14 @@ class GuestDirectory:
             return [guest] if guest else []
         before = self._by_vmid.get(attached_to(nic) or 0)
         if before and not before.known and not before.name:
-            return [before]  # it has not lost its name: nobody tells it at present
+            return [before]  # it still has its name: Proxmox does not know it at present
         return self._by_name.get(wanted.name or "", [])
 
 
 def attached_to(nic: Resource[Any]) -> int | None:
     """The number of the guest the object was attached to; None if it never was, as far as is known.
 
-    From the status alone: who could say so in an annotation could ask for any number, and learn which guests exist.
+    Read from the status alone: through an annotation a tenant could ask for any number, and learn which guests exist.
     """
     known = nic.status.vmid if nic.origin_confirmed else None
     return int(known) if known else None

@@ -1,13 +1,13 @@
-"""Which guests' MACs are to be kept announced though they never speak, on which node, and what keeps that from being.
+"""Pins: the MACs of silent guests that stay advertised, on which node, and why one cannot be pinned. Pure.
 
-A silent guest's MAC ages out of its bridge, and EVPN withdraws the route. Two things prevent it, and this module knows
-both: the zone's ``bridgeMacLearning: false``, with which Proxmox itself pins every NIC's MAC when it is plugged in,
-and a plain ``static`` entry that a helper on the node makes for one NIC. Pure: NICs and an observation in, requests
-and words for the status out. What a pin did before is remembered in ``status.pin`` and nowhere else.
+The MAC of a guest that never sends anything ages out of its bridge, and EVPN withdraws the route. Two things prevent
+that: the zone's ``bridgeMacLearning: false``, with which Proxmox pins the MAC of every NIC when it is plugged in, and a
+plain ``static`` entry of the bridge that a helper on the node makes for one NIC, called a pin. The pin of an object is
+remembered in ``status.pin`` and nowhere else.
 
-Rules that measuring has taught: a pin belongs on the node where the guest runs now, nowhere else, and is taken away
-before its NIC goes, moves or changes; never ``sticky``, which would hold a MAC fast when its guest has moved; and
-where EVPN knows the MAC on another node, nothing is written, for the last writer wins.
+Measured rules: a pin belongs on the node where the guest runs, and is removed before its NIC goes, moves or changes.
+It is never ``sticky``, which would keep the MAC there after its guest has moved. Where EVPN has the MAC on another node
+no pin is made, because the last writer wins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
 
-#: While a guest migrates, its NIC is about to go: the pin goes first.
+#: Locks of a guest whose NIC is about to leave the node: the pin goes first.
 _LEAVING = frozenset(["migrate"])
 
 
@@ -53,7 +53,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Zombie:
-    """A MAC a node still announces though no port of it has it (FRR 10.3 misses some deletions)."""
+    """A MAC a node still advertises though no port of it has it (FRR 10.3 misses some deletions)."""
 
     node: str
     vnet: str
@@ -62,9 +62,10 @@ class Zombie:
 
 @dataclass(frozen=True, slots=True)
 class PinState:
-    """What the status says: ``pinned`` is None where nobody can tell; ``note`` says why it is not, or a warning.
+    """What the status says of an object's pin.
 
-    ``holds``: the object must not be let go yet, for then nobody would know of the pin any more.
+    ``pinned``: None where it is not known. ``pin``: the one that is, or may be, on a node. ``note``: why it is not
+    pinned, or a warning. ``holds``: the object must not be released yet, because its status alone remembers the pin.
     """
 
     pinned: bool | None = None
@@ -75,11 +76,11 @@ class PinState:
 
 @dataclass(frozen=True, slots=True)
 class PinPlan:
-    """``wanted`` pins are asserted, ``stale`` ones taken away; ``said`` is known without asking a node."""
+    """``desired`` pins are made, ``stale`` ones removed; ``states`` are known without asking a node."""
 
-    wanted: Mapping[ObjectKey, Pin] = field(default_factory=dict)
+    desired: Mapping[ObjectKey, Pin] = field(default_factory=dict)
     stale: Mapping[ObjectKey, Pin] = field(default_factory=dict)
-    said: Mapping[ObjectKey, PinState] = field(default_factory=dict)
+    states: Mapping[ObjectKey, PinState] = field(default_factory=dict)
     zombies: frozenset[Zombie] = frozenset()
 
 
@@ -92,16 +93,16 @@ def pin_of(nic: Resource[Any]) -> Pin | None:
 
 
 def plan_pins(
-    desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, look: ClusterObservation | None
+    desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, observation: ClusterObservation | None
 ) -> PinPlan:
-    """Plan the pins of one cluster. ``look`` is the newest one at its nodes, None where nobody looks."""
-    planner = _PinPlanner(desired, state, look)
+    """Plan the pins of one cluster. ``observation`` is the newest one; None before the first, or without a source."""
+    planner = _PinPlanner(desired, state, observation)
     for nic in desired.nics:
         if decision := nics.decisions.get(nic.key):
             planner.decide(nic, decision)
-    zombies = _zombies(plan, look) if planner.enabled and look else frozenset()
-    healed = {Zombie(pin.node, pin.vnet, pin.mac) for pin in planner.wanted.values()}
-    return PinPlan(planner.wanted, planner.stale, planner.said, zombies - healed)
+    zombies = _zombies(plan, observation) if planner.enabled and observation else frozenset()
+    pinned_again = {Zombie(pin.node, pin.vnet, pin.mac) for pin in planner.desired.values()}
+    return PinPlan(planner.desired, planner.stale, planner.states, zombies - pinned_again)
 
 
 def enabled(desired: Desired) -> bool:
@@ -111,35 +112,39 @@ def enabled(desired: Desired) -> bool:
 
 
 class _PinPlanner:
-    def __init__(self, desired: Desired, state: ClusterState, look: ClusterObservation | None) -> None:
+    """One run of :func:`plan_pins`: collects what is to be made, removed and said."""
+
+    def __init__(self, desired: Desired, state: ClusterState, observation: ClusterObservation | None) -> None:
         self.enabled = enabled(desired)
         self.state = state
-        self.macs = _macs_by_port(look)
-        self.wanted: dict[ObjectKey, Pin] = {}
+        self.macs = _macs_by_port(observation)
+        self.desired: dict[ObjectKey, Pin] = {}
         self.stale: dict[ObjectKey, Pin] = {}
-        self.said: dict[ObjectKey, PinState] = {}
+        self.states: dict[ObjectKey, PinState] = {}
 
     def decide(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> None:
+        """Decide about one object."""
         held = pin_of(nic)
-        if not nic.deleting and (not decision.managed or self._cannot_tell(nic, decision)):
-            # Paused, observed only, or not to be judged now: what is pinned stays, and nothing new is.
-            self.said[nic.key] = PinState(nic.status.pinned if held else None, held)
+        if not nic.deleting and (not decision.managed or self._is_unknown(nic, decision)):
+            # Paused, observed only, or not known now: what is pinned stays, and nothing new is pinned.
+            self.states[nic.key] = PinState(nic.status.pinned if held else None, held)
             return
         wish = self._wish(nic, decision, held)
         if isinstance(wish, Pin):
-            self.wanted[nic.key] = wish
+            self.desired[nic.key] = wish
         elif wish is not None:
-            self.said[nic.key] = wish
+            self.states[nic.key] = wish
         if held and held != wish and not pinned_by_zone(self.state, held):
             self.stale[nic.key] = held
 
-    def _cannot_tell(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> bool:
-        """A look that failed is no reason to take a pin away: the host would be gone from EVPN for it."""
+    def _is_unknown(self, nic: Resource[NicAttachmentSpec], decision: NicDecision) -> bool:
+        """A read that failed is no reason to remove a pin: EVPN would withdraw the host."""
         guest = decision.guest
         unread = guest is not None and (guest.nics is None or not guest.known)
         return nic.spec is None or self.state.guests is None or unread
 
     def _wish(self, nic: Resource[NicAttachmentSpec], decision: NicDecision, held: Pin | None) -> Pin | PinState | None:
+        """The pin the object is to have, or its state without one; None where there is nothing to say."""
         guest, asked = decision.guest, getattr(nic.spec, "silent_host", None) == "Pin"
         bridge = decision.config.get("bridge") if decision.config and not decision.refused else None
         # Until it can be written to its new VNet (its guest may be locked), it is kept on the one it is on.
@@ -170,7 +175,7 @@ class _PinPlanner:
         return Pin(guest.node, config.get("bridge") or "", guest.vmid, decision.device, mac)
 
     def _several_macs(self, decision: NicDecision, guest: GuestState) -> str:
-        """Guests behind the guest, or addresses that float: without learning they would be cut off."""
+        """MACs of guests inside the guest, or of addresses that float: without learning they would be cut off."""
         mine = (decision.mac or "").lower()
         number = decision.device.removeprefix("net")
         ports = (f"tap{guest.vmid}i{number}", f"fwpr{guest.vmid}p{number}", f"veth{guest.vmid}i{number}")
@@ -182,9 +187,9 @@ class _PinPlanner:
 
 
 def pinned_by_zone(state: ClusterState, pin: Pin) -> bool:
-    """Whether the pin's zone pins by itself: then the entry is Proxmox' as much as ours, and is never taken away.
+    """Whether the pin's zone pins by itself: then the entry is Proxmox' as much as ours, and is never removed.
 
-    With learning off nothing would bring the MAC back before the NIC is plugged in again.
+    With learning off, nothing brings the MAC back before the NIC is plugged in again.
     """
     vnet = state.sdn.running.get(SdnRef(SdnKind.VNET, pin.vnet))
     return vnet is not None and _pins(state, str(vnet.props.get("zone") or ""))
@@ -204,19 +209,19 @@ def _is_live(decision: NicDecision, guest: GuestState) -> bool:
 
 
 #: What to do about a host that fell silent.
-REMEDY = "silentHost: Pin keeps a host announced that seldom speaks"
+REMEDY = "silentHost: Pin keeps the MAC of a host advertised that seldom sends anything"
 _PROPOSAL = (
     "set bridgeMacLearning: false on the EvpnZone, so that Proxmox pins the MAC of every NIC in it, or "
     "observe.ssh.pinning on the ProxmoxCluster"
 )
 _REPLUG = (
-    "the zone has bridgeMacLearning: false, but the MAC is not announced: Proxmox pins it when the NIC is plugged in, "
+    "the zone has bridgeMacLearning: false, but the MAC is not advertised: Proxmox pins it when the NIC is plugged in, "
     "so stop and start the guest"
 )
 
 
 def _pinned_by_zone(nic: Resource[NicAttachmentSpec], guest: GuestState, several: str) -> PinState:
-    """Proxmox does it, as far as it can be seen from what is announced."""
+    """Proxmox pins the MAC; whether it did shows in what is advertised."""
     verdict = nic.status.evpn.verdict if nic.status.evpn else None
     if not guest.running:
         return PinState(False, note=several)
@@ -225,21 +230,21 @@ def _pinned_by_zone(nic: Resource[NicAttachmentSpec], guest: GuestState, several
     return PinState(True if verdict == "Advertised" else None, note=several)
 
 
-def _macs_by_port(look: ClusterObservation | None) -> Mapping[tuple[str, str], set[str]]:
+def _macs_by_port(observation: ClusterObservation | None) -> Mapping[tuple[str, str], set[str]]:
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for node in look.answered().values() if look else ():
+    for node in observation.answered().values() if observation else ():
         for row in node.macs or ():
             if row.type == "local" and row.interface:
                 found[node.node, row.interface].add(row.mac)
     return found
 
 
-def _zombies(plan: Plan, look: ClusterObservation) -> frozenset[Zombie]:
+def _zombies(plan: Plan, observation: ClusterObservation) -> frozenset[Zombie]:
     """Of our own VNets only."""
     vnets = {decision.vni: decision.id for decision in plan.decisions.values() if decision.key.kind == "VNet"}
     return frozenset(
         Zombie(node.node, vnets[row.vni], row.mac)
-        for node in look.answered().values()
+        for node in observation.answered().values()
         for row in _dead(node.macs or ())
         if row.vni in vnets
     )
