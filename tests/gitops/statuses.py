@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.api import kinds
-from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
+from pve_evpn.api.status import as_written
 from pve_evpn.domain.conditions import ConditionValue, Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision
@@ -18,10 +19,10 @@ from pve_evpn.domain.plan.model import Decision, Plan, Step
 from pve_evpn.domain.plan.outcome import NodeResult
 from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestKind, GuestState, NodeState
+from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
-from pve_evpn.engine import cluster_status
 from tests.unit import plan_world as world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -39,7 +40,7 @@ class Case:
 
     name: str
     resource: Resource[Any]
-    status: Mapping[str, Any]
+    status: ReportedStatus
     expected: str
 
     def manifest(self) -> dict[str, Any]:
@@ -56,11 +57,11 @@ class Case:
             "kind": item.key.kind,
             "metadata": metadata,
             "spec": {},
-            "status": {k: v for k, v in self.status.items() if v is not None},
+            "status": as_written(self.status),
         }
 
     def conditions(self) -> dict[str, dict[str, Any]]:
-        return {condition["type"]: condition for condition in self.status.get("conditions") or ()}
+        return {condition["type"]: condition for condition in as_written(self.status).get("conditions") or ()}
 
 
 # --- what nodes and observation may say ---------------------------------------------------------------------------
@@ -188,7 +189,7 @@ def clusters() -> Iterator[Case]:
     create = Step(vnet.ref, None, vnet)
     foreign = PendingChange(SdnRef(SdnKind.VNET, "theirs"), PendingState.NEW)
 
-    def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> Mapping[str, Any]:
+    def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> ReportedStatus:
         return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads or {}, None)
 
     at_rest = Circumstances(made, world.observed(), Plan(), NOW)

@@ -46,7 +46,7 @@ def expected(case: Case) -> tuple[str, str]:
     """Argo CD's word for the situation, and the message that should stand beside it."""
     found = case.conditions()
     ready = found["Ready"]
-    if "observedGeneration" not in case.status:  # the first status of all
+    if case.status.observed_generation is None:  # the first status of all
         return "Progressing", "waits for the operator to process it"
     if is_paused(case) and case.expected is not FAILED:
         return "Suspended", found["Paused"]["message"]

@@ -64,7 +64,7 @@ def test_flux_shows_our_words_where_something_is_wrong(judge: Judge, cases: list
 def test_stalled_and_reconciling_exist_only_while_true_and_never_both(cases: list[Case]) -> None:
     for case in cases:
         found = case.conditions()
-        assert len(found) == len(case.status["conditions"]), case.name
+        assert len(found) == len(case.status.conditions or ()), case.name
         for type_ in ("Reconciling", "Stalled"):
             assert found.get(type_, {"status": "True"})["status"] == "True", case.name
         if case.resource.key.kind != "EvpnNode":

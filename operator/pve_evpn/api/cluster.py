@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ReportedStatus
+from pve_evpn.api.limits import Counted, Cut
 from pve_evpn.api.nic import Vmid
 from pve_evpn.api.types import (
     ATOMIC,
@@ -372,10 +373,10 @@ class ClusterNodeStatus(ApiModel):
 
     name: NodeName = Field(description="Node name.")
     online: bool | None = Field(None, description="Whether the cluster sees it.")
-    address: Annotated[str, Length(max_length=64)] | None = Field(None, description="Address the cluster knows it by.")
-    version: Annotated[str, Length(max_length=32)] | None = Field(None, description="Its Proxmox VE release.")
+    address: Annotated[str, Cut(64)] | None = Field(None, description="Address the cluster knows it by.")
+    version: Annotated[str, Cut(32)] | None = Field(None, description="Its Proxmox VE release.")
     programmed: bool | None = Field(None, description="Whether its last reload succeeded.")
-    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="What is wrong with it.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="What is wrong with it.")
 
 
 class LockStatus(ApiModel):
@@ -385,14 +386,14 @@ class LockStatus(ApiModel):
     since: Timestamp = Field(description="Since when it was seen held.")
 
 
-class PendingPlan(ApiModel):
+class PendingPlan(Counted):
     """A plan that waits for approval or a window."""
 
-    hash: Annotated[str, Length(max_length=64)] = Field(
+    hash: Annotated[str, Cut(64)] = Field(
         description="Approve by setting the annotation pve-evpn.dev/approved-plan to this. It counts once."
     )
-    summary: list[Annotated[str, Length(max_length=256)]] = Field(
-        max_length=64, description="The steps in words.", json_schema_extra=ATOMIC
+    summary: Annotated[list[Annotated[str, Cut(256)]], Cut(64)] = Field(
+        description="The steps in words.", json_schema_extra=ATOMIC
     )
     truncated: int | None = Field(None, description="How many more steps there are.")
     destructive: bool = Field(description="Whether something is deleted.")
@@ -402,36 +403,36 @@ class PendingPlan(ApiModel):
 class TransactionNode(ApiModel):
     """What became of one node's reload."""
 
-    name: Annotated[str, Length(max_length=63)] = Field(description="Node name.")
+    name: Annotated[str, Cut(63)] = Field(description="Node name.")
     result: Literal["Reloaded", "Failed", "Unknown"] = Field(description="How its reload ended.")
-    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="Proxmox' words.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="Proxmox' words.")
 
 
 class LastTransaction(ApiModel):
     """The last transaction that staged or applied something."""
 
-    id: Annotated[str, Length(max_length=64)] | None = Field(None, description="Its id in logs and events.")
-    outcome: Annotated[str, Length(max_length=64)] = Field(
+    id: Annotated[str, Cut(64)] | None = Field(None, description="Its id in logs and events.")
+    outcome: Annotated[str, Cut(64)] = Field(
         description="Applied, or a reason of Programmed: PartiallyApplied, StagingFailed, ApplyFailed, Reverted, ..."
     )
-    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="What went wrong.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="What went wrong.")
     changes: int = Field(description="How many steps it had.")
     started_at: Timestamp = Field(description="When it took the lock.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
-    nodes: list[TransactionNode] | None = Field(
-        None, max_length=64, description="Each node's reload.", json_schema_extra=keyed("name")
+    nodes: Annotated[list[TransactionNode], Cut(64)] | None = Field(
+        None, description="Each node's reload.", json_schema_extra=keyed("name")
     )
 
 
-class Pending(ApiModel):
+class Pending(Counted):
     """Edits that the next apply would publish."""
 
     own: int | None = Field(None, description="How many are ours.")
-    foreign: list[Annotated[str, Length(max_length=512)]] | None = Field(
-        None, max_length=32, description="Those of others, in words.", json_schema_extra=ATOMIC
+    foreign: Annotated[list[Annotated[str, Cut(512)]], Cut(32)] | None = Field(
+        None, description="Those of others, in words.", json_schema_extra=ATOMIC
     )
-    host_network: list[Annotated[str, Length(max_length=63)]] | None = Field(
-        None, max_length=64, description="Nodes with staged host-network edits.", json_schema_extra=ATOMIC
+    host_network: Annotated[list[Annotated[str, Cut(63)]], Cut(64)] | None = Field(
+        None, description="Nodes with staged host-network edits.", json_schema_extra=ATOMIC
     )
     truncated: int | None = Field(None, description="How many more foreign edits there are.")
 
@@ -439,18 +440,18 @@ class Pending(ApiModel):
 class Privileges(ApiModel):
     """What the credentials lack."""
 
-    missing: list[Annotated[str, Length(max_length=128)]] | None = Field(
-        None, max_length=32, description="Missing privileges, as path: privilege.", json_schema_extra=ATOMIC
+    missing: Annotated[list[Annotated[str, Cut(128)]], Cut(32)] | None = Field(
+        None, description="Missing privileges, as path: privilege.", json_schema_extra=ATOMIC
     )
 
 
 class ProxmoxClusterStatus(ReportedStatus):
     """What was seen of the cluster, and what was last done to it."""
 
-    version: Annotated[str, Length(max_length=32)] | None = Field(None, description="Proxmox VE release, e.g. 9.2.11.")
-    cluster_name: Annotated[str, Length(max_length=64)] | None = Field(None, description="The cluster's own name.")
-    active_endpoint: Annotated[str, Length(max_length=260)] | None = Field(None, description="The endpoint in use.")
-    active_credential: Annotated[str, Length(max_length=64)] | None = Field(
+    version: Annotated[str, Cut(32)] | None = Field(None, description="Proxmox VE release, e.g. 9.2.11.")
+    cluster_name: Annotated[str, Cut(64)] | None = Field(None, description="The cluster's own name.")
+    active_endpoint: Annotated[str, Cut(260)] | None = Field(None, description="The endpoint in use.")
+    active_credential: Annotated[str, Cut(64)] | None = Field(
         None, description="Key of the Secret in use: token, tokenNext or password."
     )
     token_expires_at: Timestamp | None = Field(
@@ -459,11 +460,9 @@ class ProxmoxClusterStatus(ReportedStatus):
         "Sys.Audit on /access/groups).",
     )
     quorate: bool | None = Field(None, description="Whether the cluster has quorum.")
-    nodes_online: Annotated[str, Length(max_length=16)] | None = Field(
-        None, description="Online of all nodes, e.g. 4/4."
-    )
-    nodes: list[ClusterNodeStatus] | None = Field(
-        None, max_length=64, description="Members.", json_schema_extra=keyed("name")
+    nodes_online: Annotated[str, Cut(16)] | None = Field(None, description="Online of all nodes, e.g. 4/4.")
+    nodes: Annotated[list[ClusterNodeStatus], Cut(64)] | None = Field(
+        None, description="Members.", json_schema_extra=keyed("name")
     )
     truncated: int | None = Field(None, description="How many more nodes there are.")
     privileges: Privileges | None = Field(None, description="What the credentials lack.")

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic import StringConstraints as Length
 
+from pve_evpn.api.limits import Counted, Cut
 from pve_evpn.api.types import ApiModel, Origin, Timestamp, keyed
 
 
@@ -199,24 +199,23 @@ class Reason(StrEnum):
 class Condition(ApiModel):
     """One condition, in Kubernetes' usual shape."""
 
-    type: Annotated[str, Length(max_length=64)] = Field(description="What is judged.")
+    type: Annotated[str, Cut(64)] = Field(description="What is judged.")
     status: Literal["True", "False", "Unknown"] = Field(description="The judgement; Unknown is not False.")
-    reason: Annotated[str, Length(max_length=128)] = Field(description="Why, for programs.")
-    message: Annotated[str, Length(max_length=1024)] = Field("", description="Why, for people.")
+    reason: Annotated[str, Cut(128)] = Field(description="Why, for programs.")
+    message: Annotated[str, Cut(1024)] = Field("", description="Why, for people.")
     observed_generation: int | None = Field(None, ge=0, description="metadata.generation this was judged for.")
     last_transition_time: Timestamp = Field(description="When status last changed.")
 
 
-class ReportedStatus(ApiModel):
+class ReportedStatus(Counted):
     """What every status carries."""
 
     observed_generation: int | None = Field(None, description="metadata.generation this status is about.")
-    last_handled_reconcile_at: Annotated[str, Length(max_length=128)] | None = Field(
+    last_handled_reconcile_at: Annotated[str, Cut(128)] | None = Field(
         None, description="Echo of the annotation pve-evpn.dev/reconcile-requested-at."
     )
-    conditions: list[Condition] | None = Field(
+    conditions: Annotated[list[Condition], Cut(24)] | None = Field(
         None,
-        max_length=24,
         description="Judgements. Ready sums up and names the cause.",
         json_schema_extra=keyed("type"),
     )
@@ -239,7 +238,7 @@ class ReportedStatus(ApiModel):
 class ObservedStatus(ReportedStatus):
     """A status that also holds what was seen on the nodes. What no source can see is absent."""
 
-    source: Annotated[str, Length(max_length=32)] | None = Field(
+    source: Annotated[str, Cut(32)] | None = Field(
         None,
         description="Where the observation came from: ssh, frrExporter, api; several where one fills another's gaps.",
     )
@@ -251,8 +250,8 @@ class ObservedStatus(ReportedStatus):
 class ManagedStatus(ObservedStatus):
     """The status of what stands for one SDN object in Proxmox."""
 
-    id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox.")
+    id: Annotated[str, Cut(64)] | None = Field(None, description="The name in Proxmox.")
     origin: Origin | None = Field(None, description="How it came under our care.")
-    programmed_hash: Annotated[str, Length(max_length=32)] | None = Field(
+    programmed_hash: Annotated[str, Cut(32)] | None = Field(
         None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
     )

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
+from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
@@ -148,11 +149,11 @@ class EvpnControllerSpec(ManagedSpec):
 class ControllerNode(ApiModel):
     """Sessions of one node."""
 
-    name: Annotated[str, Length(max_length=63)] = Field(description="Node name.")
+    name: Annotated[str, Cut(63)] = Field(description="Node name.")
     established: int | None = Field(None, description="Established sessions; absent if unknown.")
     expected: int | None = Field(None, description="Sessions it should have.")
-    problems: list[Annotated[str, Length(max_length=256)]] | None = Field(
-        None, max_length=16, description="What is wrong, peer by peer.", json_schema_extra=ATOMIC
+    problems: Annotated[list[Annotated[str, Cut(256)]], Cut(16)] | None = Field(
+        None, description="What is wrong, peer by peer.", json_schema_extra=ATOMIC
     )
 
 
@@ -166,12 +167,9 @@ class Sessions(ApiModel):
 class EvpnControllerStatus(ManagedStatus):
     """What became of the controller and how its sessions are."""
 
-    id: Annotated[str, Length(max_length=64)] | None = Field(None, description="The name in Proxmox.")
     sessions: Sessions | None = Field(None, description="BGP sessions, established of expected; absent if unknown.")
-    sessions_summary: Annotated[str, Length(max_length=16)] | None = Field(
-        None, description="The same as text, e.g. 12/12."
-    )
-    nodes: list[ControllerNode] | None = Field(
-        None, max_length=64, description="Per node.", json_schema_extra=keyed("name")
+    sessions_summary: Annotated[str, Cut(16)] | None = Field(None, description="The same as text, e.g. 12/12.")
+    nodes: Annotated[list[ControllerNode], Cut(64)] | None = Field(
+        None, description="Per node.", json_schema_extra=keyed("name")
     )
     truncated: int | None = Field(None, description="How many more nodes there are.")

@@ -1,51 +1,72 @@
-"""Statuses cut to what the CRD allows.
+"""Lengths in statuses: a value that is too long is cut when its model is built.
 
 Texts come from Proxmox and FRR and lists from clusters of any size; one character too many and the API server refuses
-the whole status, so that the object would keep its old one for ever. Writers of statuses know what matters and cut
-with that in mind; this is the net below them.
+the whole status, so that the object would keep its old one for ever. The models say how long each value may be; who
+builds a status sorts what matters to the front, and need not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
-from pve_evpn.api.kinds import KINDS
-from pve_evpn.api.schema import structural
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from pve_evpn.api.types import ApiModel
 
 _MORE = " ..."
 
 
-def fit(kind: str, status: Mapping[str, Any]) -> dict[str, Any]:
-    """``status`` of an object of ``kind`` within the limits of its schema.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Annotates a text or a list that is cut to ``most`` characters or entries. A text then ends in ``...``."""
 
-    Texts end in ``...`` where they were cut, lists lose their end. Where the schema has a ``truncated`` beside the
-    list it gets the number of entries lost, unless the writer has set it.
-    """
-    return _object(_schema(kind), status)
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.cut, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        return {**schema, "maxItems" if schema.get("type") == "array" else "maxLength": self.most}
+
+    def cut(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value if len(value) <= self.most else value[: self.most - len(_MORE)] + _MORE
+        if isinstance(value, list | tuple):
+            return value[: self.most]
+        return value
+
+
+class Counted(ApiModel):
+    """A model whose field ``truncated`` says how many entries its lists lost, unless its builder has said so."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("truncated"):
+            return values
+        lost = sum(
+            max(0, len(value) - most)
+            for name, most in _lists(cls)
+            if isinstance(value := values.get(name), list | tuple)
+        )
+        return {**values, "truncated": lost} if lost else values
 
 
 @cache
-def _schema(kind: str) -> Mapping[str, Any]:
-    return structural(KINDS[kind].status_model)
-
-
-def _object(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    fields = schema.get("properties", {})
-    made = {name: _value(fields.get(name, {}), child) for name, child in value.items()}
-    lost = sum(len(value[name]) - len(made[name]) for name in made if isinstance(made[name], list))
-    if lost and "truncated" in fields and not made.get("truncated"):
-        made["truncated"] = lost
-    return made
-
-
-def _value(schema: Mapping[str, Any], value: Any) -> Any:
-    if isinstance(value, str):
-        most = schema.get("maxLength", len(value))
-        return value if len(value) <= most else value[: most - len(_MORE)] + _MORE
-    if isinstance(value, Mapping):
-        return _object(schema, value)
-    if isinstance(value, list | tuple):
-        return [_value(schema.get("items", {}), entry) for entry in value[: schema.get("maxItems", len(value))]]
-    return value
+def _lists(model: type[ApiModel]) -> tuple[tuple[str, int], ...]:
+    """The lists of a model that are cut, by name and alias; none where it does not count them."""
+    if "truncated" not in model.model_fields:
+        return ()
+    found = []
+    for name, info in model.model_fields.items():
+        for option in (info.annotation, *get_args(info.annotation)):
+            kind, *notes = get_args(option) if get_origin(option) is Annotated else (option, *info.metadata)
+            cuts = [note.most for note in notes if isinstance(note, Cut)]
+            if cuts and get_origin(kind) is list:
+                found += [(key, cuts[0]) for key in {name, info.alias or name}]
+    return tuple(found)

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ObservedStatus
+from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
     ApiModel,
@@ -189,14 +190,12 @@ class EvpnView(ApiModel):
         "it is not known."
     )
     since: Timestamp | None = Field(None, description="Since when the verdict holds.")
-    announced_by: Annotated[str, Length(max_length=63)] | None = Field(
-        None, description="The node that advertises the MAC."
-    )
-    last_announced_by: Annotated[str, Length(max_length=63)] | None = Field(
+    announced_by: Annotated[str, Cut(63)] | None = Field(None, description="The node that advertises the MAC.")
+    last_announced_by: Annotated[str, Cut(63)] | None = Field(
         None, description="The node that advertised it last, while none does."
     )
-    ips: list[Annotated[str, Length(max_length=45)]] | None = Field(
-        None, max_length=16, description="Its IP addresses, as advertised.", json_schema_extra=ATOMIC
+    ips: Annotated[list[Annotated[str, Cut(45)]], Cut(16)] | None = Field(
+        None, description="Its IP addresses, as advertised.", json_schema_extra=ATOMIC
     )
     mobility_sequence: int | None = Field(None, description="How often the MAC has moved (RFC 7432, 7.7).")
     seen_by: int | None = Field(None, description="How many nodes have the route.")
@@ -205,29 +204,28 @@ class EvpnView(ApiModel):
 class PinView(ApiModel):
     """The bridge's entry that keeps a silent host's MAC advertised, made by the helper on the node."""
 
-    node: Annotated[str, Length(max_length=63)] = Field(description="The node it is on.")
-    vnet: Annotated[str, Length(max_length=8)] = Field(description="The VNet's name in Proxmox.")
+    node: Annotated[str, Cut(63)] = Field(description="The node it is on.")
+    vnet: Annotated[str, Cut(8)] = Field(description="The VNet's name in Proxmox.")
     vmid: int = Field(description="The guest's number.")
-    mac_address: Annotated[str, Length(max_length=17)] = Field(description="The MAC address.")
+    mac_address: Annotated[str, Cut(17)] = Field(description="The MAC address.")
 
 
 class NicAttachmentStatus(ObservedStatus):
     """Where the NIC is and whether the fabric knows it."""
 
     vmid: int | None = Field(None, description="The guest's number.")
-    guest_name: Annotated[str, Length(max_length=255)] | None = Field(None, description="The guest's name.")
-    node: Annotated[str, Length(max_length=63)] | None = Field(None, description="The node it is on.")
-    device: Annotated[str, Length(max_length=8)] | None = Field(None, description="netN.")
-    mac_address: Annotated[str, Length(max_length=17)] | None = Field(None, description="Its MAC address.")
-    vnet: Annotated[str, Length(max_length=8)] | None = Field(None, description="The VNet's name in Proxmox.")
-    previous_bridge: Annotated[str, Length(max_length=32)] | None = Field(
+    guest_name: Annotated[str, Cut(255)] | None = Field(None, description="The guest's name.")
+    node: Annotated[str, Cut(63)] | None = Field(None, description="The node it is on.")
+    device: Annotated[str, Cut(8)] | None = Field(None, description="netN.")
+    mac_address: Annotated[str, Cut(17)] | None = Field(None, description="Its MAC address.")
+    vnet: Annotated[str, Cut(8)] | None = Field(None, description="The VNet's name in Proxmox.")
+    previous_bridge: Annotated[str, Cut(32)] | None = Field(
         None,
         description="The bridge it was on before, where it goes back to; empty: it was on none; absent: not known.",
     )
     origin: Origin | None = Field(None, description="Created: we added the NIC. Adopted: the guest had it.")
-    restart_required: list[Annotated[str, Length(max_length=64)]] | None = Field(
+    restart_required: Annotated[list[Annotated[str, Cut(64)]], Cut(32)] | None = Field(
         None,
-        max_length=32,
         description="Fields that are written and take effect when the guest is stopped and started.",
         json_schema_extra=ATOMIC,
     )

@@ -1,16 +1,22 @@
-"""Between a stored status and its model: read once when an object arrives, written once when a status leaves."""
+"""Between a stored status and its model: read once when an object arrives, written once when a status leaves.
+
+A status is built from the one before it: parts (models with some fields set) are laid over it, and what no part names
+stays as it was.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.types import ApiModel
+
+StatusT = TypeVar("StatusT", bound=ReportedStatus)
 
 #: Each round drops what the one before complained of; a broken row goes with its second round at the latest.
 _ROUNDS = 4
@@ -35,6 +41,30 @@ def read_status(kind: str, raw: object) -> ReportedStatus:
             for path in sorted(paths, key=lambda path: (len(path), path), reverse=True):  # no index moves below another
                 _drop(readable, path)
     return model()
+
+
+def updated(status: StatusT, *parts: ReportedStatus) -> StatusT:
+    """The status with every field that a part sets; a field that a part sets to None goes."""
+    changes = {name: getattr(part, name) for part in parts for name in part.model_fields_set}
+    return status.model_copy(update=changes)
+
+
+def patch(before: ReportedStatus, after: ReportedStatus) -> dict[str, Any]:
+    """The merge patch from one status to the other; empty where nothing has to be written."""
+    return _difference(as_written(before), as_written(after))
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists are replaced whole, as merge patches do; mappings are compared field by field, to remove what went."""
+    changes: dict[str, Any] = {}
+    for key in dict.fromkeys((*after, *before)):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            if inner := _difference(old, new):
+                changes[key] = inner
+        elif old != new:
+            changes[key] = new
+    return changes
 
 
 def as_written(model: ApiModel) -> dict[str, Any]:

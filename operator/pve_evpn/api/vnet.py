@@ -11,6 +11,7 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.firewall import Firewall
+from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
@@ -190,22 +191,25 @@ class VNetSpec(ManagedSpec):
 class SubnetStatus(ApiModel):
     """One subnet in Proxmox."""
 
-    id: Annotated[str, Length(max_length=64)] = Field(description="Id in Proxmox, zone-network-length.")
+    id: Annotated[str, Cut(64)] = Field(description="Id in Proxmox, zone-network-length.")
     origin: Origin = Field(description="How it came under our care.")
 
 
-class VNetNode(ZoneNode):
-    """What one node says of the VNet and its VNI."""
+class VniOnNode(ApiModel):
+    """What one node says of a VNI."""
 
     macs: int | None = Field(None, description="MAC addresses known in the VNI; absent if unknown.")
     arp_nd: int | None = Field(None, description="ARP and ND entries; absent if unknown.")
     remote_vteps: int | None = Field(None, description="VTEPs in the flood list; absent if unknown.")
-    missing_vteps: list[Annotated[str, Length(max_length=64)]] | None = Field(
+    missing_vteps: Annotated[list[Annotated[str, Cut(64)]], Cut(64)] | None = Field(
         None,
-        max_length=64,
         description="Nodes whose VTEP should be in the flood list and is not.",
         json_schema_extra=ATOMIC,
     )
+
+
+class VNetNode(VniOnNode, ZoneNode):
+    """What one node says of the VNet and its VNI."""
 
 
 class Routes(ApiModel):
@@ -219,13 +223,15 @@ class Routes(ApiModel):
 class VNetStatus(ManagedStatus):
     """What became of the VNet and how the nodes have it."""
 
-    id: Annotated[str, Length(max_length=8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
-    zone: Annotated[str, Length(max_length=8)] | None = Field(None, description="The zone's name in Proxmox.")
+    id: Annotated[str, Cut(8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
+    zone: Annotated[str, Cut(8)] | None = Field(None, description="The zone's name in Proxmox.")
     vni: int | None = Field(None, description="The L2 VNI in use.")
     nics: int | None = Field(None, description="NicAttachments connected to it.")
-    subnets: list[SubnetStatus] | None = Field(
-        None, max_length=64, description="Subnets in Proxmox.", json_schema_extra=keyed("id")
+    subnets: Annotated[list[SubnetStatus], Cut(64)] | None = Field(
+        None, description="Subnets in Proxmox.", json_schema_extra=keyed("id")
     )
-    nodes: list[VNetNode] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))
+    nodes: Annotated[list[VNetNode], Cut(64)] | None = Field(
+        None, description="Per node.", json_schema_extra=keyed("name")
+    )
     truncated: int | None = Field(None, description="How many more nodes there are.")
     routes: Routes | None = Field(None, description="EVPN routes by type; absent if unknown.")

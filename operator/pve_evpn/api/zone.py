@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
+from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
     ID_SET_ONCE,
@@ -198,38 +199,41 @@ class EvpnZoneSpec(ManagedSpec):
 class ZoneNode(ApiModel):
     """What one node says of the zone."""
 
-    name: Annotated[str, Length(max_length=63)] = Field(description="Node name.")
+    name: Annotated[str, Cut(63)] = Field(description="Node name.")
     state: Literal["Available", "Pending", "Error", "Missing", "Unknown"] = Field(
         description="Proxmox' word. Missing: the node has never had it. Unknown: it could not be asked."
     )
-    message: Annotated[str, Length(max_length=1024)] | None = Field(None, description="Proxmox' complaint.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="Proxmox' complaint.")
 
 
 class NodeVrf(ApiModel):
     """The VRF on one node."""
 
-    name: Annotated[str, Length(max_length=63)] = Field(description="Node name.")
-    router_mac: Annotated[str, Length(max_length=17)] | None = Field(
-        None, description="Router MAC the node puts into its routes."
-    )
+    name: Annotated[str, Cut(63)] = Field(description="Node name.")
+    router_mac: Annotated[str, Cut(17)] | None = Field(None, description="Router MAC the node puts into its routes.")
     prefixes: int | None = Field(None, description="Prefixes installed in the VRF.")
 
 
 class IpVrf(ApiModel):
     """The zone's VRF as the nodes have it."""
 
-    router_macs: list[Annotated[str, Length(max_length=32)]] | None = Field(
-        None, max_length=64, description="Router MACs of all nodes.", json_schema_extra=ATOMIC
+    router_macs: Annotated[list[Annotated[str, Cut(32)]], Cut(64)] | None = Field(
+        None, description="Router MACs of all nodes.", json_schema_extra=ATOMIC
     )
     prefixes: int | None = Field(None, description="Most prefixes any node has installed.")
-    nodes: list[NodeVrf] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))
+    nodes: Annotated[list[NodeVrf], Cut(64)] | None = Field(
+        None, description="Per node.", json_schema_extra=keyed("name")
+    )
 
 
 class EvpnZoneStatus(ManagedStatus):
     """What became of the zone and how the nodes have it."""
 
+    id: Annotated[str, Cut(8)] | None = Field(None, description="The name in Proxmox.")
     vrf_vni: int | None = Field(None, description="The L3 VNI in use.")
     vnets: int | None = Field(None, description="VNets in it that were accepted.")
-    nodes: list[ZoneNode] | None = Field(None, max_length=64, description="Per node.", json_schema_extra=keyed("name"))
+    nodes: Annotated[list[ZoneNode], Cut(64)] | None = Field(
+        None, description="Per node.", json_schema_extra=keyed("name")
+    )
     truncated: int | None = Field(None, description="How many more nodes there are.")
     ip_vrf: IpVrf | None = Field(None, description="The VRF as the nodes have it; absent if unknown.")

@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 from pve_evpn.api.conditions import Condition, ConditionType, Reason
-
-#: Kubernetes allows 32 KiB; a person reads one line.
-MESSAGE_LIMIT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ class ConditionValue:
     message: str = ""
 
     @property
-    def word(self) -> str:
-        return {True: "True", False: "False", None: "Unknown"}[self.status]
+    def word(self) -> Literal["True", "False", "Unknown"]:
+        return "Unknown" if self.status is None else "True" if self.status else "False"
 
 
 def from_condition(type_: ConditionType, condition: Condition) -> ConditionValue:
@@ -85,29 +82,24 @@ def progress(ready_: ConditionValue, *, retryable: bool, message: str = "") -> l
 
 def merge(
     previous: Iterable[Condition] | None, verdicts: Iterable[ConditionValue], generation: int, now: datetime
-) -> list[dict[str, Any]]:
-    """The list to write: the verdicts, with the times of what did not change, in a stable order."""
+) -> list[Condition]:
+    """The conditions to report: these values, with the times of those whose status did not change."""
     before = {condition.type: condition for condition in previous or ()}
     merged = []
     for verdict in verdicts:
         old = before.get(verdict.type)
-        since = timestamp(old.last_transition_time if old and old.status == verdict.word else now)
+        since = old.last_transition_time if old and old.status == verdict.word else now
         merged.append(
-            {
-                "type": str(verdict.type),
-                "status": verdict.word,
-                "reason": str(verdict.reason),
-                "message": clipped(verdict.message),
-                "observedGeneration": generation,
-                "lastTransitionTime": since,
-            }
+            Condition(
+                type=str(verdict.type),
+                status=verdict.word,
+                reason=str(verdict.reason),
+                message=verdict.message,
+                observed_generation=generation,
+                last_transition_time=since,
+            )
         )
     return merged
-
-
-def clipped(message: str) -> str:
-    """The message within the limit."""
-    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 4] + " ..."
 
 
 def timestamp(moment: datetime) -> str:

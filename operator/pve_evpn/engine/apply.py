@@ -8,12 +8,13 @@ lock, and which objects failed. What a transaction does is in ``engine.transacti
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.api import kinds
+from pve_evpn.api.cluster import LockStatus
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem, timestamp
@@ -75,13 +76,13 @@ class Applier:
         )
 
     @property
-    def _lock(self) -> Mapping[str, str] | None:
+    def _lock(self) -> LockStatus | None:
         """``status.lock``: who holds the SDN lock between transactions, if anyone does."""
         entry = self._journal.entry
         if self._locked_since:
-            return {"holder": "Other", "since": timestamp(self._locked_since.astimezone(UTC))}
+            return LockStatus(holder="Other", since=self._locked_since)
         if entry.lock_token and entry.apply_started_at:
-            return {"holder": "Self", "since": timestamp(datetime.fromtimestamp(entry.apply_started_at, UTC))}
+            return LockStatus(holder="Self", since=datetime.fromtimestamp(entry.apply_started_at, UTC))
         return None
 
     # --- what a result means ------------------------------------------------------------------------------------

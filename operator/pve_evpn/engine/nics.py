@@ -190,7 +190,7 @@ class NicWriter:
         if not await self._writer.claim(resource, _annotations(decision)):
             return False
         if resource := self._cache.get(key):
-            await self._writer.write_status(resource, nic_status.ahead_of_write(decision))
+            await self._writer.write_status(resource, nic_status.ahead_of_write(resource, decision))
         return True
 
     async def _attempt(self, gateway: Gateway, write: GuestWrite) -> _Attempt:

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
+from pve_evpn.api.nic import NicAttachmentStatus
+from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics.pins import Pin, PinPlan, PinState, Zombie, pin_of, pinned_by_zone, plan_pins
 from pve_evpn.domain.objects import Desired, ObjectKey
@@ -137,7 +139,7 @@ class PinWriter:
             nic = self._cache.get(key)
             if nic is None:
                 continue
-            await self._writer.write_status(nic, {"pin": None, "pinned": None})
+            await self._writer.write_status(nic, updated(nic.status, NicAttachmentStatus(pin=None, pinned=None)))
             if answer == "done":
                 await self._writer.record(nic, EventReason.UNPINNED, f"{pin.mac} is no longer pinned on {pin.node}")
         return stuck
@@ -148,7 +150,7 @@ class PinWriter:
         for key, pin in due.items():
             nic = self._cache.get(key)
             if nic and pin_of(nic) != pin:
-                await self._writer.write_status(nic, {"pin": pin.status()})
+                await self._writer.write_status(nic, updated(nic.status, NicAttachmentStatus(pin=pin.status())))
         answers = await self._ask_all({key: (pin.node, f"pin {pin.words}") for key, pin in due.items()})
         states = {}
         for key, pin in due.items():

@@ -17,10 +17,11 @@ from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.plan.model import Decision
+from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import Circumstances
-from pve_evpn.engine import cluster_status, nodes
+from pve_evpn.engine import nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pve_evpn.api.cluster import LockStatus
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicPlan
@@ -38,7 +39,7 @@ class Sync:
     held: Problem | None = None
     waiting: Plan | None = None
     result: Result | None = None
-    lock: Mapping[str, str] | None = None
+    lock: LockStatus | None = None
     reloads: Mapping[str, NodeResult] = field(default_factory=dict)
     nics: NicPlan = field(default_factory=NicPlan)
     pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)

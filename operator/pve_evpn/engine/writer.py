@@ -12,10 +12,11 @@ from typing import Any
 from pve_evpn import metrics
 from pve_evpn.api import kinds
 from pve_evpn.api.events import EventReason
+from pve_evpn.api.status import StatusT, patch
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.sdn import SdnKind
-from pve_evpn.domain.status.sdn import is_drifted, patch_for
+from pve_evpn.domain.status.sdn import is_drifted
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Events, Ports, RawObject
 
@@ -74,10 +75,10 @@ class ObjectWriter:
         outcome = "the specified values are written back" if corrected else "only reported"
         await self.record(resource, EventReason.DRIFTED, f"{found}: {outcome}")
 
-    async def write_status(self, resource: Resource[Any], status: Mapping[str, Any]) -> None:
-        """Write the keys of ``status`` that differ from the object's; no request where none does."""
-        if patch := patch_for(resource, status):
-            self._remember(await self._objects.patch_status(resource.key, patch))
+    async def write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> None:
+        """Write what differs from the status the object has; no request where nothing does."""
+        if changes := patch(resource.status, status):
+            self._remember(await self._objects.patch_status(resource.key, changes))
 
     async def claim(self, resource: Resource[Any], annotations: Mapping[str, str]) -> bool:
         """Add the operator's finalizer and these annotations where they are missing.

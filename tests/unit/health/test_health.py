@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.kinds import KINDS
-from pve_evpn.api.limits import fit
 from pve_evpn.api.node import EvpnNodeSpec
+from pve_evpn.api.status import as_written, updated
 from pve_evpn.domain.health import Judgement, judge_all
 from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedVNet, ExpectedZone
 from pve_evpn.domain.health.expected import Overlay as OverlayScene
@@ -73,7 +73,7 @@ class Bench:
         return dict(judgement.health)
 
     def nic(self, looks: ClusterObservation | None = None) -> dict[str, Any]:
-        return dict(self.poll(looks)[NIC].status["evpn"])
+        return dict(shown(self.poll(looks)[NIC])["evpn"])
 
     def home(self, node: str | None, *, running: bool = True, announces: bool = True) -> None:
         (nic,) = self.scene.nics
@@ -92,17 +92,26 @@ def resource(key: ObjectKey) -> Resource[Any]:
     return Resource(key, f"uid-{key.name}", 1, 1, created, False, (), {}, {}, spec, KINDS[key.kind].status_model())
 
 
+def shown(health: Health) -> dict[str, Any]:
+    """Its part of the status as it is written; None where a field is removed."""
+    fields = type(health.status).model_fields
+    named = (fields[name].alias or name for name in health.status.model_fields_set)
+    return {**dict.fromkeys(named), **as_written(health.status)}
+
+
 def reported(before: Resource[Any], health: Health) -> Resource[Any]:
     """As the report writes it: a merge patch, and the condition."""
-    verdict = health.verdict
+    verdict = health.operational
     condition = {
         "type": "Operational", "status": verdict.word, "reason": str(verdict.reason), "message": verdict.message,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }  # fmt: skip
-    status = {**health.status, "conditions": [condition]}
-    if before.key.kind in ("VNet", "EvpnZone"):
-        status["nodes"] = [{"name": name, "state": "Available", **row} for name, row in health.rows.items()]
-    return with_status(before, fit(before.key.kind, status))
+    after = replace(before, status=updated(before.status, health.status))
+    status: dict[str, Any] = {"conditions": [condition]}
+    if before.key.kind == "VNet":
+        rows = {name: as_written(row) for name, row in health.rows.items()}
+        status["nodes"] = [{**row, "name": name, "state": "Available"} for name, row in rows.items()]
+    return with_status(after, status)
 
 
 @pytest.fixture
@@ -111,7 +120,7 @@ def bench() -> Bench:
 
 
 def words(health: Health) -> tuple[str, str]:
-    return health.verdict.word, str(health.verdict.reason)
+    return health.operational.word, str(health.operational.reason)
 
 
 # --- a healthy overlay -------------------------------------------------------------------------------------------
@@ -121,16 +130,16 @@ def test_a_healthy_overlay_in_every_object(bench: Bench) -> None:
     bench.overlay.speak(VM1, "pve4", "10.60.0.100")
     health = bench.poll()
     assert {words(h) for h in health.values()} == {("True", "Operational"), ("True", "Advertised")}
-    controller = health[CONTROLLER].status
+    controller = shown(health[CONTROLLER])
     assert (controller["sessions"], controller["sessionsSummary"]) == ({"established": 12, "expected": 12}, "12/12")
     assert controller["nodes"][0] == {"name": "pve1", "established": 3, "expected": 3}
-    assert health[VNET].rows["pve1"] == {"macs": 0, "arpNd": 0, "remoteVteps": 3}
-    assert health[VNET].status["routes"] == {"type2": 2, "type3": 4}
-    assert health[ZONE].status["ipVrf"]["routerMacs"][0] == "62:ae:00:00:00:01"
-    assert health[ZONE].status["ipVrf"]["nodes"][3] == {
+    assert as_written(health[VNET].rows["pve1"]) == {"macs": 0, "arpNd": 0, "remoteVteps": 3}
+    assert shown(health[VNET])["routes"] == {"type2": 2, "type3": 4}
+    assert shown(health[ZONE])["ipVrf"]["routerMacs"][0] == "62:ae:00:00:00:01"
+    assert shown(health[ZONE])["ipVrf"]["nodes"][3] == {
         "name": "pve4", "routerMac": "62:ae:00:00:00:04", "prefixes": 4,
     }  # fmt: skip
-    node = health[node_key("pve1")].status
+    node = shown(health[node_key("pve1")])
     assert (node["frrVersion"], node["routerId"], node["asn"], node["sessions"]) == (
         "10.3",
         "192.168.16.1",
@@ -144,17 +153,17 @@ def test_a_healthy_overlay_in_every_object(bench: Bench) -> None:
     assert [(row["vni"], row["type"], row["vnet"]) for row in node["vnis"]] == [
         (VNI, "L2", "EVPN1"), (L3_VNI, "L3", "EZone1"),
     ]  # fmt: skip
-    assert health[NIC].status["evpn"] == {
+    assert shown(health[NIC])["evpn"] == {
         "verdict": "Advertised", "since": "2026-01-05T12:00:15Z", "announcedBy": "pve4", "ips": ["10.60.0.100"],
         "mobilitySequence": 0, "seenBy": 4,
     }  # fmt: skip
-    assert {h.status["source"] for h in health.values()} == {"ssh"}
+    assert {shown(h)["source"] for h in health.values()} == {"ssh"}
 
 
 def test_prefixes_of_a_vnets_subnets_are_counted_with_it(bench: Bench) -> None:
     vnet = replace(bench.scene.vnets[0], subnets=("10.0.0.0/24", "10.9.0.0/24"))
     bench.scene = replace(bench.scene, vnets=(vnet,))
-    assert bench.poll()[VNET].status["routes"] == {"type2": 0, "type3": 4, "type5": 4}
+    assert shown(bench.poll()[VNET])["routes"] == {"type2": 0, "type3": 4, "type5": 4}
 
 
 def test_a_quiet_overlay_says_the_same_again_and_again(bench: Bench) -> None:
@@ -165,10 +174,10 @@ def test_a_quiet_overlay_says_the_same_again_and_again(bench: Bench) -> None:
 
 
 def test_observed_at_moves_when_something_changes_and_not_before(bench: Bench) -> None:
-    first = bench.poll()[VNET].status["observedAt"]
-    assert bench.poll()[VNET].status["observedAt"] == first
+    first = shown(bench.poll()[VNET])["observedAt"]
+    assert shown(bench.poll()[VNET])["observedAt"] == first
     bench.overlay.flood_gaps = {("pve1", "pve2")}
-    assert bench.poll()[VNET].status["observedAt"] > first
+    assert shown(bench.poll()[VNET])["observedAt"] > first
 
 
 # --- sessions ----------------------------------------------------------------------------------------------------
@@ -179,16 +188,16 @@ def test_a_dead_bgpd_is_named_on_every_object_it_concerns(bench: Bench) -> None:
     bench.overlay.stopped = {"pve2"}
     health = bench.poll()
     assert words(health[CONTROLLER]) == ("False", "SessionDown")
-    assert health[CONTROLLER].verdict.message == (
+    assert health[CONTROLLER].operational.message == (
         "BGP EVPN is not running on pve2; none of pve1, pve3, pve4 has a session with it"
     )
-    assert health[CONTROLLER].status["sessionsSummary"] == "6/12"
-    assert health[node_key("pve2")].verdict.message == "BGP EVPN is not running on pve2"
-    assert health[node_key("pve2")].status["sessions"] == "0/3"
-    assert "pve1 to pve2 (192.168.16.2) is Active: BFD down received" in health[node_key("pve1")].verdict.message
+    assert shown(health[CONTROLLER])["sessionsSummary"] == "6/12"
+    assert health[node_key("pve2")].operational.message == "BGP EVPN is not running on pve2"
+    assert shown(health[node_key("pve2")])["sessions"] == "0/3"
+    assert "pve1 to pve2 (192.168.16.2) is Active: BFD down received" in health[node_key("pve1")].operational.message
     for key in (ZONE, VNET):
         assert words(health[key]) == ("False", "SessionDown")
-        assert health[key].verdict.message == "BGP EVPN is not running on pve2"
+        assert health[key].operational.message == "BGP EVPN is not running on pve2"
     bench.overlay.stopped = set()
     assert words(bench.poll()[CONTROLLER]) == ("True", "Operational")
 
@@ -197,8 +206,8 @@ def test_one_session_down_is_named_with_both_ends(bench: Bench) -> None:
     bench.overlay.down = {frozenset(("pve1", "pve3"))}
     health = bench.poll()
     assert words(health[CONTROLLER]) == ("False", "SessionDown")
-    assert "pve1 to pve3 (192.168.16.3)" in health[CONTROLLER].verdict.message
-    assert health[CONTROLLER].status["sessionsSummary"] == "10/12"
+    assert "pve1 to pve3 (192.168.16.3)" in health[CONTROLLER].operational.message
+    assert shown(health[CONTROLLER])["sessionsSummary"] == "10/12"
     assert words(health[node_key("pve2")]) == ("True", "Operational")
 
 
@@ -210,10 +219,10 @@ def test_a_dead_peer_says_the_same_whatever_frr_is_trying(bench: Bench) -> None:
         assert bench.poll() == first
     bench.overlay.down_word = "Idle (Admin)"
     health = bench.poll()
-    assert "pve1 to pve3 (192.168.16.3) is Idle (Admin)" in health[CONTROLLER].verdict.message
-    assert health[node_key("pve1")].status["peers"][1]["state"] == "Idle (Admin)"
+    assert "pve1 to pve3 (192.168.16.3) is Idle (Admin)" in health[CONTROLLER].operational.message
+    assert shown(health[node_key("pve1")])["peers"][1]["state"] == "Idle (Admin)"
     bench.overlay.down_word = "Connect"
-    assert bench.poll()[node_key("pve1")].status["peers"][1]["state"] == "Connect"
+    assert shown(bench.poll()[node_key("pve1")])["peers"][1]["state"] == "Connect"
 
 
 def test_a_node_left_out_of_the_peers_is_found(bench: Bench) -> None:
@@ -223,12 +232,12 @@ def test_a_node_left_out_of_the_peers_is_found(bench: Bench) -> None:
     bench.overlay.strangers = {"pve4"}
     health = bench.poll()
     assert words(health[CONTROLLER]) == ("False", "NodeMissingFromPeers")
-    assert health[CONTROLLER].verdict.message.startswith("pve4 is in the overlay but not among the peers")
+    assert health[CONTROLLER].operational.message.startswith("pve4 is in the overlay but not among the peers")
     assert words(health[node_key("pve4")]) == ("False", "NodeMissingFromPeers")
     assert words(health[node_key("pve1")]) == ("True", "Operational")
     # Its guests are cut off, which the VNet says.
     assert words(health[VNET]) == ("False", "NoRemoteVteps")
-    assert "pve4" in health[VNET].verdict.message
+    assert "pve4" in health[VNET].operational.message
 
 
 def off_with_listed_peers(bench: Bench, addresses: tuple[str, ...] | None) -> dict[ObjectKey, Health]:
@@ -246,17 +255,17 @@ def off_with_listed_peers(bench: Bench, addresses: tuple[str, ...] | None) -> di
 def test_a_node_that_is_switched_off_is_missed_by_its_name(bench: Bench) -> None:
     health = off_with_listed_peers(bench, ("192.168.16.4",))[CONTROLLER]
     assert words(health) == ("False", "SessionDown")
-    assert health.verdict.message == "none of pve1, pve2, pve3 has a session with pve4 (192.168.16.4)"
-    assert health.status["sessionsSummary"] == "6/12"
-    assert health.status["nodes"][3]["expected"] == 3
+    assert health.operational.message == "none of pve1, pve2, pve3 has a session with pve4 (192.168.16.4)"
+    assert shown(health)["sessionsSummary"] == "6/12"
+    assert shown(health)["nodes"][3]["expected"] == 3
 
 
 def test_a_peer_that_may_be_a_node_of_unknown_address_is_not_called_a_stranger(bench: Bench) -> None:
     health = off_with_listed_peers(bench, None)[CONTROLLER]
-    assert health.verdict.message.startswith(
+    assert health.operational.message.startswith(
         "pve1 to 192.168.16.4, perhaps of pve4, whose addresses are not known, is Active"
     )
-    assert "expected" not in health.status["nodes"][3]
+    assert "expected" not in shown(health)["nodes"][3]
 
 
 def test_a_peer_the_controller_is_not_on_is_called_by_its_name(bench: Bench) -> None:
@@ -265,14 +274,14 @@ def test_a_peer_the_controller_is_not_on_is_called_by_its_name(bench: Bench) -> 
     there = OverlayScene(CONTROLLER, "evpn1", peers, addresses, outsiders={"192.168.16.4": "pve4"})
     bench.scene = replace(bench.scene, overlays=(there,))
     bench.overlay.down = {frozenset(("pve4", name)) for name in addresses}
-    message = bench.poll()[CONTROLLER].verdict.message
+    message = bench.poll()[CONTROLLER].operational.message
     assert message.startswith("pve1 to pve4 (192.168.16.4), which the controller is not on, is Active")
 
 
 def test_addresses_that_are_not_known_are_taken_from_the_nodes_themselves(bench: Bench) -> None:
     unknown = dict.fromkeys(bench.overlay.names)
     bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", None, unknown),))
-    assert bench.poll()[CONTROLLER].status["sessionsSummary"] == "12/12"
+    assert shown(bench.poll()[CONTROLLER])["sessionsSummary"] == "12/12"
 
 
 def test_without_expectations_a_node_is_judged_by_its_own_sessions(bench: Bench) -> None:
@@ -290,12 +299,12 @@ def test_a_node_that_cannot_be_read_is_unknown_and_its_sessions_are_told_by_the_
     bench.overlay.fail("pve2")
     health = bench.poll()
     assert words(health[node_key("pve2")]) == ("Unknown", "ObservationStale")
-    assert health[node_key("pve2")].status["problems"] == ["no SSH connection to 192.168.16.2 port 22"]
-    assert health[node_key("pve2")].status["peers"] is None
-    assert health[CONTROLLER].status["sessionsSummary"] == "12/12"
+    assert shown(health[node_key("pve2")])["problems"] == ["no SSH connection to 192.168.16.2 port 22"]
+    assert shown(health[node_key("pve2")])["peers"] is None
+    assert shown(health[CONTROLLER])["sessionsSummary"] == "12/12"
     for key in (CONTROLLER, ZONE, VNET):
         assert words(health[key]) == ("Unknown", "ObservationStale")
-        assert "pve2" in health[key].verdict.message
+        assert "pve2" in health[key].operational.message
 
 
 def test_within_the_grace_time_after_a_restart_everything_stays_as_it_was(bench: Bench) -> None:
@@ -316,7 +325,7 @@ def test_a_node_that_is_switched_off_is_missed_by_no_flood_list(bench: Bench) ->
     health = bench.poll()
     assert words(health[VNET]) == ("Unknown", "ObservationStale")
     assert words(health[CONTROLLER]) == ("False", "SessionDown")
-    assert "pve3" in health[CONTROLLER].verdict.message
+    assert "pve3" in health[CONTROLLER].operational.message
 
 
 def test_the_proxmox_api_shows_no_sessions_and_says_so(bench: Bench) -> None:
@@ -326,9 +335,9 @@ def test_the_proxmox_api_shows_no_sessions_and_says_so(bench: Bench) -> None:
     )
     health = bench.poll(looks)
     assert {words(h) for h in health.values()} == {("Unknown", "SourceUnavailable")}
-    assert "no BGP sessions" in health[CONTROLLER].verdict.message
-    assert health[CONTROLLER].status["sessions"] is None
-    assert health[VNET].status["routes"] is None
+    assert "no BGP sessions" in health[CONTROLLER].operational.message
+    assert shown(health[CONTROLLER])["sessions"] is None
+    assert shown(health[VNET])["routes"] is None
 
 
 def test_what_is_wrong_with_the_preferred_source_is_said_on_every_object(bench: Bench) -> None:
@@ -337,13 +346,13 @@ def test_what_is_wrong_with_the_preferred_source_is_said_on_every_object(bench: 
     health = bench.poll()
     assert {words(h) for h in health.values()} == {("Unknown", "ObservationStale")}
     for key in (node_key("pve1"), CONTROLLER, VNET, ZONE):
-        assert health[key].verdict.message.startswith(
+        assert health[key].operational.message.startswith(
             "pve1 cannot be observed by ssh: it does not have the pinned host key"
         )
-    assert health[NIC].verdict.message == "pve4: ssh: it does not have the pinned host key"
-    node = health[node_key("pve1")].status
+    assert health[NIC].operational.message == "pve4: ssh: it does not have the pinned host key"
+    node = shown(health[node_key("pve1")])
     assert (node["source"], node["problems"]) == ("api", ["ssh: it does not have the pinned host key"])
-    assert bench.judgement.sight[node_key("pve1")] == health[node_key("pve1")].verdict.message
+    assert bench.judgement.sight[node_key("pve1")] == health[node_key("pve1")].operational.message
 
 
 def test_what_two_sources_see_of_a_node_is_judged_together(bench: Bench) -> None:
@@ -358,7 +367,7 @@ def test_what_two_sources_see_of_a_node_is_judged_together(bench: Bench) -> None
     health = bench.poll(ClusterObservation(bench.overlay.now, nodes))
     assert words(health[CONTROLLER]) == ("True", "Operational")
     assert words(health[NIC]) == ("True", "Advertised")
-    assert {h.status["source"] for h in health.values()} == {"frrExporter, api"}
+    assert {shown(h)["source"] for h in health.values()} == {"frrExporter, api"}
 
 
 # --- VNIs --------------------------------------------------------------------------------------------------------
@@ -368,16 +377,16 @@ def test_a_gap_in_a_flood_list_is_said_once_per_missing_node(bench: Bench) -> No
     bench.overlay.flood_gaps = {("pve1", "pve2"), ("pve3", "pve2")}
     health = bench.poll()[VNET]
     assert words(health) == ("False", "VtepMissing")
-    assert health.verdict.message == "pve2 is missing from the flood list of pve1 and pve3"
-    assert health.rows["pve1"]["missingVteps"] == ["pve2"]
-    assert "missingVteps" not in health.rows["pve2"]
+    assert health.operational.message == "pve2 is missing from the flood list of pve1 and pve3"
+    assert health.rows["pve1"].missing_vteps == ["pve2"]
+    assert health.rows["pve2"].missing_vteps is None
 
 
 def test_an_empty_flood_list_has_its_own_reason(bench: Bench) -> None:
     bench.overlay.flood_gaps = {("pve1", other) for other in ("pve2", "pve3", "pve4")}
     health = bench.poll()[VNET]
     assert words(health) == ("False", "NoRemoteVteps")
-    assert health.verdict.message == "pve1 has no other VTEP in its flood list"
+    assert health.operational.message == "pve1 has no other VTEP in its flood list"
 
 
 @pytest.mark.parametrize(("vni", "key"), [(VNI, VNET), (L3_VNI, ZONE)])
@@ -385,7 +394,7 @@ def test_a_node_without_the_vni_is_named(bench: Bench, vni: int, key: ObjectKey)
     bench.overlay.without = {("pve3", vni)}
     health = bench.poll()
     assert words(health[key]) == ("False", "VniMissing")
-    assert "pve3 does not have" in health[key].verdict.message
+    assert "pve3 does not have" in health[key].operational.message
 
 
 @pytest.mark.parametrize(("mtu", "word"), [(1450, "True"), (1451, "False"), (8950, "False")])
@@ -394,10 +403,10 @@ def test_an_mtu_that_does_not_fit_into_the_underlays(bench: Bench, mtu: int, wor
     zone = replace(bench.scene.zones[0], mtu=mtu)
     bench.scene = replace(bench.scene, members={**bench.scene.members, "pve3": member}, zones=(zone,))
     health = bench.poll()[ZONE]
-    assert health.verdict.word == word
+    assert health.operational.word == word
     if word == "False":
-        assert health.verdict.reason == "MtuTooBig"
-        assert health.verdict.message == (
+        assert health.operational.reason == "MtuTooBig"
+        assert health.operational.message == (
             f"MTU {mtu} needs {mtu + 50} in the underlay, and pve3 has 1500 at 192.168.16.3"
         )
 
@@ -412,14 +421,14 @@ def test_counts_alone_still_show_a_gap(bench: Bench) -> None:
         counted[name] = replace(look, source="frrExporter", vnis=vnis, routes=None, macs=None, bgp_vnis=None)
     health = bench.poll(ClusterObservation(bench.overlay.now, counted))[VNET]
     assert words(health) == ("False", "VtepMissing")
-    assert health.verdict.message == "pve1 has 2 of 3 VTEPs in its flood list"
+    assert health.operational.message == "pve1 has 2 of 3 VTEPs in its flood list"
 
 
 def test_a_single_node_needs_no_other() -> None:
     bench = Bench(1)
     health = bench.poll()
     assert words(health[VNET]) == words(health[CONTROLLER]) == ("True", "Operational")
-    assert health[CONTROLLER].status["sessionsSummary"] == "0/0"
+    assert shown(health[CONTROLLER])["sessionsSummary"] == "0/0"
 
 
 # --- real recordings ---------------------------------------------------------------------------------------------
@@ -459,9 +468,9 @@ def test_a_recorded_disaster_is_told_in_full(bench: Bench, version: str) -> None
     looks = recorded.cluster(version, recorded.DOWN)
     health = bench.poll(looks)
     assert words(health[CONTROLLER]) == ("False", "SessionDown")
-    assert "BGP EVPN is not running on pve2" in health[CONTROLLER].verdict.message
-    assert "pve1 to pve4 (192.168.16.4) is Idle (Admin): Admin. shutdown" in health[CONTROLLER].verdict.message
-    node = health[node_key("pve4")].status
+    assert "BGP EVPN is not running on pve2" in health[CONTROLLER].operational.message
+    assert "pve1 to pve4 (192.168.16.4) is Idle (Admin): Admin. shutdown" in health[CONTROLLER].operational.message
+    node = shown(health[node_key("pve4")])
     assert node["sessions"] == "1/3"
     assert node["peers"][0]["lastError"] == "BGP Notification received: Cease/Administrative Shutdown"
     assert node["vnis"][0]["remoteVteps"] == 1

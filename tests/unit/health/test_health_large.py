@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pve_evpn.api.kinds import KINDS
-from pve_evpn.api.limits import fit
+from pve_evpn.api.controller import EvpnControllerStatus
+from pve_evpn.api.node import EvpnNodeStatus
+from pve_evpn.api.status import as_written, patch, updated
+from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
 from pve_evpn.domain.health.record import nodes_that_fit
 from pve_evpn.domain.observation import ClusterObservation
-from pve_evpn.domain.status.sdn import patch_for
 from tests.unit.health.overlay import VM1
 from tests.unit.health.test_health import CONTROLLER, NIC, VNET, ZONE, Bench, node_key, resource
-from tests.unit.plan_world import with_status
 
 SIZE = 135
 LONG = "10.5-dev-MyOwnFRRVersion-g0123456789ab"
@@ -35,13 +35,12 @@ def test_what_does_not_fit_is_cut_and_counted() -> None:
     bench = large()
     first = bench.poll(seen(bench))
     controller, node = first[CONTROLLER].status, first[node_key("pve1")].status
-    assert (len(controller["nodes"]), controller["truncated"]) == (64, SIZE - 64)
-    assert controller["sessionsSummary"] == f"{SIZE * (SIZE - 1)}/{SIZE * (SIZE - 1)}"
-    assert (len(node["peers"]), node["truncated"]) == (128, SIZE - 1 - 128)
-    assert node["frrVersion"].startswith("10.5-dev-MyOwnFRRVersion")
-    for key, health in first.items():
-        assert key.kind in KINDS
-        assert fit(key.kind, health.status) == health.status
+    assert isinstance(controller, EvpnControllerStatus)
+    assert isinstance(node, EvpnNodeStatus)
+    assert (len(controller.nodes or ()), controller.truncated) == (64, SIZE - 64)
+    assert controller.sessions_summary == f"{SIZE * (SIZE - 1)}/{SIZE * (SIZE - 1)}"
+    assert (len(node.peers or ()), node.truncated) == (128, SIZE - 1 - 128)
+    assert (node.frr_version or "").startswith("10.5-dev-MyOwnFRRVersion")
     assert bench.poll(seen(bench)) == first
 
 
@@ -49,7 +48,9 @@ def test_unwell_nodes_are_shown_before_others() -> None:
     bench = large()
     names = bench.overlay.names
     bench.overlay.down = {frozenset((names[-1], names[-2]))}
-    rows = [row["name"] for row in bench.judge().health[CONTROLLER].status["nodes"]]
+    status = bench.judge().health[CONTROLLER].status
+    assert isinstance(status, EvpnControllerStatus)
+    rows = [row.name for row in status.nodes or ()]
     assert len(rows) == 64
     assert {names[-1], names[-2]} < set(rows)
 
@@ -57,15 +58,16 @@ def test_unwell_nodes_are_shown_before_others() -> None:
 def test_rows_stay_in_their_order() -> None:
     rows = [{"name": f"n{number}", "bad": number == 99} for number in range(100)]
     cut = nodes_that_fit(rows, lambda row: bool(row["bad"]))
-    assert cut == {"nodes": [*rows[:63], rows[99]], "truncated": 36}
-    assert nodes_that_fit(rows[:64], lambda row: True) == {"nodes": rows[:64], "truncated": None}
+    assert cut == ([*rows[:63], rows[99]], 36)
+    assert nodes_that_fit(rows[:64], lambda row: True) == (rows[:64], None)
 
 
 def test_what_is_written_fits_and_a_count_that_is_over_goes() -> None:
     zone = resource(ZONE)
-    rows = [{"name": f"n{number}", "state": "Available"} for number in range(70)]
-    status = nodes_that_fit(rows, lambda row: False)
-    assert patch_for(zone, status) == {"nodes": rows[:64], "truncated": 6}
-    written = with_status(zone, status)
-    assert patch_for(written, status) == {}
-    assert patch_for(written, nodes_that_fit(rows[:3], lambda row: False)) == {"nodes": rows[:3], "truncated": None}
+    rows = [ZoneNode(name=f"n{number}", state="Available") for number in range(70)]
+    written = [as_written(row) for row in rows]
+    many = updated(zone.status, EvpnZoneStatus(nodes=rows, truncated=None))
+    assert patch(zone.status, many) == {"nodes": written[:64], "truncated": 6}
+    assert patch(many, many) == {}
+    few = updated(many, EvpnZoneStatus(nodes=rows[:3], truncated=None))
+    assert patch(many, few) == {"nodes": written[:3], "truncated": None}

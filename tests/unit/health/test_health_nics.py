@@ -11,7 +11,7 @@ import pytest
 from pve_evpn.domain.health.expected import Overlay as OverlayScene
 from pve_evpn.domain.observation import ClusterObservation, MacIp, NodeObservation
 from tests.unit.health.overlay import VM1
-from tests.unit.health.test_health import CONTROLLER, NIC, Bench, words
+from tests.unit.health.test_health import CONTROLLER, NIC, Bench, shown, words
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_guest_that_moves_before_proxmox_says_so_is_not_on_the_wrong_node(benc
     assert bench.confirmed == {NIC}
     wrong = bench.poll()[NIC]
     assert words(wrong) == ("False", "WrongNode")
-    assert wrong.verdict.message == "pve3 announces this MAC while the guest runs on pve4"
+    assert wrong.operational.message == "pve3 announces this MAC while the guest runs on pve4"
 
 
 def test_two_nodes_with_the_same_mac_are_a_duplicate(bench: Bench) -> None:
@@ -57,7 +57,7 @@ def test_two_nodes_with_the_same_mac_are_a_duplicate(bench: Bench) -> None:
     bench.overlay.speakers[VM1].nodes = ("pve2", "pve4")
     health = bench.poll()[NIC]
     assert words(health) == ("False", "Duplicate")
-    assert "pve2, pve4" in health.verdict.message
+    assert "pve2, pve4" in health.operational.message
 
 
 def test_a_route_whose_port_is_gone_is_a_zombie(bench: Bench) -> None:
@@ -74,8 +74,8 @@ def test_nothing_is_expected_of_a_guest_that_cannot_speak(bench: Bench, running:
     bench.home("pve4", running=running, announces=False)
     health = bench.poll()[NIC]
     assert words(health) == ("Unknown", "NothingToAnnounce")
-    assert health.verdict.message == message
-    assert health.status["evpn"]["verdict"] == "Silent"
+    assert health.operational.message == message
+    assert shown(health)["evpn"]["verdict"] == "Silent"
 
 
 def test_a_nic_on_a_node_that_cannot_be_read_is_unknown_and_never_silent(bench: Bench) -> None:
@@ -85,8 +85,8 @@ def test_a_nic_on_a_node_that_cannot_be_read_is_unknown_and_never_silent(bench: 
     bench.overlay.fail("pve4")
     health = bench.poll()[NIC]
     assert words(health) == ("Unknown", "ObservationStale")
-    assert health.status["evpn"]["verdict"] == "Unknown"
-    assert health.status["evpn"]["lastAnnouncedBy"] == "pve4"
+    assert shown(health)["evpn"]["verdict"] == "Unknown"
+    assert shown(health)["evpn"]["lastAnnouncedBy"] == "pve4"
 
 
 def test_a_nic_on_a_node_without_bgpd_is_withdrawn_with_the_cause(bench: Bench) -> None:
@@ -95,7 +95,7 @@ def test_a_nic_on_a_node_without_bgpd_is_withdrawn_with_the_cause(bench: Bench) 
     bench.overlay.stopped = {"pve4"}
     health = bench.poll()[NIC]
     assert words(health) == ("False", "Silent")
-    assert health.verdict.message == "bgpd is not running on pve4"
+    assert health.operational.message == "bgpd is not running on pve4"
 
 
 def test_the_api_knows_what_it_sees_and_nothing_of_what_it_does_not(bench: Bench) -> None:
@@ -112,7 +112,7 @@ def test_the_api_knows_what_it_sees_and_nothing_of_what_it_does_not(bench: Bench
     assert "seenBy" not in seen
     health = bench.poll(look())[NIC]
     assert words(health) == ("Unknown", "SourceUnavailable")
-    assert "no route with an IP address" in health.verdict.message
+    assert "no route with an IP address" in health.operational.message
 
 
 def sampled(bench: Bench, node: str, read: datetime, address: str = "192.168.16.4") -> NodeObservation:
@@ -135,7 +135,7 @@ def test_an_old_sample_does_not_contradict_where_the_guest_is_now(bench: Bench) 
     for _ in range(5):
         health = bench.poll(only_api(bench, read))[NIC]
         assert words(health) == ("True", "Advertised")
-    assert health.status["evpn"]["announcedBy"] == "pve4"
+    assert shown(health)["evpn"]["announcedBy"] == "pve4"
     read = bench.overlay.now
     assert bench.nic(only_api(bench, read, "192.168.16.3"))["announcedBy"] == "pve3"
 
@@ -188,7 +188,7 @@ def test_an_address_nobody_knows_may_be_that_of_the_guests_node(bench: Bench) ->
     for _ in range(3):
         health = bench.poll(only_api(bench, bench.overlay.now))[NIC]
     assert words(health) == ("Unknown", "SourceUnavailable")
-    assert health.verdict.message == (
+    assert health.operational.message == (
         "192.168.16.4 announces this MAC, which may be pve4: its VTEP address is not known"
     )
     known = {**dict.fromkeys(names), "pve4": ("192.168.16.9",)}

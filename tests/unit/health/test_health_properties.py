@@ -58,7 +58,7 @@ def test_what_cannot_be_seen_is_never_down(sights: list[Blindness]) -> None:
     bench.overlay.speak(VM1, "pve4", "10.60.0.100")
     for sight in sights:
         for key, health in bench.poll(sight.looks(bench)).items():
-            assert health.verdict.status is not False, (key, health.verdict)
+            assert health.operational.status is not False, (key, health.operational)
 
 
 @st.composite

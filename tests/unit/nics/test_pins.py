@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pve_evpn.api import kinds
+from pve_evpn.api.status import as_written
 from pve_evpn.domain.nics import plan_nics
 from pve_evpn.domain.nics.pins import Pin, PinPlan, Zombie, pin_of, plan_pins
 from pve_evpn.domain.objects import ObjectKey, Resource
@@ -309,7 +310,7 @@ def test_a_pin_is_remembered_before_it_is_made_and_asserted_again_without_a_word
     rig = Rig(nodes, world())
     said = rig.one_pass(item)
     assert nodes.asked == [("pve4", f"pin net1 100 0 {LOW}")]
-    assert rig.log == [(item.key, {"pin": PIN.status()})]
+    assert rig.log == [(item.key, {"pin": as_written(PIN.status())})]
     assert (said[item.key].pinned, said[item.key].pin) == (True, PIN)
     nodes.answers["pin"] = "there"
     again = rig.one_pass(rig.stored(item))

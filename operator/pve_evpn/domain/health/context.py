@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.api.limits import fit
-from pve_evpn.api.status import as_written
-from pve_evpn.domain.conditions import ConditionValue, from_condition, timestamp
+from pve_evpn.api.conditions import ConditionType, ObservedStatus, Reason
+from pve_evpn.api.status import updated
+from pve_evpn.api.vnet import VNetStatus, VniOnNode
+from pve_evpn.domain.conditions import ConditionValue, from_condition
 from pve_evpn.domain.health.expected import ExpectedOverlay, ExpectedVNet
 from pve_evpn.domain.health.macs import MacIndex
 from pve_evpn.domain.health.record import MOST_NODES, NO_BGP_SOURCE, Health
@@ -159,28 +159,33 @@ def as_before(resource: Resource[Any] | None, message: str = "not observed yet")
     )
     if verdict.reason is Reason.PENDING:
         verdict = replace(verdict, message=message)
-    own = ("macs", "arpNd", "remoteVteps", "missingVteps")
-    before = map(as_written, getattr(resource.status, "nodes", None) or ()) if resource else ()
-    rows = {str(row["name"]): {key: row[key] for key in own if key in row} for row in before}
-    return Health(verdict, {}, rows)
+    before = resource.status.nodes if resource and isinstance(resource.status, VNetStatus) else None
+    return Health(verdict, rows={row.name: row for row in before or ()})
 
 
 def dated(
-    resource: Resource[Any] | None,
-    body: dict[str, Any],
-    now: datetime,
-    rows: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """The body, cut to what there is room for, with ``observedAt``: when it was first seen so."""
-    before = as_written(resource.status) if resource else {}
-    if resource is not None:
-        body = fit(resource.key.kind, body)
-    same = all(before.get(key) == value for key, value in body.items())
-    if same and rows is not None:
-        there = {row["name"]: row for row in before.get("nodes") or ()}
-        shown = {name: row for name, row in rows.items() if name in there or len(there) < MOST_NODES}
-        same = all(there.get(name, {}).get(key) == value for name, row in shown.items() for key, value in row.items())
-    return {**body, "observedAt": before["observedAt"] if same and before.get("observedAt") else timestamp(now)}
+    resource: Resource[Any] | None, part: ObservedStatus, now: datetime, rows: Mapping[str, VniOnNode] | None = None
+) -> ObservedStatus:
+    """The part of a status that was observed, with ``observedAt``: when it was first seen so."""
+    before: ObservedStatus | None = resource.status if resource else None
+    since = before.observed_at if before and _same(before, part) and _same_rows(before, rows or {}) else None
+    return updated(part, ObservedStatus(observed_at=since or now))
+
+
+def _same(before: ObservedStatus, part: ObservedStatus) -> bool:
+    return all(getattr(before, name) == getattr(part, name) for name in part.model_fields_set)
+
+
+def _same_rows(before: ObservedStatus, rows: Mapping[str, VniOnNode]) -> bool:
+    there = {row.name: row for row in before.nodes or ()} if isinstance(before, VNetStatus) else {}
+    for name, row in rows.items():
+        if name not in there and len(there) >= MOST_NODES:
+            continue  # there is no room for it
+        old = there.get(name, VniOnNode())
+        seen = {field: value for field in VniOnNode.model_fields if (value := getattr(row, field)) is not None}
+        if any(getattr(old, field) != value for field, value in seen.items()):
+            return False
+    return True
 
 
 def listed(messages: Iterable[str]) -> str:

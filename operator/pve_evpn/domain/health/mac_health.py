@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.domain.conditions import timestamp
+from pve_evpn.api.nic import EvpnView, NicAttachmentStatus
 from pve_evpn.domain.health.context import View, dated, operational, why_no_routes
 from pve_evpn.domain.health.expected import ExpectedNic
 from pve_evpn.domain.health.macs import NOT_SHOWN, MacAssessment, MacState
@@ -14,7 +14,6 @@ from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.observation import NodeObservation, failure_in
 
-_IPS = 16
 #: What each verdict on a NIC means for its condition.
 _NIC_REASON: Mapping[MacState, tuple[bool | None, Reason]] = {
     MacState.ADVERTISED: (True, Reason.ADVERTISED),
@@ -41,20 +40,19 @@ def nic_health(scene: ExpectedNic, verdict: MacAssessment, view: View) -> Health
         message = "its link is down" if scene.nic.running else "the guest is not running"
     tables = [seen for seen in view.looks.answered().values() if seen.routes is not None or seen.macs is not None]
     announced = verdict.word not in (MacState.SILENT, MacState.NEVER_SEEN, MacState.UNKNOWN)
-    evpn = {
-        "verdict": str(verdict.word),
-        "since": timestamp(verdict.since) if verdict.since else None,
-        "announcedBy": verdict.node if announced else None,
-        "ips": list(verdict.ips[:_IPS]) or None,
-        "mobilitySequence": verdict.mobility if announced and tables else None,
-        "seenBy": verdict.seen_by if announced and tables else None,
-        "lastAnnouncedBy": verdict.node if not announced else None,
-    }
-    body: dict[str, Any] = {
-        "evpn": {key: value for key, value in evpn.items() if value is not None},
-        "source": view.source([scene.nic.home] if scene.nic.home else looks),
-    }
-    return Health(operational(status, reason, message), dated(view.previous(scene.key), body, view.now))
+    part = NicAttachmentStatus(
+        evpn=EvpnView(
+            verdict=verdict.word.value,
+            since=verdict.since,
+            announced_by=verdict.node if announced else None,
+            last_announced_by=verdict.node if not announced else None,
+            ips=list(verdict.ips) or None,
+            mobility_sequence=verdict.mobility if announced and tables else None,
+            seen_by=verdict.seen_by if announced and tables else None,
+        ),
+        source=view.source([scene.nic.home] if scene.nic.home else looks),
+    )
+    return Health(operational(status, reason, message), dated(view.previous(scene.key), part, view.now))
 
 
 def verdict_before(nic: Resource[Any] | None) -> MacAssessment | None:

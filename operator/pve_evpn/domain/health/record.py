@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
-from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.conditions import ConditionType, ObservedStatus, Reason
+from pve_evpn.api.vnet import VniOnNode
 from pve_evpn.domain.conditions import ConditionValue
+
+RowT = TypeVar("RowT")
 
 #: Rows per node in a status.
 MOST_NODES = 64
@@ -17,12 +20,13 @@ MOST_NODES = 64
 class Health:
     """What observation says about one object: its ``Operational`` condition and its part of the status.
 
-    `rows`: what it adds, by node, to the rows of ``status.nodes`` that Proxmox fills.
+    `status`: the fields that are set are to be reported, all others stay. `rows`: what it adds, by node, to the rows
+    of a VNet's ``status.nodes`` that Proxmox fills.
     """
 
-    verdict: ConditionValue
-    status: Mapping[str, Any] = field(default_factory=dict)
-    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    operational: ConditionValue
+    status: ObservedStatus = field(default_factory=ObservedStatus)
+    rows: Mapping[str, VniOnNode] = field(default_factory=dict)
 
 
 NO_BGP_SOURCE = "the Proxmox API shows no BGP sessions; spec.observe.sources of the ProxmoxCluster names others"
@@ -33,7 +37,7 @@ def unobserved(message: str = "no source can see this") -> Health:
     return Health(ConditionValue(ConditionType.OPERATIONAL, None, Reason.SOURCE_UNAVAILABLE, message))
 
 
-def nodes_that_fit(rows: list[dict[str, Any]], unwell: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+def nodes_that_fit(rows: list[RowT], unwell: Callable[[RowT], bool]) -> tuple[list[RowT], int | None]:
     """The rows there is room for, those of unwell nodes before others, and how many more there are."""
     shown = sorted(range(len(rows)), key=lambda n: not unwell(rows[n]))[:MOST_NODES]
-    return {"nodes": [rows[n] for n in sorted(shown)], "truncated": len(rows) - len(shown) or None}
+    return [rows[n] for n in sorted(shown)], len(rows) - len(shown) or None

@@ -8,7 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.domain.conditions import ConditionValue, timestamp
+from pve_evpn.api.controller import ControllerNode, EvpnControllerStatus
+from pve_evpn.api.controller import Sessions as SessionTotals
+from pve_evpn.api.node import EvpnNodeStatus, FabricNeighbour, Peer, VniStatus
+from pve_evpn.domain.conditions import ConditionValue
 from pve_evpn.domain.health import sessions
 from pve_evpn.domain.health.context import (
     View,
@@ -33,7 +36,6 @@ from pve_evpn.domain.observation import (
     VniRow,
 )
 
-_PEERS, _VNIS, _PROBLEMS = 128, 256, 16
 _PROBLEM_REASON = {
     SessionProblemKind.SESSION_DOWN: Reason.SESSION_DOWN,
     SessionProblemKind.NODE_MISSING_FROM_PEERS: Reason.NODE_MISSING_FROM_PEERS,
@@ -63,23 +65,21 @@ def node_health(node: Resource[Any], view: View, expected: list[ExpectedSessions
     if not isinstance(look, NodeObservation):
         return _unseen_node(node, look, view.now)
     before = {row.address: row.since for row in node.status.peers or ()}
-    bfd = {peer.peer: peer.status[:32] for peer in look.bfd_peers or ()}
+    bfd = {peer.peer: peer.status for peer in look.bfd_peers or ()}
     peers = sorted(look.peers or (), key=lambda peer: peer.address)
-    vnis = look.vnis or ()
-    body: dict[str, Any] = {
-        "frrVersion": look.frr_version,
-        "routerId": look.router_id,
-        "asn": look.asn,
-        "sessions": None if look.peers is None else _count(name, look.peers, expected),
-        "peers": None if look.peers is None else [_peer(peer, before, bfd, view) for peer in peers[:_PEERS]],
-        "vnis": None if look.vnis is None else [_vni_row(row, view.scene) for row in vnis[:_VNIS]],
-        "truncated": max(0, len(vnis) - _VNIS) + max(0, len(peers) - _PEERS) or None,
-        "fabricNeighbours": _fabric(look),
-        "problems": [text[:256] for text in look.problems[:_PROBLEMS]] or None,
-        "source": sources_of([look]),
-    }
-    verdict = _node_verdict(name, look, expected, view)
-    return Health(verdict, dated(node, body, view.now))
+    part = EvpnNodeStatus(
+        frr_version=look.frr_version,
+        router_id=look.router_id,
+        asn=look.asn,
+        sessions=None if look.peers is None else _count(name, look.peers, expected),
+        peers=None if look.peers is None else [_peer(peer, before, bfd, view) for peer in peers],
+        vnis=None if look.vnis is None else [_vni_row(row, view.scene) for row in look.vnis],
+        truncated=None,
+        fabric_neighbours=_fabric(look),
+        problems=list(look.problems) or None,
+        source=sources_of([look]),
+    )
+    return Health(_node_operational(name, look, expected, view), dated(node, part, view.now))
 
 
 def _count(name: str, peers: Collection[PeerState], expected: list[ExpectedSessions]) -> str:
@@ -89,59 +89,65 @@ def _count(name: str, peers: Collection[PeerState], expected: list[ExpectedSessi
 
 
 def _unseen_node(node: Resource[Any], look: ObservationFailure | None, now: datetime) -> Health:
-    fields = ("frrVersion", "routerId", "asn", "sessions", "peers", "vnis", "truncated", "fabricNeighbours", "source")
-    body: dict[str, Any] = dict.fromkeys(fields)
     if look is None:
         reason, message = Reason.SOURCE_UNAVAILABLE, "the node has not been looked at"
     else:
         reason, message = Reason.OBSERVATION_STALE, look.message
-    body["problems"] = [message[:256]] if look else None
-    return Health(operational(None, reason, message), dated(node, body, now))
+    part = EvpnNodeStatus(
+        frr_version=None,
+        router_id=None,
+        asn=None,
+        sessions=None,
+        peers=None,
+        vnis=None,
+        truncated=None,
+        fabric_neighbours=None,
+        problems=[message] if look else None,
+        source=None,
+    )
+    return Health(operational(None, reason, message), dated(node, part, now))
 
 
-def _peer(peer: PeerState, before: Mapping[str, datetime | None], bfd: Mapping[str, str], view: View) -> dict[str, Any]:
-    since = steady_since(before.get(peer.address), peer.since)
-    row = {
-        "address": peer.address,
-        "node": view.name_of(peer.address),
-        "remoteAs": peer.remote_as,
-        "state": peer.state[:32],
-        "since": timestamp(since) if since else None,
-        "prefixesReceived": peer.prefixes_received,
-        "prefixesSent": peer.prefixes_sent,
-        "lastError": peer.last_error[:256] if peer.last_error else None,
-        "bfd": bfd.get(peer.address),
-    }
-    return {key: value for key, value in row.items() if value is not None}
+def _peer(peer: PeerState, before: Mapping[str, datetime | None], bfd: Mapping[str, str], view: View) -> Peer:
+    return Peer(
+        address=peer.address,
+        node=view.name_of(peer.address),
+        remote_as=peer.remote_as,
+        state=peer.state,
+        since=steady_since(before.get(peer.address), peer.since),
+        prefixes_received=peer.prefixes_received,
+        prefixes_sent=peer.prefixes_sent,
+        last_error=peer.last_error or None,
+        bfd=bfd.get(peer.address),
+    )
 
 
-def _fabric(look: NodeObservation) -> list[dict[str, Any]] | None:
+def _fabric(look: NodeObservation) -> list[FabricNeighbour] | None:
     rows = [
-        {
-            "protocol": neighbour.protocol or None,
-            "neighbour": neighbour.neighbour[:64],
-            "interface": neighbour.interface[:64] if neighbour.interface else None,
-            "state": neighbour.state[:32],
-        }
+        FabricNeighbour(
+            protocol=neighbour.protocol or None,
+            neighbour=neighbour.neighbour,
+            interface=neighbour.interface or None,
+            state=neighbour.state,
+        )
         for neighbour in look.fabric_neighbours or ()
     ]
-    return [{k: v for k, v in row.items() if v is not None} for row in rows[:_PEERS]] or None
+    return rows or None
 
 
-def _vni_row(row: VniRow, scene: ExpectedOverlay) -> dict[str, Any]:
-    known = {
-        "vni": row.vni,
-        "type": row.type,
-        "vnet": scene.names.get(row.vni),
-        "macs": row.macs,
-        "arpNd": row.arp_nd,
-        "remoteVteps": row.remote_vtep_count,
-        "tenantVrf": row.tenant_vrf[:32] if row.tenant_vrf else None,
-    }
-    return {key: value for key, value in known.items() if value is not None}
+def _vni_row(row: VniRow, scene: ExpectedOverlay) -> VniStatus:
+    return VniStatus(
+        vni=row.vni,
+        type=row.type,
+        vnet=scene.names.get(row.vni),
+        macs=row.macs,
+        arp_nd=row.arp_nd,
+        remote_vteps=row.remote_vtep_count,
+        tenant_vrf=row.tenant_vrf or None,
+    )
 
 
-def _node_verdict(name: str, look: NodeObservation, expected: list[ExpectedSessions], view: View) -> ConditionValue:
+def _node_operational(name: str, look: NodeObservation, expected: list[ExpectedSessions], view: View) -> ConditionValue:
     if look.bgp_running is False:
         return operational(False, Reason.SESSION_DOWN, f"BGP EVPN is not running on {name}")
     if look.peers is None:
@@ -155,7 +161,7 @@ def _node_verdict(name: str, look: NodeObservation, expected: list[ExpectedSessi
             if not peer.established and not peer.admin_down
         ]
     if problems:
-        return _session_verdict(problems)
+        return _sessions_down(problems)
     up = sum(peer.established for peer in look.peers)
     return operational(True, Reason.OPERATIONAL, f"{up} of {len(look.peers)} sessions established")
 
@@ -192,31 +198,39 @@ def controller_health(key: ObjectKey, found: Sessions, view: View) -> Health:
     names = [entry.node for entry in found.nodes]
     if view.in_grace(names):
         return as_before(view.previous(key))
-    rows = []
-    for entry in found.nodes:
-        problems = [problem.message[:256] for problem in entry.problems][:_PROBLEMS]
-        row = {"name": entry.node, "established": entry.established, "expected": entry.expected}
-        rows.append({k: v for k, v in {**row, "problems": problems or None}.items() if v is not None})
-    counted = found.established is not None
-    body: dict[str, Any] = {
-        "sessions": {"established": found.established, "expected": found.expected} if counted else None,
-        "sessionsSummary": f"{found.established}/{found.expected}" if counted else None,
-        **nodes_that_fit(rows, lambda row: "problems" in row),
-        "source": view.source(names),
-    }
-    return Health(_controller_verdict(found, view), dated(view.previous(key), body, view.now))
+    rows = [
+        ControllerNode(
+            name=entry.node,
+            established=entry.established,
+            expected=entry.expected,
+            problems=[problem.message for problem in entry.problems] or None,
+        )
+        for entry in found.nodes
+    ]
+    shown, more = nodes_that_fit(rows, lambda row: bool(row.problems))
+    totals = None
+    if found.established is not None and found.expected is not None:
+        totals = SessionTotals(established=found.established, expected=found.expected)
+    part = EvpnControllerStatus(
+        sessions=totals,
+        sessions_summary=f"{totals.established}/{totals.expected}" if totals else None,
+        nodes=shown,
+        truncated=more,
+        source=view.source(names),
+    )
+    return Health(_controller_operational(found, view), dated(view.previous(key), part, view.now))
 
 
-def _controller_verdict(found: Sessions, view: View) -> ConditionValue:
+def _controller_operational(found: Sessions, view: View) -> ConditionValue:
     known = [problem for problem in found.problems if problem.kind is not SessionProblemKind.OBSERVATION_STALE]
     if known:
-        return _session_verdict(known)
+        return _sessions_down(known)
     if found.unseen:
         return not_seen(found.unseen, view, why_no_sessions)
     return operational(True, Reason.OPERATIONAL, f"{found.established} of {found.expected} sessions established")
 
 
-def _session_verdict(problems: Iterable[SessionProblem]) -> ConditionValue:
+def _sessions_down(problems: Iterable[SessionProblem]) -> ConditionValue:
     """The gravest kind gives the reason; its problems come first in the message."""
     rank = list(SessionProblemKind)
     ordered = sorted(problems, key=lambda p: (p.kind is SessionProblemKind.SESSION_DOWN, rank.index(p.kind)))

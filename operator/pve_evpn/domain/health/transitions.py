@@ -100,9 +100,9 @@ def facts(judgement: Judgement, looks: ClusterObservation) -> Facts:
         found |= _session_facts(key, sessions, judgement.expected[key], looks)
     for key, health in judgement.health.items():
         if key.kind == "VNet":
-            found |= _flooding(key, health.verdict)
+            found |= _flooding(key, health.operational)
         elif key.kind == "EvpnZone":
-            found |= _mtu(key, health.verdict)
+            found |= _mtu(key, health.operational)
     for key, why_not in judgement.sight.items():
         found |= _sight(key, why_not)
     for key, verdict in judgement.nics.items():

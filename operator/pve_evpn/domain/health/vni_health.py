@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.vnet import Routes, VNetStatus, VniOnNode
+from pve_evpn.api.zone import EvpnZoneStatus, IpVrf, NodeVrf
 from pve_evpn.domain.conditions import ConditionValue
 from pve_evpn.domain.health.context import View, as_before, dated, listed, names_of, not_seen, operational, why_no_vnis
 from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
-from pve_evpn.domain.health.record import MOST_NODES, Health
+from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.health.vnis import L2OnNode, L2View
 from pve_evpn.domain.observation import ClusterObservation
 
@@ -21,24 +22,21 @@ def zone_health(zone: ExpectedZone, view: View) -> Health:
     if view.in_grace(zone.nodes):
         return as_before(view.previous(zone.key))
     seen = view.vnis.l3(zone.vni, zone.id, zone.nodes)
-    rows = []
-    for entry in seen.nodes:
-        row = {"name": entry.node, "routerMac": entry.router_mac, "prefixes": entry.prefixes}
-        if len(row := {k: v for k, v in row.items() if v is not None}) > 1:
-            rows.append(row)
+    rows = [
+        NodeVrf(name=entry.node, router_mac=entry.router_mac, prefixes=entry.prefixes)
+        for entry in seen.nodes
+        if entry.router_mac is not None or entry.prefixes is not None
+    ]
     router_macs = sorted({entry.router_mac for entry in seen.nodes if entry.router_mac})
-    ip_vrf = {"routerMacs": router_macs or None, "prefixes": seen.prefixes, "nodes": rows}
-    body: dict[str, Any] = {
-        "ipVrf": {k: v for k, v in ip_vrf.items() if v is not None} if rows else None,
-        "source": view.source(zone.nodes),
-    }
+    ip_vrf = IpVrf(router_macs=router_macs or None, prefixes=seen.prefixes, nodes=rows)
+    part = EvpnZoneStatus(ip_vrf=ip_vrf if rows else None, source=view.source(zone.nodes))
     problems = _bgp_down(zone.nodes, view)
     absent = [entry.node for entry in seen.nodes if entry.present is False]
     problems += [(Reason.VNI_MISSING, f"{node} does not have L3 VNI {zone.vni}") for node in absent]
     problems += _mtu_problems(zone, view)
     unseen = [entry.node for entry in seen.nodes if entry.present is None]
     verdict = _vni_verdict(zone.vni, problems, unseen, zone.nodes, view)
-    return Health(verdict, dated(view.previous(zone.key), body, view.now))
+    return Health(verdict, dated(view.previous(zone.key), part, view.now))
 
 
 def _mtu_problems(zone: ExpectedZone, view: View) -> list[tuple[Reason, str]]:
@@ -58,28 +56,26 @@ def _mtu_problems(zone: ExpectedZone, view: View) -> list[tuple[Reason, str]]:
 def vnet_health(vnet: ExpectedVNet, seen: L2View, view: View) -> Health:
     if view.in_grace(vnet.nodes):
         return as_before(view.previous(vnet.key))
-    rows = {entry.node: row for entry in seen.nodes if (row := _l2_row(entry))}
+    rows = {entry.node: _l2_row(entry) for entry in seen.nodes}
     type2 = seen.type2 if seen.type2 is not None else _sampled_routes(vnet.id, view.looks)
-    counts = {"type2": type2, "type3": seen.type3, "type5": seen.type5 if vnet.subnets else None}
-    routes = {k: v for k, v in counts.items() if v is not None}
-    body: dict[str, Any] = {"routes": routes or None, "source": view.source(vnet.nodes)}
+    routes = Routes(type2=type2, type3=seen.type3, type5=seen.type5 if vnet.subnets else None)
+    part = VNetStatus(routes=None if routes == Routes() else routes, source=view.source(vnet.nodes))
     problems = _bgp_down(vnet.nodes, view)
     problems += [(Reason.VNI_MISSING, f"{node} does not have VNI {vnet.vni}") for node in seen.absent_on]
     problems += _flood_gaps(vnet, seen, view)
     unseen = [entry.node for entry in seen.nodes if entry.present is None]
     verdict = _vni_verdict(vnet.vni, problems, unseen, vnet.nodes, view)
     previous = view.previous(vnet.key)
-    return Health(verdict, dated(previous, body, view.now, rows), rows)
+    return Health(verdict, dated(previous, part, view.now, rows), rows)
 
 
-def _l2_row(entry: L2OnNode) -> dict[str, Any]:
-    row = {
-        "macs": entry.macs,
-        "arpNd": entry.arp_nd,
-        "remoteVteps": entry.remote_vteps,
-        "missingVteps": list(entry.missing_vteps[:MOST_NODES]) if entry.missing_vteps else None,
-    }
-    return {key: value for key, value in row.items() if value is not None}
+def _l2_row(entry: L2OnNode) -> VniOnNode:
+    return VniOnNode(
+        macs=entry.macs,
+        arp_nd=entry.arp_nd,
+        remote_vteps=entry.remote_vteps,
+        missing_vteps=list(entry.missing_vteps) if entry.missing_vteps else None,
+    )
 
 
 def _sampled_routes(vnet: str, looks: ClusterObservation) -> int | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.api.nic import NicAttachmentSpec, PinView
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.nics.guests import label
 from pve_evpn.domain.nics.netn import NetN
@@ -46,9 +46,9 @@ class Pin:
         """As the helper reads it."""
         return f"{self.vnet} {self.vmid} {self.device.removeprefix('net')} {self.mac}"
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> PinView:
         """As ``status.pin`` has it."""
-        return {"node": self.node, "vnet": self.vnet, "vmid": self.vmid, "macAddress": self.mac}
+        return PinView(node=self.node, vnet=self.vnet, vmid=self.vmid, mac_address=self.mac)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,16 +10,20 @@ from dataclasses import replace
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
+from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, from_problem
 from pve_evpn.domain.health.record import Health, unobserved
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.status.sdn import Circumstances, finished, is_paused, not_yet, paused
+from pve_evpn.domain.status.sdn import Circumstances, is_paused, not_yet, paused, reported
 
 
-def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> dict[str, Any]:
+def nic_status(
+    nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decision: NicDecision, at: Circumstances
+) -> NicAttachmentStatus:
     """The status of a NicAttachment."""
     programmed, retryable = _programmed(nic, decision, at)
     health = at.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
@@ -29,42 +33,48 @@ def nic_status(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> 
         if decision.refused
         else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
     )
-    verdicts = [
+    values = [
         accepted,
         programmed,
-        health.verdict if programmed.status else not_yet(health.verdict),
+        health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
         paused(nic, at.desired),
     ]
-    body = {**_place(nic, decision), **_memory(nic, decision), **_pin(at.pins.get(nic.key)), **health.status}
-    return finished(
-        nic, verdicts, body, at.now, retryable=retryable and (decision.refused is None or decision.refused.retryable)
+    retryable = retryable and (decision.refused is None or decision.refused.retryable)
+    return updated(
+        nic.status,
+        _place(nic, decision),
+        _memory(nic, decision),
+        _pin(at.pins.get(nic.key)),
+        health.status,
+        reported(nic, values, at.now, retryable=retryable),
     )
 
 
 def _with_remedy(nic: Resource[Any], health: Health, pin: PinState | None) -> Health:
     """A host that fell silent can be kept announced: say how, unless that is asked for already."""
-    verdict = health.verdict
+    value = health.operational
     asked = getattr(nic.spec, "silent_host", None) == "Pin"
-    if verdict.reason not in (Reason.SILENT, Reason.NEVER_SEEN) or asked or (pin and pin.pinned):
+    if value.reason not in (Reason.SILENT, Reason.NEVER_SEEN) or asked or (pin and pin.pinned):
         return health
-    return replace(health, verdict=replace(verdict, message=f"{verdict.message}; {REMEDY}"))
+    return replace(health, operational=replace(value, message=f"{value.message}; {REMEDY}"))
 
 
 #: Of a guest that is not there, or not for this object to see, nothing is shown that was seen once.
 _UNSEEN = Health(
-    ConditionValue(ConditionType.OPERATIONAL, None, Reason.PENDING), {"evpn": None, "source": None, "observedAt": None}
+    ConditionValue(ConditionType.OPERATIONAL, None, Reason.PENDING),
+    NicAttachmentStatus(evpn=None, source=None, observed_at=None),
 )
 
 
-def _memory(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
+def _memory(nic: Resource[Any], decision: NicDecision) -> NicAttachmentStatus:
     """What must not be forgotten between passes, and must not be mistaken for another guest's."""
     if decision.attached and not decision.refused:
-        return {"origin": str(decision.origin), "previousBridge": decision.previous_bridge}
-    return dict.fromkeys(_MEMORY) if _elsewhere(nic, decision) else {}
-
-
-_MEMORY = ("origin", "previousBridge")
+        origin = decision.origin.value if decision.origin else None
+        return NicAttachmentStatus(origin=origin, previous_bridge=decision.previous_bridge)
+    if _elsewhere(nic, decision):
+        return NicAttachmentStatus(origin=None, previous_bridge=None)
+    return NicAttachmentStatus()
 
 
 def _elsewhere(nic: Resource[Any], decision: NicDecision) -> bool:
@@ -72,36 +82,38 @@ def _elsewhere(nic: Resource[Any], decision: NicDecision) -> bool:
     return decision.guest is not None and attached_to(nic) not in (None, decision.guest.vmid)
 
 
-def ahead_of_write(decision: NicDecision) -> dict[str, Any]:
-    """The part of the status that is written before Proxmox is."""
+def ahead_of_write(nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decision: NicDecision) -> NicAttachmentStatus:
+    """The status to write before the guest is written: what must not be forgotten if that is interrupted."""
     assert decision.guest is not None
-    known = {"macAddress": decision.mac.lower()} if decision.mac else {}
-    return {
-        "vmid": decision.guest.vmid,
-        "vnet": decision.vnet_id,
-        "origin": str(decision.origin),
-        "previousBridge": decision.previous_bridge,
-        **known,
-    }
+    return updated(
+        nic.status,
+        NicAttachmentStatus(
+            vmid=decision.guest.vmid,
+            vnet=decision.vnet_id,
+            origin=decision.origin.value if decision.origin else None,
+            previous_bridge=decision.previous_bridge,
+            mac_address=decision.mac.lower() if decision.mac else nic.status.mac_address,
+        ),
+    )
 
 
-def _place(nic: Resource[Any], decision: NicDecision) -> dict[str, Any]:
-    guest, known = decision.guest, not _elsewhere(nic, decision)
-    return {
-        "vmid": guest.vmid if guest else nic.status.vmid,
-        "guestName": (guest.name or None) if guest else nic.status.guest_name,
-        "node": guest.node if guest else (None if decision.refused else nic.status.node),
-        "device": decision.device or None,
-        "macAddress": (decision.mac or "").lower() or (nic.status.mac_address if known else None),
-        "vnet": decision.vnet_id if decision.in_sync else (nic.status.vnet if known else None),
-        "restartRequired": list(decision.restart) or None,
-    }
+def _place(nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decision: NicDecision) -> NicAttachmentStatus:
+    guest, known, before = decision.guest, not _elsewhere(nic, decision), nic.status
+    return NicAttachmentStatus(
+        vmid=guest.vmid if guest else before.vmid,
+        guest_name=(guest.name or None) if guest else before.guest_name,
+        node=guest.node if guest else (None if decision.refused else before.node),
+        device=decision.device or None,
+        mac_address=(decision.mac or "").lower() or (before.mac_address if known else None),
+        vnet=decision.vnet_id if decision.in_sync else (before.vnet if known else None),
+        restart_required=list(decision.restart) or None,
+    )
 
 
-def _pin(state: PinState | None) -> dict[str, Any]:
+def _pin(state: PinState | None) -> NicAttachmentStatus:
     if state is None:
-        return {"pinned": None, "pin": None}
-    return {"pinned": state.pinned, "pin": state.pin.status() if state.pin else None}
+        return NicAttachmentStatus(pinned=None, pin=None)
+    return NicAttachmentStatus(pinned=state.pinned, pin=state.pin.status() if state.pin else None)
 
 
 def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[ConditionValue, bool]:

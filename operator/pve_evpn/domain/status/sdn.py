@@ -2,20 +2,23 @@
 
 A status depends on the present state of things and on the status before (for times and for what must survive), never
 on how often somebody looked: reporting the same state twice gives the same status, so that nothing has to be
-written. Statuses are plain dictionaries in the API's spelling; ``None`` removes a field.
+written. Each builder lays what it knows over the status before, so that what it does not know stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from pve_evpn.api import kinds
-from pve_evpn.api.conditions import ConditionType, Reason
-from pve_evpn.api.limits import fit
-from pve_evpn.api.status import as_written
+from pve_evpn.api.conditions import ConditionType, ManagedStatus, Reason, ReportedStatus
+from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
+from pve_evpn.api.status import updated
+from pve_evpn.api.types import ApiModel
+from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
+from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready
 from pve_evpn.domain.health.record import Health, nodes_that_fit, unobserved
 from pve_evpn.domain.nics.pins import PinState
@@ -24,6 +27,9 @@ from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import ClusterState, NodeState
+
+ReportedStatusT = TypeVar("ReportedStatusT", bound=ReportedStatus)
+ManagedStatusT = TypeVar("ManagedStatusT", bound=ManagedStatus)
 
 _DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPERATIONAL)
 
@@ -50,34 +56,32 @@ class Circumstances:
     credentials_end: datetime | None = None
 
 
-def sdn_status(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
+def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision, at: Circumstances) -> ManagedStatusT:
     """The status of a controller, zone or VNet."""
     health = at.health.get(resource.key) or unobserved()
     programmed, retryable = _programmed(resource, decision, at)
-    verdicts = [
+    values = [
         _accepted(decision),
         programmed,
-        health.verdict if programmed.status else not_yet(health.verdict),
+        health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
         paused(resource, at.desired),
     ]
     # Written after the fact only: what was never made must not count as ours.
     confirmed = decision.origin and decision.refused is None and not decision.missing
-    body = {
-        "id": decision.id or None,
-        "origin": str(decision.origin) if confirmed else resource.status.origin,
-        "programmedHash": decision.fingerprint
-        if decision.in_sync and decision.wanted
-        else resource.status.programmed_hash,
-        **_kind_fields(resource, decision, at),
-        **health.status,
-    }
-    return finished(
-        resource,
-        verdicts,
-        body,
-        at.now,
-        retryable=retryable and (decision.refused is None or decision.refused.retryable),
+    programmed_hash = decision.fingerprint if decision.in_sync and decision.wanted else resource.status.programmed_hash
+    identity = ManagedStatus(
+        id=decision.id or None,
+        origin=decision.origin.value if decision.origin and confirmed else resource.status.origin,
+        programmed_hash=programmed_hash,
+    )
+    retryable = retryable and (decision.refused is None or decision.refused.retryable)
+    return updated(
+        resource.status,
+        identity,
+        _kind_part(resource, decision, at),
+        health.status,
+        reported(resource, values, at.now, retryable=retryable),
     )
 
 
@@ -86,19 +90,20 @@ def is_drifted(resource: Resource[Any]) -> bool:
     return bool(resource.status.says(ConditionType.DRIFTED) == "True")
 
 
-def node_status(node: Resource[Any], health: Health, now: datetime) -> dict[str, Any]:
+def node_status(node: Resource[EvpnNodeSpec, EvpnNodeStatus], health: Health, now: datetime) -> EvpnNodeStatus:
     """The status of an EvpnNode: nothing is specified about it, so it is ready exactly when it is seen working."""
-    verdict = health.verdict
+    value = health.operational
     conditions = merge(
         node.status.conditions,
-        [ConditionValue(ConditionType.READY, verdict.status, verdict.reason, verdict.message), verdict],
+        [ConditionValue(ConditionType.READY, value.status, value.reason, value.message), value],
         node.generation,
         now,
     )
-    return {"observedGeneration": node.generation, **health.status, "conditions": conditions}
+    summary = ReportedStatus(observed_generation=node.generation, conditions=conditions)
+    return updated(node.status, health.status, summary)
 
 
-def pending_status(resource: Resource[Any], now: datetime) -> dict[str, Any]:
+def pending_status(resource: Resource[ApiModel, ReportedStatusT], now: datetime) -> ReportedStatusT:
     """What is written on first sight, before anything is known: every condition, Unknown."""
     types = (
         ConditionType.ACCEPTED,
@@ -107,10 +112,11 @@ def pending_status(resource: Resource[Any], now: datetime) -> dict[str, Any]:
         ConditionType.DRIFTED,
         ConditionType.PAUSED,
     )
-    verdicts = [ConditionValue(type_, None, Reason.PENDING, "not looked at yet") for type_ in types]
+    values = [ConditionValue(type_, None, Reason.PENDING, "not looked at yet") for type_ in types]
     first = ConditionValue(ConditionType.READY, None, Reason.PENDING, "not looked at yet")
     going = ConditionValue(ConditionType.RECONCILING, True, Reason.PENDING, "not looked at yet")
-    return {"conditions": merge(None, [first, *verdicts, going], resource.generation, now)}
+    conditions = merge(None, [first, *values, going], resource.generation, now)
+    return updated(resource.status, ReportedStatus(conditions=conditions))
 
 
 def was_reported(resource: Resource[Any]) -> bool:
@@ -121,27 +127,31 @@ def was_reported(resource: Resource[Any]) -> bool:
 
 
 def unreachable_status(
-    resource: Resource[Any], desired: Desired, problem: Problem, now: datetime, health: Health | None = None
-) -> dict[str, Any]:
+    resource: Resource[ApiModel, ReportedStatusT],
+    desired: Desired,
+    problem: Problem,
+    now: datetime,
+    health: Health | None = None,
+) -> ReportedStatusT:
     """Nothing can be known: what depends on Proxmox is Unknown, what was accepted stays accepted.
 
     `health` is what the nodes themselves still show, where a source does not need Proxmox.
     """
     before = resource.status
     known = before.says(ConditionType.ACCEPTED) == "True" and before.observed_generation == resource.generation
-    verdicts = [
+    values = [
         ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
         if known
         else from_problem(ConditionType.ACCEPTED, problem, None),
         _stuck(resource, problem) if resource.deleting else from_problem(ConditionType.PROGRAMMED, problem, None),
-        health.verdict if health else from_problem(ConditionType.OPERATIONAL, problem, None),
+        health.operational if health else from_problem(ConditionType.OPERATIONAL, problem, None),
         from_problem(ConditionType.DRIFTED, problem, None),
         paused(resource, desired),
     ]
-    body = dict(health.status) if health else {}
-    if health and health.rows:
-        body["nodes"] = with_observed(map(as_written, resource.status.nodes or ()), health)
-    return finished(resource, verdicts, body, now, retryable=True)
+    parts = [health.status] if health else []
+    if health and health.rows and isinstance(before, VNetStatus):
+        parts.append(VNetStatus(nodes=with_observed(before.nodes or (), health)))
+    return updated(resource.status, *parts, reported(resource, values, now, retryable=True))
 
 
 def _stuck(resource: Resource[Any], problem: Problem) -> ConditionValue:
@@ -153,65 +163,39 @@ def _stuck(resource: Resource[Any], problem: Problem) -> ConditionValue:
     return ConditionValue(ConditionType.PROGRAMMED, False, Reason.DELETION_BLOCKED, message)
 
 
-def stray_status(resource: Resource[Any], problem: Problem, now: datetime) -> dict[str, Any]:
+def stray_status(resource: Resource[ApiModel, ReportedStatusT], problem: Problem, now: datetime) -> ReportedStatusT:
     """The status of an object whose cluster or zone does not exist."""
-    verdicts = [
+    values = [
         from_problem(ConditionType.ACCEPTED, problem),
         from_problem(ConditionType.PROGRAMMED, problem),
         ConditionValue(ConditionType.OPERATIONAL, None, Reason.PENDING),
         ConditionValue(ConditionType.DRIFTED, None, Reason.PENDING),
         paused(resource, None),
     ]
-    return finished(resource, verdicts, {}, now, retryable=problem.retryable)
+    return updated(resource.status, reported(resource, values, now, retryable=problem.retryable))
 
 
-def finished(
+def reported(
     resource: Resource[Any],
-    verdicts: Iterable[ConditionValue],
-    body: Mapping[str, Any],
+    values: Sequence[ConditionValue],
     now: datetime,
     *,
     retryable: bool,
-) -> dict[str, Any]:
-    """A whole status: ``Ready`` first, the given conditions, kstatus' pair, and what every kind carries."""
-    listed = list(verdicts)
-    summary = ready(listed, _DECISIVE)
+    decisive: Sequence[ConditionType] = _DECISIVE,
+) -> ReportedStatus:
+    """What every kind reports: ``Ready`` first, the given conditions, kstatus' pair, and which request it is about."""
+    summary = ready(values, decisive)
     conditions = merge(
         resource.status.conditions,
-        [summary, *listed, *progress(summary, retryable=retryable)],
+        [summary, *values, *progress(summary, retryable=retryable)],
         resource.generation,
         now,
     )
-    requested = resource.annotations.get("pve-evpn.dev/reconcile-requested-at")
-    return {
-        "observedGeneration": resource.generation,
-        "lastHandledReconcileAt": requested,
-        **body,
-        "conditions": conditions,
-    }
-
-
-def patch_for(resource: Resource[Any], status: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be written so that the resource has this status, cut to what its kind has room for."""
-    return changed_fields(as_written(resource.status), fit(resource.key.kind, status))
-
-
-def changed_fields(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch from one status to the other; empty where nothing has to be written.
-
-    Lists are replaced whole, as merge patches do; nested mappings are compared field by field so that a field which
-    disappears is removed.
-    """
-    patch: dict[str, Any] = {}
-    for key, value in wanted.items():
-        before = previous.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            inner = changed_fields(before, {**dict.fromkeys(before), **value})
-            if inner:
-                patch[key] = inner
-        elif value != before and not (value is None and key not in previous):
-            patch[key] = value
-    return patch
+    return ReportedStatus(
+        observed_generation=resource.generation,
+        last_handled_reconcile_at=resource.annotations.get(kinds.ANNOTATION_RECONCILE),
+        conditions=conditions,
+    )
 
 
 # --- conditions -------------------------------------------------------------------------------------------------
@@ -256,10 +240,10 @@ def _on_nodes(decision: Decision, at: Circumstances) -> ConditionValue:
     """Whether every expected node says that it has it; a controller has no status of its own per node."""
     type_ = ConditionType.PROGRAMMED
     rows = node_rows(decision, at.state)
-    unwell = [row for row in rows if row["state"] not in ("Available", "Unknown")]
-    unknown = [row for row in rows if row["state"] == "Unknown"]
+    unwell = [row for row in rows if row.state not in ("Available", "Unknown")]
+    unknown = [row for row in rows if row.state == "Unknown"]
     if unwell:
-        listed = "; ".join(f"{row['name']}: {row.get('message') or row['state'].lower()}" for row in unwell[:3])
+        listed = "; ".join(f"{row.name}: {row.message or row.state.lower()}" for row in unwell[:3])
         more = f" and {len(unwell) - 3} more" if len(unwell) > 3 else ""
         return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed + more)
     if rows and len(unknown) == len(rows):
@@ -298,10 +282,14 @@ def is_paused(resource: Resource[Any], desired: Desired) -> bool:
 
 # --- kind-specific parts ----------------------------------------------------------------------------------------
 
-_STATE = {"available": "Available", "pending": "Pending", "error": "Error"}
+_STATE: Mapping[str, Literal["Available", "Pending", "Error"]] = {
+    "available": "Available",
+    "pending": "Pending",
+    "error": "Error",
+}
 
 
-def node_rows(decision: Decision, state: ClusterState) -> list[dict[str, Any]]:
+def node_rows(decision: Decision, state: ClusterState) -> list[ZoneNode]:
     """Per node what Proxmox says of the zone the object is, or is in; only nodes that are expected to have it."""
     ref = decision.ref
     if ref is None or ref.kind not in (SdnKind.ZONE, SdnKind.VNET):
@@ -313,50 +301,62 @@ def node_rows(decision: Decision, state: ClusterState) -> list[dict[str, Any]]:
     return [_node_row(node, zone, ref.id if ref.kind is SdnKind.VNET else None) for node in expected]
 
 
-def with_observed(rows: Iterable[Mapping[str, Any]], health: Health | None) -> list[dict[str, Any]]:
+def with_observed(rows: Iterable[ZoneNode], health: Health | None) -> list[VNetNode]:
     """The rows with what observation adds to them; what it no longer sees goes."""
     seen = health.rows if health else {}
-    own = ({key: row[key] for key in ("name", "state", "message") if key in row} for row in rows)
-    return [{**row, **seen.get(row["name"], {})} for row in own]
+    return [_with_vni(row, seen.get(row.name, VniOnNode())) for row in rows]
 
 
-def _node_row(node: NodeState, zone: str, vnet: str | None) -> dict[str, Any]:
+def _with_vni(row: ZoneNode, seen: VniOnNode) -> VNetNode:
+    return VNetNode(
+        name=row.name,
+        state=row.state,
+        message=row.message,
+        macs=seen.macs,
+        arp_nd=seen.arp_nd,
+        remote_vteps=seen.remote_vteps,
+        missing_vteps=seen.missing_vteps,
+    )
+
+
+def _node_row(node: NodeState, zone: str, vnet: str | None) -> ZoneNode:
     if not node.online:
-        return {"name": node.name, "state": "Unknown", "message": "the node is offline"}
+        return ZoneNode(name=node.name, state="Unknown", message="the node is offline")
     if node.zones is None:
-        return {"name": node.name, "state": "Unknown", "message": "the node did not answer"}
+        return ZoneNode(name=node.name, state="Unknown", message="the node did not answer")
     state = _STATE.get(node.zones.get(zone, ""), "Missing")
     messages = [text for name, text in sorted(node.vnet_messages.items()) if vnet in (None, name)]
-    row = {"name": node.name, "state": state}
-    if messages and state != "Available":
-        row["message"] = messages[0]
-    return row
+    return ZoneNode(name=node.name, state=state, message=messages[0] if messages and state != "Available" else None)
 
 
-def _kind_fields(resource: Resource[Any], decision: Decision, at: Circumstances) -> dict[str, Any]:
-    if resource.key.kind == "EvpnZone":
-        return {
-            "vrfVni": decision.vni or resource.status.vrf_vni,
-            **_rows(decision, at, resource.key),
-        }
-    if resource.key.kind == "VNet":
-        zone = str(decision.wanted[0].props.get("zone")) if decision.wanted else resource.status.zone
-        sdn = at.state.sdn
-        there, recorded = sdn.edited.keys() | sdn.running.keys(), known_refs(resource)
-        subnets = [
-            {"id": ref.id, "origin": str(origin)}
-            for ref, origin in sorted(decision.origins.items())
-            if ref.kind is SdnKind.SUBNET and (ref in there or ref in recorded)
-        ]
-        return {
-            "vni": decision.vni or resource.status.vni,
-            "zone": zone,
-            "subnets": subnets,
-            **_rows(decision, at, resource.key),
-        }
-    return {}
+def _kind_part(resource: Resource[ApiModel, ManagedStatus], decision: Decision, at: Circumstances) -> ManagedStatus:
+    """What only this kind reports."""
+    if isinstance(resource.status, EvpnZoneStatus):
+        nodes, more = nodes_that_fit(node_rows(decision, at.state), _unwell)
+        return EvpnZoneStatus(vrf_vni=decision.vni or resource.status.vrf_vni, nodes=nodes, truncated=more)
+    if isinstance(resource.status, VNetStatus):
+        rows = with_observed(node_rows(decision, at.state), at.health.get(resource.key))
+        shown, more = nodes_that_fit(rows, lambda row: _unwell(row) or row.missing_vteps is not None)
+        return VNetStatus(
+            vni=decision.vni or resource.status.vni,
+            zone=str(decision.wanted[0].props.get("zone")) if decision.wanted else resource.status.zone,
+            subnets=_subnets(resource, decision, at),
+            nodes=shown,
+            truncated=more,
+        )
+    return ManagedStatus()
 
 
-def _rows(decision: Decision, at: Circumstances, key: ObjectKey) -> dict[str, Any]:
-    rows = with_observed(node_rows(decision, at.state), at.health.get(key))
-    return nodes_that_fit(rows, lambda row: row["state"] not in ("Available", "Unknown") or "missingVteps" in row)
+def _unwell(row: ZoneNode) -> bool:
+    return row.state not in ("Available", "Unknown")
+
+
+def _subnets(resource: Resource[Any], decision: Decision, at: Circumstances) -> list[SubnetStatus]:
+    """The subnets that are in Proxmox, or were by the status before."""
+    sdn = at.state.sdn
+    known = sdn.edited.keys() | sdn.running.keys() | known_refs(resource).keys()
+    return [
+        SubnetStatus(id=ref.id, origin=origin.value)
+        for ref, origin in sorted(decision.origins.items())
+        if ref.kind is SdnKind.SUBNET and ref in known
+    ]

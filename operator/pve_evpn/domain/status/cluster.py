@@ -1,0 +1,211 @@
+"""The status of a ProxmoxCluster: what was seen of it, what waits, and what the last transaction did. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from pve_evpn.api.cluster import (
+    ClusterNodeStatus,
+    LastTransaction,
+    LockStatus,
+    Pending,
+    PendingPlan,
+    Privileges,
+    ProxmoxClusterSpec,
+    ProxmoxClusterStatus,
+    TransactionNode,
+)
+from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
+from pve_evpn.api.status import updated
+from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
+from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.plan.apply_policy import plan_hash, summary
+from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
+from pve_evpn.domain.state import release_in_words
+from pve_evpn.domain.status.sdn import Circumstances, paused, reported
+
+Cluster = Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
+
+_DECISIVE = (
+    ConditionType.ACCEPTED,
+    ConditionType.REACHABLE,
+    ConditionType.AUTHENTICATED,
+    ConditionType.VERSION_SUPPORTED,
+    ConditionType.QUORATE,
+    ConditionType.PROGRAMMED,
+)
+#: What stops all of these says nothing about those that come after it.
+_ORDER = (
+    (ConditionType.REACHABLE, Reason.REACHABLE, {Reason.CLUSTER_UNREACHABLE, Reason.TLS_REJECTED}),
+    (
+        ConditionType.AUTHENTICATED,
+        Reason.AUTHENTICATED,
+        {Reason.AUTHENTICATION_FAILED, Reason.CREDENTIALS_MISSING, Reason.PRIVILEGES_MISSING},
+    ),
+    (ConditionType.VERSION_SUPPORTED, Reason.VERSION_SUPPORTED, {Reason.VERSION_UNSUPPORTED}),
+    (ConditionType.QUORATE, Reason.QUORATE, {Reason.NO_QUORUM}),
+)
+
+
+def reachable(
+    cluster: Cluster,
+    at: Circumstances,
+    endpoint: str,
+    result: Result | None,
+    reloads: Mapping[str, NodeResult],
+    lock: LockStatus | None,
+) -> ProxmoxClusterStatus:
+    """After a sync that reached Proxmox. ``reloads`` are those of this sync, by node."""
+    state, plan = at.state, at.plan
+    online = sum(node.online for node in state.nodes.values())
+    release = state.release
+    quorum = (
+        ConditionValue(ConditionType.QUORATE, True, Reason.QUORATE)
+        if state.quorate
+        else ConditionValue(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
+    )
+    nodes = _nodes(cluster, at, reloads)
+    values = [
+        ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
+        ConditionValue(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
+        ConditionValue(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
+        ConditionValue(
+            ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, release_in_words(state.version, release)
+        ),
+        quorum,
+        _deleting(at) if cluster.deleting else _programmed(at, nodes),
+        paused(cluster, None),
+    ]
+    part = ProxmoxClusterStatus(
+        version=release,
+        cluster_name=state.cluster_name or None,
+        active_endpoint=endpoint,
+        token_expires_at=at.credentials_end,
+        quorate=state.quorate,
+        nodes_online=f"{online}/{len(state.nodes)}",
+        nodes=nodes,
+        truncated=None,
+        privileges=None if state.sdn.complete else Privileges(missing=["/sdn: SDN.Audit"]),
+        pending=Pending(
+            own=len(plan.own_pending) or None,
+            foreign=[str(change) for change in plan.foreign] or None,
+            host_network=sorted(n.name for n in state.nodes.values() if n.network_pending) or None,
+        ),
+        pending_plan=_pending_plan(cluster, at),
+        lock=lock,
+    )
+    return updated(cluster.status, part, _transaction(result), _reported(cluster, values, at.now))
+
+
+def unreachable(cluster: Cluster, problem: Problem, now: datetime) -> ProxmoxClusterStatus:
+    """After a sync that did not: which step failed is False, what comes after it is Unknown."""
+    values = []
+    invalid = problem.reason is Reason.INVALID_SPEC
+    values.append(
+        from_problem(ConditionType.ACCEPTED, problem)
+        if invalid
+        else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    )
+    failed = invalid
+    for type_, good, culprits in _ORDER:
+        if failed:
+            values.append(ConditionValue(type_, None, Reason.PENDING, "not known at present"))
+        elif problem.reason in culprits:
+            values.append(from_problem(type_, problem))
+            failed = True
+        else:
+            values.append(ConditionValue(type_, True, good))
+    if not failed:
+        values.append(from_problem(ConditionType.PROGRAMMED, problem))
+    else:
+        values.append(ConditionValue(ConditionType.PROGRAMMED, None, Reason.PENDING, "not known at present"))
+    values.append(paused(cluster, None))
+    return updated(cluster.status, _reported(cluster, values, now, retryable=problem.retryable))
+
+
+def _reported(
+    cluster: Cluster, values: Sequence[ConditionValue], now: datetime, *, retryable: bool = True
+) -> ReportedStatus:
+    tls = cluster.spec.tls if cluster.spec else None
+    if tls is not None and tls.insecure_skip_verify:
+        message = "insecureSkipVerify: anybody between here and Proxmox can read the token"
+        values = [*values, ConditionValue(ConditionType.INSECURE, True, Reason.CERTIFICATE_NOT_VERIFIED, message)]
+    return reported(cluster, values, now, retryable=retryable, decisive=_DECISIVE)
+
+
+def _deleting(at: Circumstances) -> ConditionValue:
+    """A ProxmoxCluster stays while anything needs its credentials."""
+    left = [str(resource.key) for resource in at.desired]
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    message = f"it goes when what refers to it is gone: {', '.join(left[:5])}{more}" if left else "it is being removed"
+    return ConditionValue(ConditionType.PROGRAMMED, False, Reason.DELETING, message)
+
+
+def _programmed(at: Circumstances, nodes: Iterable[ClusterNodeStatus]) -> ConditionValue:
+    type_ = ConditionType.PROGRAMMED
+    if at.held:
+        return from_problem(type_, at.held)
+    for problem in at.failures.values():
+        if problem.reason is Reason.REVERTED:
+            return from_problem(type_, problem)
+    if behind := [row for row in nodes if row.programmed is False]:
+        listed = "; ".join(f"{row.name}: {row.message or 'behind'}" for row in behind)
+        return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed)
+    if at.plan.needs_apply:
+        return ConditionValue(type_, False, Reason.PENDING_APPLY, "changes wait to be applied")
+    return ConditionValue(type_, True, Reason.PROGRAMMED)
+
+
+def _nodes(cluster: Cluster, at: Circumstances, reloads: Mapping[str, NodeResult]) -> list[ClusterNodeStatus]:
+    """Members; how their last reload ended is remembered from the status until a newer one is known."""
+    before = {row.name: row for row in cluster.status.nodes or ()}
+    rows = []
+    for name, node in sorted(at.state.nodes.items()):
+        old = before.get(name)
+        programmed, message = (old.programmed, old.message) if old else (None, None)
+        if reload := reloads.get(name):
+            programmed, message = reload.ok if reload.known else None, reload.message or None
+        rows.append(
+            ClusterNodeStatus(
+                name=name,
+                online=node.online,
+                address=node.address or None,
+                programmed=programmed,
+                message=message,
+            )
+        )
+    return rows
+
+
+def _pending_plan(cluster: Cluster, at: Circumstances) -> PendingPlan | None:
+    if at.waiting is None:
+        return None
+    hash_, steps = plan_hash(at.waiting), summary(at.waiting)
+    before = cluster.status.pending_plan
+    since = before.since if before and before.hash == hash_ else at.now
+    return PendingPlan(hash=hash_, summary=steps, destructive=at.waiting.is_destructive, since=since)
+
+
+def _transaction(result: Result | None) -> ProxmoxClusterStatus:
+    """Only a transaction that staged or applied something is worth remembering."""
+    if result is None or result.outcome in (Outcome.NOTHING_TO_DO, Outcome.LOCKED, Outcome.REFUSED):
+        return ProxmoxClusterStatus()
+    last = LastTransaction(
+        id=result.id,
+        outcome=result.outcome.value,
+        message="; ".join([result.message, *result.left]).strip("; ") or None,
+        changes=len(result.plan.steps),
+        started_at=datetime.fromtimestamp(result.started, UTC),
+        finished_at=datetime.fromtimestamp(result.finished, UTC),
+        nodes=[_transaction_node(node) for _, node in sorted(result.nodes.items())] or None,
+    )
+    return ProxmoxClusterStatus(last_transaction=last)
+
+
+def _transaction_node(node: NodeResult) -> TransactionNode:
+    return TransactionNode(
+        name=node.name,
+        result="Reloaded" if node.ok else "Failed" if node.known else "Unknown",
+        message=node.message or None,
+    )
