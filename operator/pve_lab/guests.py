@@ -52,10 +52,6 @@ class Guest:
     pending_delete: dict[str, bool] = field(default_factory=dict)
 
     @property
-    def label(self) -> str:
-        return f"{_WORD[self.kind]} {self.vmid}"
-
-    @property
     def template(self) -> bool:
         return self.config.get("template") == "1"
 

@@ -209,13 +209,13 @@ def test_while_the_lock_is_free_any_token_is_accepted(api: SdnClient) -> None:
     api.do("DELETE", "/lock", lock_token="anything")
 
 
-def test_a_lock_wants_nothing_pending_unless_it_is_told_not_to_mind(api: SdnClient) -> None:
+def test_a_lock_needs_no_pending_changes_unless_they_are_allowed(api: SdnClient) -> None:
     words = "could not acquire lock for SDN config: configuration has pending changes at "
     assert api.refusal("POST", "/lock").startswith(words)
     api.do("POST", "/lock", allow_pending=1)
 
 
-def test_released_only_when_told_to_or_by_force(api: SdnClient) -> None:
+def test_the_lock_is_released_by_parameter_or_by_force(api: SdnClient) -> None:
     """The documented default of ``release-lock`` is not what happens."""
     for path, method in (("", "PUT"), ("/rollback", "POST")):
         token = api.do("POST", "/lock", allow_pending=1)
