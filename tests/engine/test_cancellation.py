@@ -1,0 +1,84 @@
+"""A sync that is cancelled, at any moment: the lock is given back, and the next operator completes the work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pve_evpn.engine.tasks import uninterrupted
+from tests.engine.world import SEED, World
+
+
+async def run_cancelled_at(world: World, moment: int) -> bool:
+    """One sync, cancelled while its request number ``moment`` is under way; whether there was one."""
+    assert world.operator is not None
+    task = asyncio.create_task(world.operator.run_once())
+    seen = 0
+
+    def interrupt(when: str, _method: str, _path: str) -> None:
+        nonlocal seen
+        seen += when == "before"
+        if seen == moment and when == "before":
+            task.cancel()
+
+    world.interrupt = interrupt
+    await asyncio.gather(task, return_exceptions=True)
+    world.interrupt = lambda *_: None
+    return task.cancelled()
+
+
+async def moments() -> int:
+    world = World(nodes=2)
+    world.apply(*SEED)
+    world.start()
+    assert not await run_cancelled_at(world, 0)
+    return len(world.calls)
+
+
+async def test_a_cancelled_sync_leaves_no_lock_and_is_completed_by_the_next_operator() -> None:
+    cancelled, kept = 0, []
+    for moment in range(1, await moments() + 1):
+        world = World(nodes=2)
+        world.apply(*SEED)
+        world.start()
+        cancelled += await run_cancelled_at(world, moment)
+        if world.lab.sdn.lock is not None:  # only while an apply may still come, and with its token in the journal
+            entry = world.kube.journal["pve"]
+            assert entry.apply_deadline > world.now.timestamp()
+            assert entry.lock_token == world.lab.sdn.lock
+            kept.append(world.calls[moment - 1])
+        world.die()
+        await world.settle()
+        assert world.complaints() == []
+        assert world.lab.sdn.lock is None
+    assert cancelled > 50
+    assert all(call[:2] == ("PUT", "/cluster/sdn") for call in kept)
+
+
+async def test_work_that_must_not_be_cut_off_ends_before_the_cancellation_is_raised() -> None:
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), []
+
+    async def work() -> None:
+        begun.set()
+        await may_end.wait()
+        ended.append(True)
+
+    task = asyncio.create_task(uninterrupted(work()))
+    await begun.wait()
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [True]
+
+
+async def test_an_error_of_such_work_is_raised() -> None:
+    async def work() -> None:
+        raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        await uninterrupted(work())
