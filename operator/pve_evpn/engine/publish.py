@@ -19,15 +19,25 @@ from pve_evpn.pve.gateway import Gateway, TaskEnd
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """How an apply went. ``end`` is its task's, None if it outlasted our patience; ``nodes`` the nodes' reloads."""
+    """How an apply went.
+
+    ``end`` is its task's, None if it outlasted our patience. ``nodes``: the nodes' reloads. ``note``: what is to be
+    said of the apply as a whole.
+    """
 
     end: TaskEnd | None
     nodes: Mapping[str, NodeResult] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def failed(self) -> set[str]:
         """Nodes whose reload is known to have failed. A node that was offline is no worse off than before."""
         return {f"{n.name}: {n.message}" for n in self.nodes.values() if not n.ok and n.known and not n.offline}
+
+    @property
+    def idle(self) -> bool:
+        """Whether an online node has started no reload."""
+        return any(not node.started and not node.offline for node in self.nodes.values())
 
 
 class Publisher:
@@ -39,6 +49,8 @@ class Publisher:
         self._journal = journal
         self._tasks = tasks
         self._reloads = Reloads(context, gateway, tasks)
+        self._known: frozenset[str] | None = None
+        """Reloads from before the apply that was sent last; None before one was sent."""
 
     async def publish(self, nodes: Iterable[NodeState]) -> Published:
         """Apply what is staged, and follow the task and every node's reload.
@@ -46,15 +58,18 @@ class Publisher:
         Raises :class:`errors.Refused` where Proxmox answered with an error, OutcomeUnknown where it did not answer.
         """
         members = tuple(nodes)
-        known = await self._reloads.listed(members)
+        self._known = await self._reloads.listed(members)
         await self._journal.update(apply_started_at=int(self._now()))
         upid = await self._send()
-        end = await self._tasks.follow(upid)
-        return Published(end, await self._reloads.of_nodes(members, self._journal.entry.apply_started_at, known))
+        return await self._follow(await self._tasks.follow(upid), members)
 
-    async def find(self, nodes: Iterable[NodeState], started: int) -> Published:
-        """How an apply went whose task is not known; it was sent at ``started`` (Unix seconds)."""
-        return Published(TaskEnd(True, "OK"), await self._reloads.of_nodes(nodes, started, frozenset()))
+    async def find(self, nodes: Iterable[NodeState]) -> Published:
+        """How an apply went whose task is not known: the last one, of this transaction or of one that was cut off."""
+        return await self._follow(TaskEnd(True, "OK"), nodes)
+
+    async def _follow(self, end: TaskEnd | None, nodes: Iterable[NodeState]) -> Published:
+        started = self._journal.entry.apply_started_at
+        return Published(end, await self._reloads.of_nodes(nodes, started, self._known))
 
     async def _send(self) -> str:
         """Send the apply; its task.

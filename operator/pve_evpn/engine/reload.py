@@ -49,9 +49,16 @@ class Reloads:
         lists = await asyncio.gather(*(self._of(node.name, since) for node in nodes if node.online))
         return frozenset(upid for upids in lists for upid in upids or ())
 
-    async def of_nodes(self, nodes: Iterable[NodeState], started: int, known: frozenset[str]) -> dict[str, NodeResult]:
-        """How each node's reload ended that began with an apply at ``started`` (Unix seconds)."""
-        results = await asyncio.gather(*(self._of_node(node, started - _SKEW, known) for node in nodes))
+    async def of_nodes(
+        self, nodes: Iterable[NodeState], started: int, known: frozenset[str] | None
+    ) -> dict[str, NodeResult]:
+        """How each node's reload ended that began with an apply at ``started`` (Unix seconds).
+
+        ``known`` are reloads of before. Where they are not known any more (None), only what Proxmox' clock says to be
+        later than the apply counts.
+        """
+        since = started if known is None else started - _SKEW
+        results = await asyncio.gather(*(self._of_node(node, since, known or frozenset()) for node in nodes))
         return {result.name: result for result in results}
 
     async def reload(self, node: str) -> NodeResult:
@@ -75,7 +82,7 @@ class Reloads:
             if new := [upid for upid in upids if upid not in known]:
                 return await self._ended(node.name, new[0])
             await asyncio.sleep(self._context.pace.poll)
-        return NodeResult(node.name, ok=False, message="it started no reload")
+        return NodeResult(node.name, ok=False, message="it started no reload", started=False)
 
     async def _ended(self, node: str, upid: str) -> NodeResult:
         try:

@@ -11,8 +11,9 @@ lock first, which makes Proxmox refuse whatever may still be on its way with the
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -27,7 +28,7 @@ from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.revert import steps_towards, taken_back, unstage, worsened
-from pve_evpn.domain.sdn import PendingState
+from pve_evpn.domain.sdn import PendingState, SdnRef
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.claim import claim
 from pve_evpn.engine.context import ClusterContext
@@ -40,6 +41,9 @@ from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower, uninterrupted
 from pve_evpn.pve import errors
 
+log = logging.getLogger(__name__)
+
+_SERVER_ERROR = 500
 _BUSY = Problem(Reason.PENDING_APPLY, "objects were changed at this moment; planning again", retryable=True)
 
 
@@ -134,8 +138,7 @@ class Transaction:
         if self.permission.plan.needs_apply:
             return await self._carry_out(replace(sync, plan=self.permission.plan), before)
         if executed:
-            published = await self._publisher.find(sync.state.nodes.values(), before.apply_started_at)
-            return self._applied(Plan(), published)
+            return self._applied(Plan(), await self._resume(sync))
         if self.permission.problem is None:
             return self._result(Outcome.NOTHING_TO_DO, plan=sync.plan)
         left = await self._staging.unstage(sync.plan, sync) if before.interrupted else ()
@@ -222,7 +225,7 @@ class Transaction:
 
     async def _apply(self, sync: Sync) -> _Applied:
         try:
-            published = await self._publisher.publish(sync.state.nodes.values())
+            published = await self._publish(sync, {change.ref for change in sync.plan.own_pending})
         except BROKEN_OFF:
             raise
         except errors.LockHeld:
@@ -234,12 +237,50 @@ class Transaction:
         # An apply that still runs is no reason to send another, and its nodes cannot be judged yet.
         return _Applied(sync, self._applied(sync.plan, published), ended=published.end is not None)
 
+    async def _publish(self, sync: Sync, staged: Set[SdnRef]) -> Published:
+        """Publish what is staged, and follow it. ``staged`` are the objects it is about.
+
+        Proxmox commits the configuration before it starts the reloads, so an apply that it answers with an error (as
+        "got no worker upid") may have been committed: the running copy says so. Then the apply is sent again, which
+        publishes nothing and reloads the nodes. Raises :class:`errors.PveError` where nothing was committed.
+        """
+        nodes = sync.state.nodes.values()
+        try:
+            return await self._publisher.publish(nodes)
+        except errors.LockHeld:
+            raise
+        except errors.Refused as error:
+            if error.status < _SERVER_ERROR:
+                raise
+            after = await self._planner.refresh(sync)
+            if staged & {change.ref for change in after.state.sdn.pending}:
+                raise
+            log.warning("%s: Proxmox committed an apply and answered: %s", self._context.cluster, error)
+            published = await self._reload_all(after, await self._publisher.find(nodes))
+            return replace(published, note=f"Proxmox committed the changes, but answered the apply with: {error}")
+
+    async def _resume(self, sync: Sync) -> Published:
+        """How an apply went whose end an earlier transaction did not see. It is committed."""
+        published = await self._publisher.find(sync.state.nodes.values())
+        return published if sync.state.sdn.pending else await self._reload_all(sync, published)
+
+    async def _reload_all(self, sync: Sync, published: Published) -> Published:
+        """Apply again where online nodes have started no reload. Nothing may be staged: it would be published."""
+        if not published.idle or await self._unsafe_now(sync):
+            return published
+        try:
+            return await self._publisher.publish(sync.state.nodes.values())
+        except errors.Refused as error:
+            log.warning("%s: the nodes are reloaded one by one: %s", self._context.cluster, error)
+            return published
+
     def _applied(self, plan: Plan, published: Published) -> Result:
         end, nodes = published.end, published.nodes
         if end is None or not end.ok:
             why = "did not end in time" if end is None else f"ended with {end.text!r}"
             return self._result(Outcome.APPLY_FAILED, f"the apply task {why}", plan, nodes=nodes)
         said = [f"{name}: {node.message}" for name, node in sorted(nodes.items()) if node.message]
+        said = [published.note, *said] if published.note else said
         outcome = Outcome.APPLIED if all(node.ok for node in nodes.values()) else Outcome.PARTIALLY_APPLIED
         return self._result(outcome, "; ".join(said), plan, nodes=nodes)
 
@@ -291,7 +332,7 @@ class Transaction:
             left = await self._staging.take_back(steps)
             return replace(result, message=f"{evidence}; not reverted: {problem.message}", left=left)
         try:
-            published = await self._publisher.publish(after.state.nodes.values())
+            published = await self._publish(after, {step.ref for step in steps})
         except BROKEN_OFF:
             raise
         except errors.PveError as error:

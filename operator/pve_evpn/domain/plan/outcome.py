@@ -13,13 +13,14 @@ from pve_evpn.domain.sdn import SdnRef
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What became of one node's reload. ``known`` is false where the node could not be asked."""
+    """What became of one node's reload. ``known``: the node could be asked. ``started``: it began one."""
 
     name: str
     ok: bool
     message: str = ""
     known: bool = True
     offline: bool = False
+    started: bool = True
 
 
 class Outcome(StrEnum):
