@@ -91,7 +91,7 @@ CASES = [
         at=8,
         not_yet=7,
         labels={"cluster": "pve", "outcome": "ApplyFailed"},
-        summary="A transaction on pve ended with ApplyFailed, and that is not over.",
+        summary="A transaction on pve ended with ApplyFailed, and its effect is still there.",
     ),
     Fires(
         "PveEvpnNodeNotProgrammed",
@@ -110,7 +110,7 @@ CASES = [
         at=16,
         not_yet=15,
         labels={"cluster": "pve"},
-        summary="Somebody has held the SDN lock of pve for 16m 0s.",
+        summary="Another client has held the SDN lock of pve for 16m 0s.",
     ),
     Fires(
         "PveEvpnForeignPending",
@@ -138,7 +138,7 @@ CASES = [
         at=30,
         not_yet=29,
         labels={"cluster": "pve", "kind": "VNet"},
-        summary="3 objects of kind VNet (cluster pve) wait for their author.",
+        summary="3 objects of kind VNet (cluster pve) need a change by their user.",
     ),
     Fires(
         "PveEvpnObjectsNotReady",
