@@ -82,6 +82,13 @@ def test_what_differs_is_what_was_changed(made, changes) -> None:
     [
         ("mac", "BC:24:11:00:00:0A", "bc:24:11:00:00:0a"),
         ("firewall", "0", None),
+        ("firewall", "on", "1"),
+        ("firewall", "YES", "True"),
+        ("firewall", "off", None),
+        ("mtu", "01450", "1450"),
+        ("rate", ".5", "0.50"),
+        ("rate", "5.", "5"),
+        ("rate", "1e3", "1000"),
         ("link_down", None, "0"),
         ("queues", "0", None),
         ("rate", "10", "10.0"),
@@ -115,3 +122,86 @@ def test_a_new_nic_is_what_proxmox_takes() -> None:
     assert new_qemu("virtio", None).with_fields({"bridge": "EVPN1"}).render() == "virtio,bridge=EVPN1"
     assert new_qemu("e1000", "BC:24:11:00:00:01").render() == "e1000=BC:24:11:00:00:01"
     assert new_lxc("eth1", None).with_fields({"bridge": "EVPN1"}).render() == "name=eth1,type=veth,bridge=EVPN1"
+
+
+VM = "virtio=BC:24:11:11:11:11"
+CT = "name=eth0,hwaddr=BC:24:11:11:11:11,type=veth"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "printed"),
+    [
+        ("qemu", f"{VM},tag=10,bridge=v1,firewall=on", f"{VM},bridge=v1,firewall=1,tag=10"),
+        ("qemu", "bridge=v1,model=virtio,macaddr=BC:24:11:11:11:11", f"{VM},bridge=v1"),
+        ("qemu", "virtio,macaddr=BC:24:11:11:11:11,bridge=v1", f"{VM},bridge=v1"),
+        ("qemu", f",{VM},,link_down=NO,mtu=01450,rate=10.50,", f"{VM},link_down=0,mtu=01450,rate=10.50"),
+        ("qemu", f"{VM},host-tunnel=true\n", f"{VM},host-tunnel=1"),
+        ("qemu", "virtio=00:00:00:00:00:00,bridge=v1.10", "virtio=00:00:00:00:00:00,bridge=v1.10"),
+        (
+            "lxc",
+            "bridge=v1,name=eth0,hwaddr=bc:24:11:aA:11:11",
+            "name=eth0,bridge=v1,hwaddr=bc:24:11:aA:11:11,type=veth",
+        ),
+        (
+            "lxc",
+            f"{CT},ip=10.0.0.0/8,gw=10.1.0.1",
+            "name=eth0,gw=10.1.0.1,hwaddr=BC:24:11:11:11:11,ip=10.0.0.0/8,type=veth",
+        ),
+        ("lxc", f"{CT},rate=-1,firewall=TRUE", "name=eth0,firewall=1,hwaddr=BC:24:11:11:11:11,rate=-1,type=veth"),
+        ("lxc", f"{CT},ip6=::ffff:10.0.0.1/96", "name=eth0,hwaddr=BC:24:11:11:11:11,ip6=::ffff:10.0.0.1/96,type=veth"),
+    ],
+)
+def test_printed_as_proxmox_prints_it(kind: str, text: str, printed: str) -> None:
+    assert NetN.parse(kind, text).refusal() is None
+    assert NetN.parse(kind, text).printed() == printed
+    assert NetN.parse(kind, printed).differing(NetN.parse(kind, text)) == (
+        ("type",) if "type" not in text and kind == "lxc" else ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "refusal"),
+    [
+        ("qemu", "", "model: missing"),
+        ("qemu", "bridge=v1", "model: missing"),
+        ("qemu", "foo", "model: 'foo' is not valid"),
+        ("qemu", f"{VM},e1000=BC:24:11:22:22:22", "model: set twice"),
+        ("qemu", f"{VM},firewall", "model: set twice"),
+        ("qemu", f"{VM},macaddr=BC:24:11:11:11:11", "macaddr: set twice"),
+        ("qemu", f"{VM},bridge=v1,bridge=v2", "bridge: set twice"),
+        ("qemu", f"{VM},bridge=a b", "bridge: 'a b' is not valid"),
+        ("qemu", f"{VM},bridge=", "bridge: a key or its value is missing"),
+        ("qemu", "virtio=01:24:11:11:11:11", "macaddr: '01:24:11:11:11:11' is not valid"),
+        ("qemu", f"{VM},firewall=2", "firewall: '2' is not valid"),
+        ("qemu", f"{VM},mtu=65521", "mtu: '65521' is not valid"),
+        ("qemu", f"{VM},rate=-1", "rate: '-1' is not valid"),
+        ("qemu", f"{VM},tag=0", "tag: '0' is not valid"),
+        ("qemu", f"{VM},trunks=10;", "trunks: '10;' is not valid"),
+        ("lxc", "eth0", "eth0: a value without a key"),
+        ("lxc", "bridge=v1", "name: missing"),
+        ("lxc", "name=../x", "name: '../x' is not valid"),
+        ("lxc", f"{CT},mtu=1", "mtu: '1' is not valid"),
+        ("lxc", f"{CT},trunks=10-20", "trunks: '10-20' is not valid"),
+        ("lxc", f"{CT},ip=10.0.0.5", "ip: '10.0.0.5' is not valid"),
+        ("lxc", f"{CT},ip=10.0.0.5/7", "ip: '10.0.0.5/7' is not valid"),
+        ("lxc", f"{CT},ip=10.0.0.5/255.0.0.0", "ip: '10.0.0.5/255.0.0.0' is not valid"),
+        ("lxc", f"{CT},ip6=2001:db8::5/7", "ip6: '2001:db8::5/7' is not valid"),
+        ("lxc", f"{CT},gw6=fe80::1%eth0", "gw6: 'fe80::1%eth0' is not valid"),
+    ],
+)
+def test_refused_as_proxmox_refuses_it(kind: str, text: str, refusal: str) -> None:
+    assert NetN.parse(kind, text).refusal() == refusal
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "keys"),
+    [
+        ("qemu", f"{VM},foo=1,hwaddr=x", ("foo", "hwaddr")),
+        ("qemu", f"{VM},host-tunnel=1", ()),
+        ("lxc", f"{CT},host-managed=1", ()),
+        ("lxc", f"{CT},queues=4", ("queues",)),
+    ],
+)
+def test_keys_that_proxmox_may_learn_are_no_refusal_of_ours(kind: str, text: str, keys: tuple[str, ...]) -> None:
+    assert NetN.parse(kind, text).refusal() is None
+    assert NetN.parse(kind, text).unknown_keys() == keys

@@ -131,6 +131,19 @@ def test_a_nic_that_reads_differently_and_means_the_same_is_not_written() -> Non
     assert decision.in_sync
 
 
+def test_a_nic_that_proxmox_would_refuse_is_named_and_not_written() -> None:
+    decision = World(vm(nics={"net0": f"{PLAIN},bridge=vmbr1"})).decision(nic())
+    assert decision.write is None
+    assert decision.waiting is not None
+    assert "would refuse net0 of VM 100 (web) (bridge: set twice)" in decision.waiting.message
+
+
+def test_a_flag_that_a_person_wrote_in_words_is_read_as_proxmox_reads_it() -> None:
+    world = World(vm(nics={"net0": f"virtio={MAC},bridge=net1,firewall=on"}))
+    assert world.decision(nic(firewall=True)).in_sync
+    assert world.change(nic(firewall=False)) == {"net0": f"virtio={MAC},bridge=net1"}
+
+
 def test_a_missing_nic_is_added_with_what_proxmox_needs() -> None:
     world = World(vm(), ct(nics={"net0": "name=eth1,bridge=vmbr0", "net2": "name=eth2,bridge=vmbr0"}))
     assert world.change(nic(device="net1")) == {"net1": "virtio,bridge=net1"}

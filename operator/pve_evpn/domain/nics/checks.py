@@ -193,8 +193,19 @@ def guest_locked(attachment: Attachment) -> Problem | None:
     return Problem(Reason.GUEST_LOCKED, message, retryable=True)
 
 
+def string_refused(attachment: Attachment) -> Problem | None:
+    """What is in the configuration already may be something Proxmox refuses, and would with every write."""
+    if (refusal := attachment.desired.refusal()) is None:
+        return None
+    message = (
+        f"Proxmox would refuse {attachment.spec.device} of {label(attachment.guest)} ({refusal}): correct it in the "
+        "guest's configuration"
+    )
+    return Problem(Reason.NIC_CONFLICT, message, retryable=True)
+
+
 #: Why the NIC is not written yet.
-WAITS: tuple[Check, ...] = (vnet_not_programmed, guest_outside_zone, zone_not_available, guest_locked)
+WAITS: tuple[Check, ...] = (vnet_not_programmed, guest_outside_zone, zone_not_available, string_refused, guest_locked)
 
 
 def shown_to(holder: ObjectKey, asking: ObjectKey) -> str:

@@ -4,13 +4,15 @@ QEMU writes ``virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1``, containers ``n
 Unknown keys, their order and the shorthand for model and MAC survive. The MAC is never left out: Proxmox invents a
 new one on every write that has none.
 
-Text is compared as Proxmox means it, not as it is spelled: :func:`same`.
+Values are compared by their meaning, not by their spelling: :func:`same`. What Proxmox makes of a string, and why it
+refuses one, is measured (qemu-server 9.2.6, pve-container 6.1.10): :meth:`NetN.printed` and :meth:`NetN.refusal`.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 #: QEMU's NIC models; as a key they carry the MAC (``virtio=<mac>``).
@@ -33,8 +35,10 @@ MODELS = frozenset(
     ]
 )
 _MAC_KEY = {"qemu": "macaddr", "lxc": "hwaddr"}
-_BOOLEAN = frozenset(["firewall", "link_down"])
-_NUMBER = frozenset(["queues", "rate"])
+#: Proxmox takes these in any case and stores 1 and 0.
+_TRUE, _FALSE = frozenset(["1", "on", "yes", "true"]), frozenset(["0", "off", "no", "false"])
+_BOOLEAN = frozenset(["firewall", "link_down", "host-managed", "host-tunnel"])
+_NUMBER = frozenset(["mtu", "queues", "rate", "tag"])
 _ADDRESS = frozenset(["gw", "gw6", "ip", "ip6"])
 
 
@@ -68,7 +72,7 @@ class NetN:
     def fields(self) -> dict[str, str | None]:
         """Every field by the names of :meth:`get`, in the written order."""
         found: dict[str, str | None] = {}
-        for key, value in self.parts:
+        for key, value in self._read_parts():
             if self.kind == "qemu" and key in MODELS:
                 found["model"] = key
                 if value is not None:
@@ -88,6 +92,61 @@ class NetN:
         for key, value in changes.items():
             result = result._with(key, value)
         return result
+
+    def printed(self) -> str:
+        """The string as Proxmox writes it: model and MAC, or name, first; then by key, with booleans as 1 and 0.
+
+        A MAC that is missing is missing here too; Proxmox invents one.
+        """
+        values = {key: value or "" for key, value in self.fields().items()}
+        texts = {key: _stored(key, value) for key, value in values.items() if key not in ("model", "mac", "name")}
+        if self.kind == "lxc":
+            texts = {"type": "veth", **texts}
+            if "mac" in values:
+                texts["hwaddr"] = values["mac"]
+            first = [f"name={values['name']}"] if "name" in values else []
+        else:
+            model = values.get("model", "")
+            first = [f"{model}={values['mac']}" if values.get("mac") else model]
+        return ",".join([*first, *(f"{key}={texts[key]}" for key in sorted(texts))])
+
+    def refusal(self) -> str | None:
+        """Why Proxmox refuses the string; None if it takes it. Keys it does not know are :meth:`unknown_keys`."""
+        found: dict[str, str] = {}
+        for key, value in self._read_parts():
+            if not key or value == "":
+                return f"{key or value}: a key or its value is missing"
+            for name, text in self._read_part(key, value):
+                if not name:
+                    return f"{key}: a value without a key"
+                if name in found:
+                    return f"{name}: set twice"
+                found[name] = text
+        required = "model" if self.kind == "qemu" else "name"
+        if required not in found:
+            return f"{required}: missing"
+        grammar = _GRAMMAR[self.kind]
+        wrong = (key for key, text in found.items() if key in grammar and not grammar[key](text))
+        return next((f"{key}: {found[key]!r} is not valid" for key in wrong), None)
+
+    def unknown_keys(self) -> tuple[str, ...]:
+        """Keys that Proxmox 9.2 refuses, and that a later release may have."""
+        known = _GRAMMAR[self.kind].keys() | (MODELS if self.kind == "qemu" else frozenset())
+        return tuple(key for key, value in self.parts if value is not None and key and key not in known)
+
+    def _read_parts(self) -> list[tuple[str, str | None]]:
+        """The parts as Proxmox reads them: without what is empty between two commas, and without a last line break."""
+        *parts, (key, value) = self.parts
+        last = (key.removesuffix("\n"), None) if value is None else (key, value.removesuffix("\n"))
+        return [part for part in (*parts, last) if part != ("", None)]
+
+    def _read_part(self, key: str, value: str | None) -> list[tuple[str, str]]:
+        """The properties one part sets; a word alone is a VM's model, and nothing for a container."""
+        if value is None:
+            return [("model" if self.kind == "qemu" else "", key)]
+        if self.kind == "qemu" and key in MODELS:
+            return [("model", key), ("macaddr", value)]
+        return [(key, value)]
 
     def _plain(self, key: str) -> str | None:
         return next((value for name, value in self.parts if name == key), None)
@@ -119,13 +178,13 @@ class NetN:
 
 
 def same(key: str, one: str | None, other: str | None) -> bool:
-    """Whether two texts of a field mean the same: case of a MAC, absent and 0, ``1;2;3`` and ``1-3``, ``::`` forms."""
+    """Whether two texts of a field mean the same: case of a MAC, absent and 0, on and 1, ``1;2;3`` and ``1-3``, ..."""
     return _meaning(key, one) == _meaning(key, other)
 
 
 def _meaning(key: str, text: str | None) -> object:
     if key in _BOOLEAN:
-        return text == "1"
+        return (text or "").lower() in _TRUE
     try:
         if key in _NUMBER:
             return float(text or 0)
@@ -154,3 +213,89 @@ def new_lxc(name: str, mac: str | None) -> NetN:
     """A container's interface that is not there yet; without a MAC Proxmox chooses one, once."""
     address = (("hwaddr", mac),) if mac else ()
     return NetN("lxc", (("name", name), *address, ("type", "veth")))
+
+
+# --- what Proxmox takes -----------------------------------------------------------------------------------------
+
+
+def _stored(key: str, text: str) -> str:
+    if key in _BOOLEAN and text.lower() in _TRUE | _FALSE:
+        return str(int(text.lower() in _TRUE))
+    return text
+
+
+def _boolean(text: str) -> bool:
+    return text.lower() in _TRUE | _FALSE
+
+
+def _matches(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+def _integer(least: int, most: int) -> Callable[[str], bool]:
+    return lambda text: re.fullmatch(r"[+-]?[0-9]+", text) is not None and least <= int(text) <= most
+
+
+def _number(least: float) -> Callable[[str], bool]:
+    form = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+    return lambda text: form.fullmatch(text) is not None and float(text) >= least
+
+
+def _address(version: int) -> Callable[[str], bool]:
+    def takes(text: str) -> bool:
+        try:
+            return ipaddress.ip_address(text).version == version and "%" not in text
+        except ValueError:
+            return False
+
+    return takes
+
+
+def _configured(version: int, *words: str) -> Callable[[str], bool]:
+    """A word, or an address with a prefix length from 8 on."""
+
+    def takes(text: str) -> bool:
+        address, slash, length = text.partition("/")
+        if text in words:
+            return True
+        most = 32 if version == 4 else 128
+        return bool(slash) and _address(version)(address) and length.isdecimal() and 8 <= int(length) <= most
+
+    return takes
+
+
+_NAME = _matches(r"[-_.\w]+")
+_MAC = _matches(r"[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}")
+_COMMON: Mapping[str, Callable[[str], bool]] = {
+    "bridge": _NAME,
+    "firewall": _boolean,
+    "link_down": _boolean,
+    "tag": _integer(1, 4094),
+}
+_GRAMMAR: Mapping[str, Mapping[str, Callable[[str], bool]]] = {
+    "qemu": {
+        **_COMMON,
+        "model": MODELS.__contains__,
+        "macaddr": _MAC,
+        "mtu": _integer(1, 65520),
+        "queues": _integer(0, 64),
+        "rate": _number(0),
+        "trunks": _matches(r"[0-9]+(-[0-9]+)?(;[0-9]+(-[0-9]+)?)*"),
+        "host-tunnel": _boolean,
+    },
+    "lxc": {
+        **_COMMON,
+        "name": _NAME,
+        "hwaddr": _MAC,
+        "mtu": _integer(64, 65535),
+        "rate": _number(float("-inf")),
+        "trunks": _matches(r"[0-9]+(;[0-9]+)*"),
+        "type": frozenset(["veth"]).__contains__,
+        "ip": _configured(4, "dhcp", "manual"),
+        "ip6": _configured(6, "auto", "dhcp", "manual"),
+        "gw": _address(4),
+        "gw6": _address(6),
+        "host-managed": _boolean,
+    },
+}
