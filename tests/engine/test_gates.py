@@ -288,3 +288,20 @@ async def test_our_half_is_taken_back_and_the_others_is_left_alone() -> None:
     world.now += timedelta(minutes=1)
     await world.settle()
     assert world.complaints() == []
+
+
+async def test_disruptive_steps_wait_and_harmless_ones_go_ahead() -> None:
+    world = await programmed(apply={"approval": ["disruptive", "destructive"]})
+    world.apply(GOOD, zone(mtu=1400))
+    await world.settle_or_wait()
+    pending = world.kube.status(CLUSTER)["pendingPlan"]
+    assert pending["summary"] == ["update zone zone1: mtu unset -> 1400"]
+    assert (pending["class"], pending["classes"], pending["destructive"]) == ("disruptive", ["disruptive"], False)
+    assert "good" in world.lab.sdn.running["vnets"]
+    assert "mtu" not in world.lab.sdn.running["zones"]["zone1"]
+    await approve(world)
+    assert world.lab.sdn.running["zones"]["zone1"]["mtu"] in (1400, "1400")
+    assert world.complaints() == []
+    applied = world.events("Applied")
+    assert "2 changes applied on every node (reload: 2)" in applied[-2]
+    assert "1 change applied on every node (disruptive: 1)" in applied[-1]

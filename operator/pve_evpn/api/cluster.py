@@ -156,6 +156,9 @@ class Window(ApiModel):
     )
 
 
+StepClass = Literal["none", "reload", "disruptive", "destructive"]
+
+
 class ApplyPolicy(ApiModel):
     """When and how staged changes go live."""
 
@@ -183,7 +186,16 @@ class ApplyPolicy(ApiModel):
     )
     destructive: Literal["Automatic", "Manual"] | None = Field(
         None,
-        description="Manual: a plan that deletes something needs approval, whatever the policy. Default: Automatic.",
+        description="Manual: deletions wait for approval, whatever the policy; the same as destructive in approval. "
+        "Default: Automatic.",
+    )
+    approval: list[StepClass] | None = Field(
+        None,
+        max_length=4,
+        description="The classes of steps that wait for approval, whatever the policy: none, reload, disruptive (ASN, "
+        "underlay, VNIs, controllers, MTU, nodes taken away: sessions or traffic stop), destructive (deletions). The "
+        "rest of the plan goes ahead. Default: no class.",
+        json_schema_extra=SET,
     )
     foreign_pending: Literal["Refuse", "Include"] | None = Field(
         None,
@@ -396,6 +408,16 @@ class PendingPlan(Counted):
         description="The steps in words.", json_schema_extra=ATOMIC
     )
     truncated: int | None = Field(None, description="How many more steps there are.")
+    # Not cut by itself: truncated counts the lines of the summary once.
+    classes: list[StepClass] | None = Field(
+        None, max_length=64, description="The class of each line of summary.", json_schema_extra=ATOMIC
+    )
+    class_: StepClass | None = Field(
+        None,
+        alias="class",
+        description="The highest class of a step: none (an alias), reload (something is added), disruptive (sessions "
+        "or traffic stop), destructive (something is deleted).",
+    )
     destructive: bool = Field(description="Whether something is deleted.")
     since: Timestamp = Field(description="Since when it waits.")
 

@@ -252,12 +252,13 @@ def _children(copy: Mapping[SdnRef, SdnObject]) -> Mapping[SdnRef, tuple[SdnRef,
     """What refers to each object."""
     found: dict[SdnRef, list[SdnRef]] = {}
     for ref, obj in copy.items():
-        for parent in _parents_of(obj):
+        for parent in parents_of(obj):
             found.setdefault(parent, []).append(ref)
     return {parent: tuple(children) for parent, children in found.items()}
 
 
-def _parents_of(obj: SdnObject) -> Iterable[SdnRef]:
+def parents_of(obj: SdnObject) -> Iterable[SdnRef]:
+    """What ``obj`` refers to; Proxmox wants it to be there first."""
     match obj.ref.kind:
         case SdnKind.ZONE:
             return [SdnRef(SdnKind.CONTROLLER, name) for name in dict.fromkeys(controllers_of(obj))]

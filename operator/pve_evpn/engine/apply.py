@@ -20,6 +20,7 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import apply_policy
+from pve_evpn.domain.plan.apply_policy import class_counts
 from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.claim import claim
@@ -110,7 +111,8 @@ class Applier:
                 await self._record(cluster, EventReason.CORRECTED, replace(result, message=message))
             case Outcome.APPLIED:
                 count = max(len(result.plan.steps), len(result.plan.own_pending))
-                applied = f"{count} change{'s' if count != 1 else ''} applied on every node"
+                classes = f" ({class_counts(result.plan)})" if result.plan.classes else ""
+                applied = f"{count} change{'s' if count != 1 else ''} applied on every node{classes}"
                 message = f"{applied}; {result.message}" if result.message else applied
                 await self._record(cluster, EventReason.APPLIED, replace(result, message=message))
         return None

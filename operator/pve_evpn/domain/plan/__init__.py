@@ -27,7 +27,7 @@ from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.deletion import decide_deletion
 from pve_evpn.domain.plan.model import Decision, Plan, Step, in_order
 from pve_evpn.domain.plan.ownership import known_refs, leftover_subnets
-from pve_evpn.domain.plan.pending import split_pending
+from pve_evpn.domain.plan.pending import classes_of, split_pending, staged_classes
 from pve_evpn.domain.sdn import SERVER_FILLED, SdnObject, SdnRef, SdnSnapshot, show
 from pve_evpn.domain.state import ClusterState
 
@@ -60,7 +60,15 @@ def plan(
     context.decisions.update(deletions.decisions)
     steps = in_order([*_changes(context), *deletions.steps])
     own, foreign = split_pending(context, steps)
-    return Plan(steps, context.decisions, own, foreign, spent)
+    return Plan(
+        steps,
+        context.decisions,
+        own,
+        foreign,
+        spent,
+        classes=classes_of(state.sdn, steps, own),
+        staged=staged_classes(state.sdn, own),
+    )
 
 
 def _decisions(context: PlanContext) -> Iterator[Decision]:

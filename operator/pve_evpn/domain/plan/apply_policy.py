@@ -23,6 +23,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Plan, Step
+from pve_evpn.domain.plan.step_class import StepClass, in_words
 from pve_evpn.domain.state import ClusterState, NodeState
 
 Cluster = Resource[ProxmoxClusterSpec]
@@ -119,7 +120,7 @@ def _edited(node: NodeState) -> str:
 
 
 def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> ApplyPermission:
-    """What needs nobody's consent, or has it. A deletion can be made to wait while the rest goes ahead."""
+    """What needs no approval, or has it. Steps of some classes can be made to wait while the rest goes ahead."""
     policy = _policy(cluster)
     if _approved(cluster, plan):
         return ApplyPermission(plan, approved=plan_hash(plan))
@@ -129,14 +130,22 @@ def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> ApplyPermissio
         return ApplyPermission(_nothing(plan), problem, plan)
     if policy.policy == "Window" and not any(_open(window, now) for window in policy.windows or ()):
         return ApplyPermission(_nothing(plan), _outside(policy.windows or (), now), plan)
-    if policy.destructive == "Manual" and plan.is_destructive:
-        harmless, destructive = plan.parted()
-        if plan.deletions_staged:
-            return ApplyPermission(_nothing(plan), _awaiting(cluster, plan), plan)
-        if not _approved(cluster, destructive):
-            return ApplyPermission(harmless, _awaiting(cluster, destructive), destructive)
-        return ApplyPermission(plan, approved=plan_hash(destructive))
-    return ApplyPermission(plan)
+    needing = _needing_approval(policy)
+    if needing.intersection(plan.staged.values()):
+        return ApplyPermission(_nothing(plan), _awaiting(cluster, plan), plan)
+    held = plan.depending_on(ref for ref, step_class in plan.classes.items() if step_class in needing)
+    if not held:
+        return ApplyPermission(plan)
+    free, waiting = plan.divided(held)
+    if _approved(cluster, waiting):
+        return ApplyPermission(plan, approved=plan_hash(waiting))
+    return ApplyPermission(free, _awaiting(cluster, waiting), waiting)
+
+
+def _needing_approval(policy: ApplyPolicy) -> frozenset[StepClass]:
+    """The classes of steps that wait for a person."""
+    named = {StepClass(word) for word in policy.approval or ()}
+    return frozenset(named | ({StepClass.DESTRUCTIVE} if policy.destructive == "Manual" else set()))
 
 
 def _nothing(plan: Plan) -> Plan:
@@ -151,8 +160,9 @@ def _awaiting(cluster: Cluster, plan: Plan) -> Problem:
     count = max(len(plan.steps), len(plan.own_pending))
     what = f"{count} changes wait" if count > 1 else f"{next(iter(summary(plan)), 'the plan')}: waits"
     message = (
-        f"{what} for approval (see status.pendingPlan of the ProxmoxCluster). Approve with: kubectl annotate "
-        f"proxmoxcluster {cluster.key.name} {kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
+        f"{what} for approval ({class_counts(plan)}; see status.pendingPlan of the ProxmoxCluster). Approve with: "
+        f"kubectl annotate proxmoxcluster {cluster.key.name} "
+        f"{kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
     )
     return Problem(Reason.AWAITING_APPROVAL, message, retryable=True)
 
@@ -217,9 +227,25 @@ def _digestible(step: Step) -> list[Any]:
 
 def summary(plan: Plan) -> list[str]:
     """The steps for a person, and what an interrupted run staged already."""
-    refs = {step.ref for step in plan.steps}
-    staged = [f"apply what is staged already: {change}" for change in plan.own_pending if change.ref not in refs]
-    return [*map(str, plan.steps), *staged]
+    return [words for words, _ in _lines(plan)]
+
+
+def summary_classes(plan: Plan) -> list[StepClass]:
+    """The class of each line of :func:`summary`."""
+    return [step_class for _, step_class in _lines(plan)]
+
+
+def class_counts(plan: Plan) -> str:
+    """``disruptive: 1, reload: 2``: how many lines of the summary are of which class."""
+    return in_words(summary_classes(plan))
+
+
+def _lines(plan: Plan) -> list[tuple[str, StepClass]]:
+    stepping = {step.ref for step in plan.steps}
+    staged = [change for change in plan.own_pending if change.ref not in stepping]
+    lines = [(str(step), step.ref) for step in plan.steps]
+    lines += [(f"apply what is staged already: {change}", change.ref) for change in staged]
+    return [(words, plan.classes.get(ref, StepClass.RELOAD)) for words, ref in lines]
 
 
 def _some(items: Iterable[str], most: int = 5) -> str:

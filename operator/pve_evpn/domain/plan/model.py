@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin
+from pve_evpn.domain.plan.step_class import StepClass, highest
 from pve_evpn.domain.sdn import (
     CREATION_ORDER,
     PendingChange,
-    PendingState,
     PropertyDiff,
     SdnKind,
     SdnObject,
     SdnRef,
     compare,
+    parents_of,
     show,
 )
 
@@ -150,7 +151,9 @@ class Plan:
     """One transaction's worth of intent.
 
     ``steps`` are in an order Proxmox accepts. ``own_pending`` is what an apply would publish of ours once they are
-    staged; ``foreign`` would be published too but is not ours. ``spent`` is the approval used last.
+    staged; ``foreign`` would be published too but is not ours. ``spent`` is the approval used last. ``classes`` has the
+    class of every object in ``steps`` and ``own_pending``, ``staged`` that of what is staged of ours already: an apply
+    of anything publishes it.
     """
 
     steps: tuple[Step, ...] = ()
@@ -158,6 +161,8 @@ class Plan:
     own_pending: tuple[PendingChange, ...] = ()
     foreign: tuple[PendingChange, ...] = ()
     spent: str = ""
+    classes: Mapping[SdnRef, StepClass] = field(default_factory=dict)
+    staged: Mapping[SdnRef, StepClass] = field(default_factory=dict)
 
     @property
     def needs_apply(self) -> bool:
@@ -167,29 +172,44 @@ class Plan:
     @property
     def is_destructive(self) -> bool:
         """Whether carrying it out deletes something, in this run or in one that was interrupted."""
-        return self.deletions_staged or any(step.action == "delete" for step in self.steps)
-
-    def parted(self) -> tuple[Plan, Plan]:
-        """What deletes nothing, and what deletes. Nothing created or changed ever needs a deletion to come first:
-        names and VNIs are free only once Proxmox no longer has their holder."""
-        gone = {step.ref for step in self.steps if step.action == "delete"}
-        harmless = replace(
-            self,
-            steps=tuple(step for step in self.steps if step.ref not in gone),
-            own_pending=tuple(change for change in self.own_pending if change.ref not in gone),
-        )
-        destructive = replace(
-            self,
-            steps=tuple(step for step in self.steps if step.ref in gone),
-            own_pending=tuple(change for change in self.own_pending if change.ref in gone),
-        )
-        return harmless, destructive
+        return StepClass.DESTRUCTIVE in {*self.classes.values(), *self.staged.values()}
 
     @property
-    def deletions_staged(self) -> bool:
-        """Whether an interrupted run staged deletions: an apply of anything would publish them."""
-        gone = {step.ref for step in self.steps if step.action == "delete"}
-        return any(c.state is PendingState.DELETED and c.ref not in gone for c in self.own_pending)
+    def step_class(self) -> StepClass:
+        """The highest class of anything in it."""
+        return highest([*self.classes.values(), *self.staged.values()])
+
+    def depending_on(self, refs: Iterable[SdnRef]) -> frozenset[SdnRef]:
+        """The refs, and those whose steps Proxmox refuses until the steps of these are staged.
+
+        An object is created after what it refers to, and deleted after what refers to it has let go of it.
+        """
+        held = set(refs)
+        while True:
+            waiting = [step for step in self.steps if step.ref in held]
+            created = {step.ref for step in waiting if step.action == "create"}
+            kept = {parent for step in waiting if step.before for parent in parents_of(step.before)}
+            more = {
+                step.ref
+                for step in self.steps
+                if step.ref not in held
+                and (created.intersection(parents_of(step.after)) if step.after else step.ref in kept)
+            }
+            if not more:
+                return frozenset(held)
+            held |= more
+
+    def divided(self, refs: Container[SdnRef]) -> tuple[Plan, Plan]:
+        """The plan without the objects ``refs``, and the plan of these alone."""
+        return self._only(lambda ref: ref not in refs), self._only(lambda ref: ref in refs)
+
+    def _only(self, has: Callable[[SdnRef], bool]) -> Plan:
+        return replace(
+            self,
+            steps=tuple(step for step in self.steps if has(step.ref)),
+            own_pending=tuple(change for change in self.own_pending if has(change.ref)),
+            classes={ref: step_class for ref, step_class in self.classes.items() if has(ref)},
+        )
 
     def keys_of(self, refs: Iterable[SdnRef]) -> tuple[ObjectKey, ...]:
         """The Kubernetes objects that these Proxmox objects belong to."""

@@ -6,12 +6,13 @@ another client's staged change of our VNet, where drift is only reported, must n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pve_evpn.domain.objects import Origin, own_ref
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Step, carried_out
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef, pending_changes
+from pve_evpn.domain.plan.step_class import StepClass, class_of
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef, SdnSnapshot, pending_changes
 
 
 def split_pending(
@@ -38,6 +39,34 @@ def split_pending(
     # On the operator's own objects another spelling of the same values is no edit to protect.
     foreign += [change for change in context.sdn.reworded if change.ref not in desired]
     return tuple(own), tuple(foreign)
+
+
+def classes_of(
+    sdn: SdnSnapshot, steps: Iterable[Step], own_pending: Iterable[PendingChange]
+) -> Mapping[SdnRef, StepClass]:
+    """The class of every object that the steps, and an apply after them, change.
+
+    It follows from what runs, not from what is staged: taking a staged edit back publishes nothing. A deletion is
+    destructive even where the object was never published.
+    """
+    by_ref = {step.ref: step for step in steps}
+    found = {}
+    for ref in {**by_ref, **dict.fromkeys(change.ref for change in own_pending)}:
+        step = by_ref.get(ref)
+        after = step.after if step else sdn.edited.get(ref)
+        deletes = step is not None and step.action == "delete"
+        found[ref] = StepClass.DESTRUCTIVE if deletes else class_of(sdn.running.get(ref), after)
+    return found
+
+
+def staged_classes(sdn: SdnSnapshot, own_pending: Iterable[PendingChange]) -> Mapping[SdnRef, StepClass]:
+    """The class of what is staged already of the operator's: an apply of anything publishes it."""
+    refs = {change.ref for change in own_pending}
+    return {
+        ref: class_of(sdn.running.get(ref), sdn.edited.get(ref))
+        for ref in refs
+        if sdn.running.get(ref) != sdn.edited.get(ref)
+    }
 
 
 def _removed_on_purpose(context: PlanContext) -> set[SdnRef]:

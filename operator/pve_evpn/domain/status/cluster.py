@@ -20,7 +20,7 @@ from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.apply_policy import plan_hash, summary
+from pve_evpn.domain.plan.apply_policy import plan_hash, summary, summary_classes
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.state import release_in_words
 from pve_evpn.domain.status.sdn import Circumstances, paused, reported
@@ -184,7 +184,14 @@ def _pending_plan(cluster: Cluster, at: Circumstances) -> PendingPlan | None:
     hash_, steps = plan_hash(at.waiting), summary(at.waiting)
     before = cluster.status.pending_plan
     since = before.since if before and before.hash == hash_ else at.now
-    return PendingPlan(hash=hash_, summary=steps, destructive=at.waiting.is_destructive, since=since)
+    return PendingPlan(
+        hash=hash_,
+        summary=steps,
+        classes=[step_class.value for step_class in summary_classes(at.waiting)[:64]],
+        class_=at.waiting.step_class.value,
+        destructive=at.waiting.is_destructive,
+        since=since,
+    )
 
 
 def _transaction(result: Result | None) -> ProxmoxClusterStatus:
