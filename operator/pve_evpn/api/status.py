@@ -51,6 +51,8 @@ def updated(status: StatusT, *parts: ReportedStatus) -> StatusT:
 
 def patch(before: ReportedStatus, after: ReportedStatus) -> dict[str, Any]:
     """The merge patch from one status to the other; empty where nothing has to be written."""
+    if before == after:
+        return {}
     return _difference(as_written(before), as_written(after))
 
 

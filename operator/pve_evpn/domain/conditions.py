@@ -81,25 +81,31 @@ def progress(ready_: ConditionValue, *, retryable: bool, message: str = "") -> l
 
 
 def merge(
-    previous: Iterable[Condition] | None, verdicts: Iterable[ConditionValue], generation: int, now: datetime
+    previous: Iterable[Condition] | None, values: Iterable[ConditionValue], generation: int, now: datetime
 ) -> list[Condition]:
     """The conditions to report: these values, with the times of those whose status did not change."""
     before = {condition.type: condition for condition in previous or ()}
     merged = []
-    for verdict in verdicts:
-        old = before.get(verdict.type)
-        since = old.last_transition_time if old and old.status == verdict.word else now
+    for value in values:
+        old = before.get(value.type.value)
+        if old and _same(old, value) and old.observed_generation == generation:
+            merged.append(old)
+            continue
         merged.append(
             Condition(
-                type=str(verdict.type),
-                status=verdict.word,
-                reason=str(verdict.reason),
-                message=verdict.message,
+                type=value.type.value,
+                status=value.word,
+                reason=value.reason.value,
+                message=value.message,
                 observed_generation=generation,
-                last_transition_time=since,
+                last_transition_time=old.last_transition_time if old and old.status == value.word else now,
             )
         )
     return merged
+
+
+def _same(condition: Condition, value: ConditionValue) -> bool:
+    return (condition.status, condition.reason, condition.message) == (value.word, value.reason.value, value.message)
 
 
 def timestamp(moment: datetime) -> str:

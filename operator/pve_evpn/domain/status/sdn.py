@@ -25,7 +25,7 @@ from pve_evpn.domain.nics.pins import PinState
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.ownership import known_refs
-from pve_evpn.domain.sdn import SdnKind
+from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
 
 ReportedStatusT = TypeVar("ReportedStatusT", bound=ReportedStatus)
@@ -59,7 +59,8 @@ class Circumstances:
 def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision, at: Circumstances) -> ManagedStatusT:
     """The status of a controller, zone or VNet."""
     health = at.health.get(resource.key) or unobserved()
-    programmed, retryable = _programmed(resource, decision, at)
+    rows = node_rows(decision, at.state)
+    programmed, retryable = _programmed(resource, decision, at, rows)
     values = [
         _accepted(decision),
         programmed,
@@ -79,7 +80,7 @@ def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision,
     return updated(
         resource.status,
         identity,
-        _kind_part(resource, decision, at),
+        _kind_part(resource, decision, at, rows),
         health.status,
         reported(resource, values, at.now, retryable=retryable),
     )
@@ -207,7 +208,9 @@ def _accepted(decision: Decision) -> ConditionValue:
     return ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
 
 
-def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) -> tuple[ConditionValue, bool]:
+def _programmed(
+    resource: Resource[Any], decision: Decision, at: Circumstances, rows: Sequence[ZoneNode]
+) -> tuple[ConditionValue, bool]:
     """``Programmed`` and whether waiting helps. The order of the questions is the order of causes."""
     type_ = ConditionType.PROGRAMMED
     if decision.blocked:
@@ -217,7 +220,7 @@ def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) 
     if decision.waiting:
         return from_problem(type_, decision.waiting), decision.waiting.retryable
     if decision.in_sync:
-        return _on_nodes(decision, at), True
+        return _on_nodes(rows), True
     if failure := at.failures.get(resource.key):
         return from_problem(type_, failure), failure.retryable
     if not decision.managed and not is_paused(resource, at.desired):
@@ -236,10 +239,9 @@ def _programmed(resource: Resource[Any], decision: Decision, at: Circumstances) 
     return ConditionValue(type_, False, Reason.PENDING_APPLY, "the change has not been applied yet"), True
 
 
-def _on_nodes(decision: Decision, at: Circumstances) -> ConditionValue:
+def _on_nodes(rows: Sequence[ZoneNode]) -> ConditionValue:
     """Whether every expected node says that it has it; a controller has no status of its own per node."""
     type_ = ConditionType.PROGRAMMED
-    rows = node_rows(decision, at.state)
     unwell = [row for row in rows if row.state not in ("Available", "Unknown")]
     unknown = [row for row in rows if row.state == "Unknown"]
     if unwell:
@@ -295,16 +297,19 @@ def node_rows(decision: Decision, state: ClusterState) -> list[ZoneNode]:
     if ref is None or ref.kind not in (SdnKind.ZONE, SdnKind.VNET):
         return []
     zone = ref.id if ref.kind is SdnKind.ZONE else str(decision.wanted[0].props.get("zone", ""))
-    config = next((o for r, o in state.sdn.running.items() if r.kind is SdnKind.ZONE and r.id == zone), None)
+    config = state.sdn.running.get(SdnRef(SdnKind.ZONE, zone))
     only = set(config.props.get("nodes") or ()) if config else set()
     expected = [node for name, node in sorted(state.nodes.items()) if not only or name in only]
     return [_node_row(node, zone, ref.id if ref.kind is SdnKind.VNET else None) for node in expected]
 
 
+_NOT_SEEN = VniOnNode()
+
+
 def with_observed(rows: Iterable[ZoneNode], health: Health | None) -> list[VNetNode]:
     """The rows with what observation adds to them; what it no longer sees goes."""
     seen = health.rows if health else {}
-    return [_with_vni(row, seen.get(row.name, VniOnNode())) for row in rows]
+    return [_with_vni(row, seen.get(row.name, _NOT_SEEN)) for row in rows]
 
 
 def _with_vni(row: ZoneNode, seen: VniOnNode) -> VNetNode:
@@ -329,14 +334,16 @@ def _node_row(node: NodeState, zone: str, vnet: str | None) -> ZoneNode:
     return ZoneNode(name=node.name, state=state, message=messages[0] if messages and state != "Available" else None)
 
 
-def _kind_part(resource: Resource[ApiModel, ManagedStatus], decision: Decision, at: Circumstances) -> ManagedStatus:
+def _kind_part(
+    resource: Resource[ApiModel, ManagedStatus], decision: Decision, at: Circumstances, rows: list[ZoneNode]
+) -> ManagedStatus:
     """What only this kind reports."""
     if isinstance(resource.status, EvpnZoneStatus):
-        nodes, more = nodes_that_fit(node_rows(decision, at.state), _unwell)
+        nodes, more = nodes_that_fit(rows, _unwell)
         return EvpnZoneStatus(vrf_vni=decision.vni or resource.status.vrf_vni, nodes=nodes, truncated=more)
     if isinstance(resource.status, VNetStatus):
-        rows = with_observed(node_rows(decision, at.state), at.health.get(resource.key))
-        shown, more = nodes_that_fit(rows, lambda row: _unwell(row) or row.missing_vteps is not None)
+        observed = with_observed(rows, at.health.get(resource.key))
+        shown, more = nodes_that_fit(observed, lambda row: _unwell(row) or row.missing_vteps is not None)
         return VNetStatus(
             vni=decision.vni or resource.status.vni,
             zone=str(decision.wanted[0].props.get("zone")) if decision.wanted else resource.status.zone,
@@ -353,10 +360,9 @@ def _unwell(row: ZoneNode) -> bool:
 
 def _subnets(resource: Resource[Any], decision: Decision, at: Circumstances) -> list[SubnetStatus]:
     """The subnets that are in Proxmox, or were by the status before."""
-    sdn = at.state.sdn
-    known = sdn.edited.keys() | sdn.running.keys() | known_refs(resource).keys()
+    sdn, before = at.state.sdn, known_refs(resource)
     return [
         SubnetStatus(id=ref.id, origin=origin.value)
         for ref, origin in sorted(decision.origins.items())
-        if ref.kind is SdnKind.SUBNET and ref in known
+        if ref.kind is SdnKind.SUBNET and (ref in sdn.edited or ref in sdn.running or ref in before)
     ]
