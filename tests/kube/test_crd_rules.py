@@ -328,6 +328,7 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("ProxmoxCluster", {"tls": {"caBundle": PEM, "fingerprint": FINGERPRINT}}, "set only one of caSecretRef"),
     ("ProxmoxCluster", {"tls.insecureSkipVerify": True}, "insecureSkipVerify makes caSecretRef"),
     ("ProxmoxCluster", {"tls": {"fingerprint": "ab:cd"}}, "must be a SHA-256 fingerprint: 32 pairs"),
+    ("ProxmoxCluster", {"tls": {"caBundle": PEM + "\x1b[2J"}}, "control characters other than line breaks"),
     ("ProxmoxCluster", {"tls": {"caBundle": "/etc/pve/pve-root-ca.pem"}}, "must hold certificates in PEM form"),
     ("ProxmoxCluster", {"managementPolicy": "observe"}, 'supported values: "Full", "ObserveOnly"'),
     ("ProxmoxCluster", {"drift": "Ignore"}, 'supported values: "Correct", "Report"'),

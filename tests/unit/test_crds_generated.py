@@ -207,3 +207,14 @@ def test_exclusive_bounds_become_openapi_3_0() -> None:
     node = crds.structural(Bounded)["properties"]["value"]
     assert (node["minimum"], node["exclusiveMinimum"]) == (0, True)
     assert (node["maximum"], node["exclusiveMaximum"]) == (5, True)
+
+
+def test_no_text_of_a_spec_takes_any_character() -> None:
+    """Each is one of a list, has a grammar, or is free of control characters and bidirectional marks."""
+    unrestricted = {
+        path
+        for path, node in ALL_NODES
+        if ".spec" in path and node.get("type") == "string" and not ({"enum", "pattern", "format"} & node.keys())
+        if not any(word in rule["rule"] for rule in node.get(VALIDATIONS, ()) for word in ("matches", "isIP", "isCIDR"))
+    }
+    assert unrestricted == set()

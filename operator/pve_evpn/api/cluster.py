@@ -12,14 +12,15 @@ from pve_evpn.api.limits import Counted, Cut
 from pve_evpn.api.nic import Vmid
 from pve_evpn.api.types import (
     ATOMIC,
+    ONE_LINE,
     SET,
+    SEVERAL_LINES,
     ApiModel,
     LabelSelector,
     ManagementPolicy,
     Matching,
     NodeName,
     ObjectName,
-    OneLine,
     Port,
     Rule,
     SecretKey,
@@ -75,6 +76,7 @@ Fingerprint = Annotated[
 CaBundle = Annotated[
     str,
     Length(max_length=65536),
+    SEVERAL_LINES,
     Rule("self.contains('-----BEGIN CERTIFICATE-----')", "must hold certificates in PEM form"),
 ]
 Schedule = Annotated[
@@ -236,7 +238,7 @@ class SshSource(ApiModel):
     ] = Field("root", description="User on the nodes. Default: root.")
     port: Port = Field(22, description="Port of sshd, 1 to 65535. Default: 22.")
     key_secret_ref: SshSecretKeyRef = Field(description="The private key.")
-    known_hosts: list[Annotated[str, Length(min_length=1, max_length=1024), OneLine()]] | None = Field(
+    known_hosts: list[Annotated[str, Length(min_length=1, max_length=1024), ONE_LINE]] | None = Field(
         None,
         min_length=1,
         max_length=256,
@@ -323,10 +325,10 @@ class GuestSet(ApiModel):
         )
     )
 
-    pools: list[Annotated[str, Length(min_length=1, max_length=128), OneLine()]] | None = Field(
+    pools: list[Annotated[str, Length(min_length=1, max_length=128), ONE_LINE]] | None = Field(
         None, min_length=1, max_length=64, description="Resource pools in Proxmox.", json_schema_extra=SET
     )
-    tags: list[Annotated[str, Length(min_length=1, max_length=128), OneLine()]] | None = Field(
+    tags: list[Annotated[str, Length(min_length=1, max_length=128), ONE_LINE]] | None = Field(
         None, min_length=1, max_length=64, description="Guest tags in Proxmox.", json_schema_extra=SET
     )
     vmids: list[VmidRange] | None = Field(

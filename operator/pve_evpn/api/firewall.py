@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.types import ATOMIC, ApiModel, Matching, OneLine, Rule, only_one_of, rules
+from pve_evpn.api.types import ATOMIC, ONE_LINE, ApiModel, Matching, Rule, only_one_of, rules
 
 LogLevel = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"]
 
@@ -197,7 +197,7 @@ class FirewallRule(ApiModel):
     dport: Ports | None = Field(
         None, description="Destination port, service, range (80:85) or list; needs proto. Proxmox: dport."
     )
-    icmp_type: Annotated[str, Length(min_length=1, max_length=64), OneLine()] | None = Field(
+    icmp_type: Annotated[str, Length(min_length=1, max_length=64), ONE_LINE] | None = Field(
         None, description="Name of an ICMP type, with proto icmp, icmpv6 or ipv6-icmp. Proxmox: icmp-type."
     )
     log: LogLevel | None = Field(None, description="Log level. Default: nolog. Proxmox: log.")
@@ -205,7 +205,7 @@ class FirewallRule(ApiModel):
         Annotated[
             str,
             Length(max_length=256),
-            OneLine(),
+            ONE_LINE,
             Rule("!(self.trim() in ['-', '0'])", "Proxmox would drop a comment that is only - or 0"),
         ]
         | None

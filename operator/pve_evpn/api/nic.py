@@ -11,13 +11,13 @@ from pve_evpn.api.conditions import ObservedStatus
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
+    ONE_LINE,
     ApiModel,
     ClusterScopedRef,
     LocalRef,
     MacAddress,
     ManagementPolicy,
     Matching,
-    OneLine,
     Origin,
     Rule,
     Timestamp,
@@ -59,7 +59,7 @@ class Guest(ApiModel):
     )
 
     vmid: Vmid | None = Field(None, description="By number, 100 or more.")
-    name: Annotated[str, Length(min_length=1, max_length=255), OneLine()] | None = Field(
+    name: Annotated[str, Length(min_length=1, max_length=255), ONE_LINE] | None = Field(
         None, description="By name, which must be unique in the Proxmox cluster."
     )
 

@@ -72,32 +72,46 @@ class Matching:
         return text
 
 
-#: Control characters, line and paragraph separators, and the marks that change the direction of writing.
-_UNPRINTABLE_RE2 = r"[\p{Cc}\p{Zl}\p{Zp}\x{061C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Separators of lines and paragraphs, and the marks that change the direction of writing; for RE2 and for Python.
+_MARKS_RE2 = r"\p{Zl}\p{Zp}\x{061C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}"
+_MARKS = "\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 
 
 @dataclass(frozen=True, slots=True)
-class OneLine:
-    """Free text without control characters, line breaks and bidirectional marks.
+class FreeText:
+    """Text in which some characters are refused; ``re2`` and ``pattern`` are the same set of them.
 
-    Such a character can end a line of a file of Proxmox or of a log and begin another, or make a person read something
-    else than what is stored. Every text that no :class:`Matching` restricts is annotated with this.
+    Control characters and line breaks can end a line of one of Proxmox' files, or of a log, and begin another; marks of
+    direction make a person read something else than what is stored. Every text that no :class:`Matching` restricts is
+    annotated with :data:`ONE_LINE` or :data:`SEVERAL_LINES`.
     """
 
-    message: str = "must be one line without control characters and bidirectional marks"
+    message: str
+    re2: str
+    pattern: re.Pattern[str]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        rule = Rule(f"!self.matches(r'{_UNPRINTABLE_RE2}')", self.message)
-        return rule.__get_pydantic_json_schema__(core, handler)
+        return Rule(f"!self.matches(r'{self.re2}')", self.message).__get_pydantic_json_schema__(core, handler)
 
     def _check(self, text: str) -> str:
-        if _UNPRINTABLE.search(text):
+        if self.pattern.search(text):
             raise ValueError(self.message)
         return text
+
+
+ONE_LINE = FreeText(
+    "must be one line without control characters and bidirectional marks",
+    rf"[\p{{Cc}}{_MARKS_RE2}]",
+    re.compile(f"[\x00-\x1f\x7f-\x9f{_MARKS}]"),
+)
+SEVERAL_LINES = FreeText(
+    "must not hold control characters other than line breaks and tabs, nor bidirectional marks",
+    rf"[\x{{00}}-\x{{08}}\x{{0B}}\x{{0C}}\x{{0E}}-\x{{1F}}\x{{7F}}-\x{{9F}}{_MARKS_RE2}]",
+    re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_MARKS}]"),
+)
 
 
 def rules(*made: Rule) -> dict[str, Any]:
