@@ -141,6 +141,14 @@ CASES = [
         summary="3 objects of kind VNet (cluster pve) need a change by their user.",
     ),
     Fires(
+        "PveEvpnDriftFight",
+        {'pve_evpn_objects_in_drift_fight{cluster="pve",kind="VNet"}': "2x40"},
+        at=15,
+        not_yet=14,
+        labels={"cluster": "pve", "kind": "VNet"},
+        summary="Another client keeps changing 2 objects of kind VNet on pve.",
+    ),
+    Fires(
         "PveEvpnObjectsNotReady",
         {
             'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "3x40",
@@ -247,6 +255,7 @@ HEALTHY = {
     'pve_evpn_pending_objects{cluster="pve",owner="self"}': "5x120",
     'pve_evpn_pending_plan_age_seconds{cluster="pve"}': "0+60x120",
     'pve_evpn_objects_stalled{cluster="pve",kind="VNet"}': "0x120",
+    'pve_evpn_objects_in_drift_fight{cluster="pve",kind="VNet"}': "0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "0 3x10 0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="True"}': "3x120",
     'pve_evpn_objects_waiting{cluster="pve",kind="VNet"}': "0x120",

@@ -188,6 +188,11 @@ class Reason(StrEnum):
     # --- Drifted
     FIELDS_DIFFER = "FieldsDiffer", "Drifted: True, Programmed: False", "Proxmox has other values than the spec."
     MISSING_EXTERNALLY = "MissingExternally", "Drifted: True, Programmed: False", "Somebody removed it from Proxmox."
+    DRIFT_FIGHT = (
+        "DriftFight",
+        "Drifted: True, Programmed: False",
+        "Another client writes another value again and again; the operator waits longer each time.",
+    )
     IN_SYNC = "InSync", "Drifted: False", "No difference."
 
     # --- Paused

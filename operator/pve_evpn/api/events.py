@@ -20,6 +20,7 @@ class EventReason(StrEnum):
 
     # Any object.
     DRIFTED = "Drifted"
+    DRIFT_FIGHT = "DriftFight"
     ORPHANED = "Orphaned"
 
     # A NicAttachment, and for HEALED a VNet.
@@ -63,6 +64,7 @@ _WARNINGS = frozenset(
         EventReason.REVERTED,
         EventReason.SDN_LOCK_TAKEN,
         EventReason.DRIFTED,
+        EventReason.DRIFT_FIGHT,
         EventReason.ORPHANED,
         EventReason.SESSION_DOWN,
         EventReason.NODE_MISSING_FROM_PEERS,

@@ -37,6 +37,10 @@ _FAMILIES = {
     ),
     "objects_stalled": ("Objects that wait for the user: condition Stalled.", ("cluster", "kind")),
     "objects_drifted": ("Objects somebody else changed in Proxmox: condition Drifted.", ("cluster", "kind")),
+    "objects_in_drift_fight": (
+        "Objects that another client changes again and again: condition Drifted with reason DriftFight.",
+        ("cluster", "kind"),
+    ),
     "nics": ("NicAttachments by what EVPN says of their MAC.", ("cluster", "vnet", "verdict", "pinned")),
     "vnet_info": ("Always 1; which VNI and zone a VNet has in Proxmox.", ("cluster", "vnet", "vni", "zone")),
     "vnet_nodes": ("Nodes by what Proxmox says of the VNet there.", ("cluster", "vnet", "state")),
@@ -104,11 +108,12 @@ class StatusCollector(Collector):
         waiting: Counter[tuple[str, str]] = Counter()
         stalled: Counter[tuple[str, str]] = Counter()
         drifted: Counter[tuple[str, str]] = Counter()
+        fights: Counter[tuple[str, str]] = Counter()
         nics: Counter[tuple[str, str, str, str]] = Counter()
         for cluster in self._cache.of_kind("ProxmoxCluster"):
             for kind in WATCHED:
                 ready.update(dict.fromkeys(((cluster.key.name, kind, word) for word in _WORDS), 0))
-                for counter in (waiting, stalled, drifted):
+                for counter in (waiting, stalled, drifted, fights):
                     counter[cluster.key.name, kind] = 0
         for resource in self._cache:
             owner = self._cache.cluster_of(resource) or ""
@@ -116,6 +121,7 @@ class StatusCollector(Collector):
             waiting[owner, resource.key.kind] += self._waits(resource)
             stalled[owner, resource.key.kind] += resource.status.says("Stalled") == "True"
             drifted[owner, resource.key.kind] += resource.status.says("Drifted") == "True"
+            fights[owner, resource.key.kind] += resource.status.reason("Drifted") == Reason.DRIFT_FIGHT
             status = resource.status
             if isinstance(status, VNetStatus) and status.id:
                 _describe(owner, status.id, status, families)
@@ -123,7 +129,7 @@ class StatusCollector(Collector):
                 nics[owner, status.vnet or "", _verdict(status), str(bool(status.pinned)).lower()] += 1
         counted: dict[str, Counter[Any]] = {
             "objects": ready, "objects_waiting": waiting, "objects_stalled": stalled, "objects_drifted": drifted,
-            "nics": nics,
+            "objects_in_drift_fight": fights, "nics": nics,
         }  # fmt: skip
         for name, counts in counted.items():
             for labels, count in counts.items():

@@ -12,6 +12,7 @@ from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
 from pve_evpn.engine.connection import NoConnection
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.drift import DriftBrake
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.journal import ClusterJournal, JournalEntry
 from pve_evpn.engine.sync import Sync
@@ -21,10 +22,11 @@ from pve_evpn.pve.gateway import Gateway
 class Planner:
     """Plans for one cluster. Every refresh takes the newest objects from the cache."""
 
-    def __init__(self, context: ClusterContext, journal: ClusterJournal, failures: Failures) -> None:
+    def __init__(self, context: ClusterContext, journal: ClusterJournal, failures: Failures, brake: DriftBrake) -> None:
         self._context = context
         self._journal = journal
         self._failures = failures
+        self._brake = brake
 
     async def read(self, gateway: Gateway) -> Sync:
         """Begin a sync. Raises NoConnection where the release is too old, :class:`errors.PveError` as the gateway."""
@@ -63,7 +65,7 @@ class Planner:
             desired,
             state,
             journal=entry.creating,
-            failures=self._failures.active(desired),
+            failures={**self._failures.active(desired), **self._brake.held},
             recovering=entry.interrupted,
             spent=entry.consumed_approval,
         )

@@ -22,6 +22,7 @@ from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, problem_of
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.drift import DriftBrake
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.firewall import FirewallWriter
 from pve_evpn.engine.journal import ClusterJournal
@@ -76,7 +77,8 @@ class Reconciler:
         self._connection = Connection(context, gateways)
         self._journal = ClusterJournal(context.cluster, context.ports.journal)
         self._failures = Failures(context.clock)
-        self._planner = Planner(context, self._journal, self._failures)
+        self._brake = DriftBrake(context)
+        self._planner = Planner(context, self._journal, self._failures, self._brake)
         self._applier = Applier(context, self._journal, self._planner, self._failures)
         self._reload_retry = ReloadRetry(context)
         self._firewalls = FirewallWriter(context)
@@ -198,9 +200,10 @@ class Reconciler:
 
         sync = await self._planner.read(gateway)
         self._reached()
-        await self._record_drift(sync)
+        sync = await self._brake_drift(sync)
         sync = await self._detach(sync)
         sync = await self._applier.apply(sync)
+        self._brake.corrected(sync)
         sync = await self._reload_retry.reload(sync)
         if sync.result or sync.reloads or sync.plan.needs_apply:
             sync = await self._planner.refresh(sync)
@@ -226,7 +229,7 @@ class Reconciler:
 
     async def _with_failures(self, sync: Sync) -> Sync:
         """Add which objects failed, and when the credentials end."""
-        failures = {**self._failures.active(sync.desired), **self._nics.problems}
+        failures = {**self._failures.active(sync.desired), **self._brake.held, **self._nics.problems}
         return replace(sync, failures=failures, credentials_end=await self._connection.credentials_end(sync.gateway))
 
     def _settled(self, sync: Sync) -> bool:
@@ -234,12 +237,18 @@ class Reconciler:
         failed = any(problem.retryable for problem in sync.failures.values())
         return not (waits or failed or sync.plan.needs_apply)
 
+    async def _brake_drift(self, sync: Sync) -> Sync:
+        """Record what another client changed; what it changes again and again is not planned for a while."""
+        replan = await self._brake.hold(sync)
+        await self._record_drift(sync)
+        return self._planner.replan(sync) if replan else sync
+
     async def _record_drift(self, sync: Sync) -> None:
         """An Event for each object of which another client changed something."""
         written_back = getattr(sync.desired.cluster.spec, "drift", None) != "Report"
         for resource in sync.desired:
             if decision := sync.plan.decisions.get(resource.key):
-                corrected = written_back and decision.managed
+                corrected = written_back and decision.managed and resource.key not in self._brake.held
                 await self._context.writer.record_drift(resource, decision.drift, corrected=corrected)
 
     # --- before and instead -------------------------------------------------------------------------------------

@@ -73,6 +73,14 @@ class TaskEnd:
         return self.text.startswith("WARNINGS")
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignApply:
+    """An apply that another client sent: its task, and who started it."""
+
+    upid: str
+    user: str
+
+
 class Gateway(PveClient):
     """The calls the operator makes to one cluster, typed."""
 
@@ -413,6 +421,13 @@ class Gateway(PveClient):
         """The last lines of a task's log."""
         rows = await self.get(f"{_task_path(upid)}/log", limit=500)
         return [str(row.get("t", "")) for row in rows or ()][-last:]
+
+    async def last_foreign_apply(self) -> ForeignApply | None:
+        """The newest apply that another client sent, as far as ``/cluster/tasks`` reaches."""
+        rows = await self.get("/cluster/tasks")
+        foreign = self._tasks.foreign_applies(row for row in rows or () if isinstance(row, Mapping))
+        newest = max(foreign, key=lambda row: int(row.get("starttime") or 0), default=None)
+        return ForeignApply(str(newest["upid"]), str(newest.get("user") or "unknown")) if newest else None
 
     async def reload_tasks(self, node: str, since: int) -> list[str]:
         """UPIDs of the node's network reloads started at or after ``since`` (Unix seconds), newest first."""

@@ -282,4 +282,8 @@ class TaskMemory:
 
     def foreign_apply(self, rows: Iterable[Mapping[str, Any]]) -> bool:
         """Whether one of these tasks is an apply that the operator did not send."""
-        return any(row.get("type") == APPLY_TASK and str(row.get("upid")) not in self._own for row in rows)
+        return bool(self.foreign_applies(rows))
+
+    def foreign_applies(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those of these tasks that are applies the operator did not send."""
+        return [row for row in rows if row.get("type") == APPLY_TASK and str(row.get("upid")) not in self._own]

@@ -262,6 +262,8 @@ def not_yet(state: ConditionValue) -> ConditionValue:
 def _drifted(decision: Decision) -> ConditionValue:
     if not decision.drift:
         return ConditionValue(ConditionType.DRIFTED, False, Reason.IN_SYNC)
+    if decision.waiting and decision.waiting.reason is Reason.DRIFT_FIGHT:
+        return from_problem(ConditionType.DRIFTED, decision.waiting, status=True)
     reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
     return ConditionValue(ConditionType.DRIFTED, True, reason, "; ".join(decision.drift))
 

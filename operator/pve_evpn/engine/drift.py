@@ -1,0 +1,129 @@
+"""The brake on drift correction: against a client that writes another value every time, each apply reloads every node.
+
+Every field of every object has a backoff of its own. A field that drifts for the first time is written back at once;
+one that drifts again soon after is left as it is until its backoff has passed. From the third correction on, the
+object says ``DriftFight``, with the user of the last apply that was not the operator's, where Proxmox tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.events import EventReason
+from pve_evpn.domain.conditions import Problem, timestamp
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.plan.outcome import Outcome
+from pve_evpn.engine.backoff import Backoff
+from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.sync import Sync
+from pve_evpn.pve import errors
+from pve_evpn.pve.gateway import ForeignApply
+
+#: Seconds from one correction of a field to the next; and how long the field must keep its value to begin anew.
+FIRST, LONGEST, CALM = 30.0, 3600.0, 7200.0
+#: So many corrections of one field are a fight.
+FIGHT = 3
+
+_CORRECTED = frozenset({Outcome.APPLIED, Outcome.PARTIALLY_APPLIED, Outcome.CORRECTED})
+
+
+@dataclass(slots=True)
+class _Field:
+    """One field that was written back: when last, and when it may be again."""
+
+    corrected: datetime
+    next: datetime
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST, LONGEST))
+
+
+class DriftBrake:
+    """The corrections of one cluster's SDN objects."""
+
+    def __init__(self, context: ClusterContext) -> None:
+        self._context = context
+        self._fields: dict[tuple[ObjectKey, str], _Field] = {}
+        self._fighting: set[ObjectKey] = set()
+        self.held: Mapping[ObjectKey, Problem] = {}
+        """Objects that are left out of the plan at present, and why."""
+
+    async def hold(self, sync: Sync) -> bool:
+        """Decide which drifted objects are not corrected now; whether that differs from before."""
+        before, drifted = self.held, self._drifted(sync)
+        self._forget(sync)
+        waiting = {key: until for key, fields in drifted.items() if (until := self._until(key, fields))}
+        fights = {key for key in waiting if self._count(key, drifted[key]) >= FIGHT}
+        foreign = await self._foreign_apply(sync) if fights else ""
+        self.held = {
+            key: self._problem(drifted[key], until, foreign if key in fights else "", fight=key in fights)
+            for key, until in waiting.items()
+        }
+        for key in fights - self._fighting:
+            if resource := self._context.cache.get(key):
+                message = self.held[key].message
+                await self._context.writer.record(resource, EventReason.DRIFT_FIGHT, message)
+        self._fighting = fights
+        return self.held != before
+
+    def corrected(self, sync: Sync) -> None:
+        """Count what the transaction of this sync wrote back."""
+        result = sync.result
+        if result is None or result.outcome not in _CORRECTED:
+            return
+        now = self._context.clock.now()
+        refs = {step.ref for step in result.plan.steps}
+        for key in result.plan.keys_of(refs):
+            for name in _names(result.plan.decisions[key].drift):
+                known = self._fields.setdefault((key, name), _Field(now, now))
+                known.corrected, known.next = now, now + timedelta(seconds=known.backoff.failed())
+
+    def _drifted(self, sync: Sync) -> dict[ObjectKey, tuple[str, ...]]:
+        if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
+            return {}
+        decisions = sync.plan.decisions.items()
+        return {key: decision.drift for key, decision in decisions if decision.drift and decision.managed}
+
+    def _forget(self, sync: Sync) -> None:
+        """A field that has kept its value for long begins anew, and so does one of an object that is gone."""
+        now = self._context.clock.now()
+        self._fields = {
+            (key, name): known
+            for (key, name), known in self._fields.items()
+            if key in sync.plan.decisions and now - known.corrected < timedelta(seconds=CALM)
+        }
+
+    def _until(self, key: ObjectKey, drift: Iterable[str]) -> datetime | None:
+        """When the object may be corrected again; None if now."""
+        now = self._context.clock.now()
+        ends = [known.next for name in _names(drift) if (known := self._fields.get((key, name))) and known.next > now]
+        return max(ends, default=None)
+
+    def _count(self, key: ObjectKey, drift: Iterable[str]) -> int:
+        known = (self._fields.get((key, name)) for name in _names(drift))
+        return max((one.backoff.failures for one in known if one), default=0)
+
+    async def _foreign_apply(self, sync: Sync) -> str:
+        """The last apply of another client, in words; empty where Proxmox does not tell."""
+        try:
+            last: ForeignApply | None = await sync.gateway.last_foreign_apply()
+        except errors.PveError:
+            return ""
+        return f"; the last other apply was {last.user}'s (task {last.upid})" if last else ""
+
+    def _problem(self, drift: Iterable[str], until: datetime, foreign: str, *, fight: bool) -> Problem:
+        differences, moment = "; ".join(drift), timestamp(until)
+        if not fight:
+            message = f"{differences}: it was written back a moment ago, and is again at {moment}"
+            return Problem(Reason.FIELDS_DIFFER, message, retryable=True)
+        message = (
+            f"another client writes another value again and again: {differences}{foreign}. The operator writes its "
+            f"own back at {moment}. Stop the other client, change the spec, or set drift: Report on the ProxmoxCluster"
+        )
+        return Problem(Reason.DRIFT_FIGHT, message, retryable=True)
+
+
+def _names(drift: Iterable[str]) -> set[str]:
+    """The fields of differences like ``alias is theirs, specified ours``."""
+    return {difference.split(" is ", 1)[0] for difference in drift}

@@ -1,0 +1,72 @@
+"""Another tool writes other values again and again: each field is written back less and less often, and says so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pve_lab.faults import OutOfBandEdit
+from tests.engine.world import NET1, World, cluster, programmed, vnet
+
+STEP = timedelta(seconds=5)
+
+
+async def fight(world: World, minutes: int, edit: str = "alias=theirs") -> int:
+    """Another tool that writes its value whenever it is not there; the applies of the operator meanwhile."""
+    name, _, value = edit.partition("=")
+    theirs = 0
+    before = world.lab.applies
+    for _ in range(minutes * 12):
+        if world.lab.sdn.running["vnets"]["net1"].get(name) != value:
+            world.lab.faults.add(OutOfBandEdit(object="vnets/net1", set=edit))
+            theirs += 1
+        await world.one_pass()
+        world.now += STEP
+    return world.lab.applies - before - theirs
+
+
+async def test_a_fight_costs_few_applies_and_is_named_with_who_does_it() -> None:
+    world = await programmed()
+    assert await fight(world, minutes=20) <= 7
+    drifted = world.kube.condition(NET1, "Drifted")
+    assert (drifted["status"], drifted["reason"]) == ("True", "DriftFight")
+    assert "alias is theirs, specified unset" in drifted["message"]
+    assert "root@pam" in drifted["message"]
+    assert "UPID:" in drifted["message"]
+    assert world.ready(NET1)["reason"] == "DriftFight"
+    assert len(world.events("DriftFight")) <= 4
+
+
+async def test_one_object_in_a_fight_holds_up_no_other() -> None:
+    world = await programmed()
+    await fight(world, minutes=5)
+    world.apply(vnet("net2", 5002))
+    for _ in range(3):
+        await world.one_pass()
+    assert world.lab.sdn.running["vnets"]["net2"]["tag"] == 5002
+
+
+async def test_it_ends_when_the_other_client_stops() -> None:
+    world = await programmed()
+    await fight(world, minutes=5)
+    world.now += timedelta(hours=1)
+    await world.settle()
+    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.complaints() == []
+    assert world.kube.condition(NET1, "Drifted")["status"] == "False"
+
+
+async def test_it_ends_when_the_spec_takes_the_value_over() -> None:
+    world = await programmed()
+    await fight(world, minutes=5)
+    world.apply(vnet("net1", 5001, "10.1.0.0/24", alias="theirs"))
+    await world.settle()
+    assert world.complaints() == []
+
+
+async def test_drift_that_is_only_reported_is_no_fight() -> None:
+    world = await programmed(drift="Report")
+    assert await fight(world, minutes=2) == 0
+    assert world.kube.condition(NET1, "Drifted")["reason"] == "FieldsDiffer"
+    world.apply(cluster(drift="Correct"))
+    await world.settle()
+    assert world.complaints() == []
