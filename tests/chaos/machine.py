@@ -79,6 +79,7 @@ class Chaos(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.world = World()
+        self.world.remembers = True
         self.staged: dict[str, dict[str, Any]] = {}
         self.applied: dict[str, dict[str, Any]] = {}
         self.released: set[ObjectKey] = set()

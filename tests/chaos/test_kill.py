@@ -21,6 +21,7 @@ FOREIGN = {"vnet": "theirs", "zone": "zone1", "tag": "99"}
 def before() -> World:
     """A cluster with 16 objects of ours in it."""
     world = World()
+    world.remembers = True
     world.apply(cluster(), controller(), zone(), zone("zone2", vrfVni=100002), zone("zone3", vrfVni=100003))
     world.apply(*(vnet(f"n{n}", 5000 + n, f"10.0.{n}.0/24") for n in range(6)))
     asyncio.run(world.settle())

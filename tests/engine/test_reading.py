@@ -37,6 +37,7 @@ class Fabric:
 
     def __init__(self) -> None:
         self.world = World()
+        self.world.remembers = True
         self.remembering, self.thorough = gateway(self.world, 600.0), gateway(self.world, 0.0)
         self.other = gateway(self.world, 0.0)
 

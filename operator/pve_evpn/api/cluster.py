@@ -296,7 +296,12 @@ class Observe(ApiModel):
         json_schema_extra=ATOMIC,
     )
     interval_seconds: Annotated[int, Field(ge=2, le=3600)] | None = Field(
-        None, description="Time between two looks in seconds, 2 to 3600. Default: 15."
+        None, description="Time between two polls in seconds, 2 to 3600. Default: 15."
+    )
+    resync_seconds: Annotated[int, Field(ge=0, le=86400)] | None = Field(
+        None,
+        description="Bound in seconds, 0 to 86400, on the age of what is not read in each sync: subnets that nobody "
+        "edited and guests that nobody touched. 0 reads everything each time. Default: 600.",
     )
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
         None,

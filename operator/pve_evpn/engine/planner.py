@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired
+from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
@@ -17,6 +18,9 @@ from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.journal import ClusterJournal, JournalEntry
 from pve_evpn.engine.sync import Sync
 from pve_evpn.pve.gateway import Gateway
+
+#: Seconds after which subnets and guests that nothing hints at are read again, unless the spec says otherwise.
+RESYNC = 600.0
 
 
 class Planner:
@@ -34,13 +38,20 @@ class Planner:
         if PveVersion.parse(release) < OLDEST_SUPPORTED:
             message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
             raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
+        spec = self.desired().cluster.spec
+        observe = spec.observe if spec else None
+        bound = observe.resync_seconds if observe else None
+        gateway.remember_for(RESYNC if bound is None else bound)
         state = await self._state(gateway, release)
         entry = self._journal.entry
         return Sync(gateway, self.desired(), state, self._plan(state, entry), entry)
 
-    async def refresh(self, sync: Sync) -> Sync:
-        """Read Proxmox again and plan again."""
-        state = await self._state(sync.gateway, sync.state.release)
+    async def refresh(self, sync: Sync, *, locked: bool = False) -> Sync:
+        """Read Proxmox again and plan again.
+
+        ``locked``: the SDN lock is held and an apply may follow, so nothing of SDN may be left unread.
+        """
+        state = await self._state(sync.gateway, sync.state.release, locked=locked)
         return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
 
     def replan(self, sync: Sync) -> Sync:
@@ -54,10 +65,18 @@ class Planner:
             raise NoConnection(Problem(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
         return desired
 
-    async def _state(self, gateway: Gateway, release: str) -> ClusterState:
+    async def _state(self, gateway: Gateway, release: str, *, locked: bool = False) -> ClusterState:
+        """Guests are read where NICs may have to be written, and all of them before a VNet may go."""
         desired = self.desired()
-        guests = bool(desired.nics) or any(vnet.deleting for vnet in desired.vnets)
-        return await gateway.read_cluster(release, guests=guests)
+        every = any(vnet.deleting for vnet in desired.vnets)
+        named = [nic.spec.guest for nic in desired.nics if nic.spec and _is_news(nic)]
+        vmids, names = {guest.vmid for guest in named}, {guest.name for guest in named}
+        return await gateway.read_cluster(
+            release,
+            guests=every or bool(desired.nics),
+            before_apply=locked,
+            fresh=lambda guest: every or guest.vmid in vmids or guest.name in names,
+        )
 
     def _plan(self, state: ClusterState, entry: JournalEntry) -> Plan:
         desired = self.desired()
@@ -69,3 +88,8 @@ class Planner:
             recovering=entry.interrupted,
             spent=entry.consumed_approval,
         )
+
+
+def _is_news(nic: Resource[NicAttachmentSpec]) -> bool:
+    """Whether the guest is needed as it is now: for a spec without a status yet, and for an object that is to go."""
+    return nic.deleting or nic.status.observed_generation != nic.generation

@@ -127,7 +127,7 @@ class Transaction:
 
     async def _locked(self, before: JournalEntry) -> Result:
         """Under the lock. ``before`` is the journal as the transaction found it."""
-        sync = await self._planner.refresh(self._sync)
+        sync = await self._planner.refresh(self._sync, locked=True)
         staged = sync.plan.own_pending or taken_back(sync.state.sdn, sync.plan.steps)
         if before.apply_deadline and not before.relocked and not staged:
             await self._journal.update(apply_deadline=0)  # Proxmox has executed it
@@ -189,12 +189,12 @@ class Transaction:
         if not restorations(sync):
             return sync
         plan = sync.plan
-        seen = await self._planner.refresh(sync)
+        seen = await self._planner.refresh(sync, locked=True)
         unseen = [c for c in seen.plan.own_pending if c.state is PendingState.DELETED and c not in plan.own_pending]
         refused: tuple[str, ...] = ()
         if more := (*restorations(seen), *unstage(seen.state.sdn, unseen)):
             refused = await self._staging.stage_all(more)
-            seen = await self._planner.refresh(sync)
+            seen = await self._planner.refresh(sync, locked=True)
         self._staging.hidden = False
         problem = self._unsafe(seen)
         if problem or refused:
@@ -308,7 +308,7 @@ class Transaction:
         while True:
             over = self._context.clock.monotonic() >= deadline
             try:
-                after = await self._planner.refresh(self._sync)
+                after = await self._planner.refresh(self._sync, locked=True)
             except errors.Unreachable:
                 misses += 1
                 if over and misses > 1:
