@@ -39,7 +39,7 @@ class Nodes:
     async def chain(self, _observe: Observe, _interval: float, _grace: timedelta) -> Nodes:
         return self
 
-    async def observe(self, nodes: Sequence[NodeTarget]) -> ClusterObservation:
+    async def poll(self, nodes: Sequence[NodeTarget]) -> ClusterObservation:
         self.polls += 1
         self.targets = list(nodes)
         await self.gate.wait()
@@ -83,7 +83,10 @@ class Watched(World):
         assert self.operator is not None
         self.now += timedelta(seconds=seconds)
         self.overlay.now = self.now
-        await self.observer.poll(self.operator.statuses.refresh, self.operator.wake)
+        poll = await self.observer.poll()
+        assert poll is not None
+        await self.operator._report(poll)
+        await self.observer.record(poll)
 
     def told(self) -> list[tuple[str, str]]:
         """Events since the last time."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -110,8 +110,10 @@ async def programmed(*more: Mapping[str, Any], nodes: int = 3, **spec: Any) -> W
 class Unseeing:
     """An observer that sees nothing, which is what the engine must be able to live with."""
 
-    async def run(self, *_: Any) -> None:
+    async def polls(self) -> AsyncGenerator[Any, None]:
         """Nothing to poll."""
+        for poll in ():
+            yield poll
 
     def expect(self, sync: Sync) -> Sync:
         """Nothing is seen of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -181,10 +182,22 @@ class NicAttachmentSpec(ApiModel):
     )
 
 
+class MacState(StrEnum):
+    """What EVPN makes of a NIC's MAC."""
+
+    ADVERTISED = "Advertised"
+    SILENT = "Silent"
+    NEVER_SEEN = "NeverSeen"
+    WRONG_NODE = "WrongNode"
+    DUPLICATE = "Duplicate"
+    ZOMBIE = "Zombie"
+    UNKNOWN = "Unknown"
+
+
 class EvpnView(ApiModel):
     """What EVPN makes of the NIC's MAC."""
 
-    verdict: Literal["Advertised", "Silent", "NeverSeen", "WrongNode", "Duplicate", "Zombie", "Unknown"] = Field(
+    verdict: MacState = Field(
         description="Advertised: as it should be. Silent: was, and was withdrawn. NeverSeen: never was. WrongNode: by "
         "another node than the guest's. Duplicate: by several in turn. Zombie: though the NIC is gone. Unknown: "
         "it is not known."

@@ -1,13 +1,12 @@
-"""What the nodes say about EVPN: the records every observer fills and every verdict reads.
+"""What the nodes show of EVPN: the records that every source fills and `domain.health` assesses.
 
-It is: frozen data in the words of the field (peer, VNI, VTEP, route target, MAC mobility). It is not: a
-parser, a verdict, or a memory - one `NodeObservation` is one look at one node at one moment, filled up from another
-source's where that sees more.
+Frozen data in the words of the field (peer, VNI, VTEP, route target, MAC mobility). One `NodeObservation` is one read
+of one node at one moment, filled up from another source's where that sees more.
 
 Two kinds of nothing are kept apart in every part of an observation:
 
 * ``None``: the source could not see this part. It is *unknown* and proves nothing.
-* ``()``: the source looked, and there was nothing.
+* ``()``: the source read it, and there was nothing.
 
 Times are timezone-aware UTC. MAC addresses are lower case with colons, IP addresses as FRR prints them.
 """
@@ -38,7 +37,7 @@ class PeerState:
     remote_as: int | None = None
     since: datetime | None = None
     """Last change to or from Established, whole seconds. FRR recomputes it each time, so it may differ by a
-    second from look to look. ``None``: never established, or the source does not say."""
+    second from poll to poll. ``None``: never established, or the source does not say."""
     prefixes_received: int | None = None
     prefixes_sent: int | None = None
     last_error: str | None = None
@@ -100,7 +99,7 @@ class MacRow:
     remote_sequence: int = 0
     detection_count: int = 0
     duplicate: bool = False
-    """Set by the nodes the MAC flaps between (5 moves in 180 s), never by onlookers: RFC 7432, 15.1."""
+    """Set by the nodes the MAC flaps between (5 moves in 180 s), never by the others: RFC 7432, 15.1."""
 
     @property
     def zombie(self) -> bool:
@@ -111,7 +110,7 @@ class MacRow:
 class EvpnRoute(NamedTuple):
     """One path of one EVPN route (``show bgp l2vpn evpn route``).
 
-    A named tuple, because a node has thousands and they are made anew at each look.
+    A named tuple, because a node has thousands and they are made anew at each poll.
     """
 
     route_type: int
@@ -201,17 +200,8 @@ class IpVrfRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class ZoneState:
-    """One zone on one node as Proxmox shows it. ``available``: generated and up. It says nothing of BGP."""
-
-    zone: str
-    status: str
-    """``available``, ``pending`` or ``error``."""
-
-
-@dataclass(frozen=True, slots=True)
 class NodeObservation:
-    """One look at one node. See the module for what ``None`` and ``()`` mean."""
+    """One read of one node. See the module for what ``None`` and ``()`` mean."""
 
     node: str
     source: SourceName
@@ -232,9 +222,8 @@ class NodeObservation:
     mac_ips: tuple[MacIp, ...] | None = None
     """Only what was sampled so far: a MAC that is not in it is unknown, not absent."""
     ip_vrf: tuple[IpVrfRoute, ...] | None = None
-    zones: tuple[ZoneState, ...] | None = None
     problems: tuple[str, ...] = ()
-    """What could not be read, in one sentence each; stable from look to look while the cause is the same."""
+    """What could not be read, in one sentence each; the same from poll to poll while the cause is the same."""
     also: tuple[SourceName, ...] = ()
     """Sources beside `source` that parts of this come from."""
     instead_of: ObservationFailure | None = None
@@ -246,22 +235,22 @@ class NodeObservation:
 
     @property
     def lacks(self) -> bool:
-        """Whether another source could tell more of sessions or MACs. Where bgpd is dead there are none."""
+        """Whether another source could show more of sessions or MACs. Where bgpd is dead there are none."""
         if self.bgp_running is False:
             return False
         return self.peers is None or (self.routes is None and self.macs is None and self.mac_ips is None)
 
     def filled_from(self, other: NodeObservation) -> NodeObservation:
-        """This look, with what it could not see and `other` could. Its time and its `problems` stay its own."""
+        """This, with the parts that it could not see and `other` could. Its time and its `problems` stay its own."""
         own = {"node", "source", "at", "problems", "also", "instead_of"}
         if self.bgp_running is False:
             own |= _FORGOTTEN_WITHOUT_BGP
         seen = {
-            part.name: there
+            part.name: theirs
             for part in fields(self)
             if part.name not in own
             and getattr(self, part.name) is None
-            and (there := getattr(other, part.name)) is not None
+            and (theirs := getattr(other, part.name)) is not None
         }
         return replace(self, **seen, also=(*self.also, *other.sources)) if seen else self
 
@@ -289,15 +278,15 @@ class ObservationFailure:
     message: str
     source: SourceName | None = None
     settled: bool = True
-    """``False``: the grace time is still running; keep what was last said."""
+    """``False``: the grace time is still running; what was reported last stays."""
 
 
-NodeLook: TypeAlias = NodeObservation | ObservationFailure
+NodeResult: TypeAlias = NodeObservation | ObservationFailure
 
 
-def failure_in(look: NodeLook | None) -> ObservationFailure | None:
-    """Why the preferred source shows nothing of a node, be there another one's look or none; ``None`` if it does."""
-    return look.instead_of if isinstance(look, NodeObservation) else look
+def failure_in(result: NodeResult | None) -> ObservationFailure | None:
+    """Why the preferred source shows nothing of a node, whether another one does or none; ``None`` if it does."""
+    return result.instead_of if isinstance(result, NodeObservation) else result
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +294,12 @@ class ClusterObservation:
     """One poll of one cluster: every node that was asked, by node name."""
 
     at: datetime
-    nodes: Mapping[str, NodeLook] = field(default_factory=dict)
+    nodes: Mapping[str, NodeResult] = field(default_factory=dict)
 
     def answered(self) -> dict[str, NodeObservation]:
         """The nodes that answered."""
-        return {name: look for name, look in self.nodes.items() if isinstance(look, NodeObservation)}
+        return {name: result for name, result in self.nodes.items() if isinstance(result, NodeObservation)}
 
     def failed(self) -> dict[str, ObservationFailure]:
         """The nodes that did not."""
-        return {name: look for name, look in self.nodes.items() if isinstance(look, ObservationFailure)}
+        return {name: result for name, result in self.nodes.items() if isinstance(result, ObservationFailure)}

@@ -1,4 +1,4 @@
-"""Telling of changes: Events when something changed and stayed so, and the metrics of what is observed now."""
+"""Events about what changed on the nodes and stayed so, and the metrics of what is observed now."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pve_evpn import metrics
-from pve_evpn.api.events import EventReason
-from pve_evpn.domain.health import Judgement
-from pve_evpn.domain.health.debounce import Debounce
-from pve_evpn.domain.health.transitions import Fact, Facts, Subject, announcement
+from pve_evpn.domain.health import Assessment
+from pve_evpn.domain.health.transitions import Debounce, Fact, Facts, Subject, event_of
 from pve_evpn.domain.observation import ClusterObservation, NodeObservation
 from pve_evpn.engine.context import ClusterContext
 
@@ -20,23 +18,23 @@ Series = dict[tuple[str, ...], float]
 
 
 class TransitionRecorder:
-    """Events and metrics of one cluster. `hold`: how long a change must last. `known`: what was so at the start."""
+    """Records Events about changed facts. `hold`: how long a change must last. `known`: the facts at the start."""
 
     def __init__(self, context: ClusterContext, hold: timedelta, known: Facts) -> None:
         self._cache = context.cache
         self._writer = context.writer
-        self._damper: Debounce[Subject, Fact] = Debounce(hold, known)
+        self._debounce: Debounce[Subject, Fact] = Debounce(hold, known)
 
-    async def announce(self, facts: Facts, now: datetime) -> None:
-        """Post what is due. An Event about an object that is gone is not."""
-        for transition in self._damper.observe(facts, now):
-            told = announcement(transition)
-            if resource := self._cache.get(told.about):
-                await self._writer.record(resource, EventReason(told.reason), told.message)
-        self._damper.keep_only(lambda subject: self._cache.get(subject.about) is not None)
+    async def record(self, facts: Facts, now: datetime) -> None:
+        """Record what is due, except about objects that are gone."""
+        for transition in self._debounce.observe(facts, now):
+            event = event_of(transition)
+            if resource := self._cache.get(event.about):
+                await self._writer.record(resource, event.reason, event.message)
+        self._debounce.keep_only(lambda subject: self._cache.get(subject.about) is not None)
 
 
-def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> None:
+def measure(cluster: str, observation: ClusterObservation, assessment: Assessment) -> None:
     """Set the gauges to what was seen; series of what is no longer seen go."""
     up: Series = {}
     since: Series = {}
@@ -44,9 +42,9 @@ def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> No
     macs: Series = {}
     neighbours: Series = {}
     vteps: Series = {}
-    for node, look in looks.answered().items():
-        up |= dict.fromkeys(((node, peer, _VRF) for peer in _lost_with_bgp(look, judgement)), False)
-        for peer in look.peers or ():
+    for node, seen in observation.answered().items():
+        up |= dict.fromkeys(((node, peer, _VRF) for peer in _lost_with_bgp(seen, assessment)), False)
+        for peer in seen.peers or ():
             labels = (node, peer.address, _VRF)
             up[labels] = peer.established
             if peer.established and peer.since:
@@ -54,14 +52,14 @@ def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> No
             for direction, count in (("received", peer.prefixes_received), ("sent", peer.prefixes_sent)):
                 if count is not None:
                     prefixes[*labels, direction] = count
-        for row in look.vnis or ():
+        for row in seen.vnis or ():
             place = (node, str(row.vni), row.type)
             for series, value in ((macs, row.macs), (neighbours, row.arp_nd), (vteps, row.remote_vtep_count)):
                 if value is not None:
                     series[place] = value
     missing: Series = {
         (row.node, str(view.vni)): len(row.missing_vteps)
-        for view in judgement.l2.values()
+        for view in assessment.l2.values()
         for row in view.nodes
         if row.missing_vteps is not None
     }
@@ -75,28 +73,28 @@ def measure(cluster: str, looks: ClusterObservation, judgement: Judgement) -> No
         (metrics.VNI_MISSING_VTEPS, missing),
     ):
         metrics.replace(gauge, cluster, series)
-    _measure_sight(cluster, looks)
+    _measure_sight(cluster, observation)
 
 
-def _lost_with_bgp(look: NodeObservation, judgement: Judgement) -> Iterable[str]:
+def _lost_with_bgp(seen: NodeObservation, assessment: Assessment) -> Iterable[str]:
     """The peers of a node that has no neighbour left, as without bgpd: its sessions are down, not unknown.
 
     Where it has some, a missing one may be a change that has not been applied yet.
     """
-    if look.peers or (look.peers is None and look.bgp_running is not False):
+    if seen.peers or (seen.peers is None and seen.bgp_running is not False):
         return ()
-    overlays = (expected for expected in judgement.expected.values() if expected.running)
-    return [peer for expected in overlays for peer in expected.sessions.get(look.node, ())]
+    controllers = (expected for expected in assessment.expected.values() if expected.running)
+    return [peer for expected in controllers for peer in expected.sessions.get(seen.node, ())]
 
 
-def _measure_sight(cluster: str, looks: ClusterObservation) -> None:
+def _measure_sight(cluster: str, observation: ClusterObservation) -> None:
     """When the preferred source last saw a node: kept while it cannot, because its age is what alerts look at.
 
     A node that has never been seen is counted from the first time that was tried, else it would have no age at all.
     """
-    for node, look in looks.nodes.items():
-        if isinstance(look, NodeObservation) and look.instead_of is None:
-            metrics.LAST_OBSERVATION.labels(cluster, node).set(look.at.timestamp())
+    for node, result in observation.nodes.items():
+        if isinstance(result, NodeObservation) and result.instead_of is None:
+            metrics.LAST_OBSERVATION.labels(cluster, node).set(result.at.timestamp())
         else:
-            metrics.begin(metrics.LAST_OBSERVATION, looks.at.timestamp(), cluster, node)
-    metrics.keep_only(metrics.LAST_OBSERVATION, cluster, {(node,) for node in looks.nodes})
+            metrics.begin(metrics.LAST_OBSERVATION, observation.at.timestamp(), cluster, node)
+    metrics.keep_only(metrics.LAST_OBSERVATION, cluster, {(node,) for node in observation.nodes})

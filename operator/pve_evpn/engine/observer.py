@@ -1,9 +1,9 @@
-"""The observer of one cluster: polls the nodes on its own time and says what that means for each object.
+"""The observer of one cluster: polls the nodes at its own interval and assesses what they show.
 
-It runs beside the reconciler, so that neither waits for the other: a dead node holds up no pass, and a pass that
-waits (for a lock, a window, minutes of applying, a Proxmox that does not answer) holds up no poll. The pass tells it
-what there is to look at (`know`); it tells the pass what it saw (`health`). It reads nothing from Proxmox but through
-its sources and writes nothing but Events and metrics.
+It runs beside the reconciler, and neither waits for the other: a dead node holds up no sync, and a sync that waits
+(for a lock, a window, minutes of applying, a Proxmox that does not answer) holds up no poll. Each sync hands over what
+the nodes should show (`expect`); each poll yields what they do show (`polls`). The observer reads Proxmox only through
+its sources and writes only Events and metrics.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.cluster import Observe
-from pve_evpn.domain.health import Judgement, judge_all, untouched
-from pve_evpn.domain.health.debounce import HOLD
+from pve_evpn.domain.health import Assessment, Suspects, assess, untouched
+from pve_evpn.domain.health.context import Reported
 from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay, remembered_overlay
-from pve_evpn.domain.health.transitions import facts, remembered
-from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.health.transitions import HOLD, Facts, facts, facts_before
+from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.events import TransitionRecorder, measure
@@ -35,119 +35,157 @@ from pve_evpn.observe.source import NodeTarget
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two polls, where the ProxmoxCluster does not say.
 INTERVAL = 15.0
+#: Seconds that a source's last answer is trusted, where the ProxmoxCluster does not say.
 GRACE = 60.0
-_LOOK_NOW = kinds.ANNOTATION_RECONCILE
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One poll of the nodes and what it means.
+
+    Attributes:
+        observation: What the nodes show.
+        health: What that means for each object's status.
+        suspects: NICs whose MAC contradicts what Proxmox says of the guest: a new sync may know better.
+        facts: What may be worth an Event, and in `before` what it was when the operator started.
+        interval: How long after this poll began the next one is due.
+    """
+
+    observation: ClusterObservation
+    health: HealthByKey
+    suspects: Suspects
+    facts: Facts
+    before: Facts
+    interval: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the last sync and the last poll left behind. Replaced as a whole, because assessing runs in a thread."""
+
+    expected: ExpectedOverlay | None = None
+    observation: ClusterObservation | None = None
+    suspects: Suspects = field(default_factory=dict)
+    interval: timedelta = timedelta(seconds=INTERVAL)
 
 
 class Observer:
-    """Looks at BGP and the VNIs of one cluster. `hold`: how long a change must last to be worth an Event."""
+    """Observes BGP and the VNIs of one cluster. `hold`: how long a change must last to be worth an Event."""
 
     def __init__(self, context: ClusterContext, *, sources: Sources | None = None, hold: timedelta = HOLD) -> None:
         self._context = context
-        self._cluster = context.cluster
-        self._cache = context.cache
         self._hold = hold
         self._sources = sources or Sources(context.ports.secrets, lambda: self._access)
         self._access: Access | None = None
-        self._scene: ExpectedOverlay | None = None
-        self._looks: ClusterObservation | None = None
-        self._suspects: frozenset[ObjectKey] = frozenset()
-        self._interval = timedelta(seconds=INTERVAL)
-        self._announcer: TransitionRecorder | None = None
-        self._told = asyncio.Event()
-        self._soon = asyncio.Event()
-        self._asked: tuple[object, ...] | None = None
+        self._known = _Known()
+        self._recorder: TransitionRecorder | None = None
+        self._synced = asyncio.Event()
+        self._poll_now = asyncio.Event()
+        self._requested: tuple[object, ...] | None = None
 
-    # --- between the pass and the polls -------------------------------------------------------------------------
+    # --- between syncs and polls ----------------------------------------------------------------------------------
 
     def expect(self, sync: Sync) -> Sync:
         """Take what a sync found as what the nodes should show; add the last poll and what it means."""
-        desired, gateway, state = sync.desired, sync.gateway, sync.state
-        self._scene = expected_overlay(desired, state, sync.plan, sync.nics, self._scene)
+        desired, state = sync.desired, sync.state
+        expected = expected_overlay(desired, state, sync.plan, sync.nics, self._known.expected)
+        self._known = replace(self._known, expected=expected)
         fabrics = {c.spec.underlay.fabric for c in desired.controllers if c.spec and c.spec.underlay.fabric}
-        self._access = Access(gateway, state.version, self._scene, tuple(sorted(fabrics)))
-        self._told.set()
-        # Somebody who changes how to look, or asks for a look, does not want to wait for the interval.
-        asked = (desired.cluster.spec and desired.cluster.spec.observe, desired.cluster.annotations.get(_LOOK_NOW))
-        if self._asked not in (None, asked):
-            self._soon.set()
-        self._asked = asked
-        return replace(sync, observation=self._looks, health=self.health())
+        self._access = Access(sync.gateway, state.capabilities.evpn_tables, expected, tuple(sorted(fabrics)))
+        self._synced.set()
+        # A user who changes how nodes are observed, or asks for a sync, gets a poll at once.
+        requested = (
+            desired.cluster.spec and desired.cluster.spec.observe,
+            desired.cluster.annotations.get(kinds.ANNOTATION_RECONCILE),
+        )
+        if self._requested not in (None, requested):
+            self._poll_now.set()
+        self._requested = requested
+        return replace(sync, observation=self._known.observation, health=self.health())
 
     def lost(self) -> None:
-        """Proxmox does not answer; what it said last is still what there is to look at."""
+        """Proxmox does not answer. What was expected last stays expected."""
         self._access = None
-        self._told.set()
+        self._synced.set()
 
     def health(self) -> HealthByKey:
         """What the last poll means for each object; before the first one everything stays as it was."""
-        desired = self._context.desired
-        if self._looks is None or self._scene is None or desired is None:
+        desired, known = self._context.desired, self._known
+        if known.observation is None or known.expected is None or desired is None:
             return untouched([*(desired or ()), *self._nodes()])
-        return self._judge(self._scene, self._looks, self._nodes()).health
+        return _assess(known, known.expected, known.observation, self._reported(desired)).health
 
     def helper(self) -> Helper | None:
-        """The way to our helper on the nodes, where source ssh is one of the cluster's."""
+        """The way to the operator's helper on the nodes, where source ssh is one of the cluster's."""
         return self._sources.ssh
 
-    # --- polling ------------------------------------------------------------------------------------------------
+    # --- polling --------------------------------------------------------------------------------------------------
 
-    async def run(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> None:
-        """Poll until cancelled, from the first pass on. After each poll `seen` gets the health of everything.
-
-        `look_again` asks for a pass, where what the nodes say contradicts what Proxmox said of a guest.
-        """
+    async def polls(self) -> AsyncGenerator[Poll, None]:
+        """Poll at the interval, from the first sync on, until closed. A poll that fails is logged and left out."""
         loop = asyncio.get_running_loop()
         try:
-            await self._told.wait()
+            await self._synced.wait()
             while True:
                 began, interval = loop.time(), INTERVAL
                 try:
-                    interval = await self.poll(seen, look_again)
+                    if poll := await self.poll():
+                        interval = poll.interval.total_seconds()
+                        yield poll
+                        await self.record(poll)
+                    else:
+                        interval = 1.0
                 except Exception:
-                    log.exception("%s: a poll failed; trying again", self._cluster)
+                    log.exception("%s: a poll failed; trying again", self._context.cluster)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._soon.wait(), max(0.0, began + interval - loop.time()))
-                self._soon.clear()
+                    await asyncio.wait_for(self._poll_now.wait(), max(0.0, began + interval - loop.time()))
+                self._poll_now.clear()
         finally:
             await self._sources.close()
 
-    async def poll(self, seen: Callable[[HealthByKey], Awaitable[None]], look_again: Callable[[], None]) -> float:
-        """One poll; the seconds from its beginning to the next."""
+    async def poll(self) -> Poll | None:
+        """One poll; None while it is not known which nodes there are."""
         desired = self._context.desired
         if desired is None or desired.cluster.spec is None:
-            return INTERVAL
+            return None
         observe = desired.cluster.spec.observe or Observe()
-        interval = float(observe.interval_seconds or INTERVAL)
-        self._interval = timedelta(seconds=interval)
+        interval = timedelta(seconds=observe.interval_seconds or INTERVAL)
         grace = timedelta(seconds=GRACE if observe.grace_seconds is None else observe.grace_seconds)
-        self._scene = self._scene or remembered_overlay(desired)
-        if not self._scene.members:
-            self._scene = None  # nobody has said yet which nodes there are
-            return min(1.0, interval)
-        chain = await self._sources.chain(observe, interval, grace)
-        members = self._scene.members.values()
-        looks = await chain.observe([NodeTarget(node.name, node.address) for node in members])
-        scene = self._scene  # a pass may have brought a newer one meanwhile
-        # In a thread: thousands of routes and NICs take long enough to hold up everybody else.
-        judgement = await asyncio.to_thread(self._judge, scene, looks, self._nodes())
-        news = facts(judgement, looks)
-        if self._announcer is None:
-            known = remembered(news, self._cache.get)
-            self._announcer = TransitionRecorder(self._context, self._hold, known)
-        self._looks, self._suspects = looks, judgement.suspects
-        if self._suspects:
-            look_again()
-        measure(self._cluster, looks, judgement)
-        await seen(judgement.health)
-        await self._announcer.announce(news, self._context.clock.now())
-        return interval
+        expected = self._known.expected or remembered_overlay(desired)
+        if not expected.members:
+            return None
+        self._known = replace(self._known, expected=expected, interval=interval)
+        chain = await self._sources.chain(observe, interval.total_seconds(), grace)
+        observation = await chain.poll([NodeTarget(node.name, node.address) for node in expected.members.values()])
+        known = self._known
+        expected = known.expected or expected  # a sync may have brought a newer one meanwhile
+        reported = self._reported(desired)
+        # In a thread: thousands of routes and NICs take long enough to hold up everything else.
+        assessment = await asyncio.to_thread(_assess, known, expected, observation, reported)
+        self._known = replace(self._known, observation=observation, suspects=assessment.suspects)
+        measure(self._context.cluster, observation, assessment)
+        fresh = facts(assessment, observation)
+        before = facts_before(fresh, reported) if self._recorder is None else {}
+        return Poll(observation, assessment.health, assessment.suspects, fresh, before, interval)
 
-    def _judge(self, scene: ExpectedOverlay, looks: ClusterObservation, nodes: list[Resource[Any]]) -> Judgement:
-        return judge_all(
-            scene, looks, nodes, self._cache.get, self._context.clock.now(), self._suspects, self._interval
-        )
+    async def record(self, poll: Poll) -> None:
+        """Record the Events that are due."""
+        if self._recorder is None:
+            self._recorder = TransitionRecorder(self._context, self._hold, poll.before)
+        await self._recorder.record(poll.facts, self._context.clock.now())
+
+    def _reported(self, desired: Desired) -> Reported:
+        """The cluster's objects as they are now: a snapshot, because assessing runs in a thread."""
+        return {resource.key: resource for resource in (*desired, *self._nodes())}
 
     def _nodes(self) -> list[Resource[Any]]:
-        return [node for node in self._cache.of_kind("EvpnNode") if self._cache.cluster_of(node) == self._cluster]
+        cache = self._context.cache
+        return [node for node in cache.of_kind("EvpnNode") if cache.cluster_of(node) == self._context.cluster]
+
+
+def _assess(
+    known: _Known, expected: ExpectedOverlay, observation: ClusterObservation, reported: Reported
+) -> Assessment:
+    return assess(expected, observation, reported, known.suspects, known.interval)

@@ -7,9 +7,10 @@ reaches Proxmox through the gateway only, and Kubernetes through the ports.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.firewall import FirewallWriter
 from pve_evpn.engine.journal import ClusterJournal
 from pve_evpn.engine.nics import NicWriter
+from pve_evpn.engine.observer import Poll
 from pve_evpn.engine.pins import Helper, PinWriter
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.reload import ReloadRetry
@@ -49,10 +51,10 @@ INTERVAL = 15.0
 
 
 class Observer(Protocol):
-    """Polls the nodes of one cluster on its own time and says what that means for each object."""
+    """Polls the nodes of one cluster at its own interval and assesses what they show."""
 
-    async def run(self, seen: Callable[[HealthByKey], Awaitable[None]], sync_again: Callable[[], None]) -> None:
-        """Poll until cancelled. ``seen`` gets the health of everything after each poll."""
+    def polls(self) -> AsyncGenerator[Poll, None]:
+        """Poll at the interval until closed."""
 
     def expect(self, sync: Sync) -> Sync:
         """Take what a sync found as what the nodes should show; add the last poll and what it means."""
@@ -163,7 +165,9 @@ class Reconciler:
         """Poll the nodes for as long as this runs, whatever ends the observer."""
         while True:
             try:
-                await self._observer.run(self.statuses.refresh, self.wake)
+                async with contextlib.aclosing(self._observer.polls()) as polls:
+                    async for poll in polls:
+                        await self._report(poll)
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) and task.cancelling():
                     raise
@@ -171,6 +175,15 @@ class Reconciler:
             except Exception:
                 log.exception("%s: observing the nodes ended; beginning again", self.cluster)
             await asyncio.sleep(BACKOFF_LONGEST)
+
+    async def _report(self, poll: Poll) -> None:
+        """Write what a poll means into the statuses; sync where it contradicts what Proxmox said of a guest."""
+        try:
+            await self.statuses.refresh(poll.health)
+        except Exception:
+            log.exception("%s: what a poll showed could not be reported; the next one is", self.cluster)
+        if poll.suspects:
+            self.wake()
 
     async def _wait(self, seconds: float) -> None:
         """Until woken, and no change has come for a moment; or until ``seconds`` have passed."""

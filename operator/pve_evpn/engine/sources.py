@@ -115,7 +115,7 @@ class _Broken:
         self.name: SourceName = name
         self._why = why
 
-    async def look(self, node: NodeTarget) -> NodeObservation:
+    async def read(self, node: NodeTarget) -> NodeObservation:
         raise NodeUnreadable("NotConfigured", self._why)
 
     async def close(self) -> None:

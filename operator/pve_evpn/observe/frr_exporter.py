@@ -46,7 +46,7 @@ class FrrExporterSource:
     def name(self) -> SourceName:
         return "frrExporter"
 
-    async def look(self, node: NodeTarget) -> NodeObservation:
+    async def read(self, node: NodeTarget) -> NodeObservation:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         if not node.address:

@@ -2,7 +2,7 @@
 
 It shows MAC/IP routes that are best paths, the routes of a VRF and the neighbours of a fabric; no BGP session, no
 MAC-only route, no flood list. Tables are read in turn, a fixed number per poll, each through one node: the cost does
-not grow with VNets times nodes, the age of what is known does. Zones' states are not read here: the pass has them.
+not grow with VNets times nodes, the age of what is known does. Zones' states are not read here: each sync has them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from pve_evpn.domain.health.expected import ExpectedOverlay
-from pve_evpn.domain.observation import FabricNeighbour, IpVrfRoute, MacIp, NodeObservation, SourceName, ZoneState
-from pve_evpn.domain.state import PveVersion, capabilities_of
+from pve_evpn.domain.observation import FabricNeighbour, IpVrfRoute, MacIp, NodeObservation, SourceName
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 from pve_evpn.pve import errors
-from pve_evpn.pve.gateway import Gateway
 
 #: Tables read per poll, whatever the number of VNets, zones and nodes.
 BUDGET = 16
@@ -41,18 +39,28 @@ class Table:
         return f"/nodes/{self.node}/sdn/{branch}/{self.name}/{self.kind}"
 
 
+class Reader(Protocol):
+    """The one call to Proxmox that this source needs."""
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """The ``data`` of a GET. Raises `PveError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How Proxmox is reached at the moment, and what there is to read."""
+    """How Proxmox is reached at the moment, and what there is to read.
 
-    gateway: Gateway
-    version: PveVersion
-    scene: ExpectedOverlay
+    `tables`: whether its release has the tables of EVPN (9.1 and newer).
+    """
+
+    reader: Reader
+    tables: bool
+    expected: ExpectedOverlay
     fabrics: tuple[str, ...] = ()
 
 
 class ApiSource:
-    """Reads through whatever `access` gives; without it every look fails, which says nothing about the nodes."""
+    """Reads through what `access` gives; without it every read fails, which says nothing about the nodes."""
 
     def __init__(self, access: Callable[[], Access | None], interval: float) -> None:
         self._access = access
@@ -66,19 +74,18 @@ class ApiSource:
     def name(self) -> SourceName:
         return "api"
 
-    async def look(self, node: NodeTarget) -> NodeObservation:
+    async def read(self, node: NodeTarget) -> NodeObservation:
         access = self._access()
         if access is None:
             raise NodeUnreadable("Unreachable", "the Proxmox API does not answer")
-        member = access.scene.members.get(node.name)
+        member = access.expected.members.get(node.name)
         if member is None or not member.online:
             raise NodeUnreadable("Unreachable", f"the Proxmox cluster does not see {node.name}")
         async with self._reading:  # the first node of a poll reads for all of them
             if (time := asyncio.get_running_loop().time()) - self._read_at >= self._interval / 2:
                 self._read_at = time
-                await self._read(access)
+                await self._read_tables(access)
         here = [(table, at, rows) for table, at, rows in self._tables.values() if table.node == node.name]
-        zones = None if member.zones is None else tuple(ZoneState(z, s) for z, s in sorted(member.zones.items()))
         return NodeObservation(
             node.name,
             "api",
@@ -86,22 +93,21 @@ class ApiSource:
             mac_ips=tuple(row for entry in here for row in _mac_ips(*entry)),
             ip_vrf=tuple(route for entry in here for route in _ip_vrf(*entry)) or None,
             fabric_neighbours=tuple(n for entry in here for n in _neighbours(*entry)) or None,
-            zones=zones,
         )
 
     async def close(self) -> None:
-        """Nothing is held: the gateway belongs to the reconciler."""
+        """Nothing is held: the connection belongs to the reconciler."""
 
-    async def _read(self, access: Access) -> None:
+    async def _read_tables(self, access: Access) -> None:
         tables = list(_tables(access))
         known = {(table.kind, table.name) for table in tables}
         self._tables = {key: entry for key, entry in self._tables.items() if key in known}
-        if not capabilities_of(access.version).evpn_tables or not tables:
+        if not access.tables or not tables:
             return
         start = self._turn % len(tables)
         due = list(itertools.islice(itertools.cycle(tables), start, start + min(BUDGET, len(tables))))
         self._turn += len(due)
-        for table, rows in zip(due, await asyncio.gather(*(_rows(access.gateway, t) for t in due)), strict=True):
+        for table, rows in zip(due, await asyncio.gather(*(_rows(access.reader, t) for t in due)), strict=True):
             if rows is None:
                 self._tables.pop((table.kind, table.name), None)
             else:
@@ -111,27 +117,27 @@ class ApiSource:
 def _tables(access: Access) -> Iterator[Table]:
     """Everything that could be read, always through the same node while that is online: two nodes' views of one
     table, read at different times, would contradict each other."""
-    online = [name for name, node in sorted(access.scene.members.items()) if node.online]
+    online = [name for name, node in sorted(access.expected.members.items()) if node.online]
 
     def through(name: str, nodes: tuple[str, ...]) -> Iterator[str]:
         if there := [node for node in online if node in nodes]:
             yield there[zlib.crc32(name.encode()) % len(there)]
 
-    for vnet in access.scene.vnets:
+    for vnet in access.expected.vnets:
         yield from (Table("mac-vrf", vnet.id, node) for node in through(vnet.id, vnet.nodes))
-    for zone in access.scene.zones:
+    for zone in access.expected.zones:
         yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
     for fabric in access.fabrics:
         yield from (Table("neighbors", fabric, node) for node in through(fabric, tuple(online)))
 
 
-async def _rows(gateway: Gateway, table: Table) -> list[Mapping[str, Any]] | None:
+async def _rows(reader: Reader, table: Table) -> list[Mapping[str, Any]] | None:
     """The rows; None where it cannot be read.
 
     Proxmox answers 500 for a zone limited to some nodes, and where FRR is down: neither says that there is nothing.
     """
     try:
-        rows = await gateway.get(table.path)
+        rows = await reader.get(table.path)
     except errors.PveError:
         return None
     return [row for row in rows or () if isinstance(row, Mapping)]

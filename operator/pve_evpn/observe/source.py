@@ -1,6 +1,6 @@
-"""What every source of observations is: asked for a node, it answers with what it sees there, or says why not.
+"""The protocol of a source: asked for a node, it answers with what it sees there, or says why it cannot.
 
-The protocol only. Which source is asked when is decided in `chain`, what the answers mean in `domain.health`.
+Which source is asked when is decided in `fallback`, what the answers mean in `domain.health`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pve_evpn.domain.observation import NodeObservation, SourceName
 
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
-    """A node to look at, and the address the Proxmox cluster knows it by (empty if it is not known)."""
+    """A node to read, and the address the Proxmox cluster knows it by (empty if it is not known)."""
 
     name: str
     address: str
 
 
 class Source(Protocol):
-    """One way of looking at nodes."""
+    """One way of reading nodes."""
 
     @property
     def name(self) -> SourceName: ...
 
-    async def look(self, node: NodeTarget) -> NodeObservation:
-        """One look at one node, which is read once. Raises `NodeUnreadable` within the source's own timeouts."""
+    async def read(self, node: NodeTarget) -> NodeObservation:
+        """Read one node once. Raises `NodeUnreadable` within the source's own timeouts."""
 
     async def close(self) -> None:
-        """Give up connections; the source is not used afterwards."""
+        """Close connections; the source is not used afterwards."""
 
 
 class NodeUnreadable(Exception):

@@ -80,7 +80,7 @@ class SshSource:
             connection.abort()
         await asyncio.gather(*(connection.wait_closed() for connection in connections), return_exceptions=True)
 
-    async def look(self, node: NodeTarget) -> NodeObservation:
+    async def read(self, node: NodeTarget) -> NodeObservation:
         address = self._addresses.get(node.name, node.address)
         if not address:
             raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")

@@ -13,8 +13,8 @@ from pve_evpn.domain.observation import (
     ClusterObservation,
     EvpnRoute,
     MacRow,
-    NodeLook,
     NodeObservation,
+    NodeResult,
     ObservationFailure,
     PeerState,
     SourceName,
@@ -91,7 +91,7 @@ class Overlay:
         """One poll."""
         return ClusterObservation(self.now, {name: self.look(name) for name in self.names})
 
-    def look(self, name: str) -> NodeLook:
+    def look(self, name: str) -> NodeResult:
         if name in self.failed:
             return self.failed[name]
         if failure := self.fallen_back.get(name):

@@ -11,10 +11,15 @@ import pytest
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.node import EvpnNodeSpec
 from pve_evpn.api.status import as_written, updated
-from pve_evpn.domain.health import Judgement, judge_all
-from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedVNet, ExpectedZone
-from pve_evpn.domain.health.expected import Overlay as OverlayScene
-from pve_evpn.domain.health.macs import Nic
+from pve_evpn.domain.health import Assessment, Suspects, assess
+from pve_evpn.domain.health.expected import (
+    ExpectedController,
+    ExpectedNic,
+    ExpectedOverlay,
+    ExpectedVNet,
+    ExpectedZone,
+    Nic,
+)
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import (
@@ -38,15 +43,15 @@ def node_key(name: str) -> ObjectKey:
 
 
 class Bench:
-    """A scene over an overlay; statuses are remembered as the engine would write them."""
+    """What is expected of an overlay; statuses are remembered as the engine would write them."""
 
     def __init__(self, size: int = 4) -> None:
         self.overlay = Overlay(size)
         names = self.overlay.names
-        self.scene = ExpectedOverlay(
+        self.expected = ExpectedOverlay(
             members={name: NodeState(name, True, self.overlay.address(name)) for name in names},
-            overlays=(
-                OverlayScene(CONTROLLER, "evpn1", None, {name: (self.overlay.address(name),) for name in names}),
+            controllers=(
+                ExpectedController(CONTROLLER, "evpn1", None, {name: (self.overlay.address(name),) for name in names}),
             ),
             zones=(ExpectedZone(ZONE, "EZone1", L3_VNI, tuple(names)),),
             vnets=(ExpectedVNet(VNET, "EVPN1", VNI, "EZone1", tuple(names)),),
@@ -55,31 +60,29 @@ class Bench:
         )
         keys = [CONTROLLER, ZONE, VNET, NIC, *(node_key(name) for name in names)]
         self.objects = {key: resource(key) for key in keys}
-        self.confirmed: frozenset[ObjectKey] = frozenset()
-        self.judgement = Judgement()
+        self.suspects: Suspects = {}
+        self.assessment = Assessment()
 
-    def judge(self, looks: ClusterObservation | None = None) -> Judgement:
-        nodes = [found for key, found in self.objects.items() if key.kind == "EvpnNode"]
-        looks = looks or self.overlay.seen()
-        return judge_all(self.scene, looks, nodes, self.objects.get, self.overlay.now, self.confirmed)
+    def assess(self, observation: ClusterObservation | None = None) -> Assessment:
+        return assess(self.expected, observation or self.overlay.seen(), self.objects, self.suspects)
 
-    def poll(self, looks: ClusterObservation | None = None, seconds: int = 15) -> dict[ObjectKey, Health]:
-        """Judge, and remember it as reported."""
+    def poll(self, observation: ClusterObservation | None = None, seconds: int = 15) -> dict[ObjectKey, Health]:
+        """Assess, and remember it as reported."""
         self.overlay.now += timedelta(seconds=seconds)
-        judgement = self.judgement = self.judge(looks)
-        self.confirmed = judgement.suspects
-        for key, health in judgement.health.items():
+        assessment = self.assessment = self.assess(observation)
+        self.suspects = assessment.suspects
+        for key, health in assessment.health.items():
             self.objects[key] = reported(self.objects[key], health)
-        return dict(judgement.health)
+        return dict(assessment.health)
 
-    def nic(self, looks: ClusterObservation | None = None) -> dict[str, Any]:
-        return dict(shown(self.poll(looks)[NIC])["evpn"])
+    def nic(self, observation: ClusterObservation | None = None) -> dict[str, Any]:
+        return dict(shown(self.poll(observation)[NIC])["evpn"])
 
-    def home(self, node: str | None, *, running: bool = True, announces: bool = True) -> None:
-        (nic,) = self.scene.nics
-        self.scene = replace(
-            self.scene,
-            nics=(replace(nic, nic=replace(nic.nic, home=node, running=running), announces=announces),),
+    def home(self, node: str | None, *, running: bool = True, advertises: bool = True) -> None:
+        (nic,) = self.expected.nics
+        self.expected = replace(
+            self.expected,
+            nics=(replace(nic, nic=replace(nic.nic, home=node, running=running), advertises=advertises),),
         )
 
 
@@ -161,8 +164,8 @@ def test_a_healthy_overlay_in_every_object(bench: Bench) -> None:
 
 
 def test_prefixes_of_a_vnets_subnets_are_counted_with_it(bench: Bench) -> None:
-    vnet = replace(bench.scene.vnets[0], subnets=("10.0.0.0/24", "10.9.0.0/24"))
-    bench.scene = replace(bench.scene, vnets=(vnet,))
+    vnet = replace(bench.expected.vnets[0], subnets=("10.0.0.0/24", "10.9.0.0/24"))
+    bench.expected = replace(bench.expected, vnets=(vnet,))
     assert shown(bench.poll()[VNET])["routes"] == {"type2": 0, "type3": 4, "type5": 4}
 
 
@@ -228,7 +231,7 @@ def test_a_dead_peer_says_the_same_whatever_frr_is_trying(bench: Bench) -> None:
 def test_a_node_left_out_of_the_peers_is_found(bench: Bench) -> None:
     addresses = {name: (bench.overlay.address(name),) for name in bench.overlay.names}
     peers = tuple(bench.overlay.address(name) for name in ("pve1", "pve2", "pve3"))
-    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, addresses),))
+    bench.expected = replace(bench.expected, controllers=(ExpectedController(CONTROLLER, "evpn1", peers, addresses),))
     bench.overlay.strangers = {"pve4"}
     health = bench.poll()
     assert words(health[CONTROLLER]) == ("False", "NodeMissingFromPeers")
@@ -245,8 +248,10 @@ def off_with_listed_peers(bench: Bench, addresses: tuple[str, ...] | None) -> di
     names = bench.overlay.names
     peers = tuple(bench.overlay.address(name) for name in names)
     known = {**{name: (bench.overlay.address(name),) for name in names}, "pve4": addresses}
-    members = {**bench.scene.members, "pve4": NodeState("pve4", False, "10.9.9.4")}
-    bench.scene = replace(bench.scene, members=members, overlays=(OverlayScene(CONTROLLER, "evpn1", peers, known),))
+    members = {**bench.expected.members, "pve4": NodeState("pve4", False, "10.9.9.4")}
+    bench.expected = replace(
+        bench.expected, members=members, controllers=(ExpectedController(CONTROLLER, "evpn1", peers, known),)
+    )
     bench.overlay.fail("pve4")
     bench.overlay.down = {frozenset(("pve4", name)) for name in names[:3]}
     return bench.poll()
@@ -271,8 +276,8 @@ def test_a_peer_that_may_be_a_node_of_unknown_address_is_not_called_a_stranger(b
 def test_a_peer_the_controller_is_not_on_is_called_by_its_name(bench: Bench) -> None:
     addresses = {name: (bench.overlay.address(name),) for name in ("pve1", "pve2", "pve3")}
     peers = tuple(bench.overlay.address(name) for name in bench.overlay.names)
-    there = OverlayScene(CONTROLLER, "evpn1", peers, addresses, outsiders={"192.168.16.4": "pve4"})
-    bench.scene = replace(bench.scene, overlays=(there,))
+    there = ExpectedController(CONTROLLER, "evpn1", peers, addresses, outsiders={"192.168.16.4": "pve4"})
+    bench.expected = replace(bench.expected, controllers=(there,))
     bench.overlay.down = {frozenset(("pve4", name)) for name in addresses}
     message = bench.poll()[CONTROLLER].operational.message
     assert message.startswith("pve1 to pve4 (192.168.16.4), which the controller is not on, is Active")
@@ -280,12 +285,12 @@ def test_a_peer_the_controller_is_not_on_is_called_by_its_name(bench: Bench) -> 
 
 def test_addresses_that_are_not_known_are_taken_from_the_nodes_themselves(bench: Bench) -> None:
     unknown = dict.fromkeys(bench.overlay.names)
-    bench.scene = replace(bench.scene, overlays=(OverlayScene(CONTROLLER, "evpn1", None, unknown),))
+    bench.expected = replace(bench.expected, controllers=(ExpectedController(CONTROLLER, "evpn1", None, unknown),))
     assert shown(bench.poll()[CONTROLLER])["sessionsSummary"] == "12/12"
 
 
 def test_without_expectations_a_node_is_judged_by_its_own_sessions(bench: Bench) -> None:
-    bench.scene = replace(bench.scene, overlays=())
+    bench.expected = replace(bench.expected, controllers=())
     assert words(bench.poll()[node_key("pve1")]) == ("True", "Operational")
     bench.overlay.down = {frozenset(("pve1", "pve2"))}
     assert words(bench.poll()[node_key("pve1")]) == ("False", "SessionDown")
@@ -320,8 +325,8 @@ def test_within_the_grace_time_after_a_restart_everything_stays_as_it_was(bench:
 def test_a_node_that_is_switched_off_is_missed_by_no_flood_list(bench: Bench) -> None:
     bench.overlay.fail("pve3")
     bench.overlay.down = {frozenset(("pve3", other)) for other in ("pve1", "pve2", "pve4")}
-    members = {**bench.scene.members, "pve3": NodeState("pve3", False, "192.168.16.3")}
-    bench.scene = replace(bench.scene, members=members)
+    members = {**bench.expected.members, "pve3": NodeState("pve3", False, "192.168.16.3")}
+    bench.expected = replace(bench.expected, members=members)
     health = bench.poll()
     assert words(health[VNET]) == ("Unknown", "ObservationStale")
     assert words(health[CONTROLLER]) == ("False", "SessionDown")
@@ -329,11 +334,11 @@ def test_a_node_that_is_switched_off_is_missed_by_no_flood_list(bench: Bench) ->
 
 
 def test_the_proxmox_api_shows_no_sessions_and_says_so(bench: Bench) -> None:
-    looks = ClusterObservation(
+    observation = ClusterObservation(
         bench.overlay.now,
         {name: NodeObservation(name, "api", bench.overlay.now, mac_ips=()) for name in bench.overlay.names},
     )
-    health = bench.poll(looks)
+    health = bench.poll(observation)
     assert {words(h) for h in health.values()} == {("Unknown", "SourceUnavailable")}
     assert "no BGP sessions" in health[CONTROLLER].operational.message
     assert shown(health[CONTROLLER])["sessions"] is None
@@ -352,7 +357,7 @@ def test_what_is_wrong_with_the_preferred_source_is_said_on_every_object(bench: 
     assert health[NIC].operational.message == "pve4: ssh: it does not have the pinned host key"
     node = shown(health[node_key("pve1")])
     assert (node["source"], node["problems"]) == ("api", ["ssh: it does not have the pinned host key"])
-    assert bench.judgement.sight[node_key("pve1")] == health[node_key("pve1")].operational.message
+    assert bench.assessment.sight[node_key("pve1")] == health[node_key("pve1")].operational.message
 
 
 def test_what_two_sources_see_of_a_node_is_judged_together(bench: Bench) -> None:
@@ -399,9 +404,9 @@ def test_a_node_without_the_vni_is_named(bench: Bench, vni: int, key: ObjectKey)
 
 @pytest.mark.parametrize(("mtu", "word"), [(1450, "True"), (1451, "False"), (8950, "False")])
 def test_an_mtu_that_does_not_fit_into_the_underlays(bench: Bench, mtu: int, word: str) -> None:
-    member = replace(bench.scene.members["pve3"], mtus={"192.168.16.3": 1500})
-    zone = replace(bench.scene.zones[0], mtu=mtu)
-    bench.scene = replace(bench.scene, members={**bench.scene.members, "pve3": member}, zones=(zone,))
+    member = replace(bench.expected.members["pve3"], mtus={"192.168.16.3": 1500})
+    zone = replace(bench.expected.zones[0], mtu=mtu)
+    bench.expected = replace(bench.expected, members={**bench.expected.members, "pve3": member}, zones=(zone,))
     health = bench.poll()[ZONE]
     assert health.operational.word == word
     if word == "False":
@@ -414,9 +419,9 @@ def test_an_mtu_that_does_not_fit_into_the_underlays(bench: Bench, mtu: int, wor
 def test_counts_alone_still_show_a_gap(bench: Bench) -> None:
     """frr_exporter counts VTEPs and does not name them."""
     bench.overlay.flood_gaps = {("pve1", "pve2")}
-    looks = bench.overlay.seen()
+    observation = bench.overlay.seen()
     counted = {}
-    for name, look in looks.answered().items():
+    for name, look in observation.answered().items():
         vnis = tuple(replace(row, remote_vteps=None) for row in look.vnis or ())
         counted[name] = replace(look, source="frrExporter", vnis=vnis, routes=None, macs=None, bgp_vnis=None)
     health = bench.poll(ClusterObservation(bench.overlay.now, counted))[VNET]
@@ -445,12 +450,12 @@ def test_the_story_of_vm1_as_frr_told_it(bench: Bench, version: str) -> None:
         (recorded.MOVED, "pve3"),
     ):
         bench.home(home)
-        looks = recorded.cluster(version, state)
+        observation = recorded.cluster(version, state)
         if state == recorded.NO_GUEST:  # recorded on pve1 only, and pve4 had nothing either
-            looks = ClusterObservation(
-                looks.at, {**looks.nodes, "pve4": recorded.seen(version, recorded.SILENT, "pve4")}
+            observation = ClusterObservation(
+                observation.at, {**observation.nodes, "pve4": recorded.seen(version, recorded.SILENT, "pve4")}
             )
-        evpn = bench.nic(looks)
+        evpn = bench.nic(observation)
         told.append((evpn["verdict"], evpn.get("announcedBy"), evpn.get("mobilitySequence")))
     assert told == [
         ("NeverSeen", None, None),
@@ -464,9 +469,9 @@ def test_the_story_of_vm1_as_frr_told_it(bench: Bench, version: str) -> None:
 @pytest.mark.parametrize("version", recorded.VERSIONS)
 def test_a_recorded_disaster_is_told_in_full(bench: Bench, version: str) -> None:
     """bgpd of pve2 killed, pve4 shut down by pve1; pve3 was not recorded."""
-    bench.scene = replace(bench.scene, zones=(replace(bench.scene.zones[0], vni=9000),))
-    looks = recorded.cluster(version, recorded.DOWN)
-    health = bench.poll(looks)
+    bench.expected = replace(bench.expected, zones=(replace(bench.expected.zones[0], vni=9000),))
+    observation = recorded.cluster(version, recorded.DOWN)
+    health = bench.poll(observation)
     assert words(health[CONTROLLER]) == ("False", "SessionDown")
     assert "BGP EVPN is not running on pve2" in health[CONTROLLER].operational.message
     assert "pve1 to pve4 (192.168.16.4) is Idle (Admin): Admin. shutdown" in health[CONTROLLER].operational.message

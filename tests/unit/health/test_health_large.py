@@ -26,9 +26,9 @@ def large() -> Bench:
 
 
 def seen(bench: Bench) -> ClusterObservation:
-    looks = bench.overlay.seen()
-    named = {name: replace(look, frr_version=LONG) for name, look in looks.answered().items()}
-    return replace(looks, nodes={**looks.nodes, **named})
+    observation = bench.overlay.seen()
+    named = {name: replace(look, frr_version=LONG) for name, look in observation.answered().items()}
+    return replace(observation, nodes={**observation.nodes, **named})
 
 
 def test_what_does_not_fit_is_cut_and_counted() -> None:
@@ -48,7 +48,7 @@ def test_unwell_nodes_are_shown_before_others() -> None:
     bench = large()
     names = bench.overlay.names
     bench.overlay.down = {frozenset((names[-1], names[-2]))}
-    status = bench.judge().health[CONTROLLER].status
+    status = bench.assess().health[CONTROLLER].status
     assert isinstance(status, EvpnControllerStatus)
     rows = [row.name for row in status.nodes or ()]
     assert len(rows) == 64

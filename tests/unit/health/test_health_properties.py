@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pve_evpn.domain.health.macs import DUPLICATE_PATIENCE
 from pve_evpn.domain.objects import ObjectKey, Resource
-from pve_evpn.domain.observation import ClusterObservation, NodeLook, NodeObservation
+from pve_evpn.domain.observation import ClusterObservation, NodeObservation, NodeResult
 from tests.unit.health.overlay import L3_VNI, VM1, VNI
 from tests.unit.health.test_health import Bench
 
@@ -28,10 +29,10 @@ class Blindness:
     parts: dict[str, set[str]] = field(default_factory=dict)
     """Parts of a node's answer that could not be read."""
 
-    def looks(self, bench: Bench) -> ClusterObservation:
+    def observation(self, bench: Bench) -> ClusterObservation:
         for name, settled in self.failed.items():
             bench.overlay.fail(name, settled=settled)
-        nodes: dict[str, NodeLook] = {}
+        nodes: dict[str, NodeResult] = {}
         for name, look in bench.overlay.seen().nodes.items():
             if name in self.missing:
                 continue
@@ -57,7 +58,7 @@ def test_what_cannot_be_seen_is_never_down(sights: list[Blindness]) -> None:
     bench = Bench()
     bench.overlay.speak(VM1, "pve4", "10.60.0.100")
     for sight in sights:
-        for key, health in bench.poll(sight.looks(bench)).items():
+        for key, health in bench.poll(sight.observation(bench)).items():
             assert health.operational.status is not False, (key, health.operational)
 
 
@@ -77,7 +78,7 @@ def _broken(draw: st.DrawFn) -> Bench:
         speaker = overlay.speakers[VM1]
         speaker.nodes = tuple(sorted(owners))
         speaker.zombie, speaker.duplicate = draw(st.booleans()), draw(st.booleans())
-    bench.home(draw(st.sampled_from([None, *NAMES])), running=draw(st.booleans()), announces=draw(st.booleans()))
+    bench.home(draw(st.sampled_from([None, *NAMES])), running=draw(st.booleans()), advertises=draw(st.booleans()))
     return bench
 
 
@@ -89,10 +90,10 @@ def _statuses(bench: Bench) -> dict[ObjectKey, Resource[object]]:
 @given(_broken(), _broken())
 def test_the_same_network_seen_again_changes_no_status(first: Bench, then: Bench) -> None:
     first.poll()
-    # Another network with the memory of the first one: what is new is said within two looks, then nothing is.
-    then.objects, then.confirmed = first.objects, first.confirmed
+    # Another network with the memory of the first one: what is new is reported once it has lasted, then nothing is.
+    then.objects, then.suspects = first.objects, first.suspects
     then.poll()
-    then.poll()
+    then.poll(seconds=DUPLICATE_PATIENCE.seconds)
     before = _statuses(then)
     for _ in range(3):
         then.poll()

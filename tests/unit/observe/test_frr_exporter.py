@@ -113,7 +113,7 @@ TARGET = NodeTarget("pve1", "127.0.0.1")
 
 async def test_a_look_is_one_request(exporter: Exporter) -> None:
     source = FrrExporterSource(port=exporter.port)
-    look = await source.look(TARGET)
+    look = await source.read(TARGET)
     await source.close()
     assert look.node == "pve1"
     assert exporter.requests == 1
@@ -136,6 +136,6 @@ async def test_nobody_listens() -> None:
 
 async def refusal(source: FrrExporterSource) -> str:
     with pytest.raises(NodeUnreadable) as problem:
-        await source.look(TARGET)
+        await source.read(TARGET)
     await source.close()
     return problem.value.reason

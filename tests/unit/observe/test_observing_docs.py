@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from pve_evpn import metrics
 from pve_evpn.api.controller import ControllerNode, EvpnControllerStatus, Sessions
-from pve_evpn.api.nic import EvpnView
+from pve_evpn.api.nic import EvpnView, MacState
 from pve_evpn.api.node import EvpnNodeStatus, FabricNeighbour, Peer, VniStatus
 from pve_evpn.api.vnet import Routes, VNetNode
 from pve_evpn.api.zone import IpVrf, NodeVrf, ZoneNode
-from pve_evpn.domain.health import transitions as happenings
+from pve_evpn.domain.health import macs, transitions
 
 PAGE = (Path(__file__).parents[3] / "docs" / "observing.md").read_text()
 ROOT = Path(__file__).parents[3]
@@ -65,13 +64,12 @@ def test_every_observed_field_says_where_it_comes_from(heading: str, fields: set
 
 
 def test_every_verdict_is_explained() -> None:
-    verdicts = get_args(EvpnView.model_fields["verdict"].annotation)
-    assert [verdict for verdict in verdicts if f"\n| {verdict} |" not in PAGE] == []
+    assert [verdict for verdict in MacState if f"\n| {verdict} |" not in PAGE] == []
 
 
 def test_every_event_is_listed() -> None:
-    reasons = {word for pair in happenings._WORDS.values() for word in pair}
-    reasons |= {reason for _, reason in happenings._MAC_WORDS.values()} | {"MacMoved"}
+    reasons = {word for pair in transitions._REASONS.values() for word in pair}
+    reasons |= {meaning.event for meaning in macs.MEANING.values() if meaning.event} | {"MacMoved"}
     section = PAGE.split("## Events and metrics")[1]
     assert reasons == {reason for reason in re.findall(r"\b[A-Z]\w+[a-z]\b", section) if reason in reasons}
 

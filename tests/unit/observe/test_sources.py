@@ -51,7 +51,7 @@ class Bench:
         return await self.sources.chain(observe, 15, timedelta(0))
 
     async def complaint(self, observe: Observe) -> str:
-        look = (await (await self.chain(observe)).observe(NODES)).nodes["pve1"]
+        look = (await (await self.chain(observe)).poll(NODES)).nodes["pve1"]
         assert isinstance(look, ObservationFailure)
         return f"{look.reason}: {look.message}"
 
@@ -134,14 +134,14 @@ async def test_what_is_missing_is_said_for_every_node(bench: Bench, break_: Any,
 async def test_a_source_that_cannot_be_set_up_leaves_its_turn_to_the_next(bench: Bench) -> None:
     bench.secrets.data.clear()
     chain = await bench.chain(spec(sources=["ssh", "frrExporter"], frrExporter={"port": 1}))
-    look = (await chain.observe(NODES)).nodes["pve1"]
+    look = (await chain.poll(NODES)).nodes["pve1"]
     assert isinstance(look, ObservationFailure)
     assert look.source == "ssh"  # both failed, and the preferred one is what the user wants to hear about
     await bench.sources.close()
 
 
 async def test_host_keys_in_the_specification(bench: Bench) -> None:
-    ssh = {"keySecretRef": {"name": "ssh"}, "knownHosts": [HOSTS], "port": 1}
+    ssh = {"keySecretRef": {"name": "ssh"}, "knownHosts": [HOSTS.strip()], "port": 1}
     assert (await bench.complaint(spec(ssh=ssh))).startswith("Unreachable: no SSH connection to 127.0.0.1 port 1")
     await bench.sources.close()
 

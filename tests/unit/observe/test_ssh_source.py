@@ -104,22 +104,22 @@ TARGET = NodeTarget("pve4", ADDRESS)
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_recorded_answer_arrives_as_it_was(node: FakeNode, source: SshSource, version: str) -> None:
     node.text = answer(version, SPEAKS, "pve4")
-    look, wanted = await source.look(TARGET), seen(version, SPEAKS, "pve4")
+    look, wanted = await source.read(TARGET), seen(version, SPEAKS, "pve4")
     assert (look.node, look.source, look.frr_version) == ("pve4", "ssh", version)
     assert (look.peers, look.vnis, look.macs, look.routes) == (wanted.peers, wanted.vnis, wanted.macs, wanted.routes)
 
 
 async def test_a_look_costs_one_command_and_the_connection_stays(node: FakeNode, source: SshSource) -> None:
     for _ in range(20):
-        await source.look(TARGET)
+        await source.read(TARGET)
     assert node.commands == ["read"] * 20
     assert node.connections == 1
 
 
 async def test_a_connection_that_broke_is_replaced_silently(node: FakeNode, source: SshSource) -> None:
-    await source.look(TARGET)
+    await source.read(TARGET)
     node.cut()
-    await source.look(TARGET)
+    await source.read(TARGET)
     assert node.connections == 2
 
 
@@ -134,7 +134,7 @@ async def test_another_host_key_is_not_talked_to(node: FakeNode) -> None:
 async def test_host_keys_are_pinned_by_name_or_address(node: FakeNode, pattern: str) -> None:
     key = node.host_key.export_public_key().decode()
     source = make(node, known_hosts=f"{pattern.format(port=node.port)} {key}")
-    assert (await source.look(TARGET)).bgp_running
+    assert (await source.read(TARGET)).bgp_running
     await source.close()
 
 
@@ -142,7 +142,7 @@ async def test_host_keys_are_pinned_by_name_or_address(node: FakeNode, pattern: 
 async def test_a_node_reached_by_a_host_name_is_pinned_by_that_or_its_own(node: FakeNode, pattern: str) -> None:
     key = node.host_key.export_public_key().decode()
     source = make(node, known_hosts=f"{pattern.format(port=node.port)} {key}", addresses={"pve4": "localhost"})
-    assert (await source.look(TARGET)).bgp_running
+    assert (await source.read(TARGET)).bgp_running
     await source.close()
 
 
@@ -175,7 +175,7 @@ async def test_a_node_that_hangs_costs_its_timeout_and_the_next_look_has_a_new_c
     node.hang.clear()
     assert await refusal(source) == "Timeout"
     node.hang.set()
-    assert (await source.look(TARGET)).bgp_running
+    assert (await source.read(TARGET)).bgp_running
     assert node.connections == 2
     await source.close()
 
@@ -216,7 +216,7 @@ async def test_an_encrypted_key_is_named(node: FakeNode) -> None:
 async def test_the_key_reaches_neither_logs_nor_errors(node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     source = make(node)
-    await source.look(TARGET)
+    await source.read(TARGET)
     await source.close()
     secret = node.key().splitlines()[1]
     assert secret not in caplog.text
@@ -225,13 +225,13 @@ async def test_the_key_reaches_neither_logs_nor_errors(node: FakeNode, caplog: p
 
 async def refusal(source: SshSource) -> str:
     with pytest.raises(NodeUnreadable) as problem:
-        await source.look(TARGET)
+        await source.read(TARGET)
     await source.close()
     return problem.value.reason
 
 
 async def test_another_command_is_asked_over_the_same_connection(node: FakeNode, source: SshSource) -> None:
-    await source.look(TARGET)
+    await source.read(TARGET)
     node.text = "an answer\n"
     assert await source.ask(TARGET, "pins", "look net1 100 0 bc:24:11:00:00:01\n") == "an answer\n"
     assert node.commands == ["read", "pins"]
@@ -239,7 +239,7 @@ async def test_another_command_is_asked_over_the_same_connection(node: FakeNode,
 
 
 async def test_two_that_ask_at_once_share_one_connection(node: FakeNode, source: SshSource) -> None:
-    await asyncio.gather(source.look(TARGET), source.ask(TARGET, "pins", "x\n"))
+    await asyncio.gather(source.read(TARGET), source.ask(TARGET, "pins", "x\n"))
     assert node.connections == 1
 
 

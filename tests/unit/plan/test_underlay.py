@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.health.expected import ExpectedOverlay, Overlay, expected_overlay, remembered_overlay
+from pve_evpn.domain.health.expected import ExpectedController, ExpectedOverlay, expected_overlay, remembered_overlay
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
@@ -51,12 +51,12 @@ def scene(item: Resource[Any], look: ClusterState, before: ExpectedOverlay | Non
     return expected_overlay(wanted, look, plan(wanted, look), NicPlan({}), before)
 
 
-def overlay(item: Resource[Any], look: ClusterState, before: ExpectedOverlay | None = None) -> Overlay:
-    (found,) = scene(item, look, before).overlays
+def overlay(item: Resource[Any], look: ClusterState, before: ExpectedOverlay | None = None) -> ExpectedController:
+    (found,) = scene(item, look, before).controllers
     return found
 
 
-def known(found: Overlay) -> dict[str, tuple[str, ...] | None]:
+def known(found: ExpectedController) -> dict[str, tuple[str, ...] | None]:
     return dict(found.addresses)
 
 
@@ -150,7 +150,7 @@ def test_while_proxmox_does_not_answer_nothing_is_said_of_addresses_nobody_remem
     cluster = desired().cluster
     rows = [{"name": name, "online": True, "address": info.address} for name, info in nodes().items()]
     remembered = remembered_overlay(desired(with_status(cluster, {"nodes": rows}), mesh(WIDE)))
-    assert known(remembered.overlays[0]) == dict.fromkeys(nodes())
+    assert known(remembered.controllers[0]) == dict.fromkeys(nodes())
 
 
 def test_zones_know_whose_addresses_are_theirs() -> None:

@@ -1,7 +1,7 @@
-"""What there is to look at: the overlays, VNIs and MACs of one cluster, with the nodes they should be on.
+"""What should be seen on the nodes: the controllers' sessions, VNIs and MACs of one cluster, and on which nodes.
 
-Made from a plan and the Proxmox side it was made for; where Proxmox has not answered since the start, from what the
-statuses remember. Pure values: `domain.health` lays an observation of the nodes over them.
+Made from a plan and the state of Proxmox it was made for; where Proxmox has not answered since the start, from the
+statuses. Pure values: `domain.health` compares an observation of the nodes with them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec, Underlay
-from pve_evpn.domain.health.macs import Nic
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.checks import DEFAULT_MTU
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
@@ -23,13 +22,18 @@ from pve_evpn.domain.state import ClusterState, NodeState, same_form
 
 
 @dataclass(frozen=True, slots=True)
-class Overlay:
+class ExpectedController:
     """One EvpnController and the nodes it is on.
 
-    `peers`: the addresses as configured; ``None`` where each node's own address is one of them (a fabric's, or the
-    cluster's). `addresses`: per node the addresses it could be known by as a peer, ``None`` if they are not known.
-    `outsiders`: nodes of the cluster by address which the controller is not on. `running`: the controller is in
-    Proxmox' running configuration, or was when that was last seen; before, no node can have its sessions.
+    Attributes:
+        key: The EvpnController.
+        id: Its name in Proxmox.
+        peers: The peer addresses as configured; None where each node's own address is one of them (a fabric's, or the
+            cluster's).
+        addresses: Per node the addresses it may have as a peer; None if they are not known.
+        outsiders: By address the nodes of the cluster that the controller is not on.
+        running: Whether the controller is in Proxmox' running configuration, or was when that was last read. Before,
+            no node can have its sessions.
     """
 
     key: ObjectKey
@@ -38,6 +42,43 @@ class Overlay:
     addresses: Mapping[str, tuple[str, ...] | None]
     outsiders: Mapping[str, str] = field(default_factory=dict)
     running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedSessions:
+    """The BGP sessions that one controller's configuration asks for; `domain.health.sessions` makes it.
+
+    Attributes:
+        sessions: Per node: peer address to the peer's node name, None where no node of the cluster has that address
+            (a route reflector, for instance).
+        vteps: Per node its own address among the peers.
+        missing: Nodes the controller is on which have no address among the peers, though their addresses are known,
+            and which have no session: the other nodes do not answer them.
+        undetermined: Nodes of which it is not known which peer they are.
+        outsiders: By address the nodes of the cluster that the controller is not on.
+        running: As of the controller.
+    """
+
+    sessions: Mapping[str, Mapping[str, str | None]]
+    vteps: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
+    outsiders: Mapping[str, str] = field(default_factory=dict)
+    running: bool = True
+
+    @property
+    def nodes_by_vtep(self) -> dict[str, str]:
+        return {address: node for node, address in self.vteps.items()}
+
+    def describe_peer(self, address: str, name: str | None) -> str:
+        """A peer as messages name it."""
+        if name:
+            return f"{name} ({address})"
+        if outsider := self.outsiders.get(address):
+            return f"{outsider} ({address}), which the controller is not on,"
+        if self.undetermined:
+            return f"{address}, perhaps of {' or '.join(self.undetermined)}, whose addresses are not known,"
+        return f"{address}, which is no node of the cluster,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +95,7 @@ class ExpectedZone:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedVNet:
-    """One VNet: its L2 VNI and the nodes it should be on."""
+    """One VNet: its L2 VNI, the nodes it should be on, its subnets as CIDR."""
 
     key: ObjectKey
     id: str
@@ -62,25 +103,34 @@ class ExpectedVNet:
     zone: str
     nodes: tuple[str, ...]
     subnets: tuple[str, ...] = ()
-    """As CIDR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """The MAC of one NIC and its VNI. `home`: the node its guest runs on, None if not known. `running`: the guest."""
+
+    mac: str
+    vni: int
+    home: str | None
+    running: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedNic:
-    """One NicAttachment. `announces`: whether its MAC is to be announced at all (the guest runs, the link is up)."""
+    """One NicAttachment. `advertises`: whether its MAC should be advertised (the guest runs, the link is up)."""
 
     key: ObjectKey
     nic: Nic
     vnet: str
-    announces: bool = True
+    advertises: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedOverlay:
-    """Everything of one cluster. `names`: the Proxmox name behind each VNI, of other people's objects too."""
+    """Everything of one cluster. `names`: the Proxmox name behind each VNI, of foreign objects too."""
 
     members: Mapping[str, NodeState] = field(default_factory=dict)
-    overlays: tuple[Overlay, ...] = ()
+    controllers: tuple[ExpectedController, ...] = ()
     zones: tuple[ExpectedZone, ...] = ()
     vnets: tuple[ExpectedVNet, ...] = ()
     nics: tuple[ExpectedNic, ...] = ()
@@ -90,9 +140,9 @@ class ExpectedOverlay:
 def expected_overlay(
     desired: Desired, state: ClusterState, plan: Plan, nics: NicPlan, before: ExpectedOverlay | None = None
 ) -> ExpectedOverlay:
-    """What the plan is about. VNIs and zones' nodes are those of the running configuration: that is what FRR has.
+    """What the plan wants to see. VNIs and zones' nodes are those of the running configuration: that is what FRR has.
 
-    `before`: the scene until now, which remembers the addresses of nodes that do not tell theirs at present.
+    `before`: what was expected until now; it has the addresses of nodes whose addresses cannot be read at present.
     """
     running = state.sdn.running
     zones, vnets = [], []
@@ -112,8 +162,8 @@ def expected_overlay(
             vnets.append(ExpectedVNet(owner.key, vnet.ref.id, vni, zone_id, _nodes_of(zone_id, state), subnets))
     return ExpectedOverlay(
         members=state.nodes,
-        overlays=tuple(
-            _remembering(overlay, before) for overlay in _overlays(desired.controllers, state.nodes, state.sdn, plan)
+        controllers=tuple(
+            _remembering(found, before) for found in _controllers(desired.controllers, state.nodes, state.sdn, plan)
         ),
         zones=tuple(zones),
         vnets=tuple(vnets),
@@ -123,11 +173,11 @@ def expected_overlay(
 
 
 def remembered_overlay(desired: Desired) -> ExpectedOverlay:
-    """What the statuses remember, for the time before Proxmox has answered once."""
+    """What the statuses say, for the time before Proxmox has answered once."""
     status = desired.cluster.status
     members = {row.name: NodeState(row.name, row.online is not False, row.address or "") for row in status.nodes or ()}
-    overlays = tuple(_overlays(desired.controllers, members, SdnSnapshot({}, {}), Plan()))
-    ids = {overlay.key.name: overlay.id for overlay in overlays}
+    controllers = tuple(_controllers(desired.controllers, members, SdnSnapshot({}, {}), Plan()))
+    ids = {controller.key.name: controller.id for controller in controllers}
     zones = tuple(
         ExpectedZone(
             zone.key,
@@ -151,12 +201,12 @@ def remembered_overlay(desired: Desired) -> ExpectedOverlay:
         if nic.status.mac_address and (id_ := nic.status.vnet) in by_id
     )
     names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
-    return ExpectedOverlay(members, overlays, zones, vnets, nics, names)
+    return ExpectedOverlay(members, controllers, zones, vnets, nics, names)
 
 
-def _overlays(
+def _controllers(
     controllers: Iterable[Resource[EvpnControllerSpec]], members: Mapping[str, NodeState], sdn: SdnSnapshot, plan: Plan
-) -> Iterable[Overlay]:
+) -> Iterable[ExpectedController]:
     for resource in controllers:
         spec = resource.spec
         decision = plan.decisions.get(resource.key)
@@ -173,40 +223,40 @@ def _overlays(
             for address in (*(node.addresses or ()), *_one(node.address))
         }
         running = ref in sdn.running if decision else bool(resource.status.programmed_hash)
-        yield Overlay(resource.key, id_, peers, addresses, outsiders, running)
+        yield ExpectedController(resource.key, id_, peers, addresses, outsiders, running)
 
 
 def _peers(
     underlay: Underlay,
     nodes: list[NodeState],
-    everyone: Iterable[NodeState],
+    members: Iterable[NodeState],
     sdn: SdnSnapshot,
     running: tuple[str, ...],
 ) -> tuple[tuple[str, ...] | None, dict[str, tuple[str, ...] | None]]:
-    """An overlay's `peers` and `addresses`."""
+    """A controller's `peers` and `addresses`."""
     if underlay.peers is not None:
         return tuple(underlay.peers), {node.name: _all_addresses(node, underlay.peers) for node in nodes}
     if underlay.fabric is not None:
         there = sdn.fabric_addresses.get(underlay.fabric)
         return None, {node.name: None if there is None else _one(there.get(node.name)) for node in nodes}
     cidr = underlay.cluster_nodes.cidr if underlay.cluster_nodes else None
-    found = cluster_peers(nodes, everyone, cidr, running)
+    found = cluster_peers(nodes, members, cidr, running)
     known = {node.name: None if node.name in found.unread else _one(found.own.get(node.name)) for node in nodes}
     # Where it is not known whose a running peer is, the running ones are what can be said of all of them.
     return running if found.kept else None, known
 
 
-def _remembering(overlay: Overlay, before: ExpectedOverlay | None) -> Overlay:
-    """A node that is switched off keeps the addresses it had; with listed peers any of them may be the right one."""
-    if overlay.peers is None or before is None:
-        return overlay
-    known = next((old.addresses for old in before.overlays if old.key == overlay.key), {})
-    addresses = {node: known.get(node) if now is None else now for node, now in overlay.addresses.items()}
-    return replace(overlay, addresses=addresses)
+def _remembering(controller: ExpectedController, before: ExpectedOverlay | None) -> ExpectedController:
+    """A node that is switched off keeps the addresses it had; with listed peers any of them may be its own."""
+    if controller.peers is None or before is None:
+        return controller
+    known = next((old.addresses for old in before.controllers if old.key == controller.key), {})
+    addresses = {node: known.get(node) if now is None else now for node, now in controller.addresses.items()}
+    return replace(controller, addresses=addresses)
 
 
 def _all_addresses(node: NodeState, peers: Collection[str]) -> tuple[str, ...] | None:
-    """Every address of a node. The one the cluster knows says that it is a peer, but not that no other is."""
+    """Every address of a node. The cluster's own address of it may show that it is a peer, but not that it is none."""
     if node.addresses is not None:
         return (*node.addresses, *_one(node.address))
     return _one(node.address) if same_form(node.address) in map(same_form, peers) else None

@@ -1,6 +1,6 @@
-"""What a VNI looks like across the nodes: a VNet's (L2) and a zone's (L3).
+"""VNIs across the nodes, and what VNets (L2) and EvpnZones (L3) say of them.
 
-Pure summaries of one cluster observation. ``None`` is unknown, as everywhere; counts never tick.
+Pure. ``None`` is unknown, as everywhere; counts change only with what they count.
 """
 
 from __future__ import annotations
@@ -10,13 +10,36 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.vnet import Routes, VNetStatus, VniOnNode
+from pve_evpn.api.zone import EvpnZoneStatus, IpVrf, NodeVrf
+from pve_evpn.domain.conditions import ConditionValue
+from pve_evpn.domain.health.context import (
+    HealthContext,
+    as_before,
+    dated,
+    listed,
+    names_of,
+    not_seen,
+    operational,
+    why_no_vnis,
+)
+from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
+from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, NodeObservation, VniRow
 from pve_evpn.domain.state import same_form
+
+#: What VXLAN adds to a frame in bytes: Ethernet, IP, UDP, VXLAN.
+_VXLAN, _VXLAN_IPV6 = 50, 70
 
 
 @dataclass(frozen=True, slots=True)
 class L2OnNode:
-    """One L2 VNI on one node. `present` is ``None`` if the node's VNIs could not be seen."""
+    """One L2 VNI on one node.
+
+    `present` is None if the node's VNIs could not be read. `missing_vteps` are the nodes that have the VNI and are not
+    in this one's flood list; None if the list could not be read.
+    """
 
     node: str
     present: bool | None = None
@@ -24,19 +47,20 @@ class L2OnNode:
     arp_nd: int | None = None
     remote_vteps: int | None = None
     missing_vteps: tuple[str, ...] | None = None
-    """Nodes that have the VNI and are not in this one's flood list. ``None``: the list could not be seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class L2View:
-    """One L2 VNI across the nodes; route counts are those of the node that sees most of them."""
+    """One L2 VNI across the nodes. Route counts are those of the node that sees most of them.
+
+    `type5` counts the prefixes of the VNet's subnets in its zone's L3 VNI.
+    """
 
     vni: int
     nodes: tuple[L2OnNode, ...]
     type2: int | None = None
     type3: int | None = None
     type5: int | None = None
-    """Of the VNet's subnets, in its zone's L3 VNI."""
 
     @property
     def gaps(self) -> tuple[tuple[str, str], ...]:
@@ -51,14 +75,15 @@ class L2View:
 
 @dataclass(frozen=True, slots=True)
 class L3OnNode:
-    """One L3 VNI on one node."""
+    """One L3 VNI on one node.
+
+    `prefixes` counts the type-5 prefixes of the VNI in the node's BGP table; from Proxmox: routes installed in the VRF.
+    """
 
     node: str
     present: bool | None = None
     router_mac: str | None = None
     prefixes: int | None = None
-    """Type-5 prefixes of the VNI in the node's BGP table; from Proxmox: routes installed in the VRF."""
-    tenant_vrf: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +96,33 @@ class L3View:
 
 
 class VniIndex:
-    """Every VNI of one cluster observation. Build it once per poll; it never changes then."""
+    """Every VNI of one cluster observation. Built once per poll; it never changes then.
 
-    def __init__(self, cluster: ClusterObservation) -> None:
-        self._looks = cluster.nodes
+    Routes whose VNI cannot be told might be of any: a node that has such routes of a type gives no count of that type.
+    """
+
+    def __init__(self, observation: ClusterObservation) -> None:
+        self._nodes = observation.nodes
+        self.vnis_by_rd = _vnis_by_rd(observation)
         self._rows: dict[tuple[str, int], VniRow] = {}
         self._bgp_rows: dict[tuple[str, int], BgpVniRow] = {}
-        self._routes: dict[str, Counter[tuple[int, int]]] = {}
-        self._prefixes: dict[str, Counter[tuple[int, str]]] = {}
+        self._routes: dict[str, Counter[tuple[int, int | None]]] = {}
+        self._prefixes: dict[str, Counter[tuple[int | None, str]]] = {}
         self._installed: Counter[tuple[str, str]] = Counter()
-        for node, look in cluster.answered().items():
-            self._rows.update({(node, row.vni): row for row in look.vnis or ()})
-            self._bgp_rows.update({(node, row.vni): row for row in look.bgp_vnis or ()})
-            self._installed.update((node, route.zone) for route in look.ip_vrf or ())
-            if look.routes is not None:
-                distinct = {(r.route_type, r.vni, r.rd, r.prefix) for r in look.routes if r.vni is not None}
-                self._routes[node] = Counter((kind, vni) for kind, vni, _, _ in distinct if vni is not None)
-                networks = {(r.vni, f"{r.ip}/{r.prefix_length}", r.rd) for r in look.routes if r.route_type == 5}
-                self._prefixes[node] = Counter((vni, cidr) for vni, cidr, _ in networks if vni is not None)
-
-    def originator(self, node: str, vni: int) -> str | None:
-        """The node's own VTEP address for the VNI, as it says itself."""
-        row = self._bgp_rows.get((node, vni))
-        return row.originator_ip if row else None
+        for name, node in observation.answered().items():
+            self._rows.update({(name, row.vni): row for row in node.vnis or ()})
+            self._bgp_rows.update({(name, row.vni): row for row in node.bgp_vnis or ()})
+            self._installed.update((name, route.zone) for route in node.ip_vrf or ())
+            if node.routes is not None:
+                by_rd = self.vnis_by_rd
+                distinct = {(r.route_type, by_rd.get(r.rd, r.vni), r.rd, r.prefix) for r in node.routes}
+                self._routes[name] = Counter((kind, vni) for kind, vni, _, _ in distinct)
+                networks = {
+                    (by_rd.get(r.rd, r.vni), f"{r.ip}/{r.prefix_length}", r.rd)
+                    for r in node.routes
+                    if r.route_type == 5
+                }
+                self._prefixes[name] = Counter((vni, cidr) for vni, cidr, _ in networks)
 
     def l2(
         self,
@@ -106,7 +135,7 @@ class VniIndex:
         """One VNet's VNI on the nodes its zone is on. `vteps`: overlay address by node name.
 
         A node is expected in the flood lists of the others unless it was seen not to have the VNI: then that is the
-        trouble, and saying it once is enough. Where there is only a count (frr_exporter) no gap can be named.
+        problem, and saying it once is enough. Where there is only a count (frr_exporter) no gap can be named.
         """
         names = sorted(nodes)
         rows = {name: self._row(name, vni) for name in names}
@@ -115,41 +144,58 @@ class VniIndex:
         type5 = None
         if l3_vni is not None:
             wanted_networks = [(l3_vni, cidr) for cidr in subnets]
-            type5 = _most(sum(counts[network] for network in wanted_networks) for counts in self._prefixes.values())
+            type5 = _most(
+                sum(counts[network] for network in wanted_networks)
+                for name, counts in self._prefixes.items()
+                if not self._routes[name][5, None]
+            )
         return L2View(vni, entries, self._most_routes(2, vni), self._most_routes(3, vni), type5)
 
     def l3(self, vni: int, zone: str, nodes: Iterable[str]) -> L3View:
-        """One zone's L3 VNI on the nodes it is on. `zone`: its Proxmox id, for rows Proxmox itself gives."""
+        """One zone's L3 VNI on the nodes it is on. `zone`: its Proxmox id, for rows that Proxmox itself gives."""
         entries = tuple(self._l3_on_node(vni, zone, name) for name in sorted(nodes))
         return L3View(vni, entries, _most(entry.prefixes for entry in entries))
 
     def _l3_on_node(self, vni: int, zone: str, name: str) -> L3OnNode:
-        look = self._looks.get(name)
-        if not isinstance(look, NodeObservation):
+        node = self._nodes.get(name)
+        if not isinstance(node, NodeObservation):
             return L3OnNode(name)
         row = self._row(name, vni)
         own = self._bgp_rows.get((name, vni))
-        if (routes := self._routes.get(name)) is not None:
-            prefixes: int | None = routes[5, vni]
+        if name in self._routes:
+            prefixes = self._count(name, 5, vni)
         else:
-            prefixes = None if look.ip_vrf is None else self._installed[name, zone]
+            prefixes = None if node.ip_vrf is None else self._installed[name, zone]
         return L3OnNode(
             node=name,
             present=True if isinstance(row, VniRow) else row,
             router_mac=own.router_mac if own else None,
             prefixes=prefixes,
-            tenant_vrf=row.tenant_vrf if isinstance(row, VniRow) else None,
         )
 
-    def _row(self, node: str, vni: int) -> VniRow | Literal[False] | None:
+    def _row(self, name: str, vni: int) -> VniRow | Literal[False] | None:
         """The node's row; ``False`` if it was seen to have none, ``None`` if that could not be seen."""
-        look = self._looks.get(node)
-        if not isinstance(look, NodeObservation) or look.vnis is None:
+        node = self._nodes.get(name)
+        if not isinstance(node, NodeObservation) or node.vnis is None:
             return None
-        return self._rows.get((node, vni), False)
+        return self._rows.get((name, vni), False)
 
     def _most_routes(self, kind: int, vni: int) -> int | None:
-        return _most(counts[kind, vni] for counts in self._routes.values())
+        return _most(self._count(name, kind, vni) for name in self._routes)
+
+    def _count(self, name: str, kind: int, vni: int) -> int | None:
+        counts = self._routes[name]
+        return None if counts[kind, None] else counts[kind, vni]
+
+
+def _vnis_by_rd(observation: ClusterObservation) -> dict[str, int]:
+    """VNI by route distinguisher, as the nodes' own tables have it; without those that two VNIs have."""
+    found: dict[str, set[int]] = {}
+    for node in observation.answered().values():
+        for row in node.bgp_vnis or ():
+            if row.rd:
+                found.setdefault(row.rd, set()).add(row.vni)
+    return {rd: min(vnis) for rd, vnis in found.items() if len(vnis) == 1}
 
 
 def _l2_on_node(name: str, row: VniRow | Literal[False] | None, wanted: Mapping[str, str]) -> L2OnNode:
@@ -157,10 +203,131 @@ def _l2_on_node(name: str, row: VniRow | Literal[False] | None, wanted: Mapping[
         return L2OnNode(name, present=row)
     missing = None
     if row.remote_vteps is not None:
-        there = {same_form(vtep) for vtep in row.remote_vteps}
-        missing = tuple(other for other, vtep in wanted.items() if other != name and vtep not in there)
+        flooded = {same_form(vtep) for vtep in row.remote_vteps}
+        missing = tuple(other for other, vtep in wanted.items() if other != name and vtep not in flooded)
     return L2OnNode(name, True, row.macs, row.arp_nd, row.remote_vtep_count, missing)
 
 
 def _most(counts: Iterable[int | None]) -> int | None:
     return max((count for count in counts if count is not None), default=None)
+
+
+# --- EvpnZone -----------------------------------------------------------------------------------------------------
+
+
+def zone_health(zone: ExpectedZone, index: VniIndex, context: HealthContext) -> Health:
+    """What an EvpnZone says of its L3 VNI."""
+    if context.in_grace(zone.nodes):
+        return as_before(context.previous(zone.key))
+    seen = index.l3(zone.vni, zone.id, zone.nodes)
+    rows = [
+        NodeVrf(name=entry.node, router_mac=entry.router_mac, prefixes=entry.prefixes)
+        for entry in seen.nodes
+        if entry.router_mac is not None or entry.prefixes is not None
+    ]
+    router_macs = sorted({entry.router_mac for entry in seen.nodes if entry.router_mac})
+    ip_vrf = IpVrf(router_macs=router_macs or None, prefixes=seen.prefixes, nodes=rows)
+    part = EvpnZoneStatus(ip_vrf=ip_vrf if rows else None, source=context.source(zone.nodes))
+    problems = _bgp_down(zone.nodes, context)
+    absent = [entry.node for entry in seen.nodes if entry.present is False]
+    problems += [(Reason.VNI_MISSING, f"{node} does not have L3 VNI {zone.vni}") for node in absent]
+    problems += _mtu_problems(zone, context)
+    unseen = [entry.node for entry in seen.nodes if entry.present is None]
+    condition = _condition(zone.vni, problems, unseen, zone.nodes, context)
+    return Health(condition, dated(context.previous(zone.key), part, context.observation.at))
+
+
+def _mtu_problems(zone: ExpectedZone, context: HealthContext) -> list[tuple[Reason, str]]:
+    """Frames that do not fit into the underlay's are dropped silently, and only the long ones are."""
+    problems = []
+    vteps = context.vteps(zone.vni, zone.id)
+    for node in zone.nodes:
+        member, vtep = context.expected.members.get(node), vteps.get(node, "")
+        has = member.mtus.get(vtep) if member else None
+        needs = (zone.mtu or 0) + (_VXLAN_IPV6 if ":" in vtep else _VXLAN)
+        if has is not None and zone.mtu is not None and needs > has:
+            message = f"MTU {zone.mtu} needs {needs} in the underlay, and {node} has {has} at {vtep}"
+            problems.append((Reason.MTU_TOO_BIG, message))
+    return problems
+
+
+# --- VNet ---------------------------------------------------------------------------------------------------------
+
+
+def l2_view(vnet: ExpectedVNet, index: VniIndex, context: HealthContext) -> L2View:
+    """A VNet's VNI across its nodes. A node that is switched off is in no flood list, and should not be."""
+    vteps = {name: address for name, address in context.vteps(vnet.vni, vnet.zone).items() if context.online(name)}
+    l3_vni = next((zone.vni for zone in context.expected.zones if zone.id == vnet.zone), None)
+    return index.l2(vnet.vni, vnet.nodes, vteps, vnet.subnets, l3_vni)
+
+
+def vnet_health(vnet: ExpectedVNet, seen: L2View, context: HealthContext) -> Health:
+    """What a VNet says of its L2 VNI."""
+    if context.in_grace(vnet.nodes):
+        return as_before(context.previous(vnet.key))
+    rows = {entry.node: _l2_row(entry) for entry in seen.nodes}
+    type2 = seen.type2 if seen.type2 is not None else _sampled_routes(vnet.id, context.observation)
+    routes = Routes(type2=type2, type3=seen.type3, type5=seen.type5 if vnet.subnets else None)
+    part = VNetStatus(routes=None if routes == Routes() else routes, source=context.source(vnet.nodes))
+    problems = _bgp_down(vnet.nodes, context)
+    problems += [(Reason.VNI_MISSING, f"{node} does not have VNI {vnet.vni}") for node in seen.absent_on]
+    problems += _flood_gaps(vnet, seen, context)
+    unseen = [entry.node for entry in seen.nodes if entry.present is None]
+    condition = _condition(vnet.vni, problems, unseen, vnet.nodes, context)
+    return Health(condition, dated(context.previous(vnet.key), part, context.observation.at, rows), rows)
+
+
+def _l2_row(entry: L2OnNode) -> VniOnNode:
+    return VniOnNode(
+        macs=entry.macs,
+        arp_nd=entry.arp_nd,
+        remote_vteps=entry.remote_vteps,
+        missing_vteps=list(entry.missing_vteps) if entry.missing_vteps else None,
+    )
+
+
+def _sampled_routes(vnet: str, observation: ClusterObservation) -> int | None:
+    """MAC/IP routes of a VNet where only Proxmox shows them."""
+    tables = [node.mac_ips for node in observation.answered().values() if node.mac_ips is not None]
+    found = {(row.mac, row.ip) for rows in tables for row in rows if row.vnet == vnet}
+    return len(found) or None
+
+
+def _flood_gaps(vnet: ExpectedVNet, seen: L2View, context: HealthContext) -> list[tuple[Reason, str]]:
+    """One problem per missing node, not one per node that misses it."""
+    stopped = {name for name, node in context.observation.answered().items() if node.bgp_running is False}
+    alone = [e.node for e in seen.nodes if e.remote_vteps == 0 and (e.missing_vteps is None or e.missing_vteps)]
+    others = len([entry for entry in seen.nodes if entry.present is not False and context.online(entry.node)]) - 1
+    known = context.vteps(vnet.vni, vnet.zone)
+    problems = [
+        (Reason.NO_REMOTE_VTEPS, f"{node} has no other VTEP in its flood list")
+        for node in alone
+        if others > 0 and not {name for name in known if name != node} <= stopped
+    ]
+    missed: dict[str, list[str]] = {}
+    for node, other in seen.gaps:
+        if other not in stopped and node not in alone:
+            missed.setdefault(other, []).append(node)
+    for other, nodes in missed.items():
+        problems.append((Reason.VTEP_MISSING, f"{other} is missing from the flood list of {names_of(nodes)}"))
+    for entry in seen.nodes:
+        if entry.missing_vteps is None and entry.remote_vteps and entry.remote_vteps < others:
+            message = f"{entry.node} has {entry.remote_vteps} of {others} VTEPs in its flood list"
+            problems.append((Reason.VTEP_MISSING, message))
+    return problems
+
+
+def _bgp_down(nodes: Iterable[str], context: HealthContext) -> list[tuple[Reason, str]]:
+    answered = context.observation.answered()
+    down = [name for name in nodes if name in answered and answered[name].bgp_running is False]
+    return [(Reason.SESSION_DOWN, f"BGP EVPN is not running on {name}") for name in down]
+
+
+def _condition(
+    vni: int, problems: list[tuple[Reason, str]], unseen: list[str], nodes: tuple[str, ...], context: HealthContext
+) -> ConditionValue:
+    if problems:
+        return operational(False, problems[0][0], listed(message for _, message in problems))
+    if unseen:
+        return not_seen(unseen, context, why_no_vnis)
+    return operational(True, Reason.OPERATIONAL, f"VNI {vni} is up on {len(nodes)} of {len(nodes)} nodes")
