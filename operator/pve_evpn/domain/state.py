@@ -87,6 +87,7 @@ class NodeState:
     the diff of staged host-network edits (an apply would commit them), empty where there are none, None if unknown.
     ``mtus`` maps those of the addresses whose interface has a known MTU to it.
     ``zones`` maps zone id to Proxmox' own status (available, pending, error); None if the node did not answer.
+    ``errors``: what the node answered instead of its ``network`` or its ``zones``; nothing where it did not answer.
     """
 
     name: str
@@ -98,6 +99,12 @@ class NodeState:
     zones: Mapping[str, str] | None = None
     vnet_messages: Mapping[str, str] = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    def why_unread(self, part: str) -> str:
+        """Why ``network`` or ``zones`` could not be read, in words."""
+        error = self.errors.get(part)
+        return f"the node answered: {error}" if error else "the node did not answer"
 
     def address_in(self, cidr: str | None) -> str | None:
         """The node's address inside ``cidr``; without one, the address the cluster knows it by."""
@@ -124,7 +131,8 @@ class GuestState:
 
     ``nics`` maps ``net0``... to the configured string with pending values applied; None until its configuration was
     read. ``pending`` has the NICs whose configured value takes effect only after a restart, with the value that is
-    live until then (None: not plugged in). ``digest`` guards the next write. ``known`` is false while nobody says
+    live until then (None: not plugged in). ``error`` is what Proxmox answered instead of the configuration, "" if
+    nothing. ``digest`` guards the next write. ``known`` is false while nobody says
     whether it runs: its node is off, or its status daemon hangs, and then Proxmox does not know its name either.
     """
 
@@ -140,6 +148,7 @@ class GuestState:
     lock: str = ""
     digest: str = ""
     nics: Mapping[str, str] | None = None
+    error: str = ""
     pending: Mapping[str, str | None] = field(default_factory=dict)
 
     @property

@@ -257,10 +257,12 @@ class Gateway(PveClient):
         """Add what only the node itself can tell; None where it does not."""
         if not node.online:
             return node
-        network, zones = await asyncio.gather(
-            self.get_if_answered(f"/nodes/{node.name}/network"),
-            self.get_if_answered(f"/nodes/{node.name}/sdn/zones"),
+        (network, network_error), (zones, zones_error) = await asyncio.gather(
+            self._of_node(f"/nodes/{node.name}/network"),
+            self._of_node(f"/nodes/{node.name}/sdn/zones"),
         )
+        words = {"network": network_error, "zones": zones_error}
+        node = replace(node, errors={part: error for part, error in words.items() if error})
         if network is not None:
             interfaces = network.get("data") or ()
             node = replace(
@@ -277,8 +279,20 @@ class Gateway(PveClient):
 
     async def host_edits(self, node: NodeState) -> NodeState:
         """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
-        network = await self.get_if_answered(f"/nodes/{node.name}/network") if node.online else None
-        return replace(node, network_pending=None if network is None else _host_edits(network))
+        if not node.online:
+            return replace(node, network_pending=None)
+        network, error = await self._of_node(f"/nodes/{node.name}/network")
+        errors_ = {**node.errors, **({"network": error} if error else {})}
+        return replace(node, network_pending=None if network is None else _host_edits(network), errors=errors_)
+
+    async def _of_node(self, path: str) -> tuple[dict[str, Any] | None, str]:
+        """The whole answer of a GET; else None, and what the node answered instead, "" if nothing."""
+        try:
+            return await self.call("GET", path), ""
+        except errors.Unreachable:
+            return None, ""
+        except errors.Refused as error:
+            return None, str(error)
 
     async def _messages(self, node: str, zones: Iterable[str]) -> dict[str, str]:
         """Per VNet what Proxmox complains about; asked only for zones that are not well."""
@@ -310,8 +324,10 @@ class Gateway(PveClient):
             read = decode.guest_config(guest, await self.get(f"{base}/pending") or ())
             if not read.digest:
                 read = replace(read, digest=str((await self.get(f"{base}/config")).get("digest") or ""))
-        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+        except errors.Unreachable:
             return guest
+        except (errors.Refused, errors.Forbidden) as error:
+            return replace(guest, error=str(error)) if guest.nics is None else guest
         return read
 
     # --- writing the SDN configuration --------------------------------------------------------------------------

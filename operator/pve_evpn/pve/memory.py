@@ -221,6 +221,7 @@ class GuestMemory:
             or vmid in turn
             or vmid in self._touched
             or (known := self._known.get(vmid)) is None
+            or known.state.nics is None
             or row.changed_since(known.row)
             or fresh(row.state)
         ]

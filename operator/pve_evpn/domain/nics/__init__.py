@@ -104,6 +104,7 @@ class _NicPlanner:
         )
         if guest.nics is None:
             message = f"the configuration of {label(guest)} could not be read"
+            message += f": Proxmox answered: {guest.error}" if guest.error else ""
             return replace(decision, waiting=Problem(Reason.PENDING, message, retryable=True))
         if nic.deleting:
             return self._detach(nic, decision, guest, memory)

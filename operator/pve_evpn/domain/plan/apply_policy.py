@@ -104,8 +104,9 @@ def _host_network(cluster: Cluster, state: ClusterState, _plan: Plan) -> Problem
             "revert them on the node (System > Network), or set spec.apply.foreignPending: Include"
         )
         return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
-    if silent := [node.name for node in online if node.network_pending is None]:
-        message = f"cannot tell whether host-network edits are staged on {_some(silent)}: it does not answer"
+    if unread := [node for node in online if node.network_pending is None]:
+        why = _some(f"{node.name} ({node.why_unread('network')})" for node in unread)
+        message = f"the operator cannot tell whether host-network edits are staged on {why}"
         return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
     return None
 

@@ -330,7 +330,7 @@ def _node_row(node: NodeState, zone: str, vnet: str | None) -> ZoneNode:
     if not node.online:
         return ZoneNode(name=node.name, state="Unknown", message="the node is offline")
     if node.zones is None:
-        return ZoneNode(name=node.name, state="Unknown", message="the node did not answer")
+        return ZoneNode(name=node.name, state="Unknown", message=node.why_unread("zones"))
     state = _STATE.get(node.zones.get(zone, ""), "Missing")
     messages = [text for name, text in sorted(node.vnet_messages.items()) if vnet in (None, name)]
     return ZoneNode(name=node.name, state=state, message=messages[0] if messages and state != "Available" else None)
