@@ -1,4 +1,4 @@
-"""The operator's Prometheus metrics: what exists, with which labels. Where they are counted is next to the deed.
+"""The operator's Prometheus metrics: what exists, with which labels. Each is counted where its event happens.
 
 What a status says already is not counted again but read from the stored objects when somebody asks
 (``engine.status_metrics``). Never labelled by Kubernetes object name where the number of objects is the user's (NICs),
@@ -47,16 +47,16 @@ PLANNED = Counter(
 )
 NIC_CHANGES = Counter(
     "pve_evpn_nic_changes",
-    "What happened to NICs, by their Events' reasons in lower case: attached, pinned, macwithdrawn and so on.",
+    "Changes of NICs, by the reason of their Event in lower case: attached, pinned, macwithdrawn and so on.",
     ["cluster", "change"],
     registry=REGISTRY,
 )
-DRIFT = Counter("pve_evpn_drift_detected", "Out-of-band differences found.", ["cluster", "kind"], registry=REGISTRY)
+DRIFT = Counter("pve_evpn_drift_detected", "Drifts found.", ["cluster", "kind"], registry=REGISTRY)
 REACHABLE = Gauge("pve_evpn_cluster_reachable", "1 while Proxmox answers.", ["cluster"], registry=REGISTRY)
 K8S_REQUESTS = Counter("pve_evpn_k8s_requests", "Writes to Kubernetes by outcome.", ["verb", "code"], registry=REGISTRY)
 WATCH_EVENTS = Counter("pve_evpn_watch_events", "Watch events by kind and type.", ["kind", "type"], registry=REGISTRY)
-RECONCILES = Counter("pve_evpn_reconciles", "Passes by result.", ["cluster", "result"], registry=REGISTRY)
-RECONCILE_SECONDS = Histogram("pve_evpn_reconcile_duration_seconds", "One pass.", ["cluster"], registry=REGISTRY)
+RECONCILES = Counter("pve_evpn_reconciles", "Syncs by result.", ["cluster", "result"], registry=REGISTRY)
+RECONCILE_SECONDS = Histogram("pve_evpn_reconcile_duration_seconds", "One sync.", ["cluster"], registry=REGISTRY)
 LAST_OBSERVATION = Gauge(
     "pve_evpn_last_successful_observation_timestamp_seconds",
     "When the node's preferred source last saw it, or first tried to.",

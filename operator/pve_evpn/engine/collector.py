@@ -30,31 +30,31 @@ _FAILED = (Reason.STAGING_FAILED, Reason.APPLY_FAILED, Reason.REVERTED)
 _PLANNED = (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
 #: Name without the prefix: what it says, and its labels.
 _FAMILIES = {
-    "objects": ("Objects by what their condition Ready says.", ("cluster", "kind", "ready")),
+    "objects": ("Objects by their condition Ready.", ("cluster", "kind", "ready")),
     "objects_waiting": (
-        "Those that are not ready because a change waits for approval or a window.",
+        "Objects that are not ready because a change waits for approval or a window.",
         ("cluster", "kind"),
     ),
     "objects_stalled": ("Objects that wait for the user: condition Stalled.", ("cluster", "kind")),
-    "objects_drifted": ("Objects somebody else changed in Proxmox: condition Drifted.", ("cluster", "kind")),
+    "objects_drifted": ("Objects another client changed in Proxmox: condition Drifted.", ("cluster", "kind")),
     "objects_in_drift_fight": (
         "Objects that another client changes again and again: condition Drifted with reason DriftFight.",
         ("cluster", "kind"),
     ),
-    "nics": ("NicAttachments by what EVPN says of their MAC.", ("cluster", "vnet", "verdict", "pinned")),
+    "nics": ("NicAttachments by their MAC state.", ("cluster", "vnet", "verdict", "pinned")),
     "vnet_info": ("Always 1; which VNI and zone a VNet has in Proxmox.", ("cluster", "vnet", "vni", "zone")),
     "vnet_nodes": ("Nodes by what Proxmox says of the VNet there.", ("cluster", "vnet", "state")),
     "node_online": ("1 while the Proxmox cluster sees the node.", ("cluster", "node")),
     "node_programmed": ("1 if the node's last reload of the configuration succeeded.", ("cluster", "node")),
     "pending_objects": (
-        "What the next apply would publish, by whose it is; host-network: nodes with staged network edits.",
+        "What the next apply would publish, by owner; host-network: nodes with staged network edits.",
         ("cluster", "owner"),
     ),
-    "sdn_lock_held_seconds": ("How long somebody else's SDN lock has been in the way.", ("cluster",)),
+    "sdn_lock_held_seconds": ("How long another client's SDN lock has been held.", ("cluster",)),
     "pending_plan_age_seconds": ("How long a plan has been waiting for approval or a window.", ("cluster",)),
     "last_transaction_timestamp_seconds": ("When the last transaction ended.", ("cluster", "outcome")),
     "transaction_failed": (
-        "1 while a transaction that ended so has left something: an object that says so, or staged edits of ours.",
+        "1 while the effect of a transaction that ended so is still there: an object or staged edits of the operator.",
         ("cluster", "outcome"),
     ),
     "token_expiry_timestamp_seconds": ("When the API token expires; absent if never or unknown.", ("cluster",)),
