@@ -11,7 +11,7 @@ from typing import Any
 from pve_evpn.api.status import as_written, patch, read_status
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.status.sdn import Circumstances, sdn_status
+from pve_evpn.domain.status.sdn import SyncResult, sdn_status
 from tests.unit.plan_world import NODES, carry_out, controller, desired, observed, vnet, zone
 
 VNETS = 1000
@@ -33,7 +33,7 @@ def test_statuses_of_1000_vnets_at_rest_are_built_in_300_ms() -> None:
     wanted = desired(controller(), zone(), *vnets)
     state = observed(nodes=nodes)
     state = replace(state, sdn=carry_out(state.sdn, plan(wanted, state)))
-    at = Circumstances(wanted, state, plan(wanted, state), datetime(2026, 1, 1, tzinfo=UTC))
+    at = SyncResult(wanted, state, plan(wanted, state), datetime(2026, 1, 1, tzinfo=UTC))
 
     def build(resources: list[Resource[Any]]) -> list[Any]:
         return [sdn_status(resource, at.plan.decisions[resource.key], at) for resource in resources]

@@ -164,6 +164,7 @@ async def test_a_new_token_is_taken_without_a_restart(world: World) -> None:
 async def test_with_two_tokens_in_the_secret_a_rotation_has_no_gap(world: World) -> None:
     with served(world):
         await world.settle()
+        assert world.kube.status(CLUSTER)["activeCredential"] == "token"
         world.kube.secrets["c"]["tokenNext"] = "fresh"
         await world.settle()
         world.lab.tokens[TOKEN] = "fresh"
@@ -171,3 +172,4 @@ async def test_with_two_tokens_in_the_secret_a_rotation_has_no_gap(world: World)
         await world.settle()
         assert world.complaints() == []
         assert world.lab.sdn.running["vnets"]["net2"]
+        assert world.kube.status(CLUSTER)["activeCredential"] == "tokenNext"

@@ -22,7 +22,7 @@ from pve_evpn.domain.state import ClusterState, GuestKind, GuestState, NodeState
 from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
-from pve_evpn.domain.status.sdn import Circumstances
+from pve_evpn.domain.status.sdn import SyncResult
 from tests.unit import plan_world as world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -117,7 +117,7 @@ def sdn() -> Iterator[Case]:
                     drift=("vni: 5001 instead of 5002",) if drifted else (),
                 )
                 subject = replace(item, annotations=PAUSE if paused else {})
-                at = Circumstances(
+                at = SyncResult(
                     made,
                     ClusterState(world.observed().version, world.sdn(), NODES[nodes]),
                     Plan(decisions={item.key: decision}),
@@ -175,7 +175,7 @@ def nics() -> Iterator[Case]:
     for (name, (changes, failure, expected)), (seen, health) in itertools.product(causes.items(), OPERATIONAL.items()):
         decision = NicDecision(item.key, guest, device="net0", **changes)
         failures = {item.key: failure} if failure else {}
-        at = Circumstances(made, world.observed(), Plan(), NOW, None, failures, {item.key: health} if health else {})
+        at = SyncResult(made, world.observed(), Plan(), NOW, None, failures, {item.key: health} if health else {})
         fallback = IN_PROGRESS if seen == "session down" else CURRENT
         status = nic_report.nic_status(item, decision, at)
         yield Case(f"NicAttachment: {name}, {seen}", item, status, expected or fallback)
@@ -189,10 +189,10 @@ def clusters() -> Iterator[Case]:
     create = Step(vnet.ref, None, vnet)
     foreign = PendingChange(SdnRef(SdnKind.VNET, "theirs"), PendingState.NEW)
 
-    def reached(at: Circumstances, reloads: Mapping[str, NodeResult] | None = None) -> ReportedStatus:
+    def reached(at: SyncResult, reloads: Mapping[str, NodeResult] | None = None) -> ReportedStatus:
         return cluster_status.reachable(item, at, "https://pve1:8006", None, reloads or {}, None)
 
-    at_rest = Circumstances(made, world.observed(), Plan(), NOW)
+    at_rest = SyncResult(made, world.observed(), Plan(), NOW)
     yield Case("at rest", item, reached(at_rest), CURRENT)
     yield Case("work to do", item, reached(replace(at_rest, plan=Plan((create,)))), IN_PROGRESS)
     yield Case("foreign edits, nothing to do", item, reached(replace(at_rest, plan=Plan(foreign=(foreign,)))), CURRENT)

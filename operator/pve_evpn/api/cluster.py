@@ -393,7 +393,6 @@ class ClusterNodeStatus(ApiModel):
     name: NodeName = Field(description="Node name.")
     online: bool | None = Field(None, description="Whether the cluster sees it.")
     address: Annotated[str, Cut(64)] | None = Field(None, description="Address the cluster knows it by.")
-    version: Annotated[str, Cut(32)] | None = Field(None, description="Its Proxmox VE release.")
     programmed: bool | None = Field(None, description="Whether its last reload succeeded.")
     message: Annotated[str, Cut(1024)] | None = Field(None, description="What is wrong with it.")
 

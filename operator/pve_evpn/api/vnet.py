@@ -226,7 +226,7 @@ class VNetStatus(ManagedStatus):
     id: Annotated[str, Cut(8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
     zone: Annotated[str, Cut(8)] | None = Field(None, description="The zone's name in Proxmox.")
     vni: int | None = Field(None, description="The L2 VNI in use.")
-    nics: int | None = Field(None, description="NicAttachments connected to it.")
+    nics: int | None = Field(None, description="NicAttachments that are connected to it.")
     subnets: Annotated[list[SubnetStatus], Cut(64)] | None = Field(
         None, description="Subnets in Proxmox.", json_schema_extra=keyed("id")
     )

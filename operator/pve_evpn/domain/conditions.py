@@ -53,31 +53,29 @@ def from_problem(type_: ConditionType, problem: Problem, status: bool | None = F
     return ConditionValue(type_, status, problem.reason, problem.message)
 
 
-def ready(
-    verdicts: Iterable[ConditionValue], decisive: Iterable[ConditionType], ready_message: str = ""
-) -> ConditionValue:
+def ready(values: Iterable[ConditionValue], decisive: Iterable[ConditionType]) -> ConditionValue:
     """``Ready`` from the decisive conditions, in their order of importance.
 
     The first that is False decides; else the first that is Unknown, except for ``Operational``: what no source can
     see does not make a network unusable.
     """
-    by_type = {verdict.type: verdict for verdict in verdicts}
+    by_type = {value.type: value for value in values}
     known = [by_type[type_] for type_ in decisive if type_ in by_type]
-    for verdict in known:
-        if verdict.status is False:
-            return ConditionValue(ConditionType.READY, False, verdict.reason, verdict.message)
-    for verdict in known:
-        if verdict.status is None and verdict.type is not ConditionType.OPERATIONAL:
-            return ConditionValue(ConditionType.READY, None, verdict.reason, verdict.message)
-    return ConditionValue(ConditionType.READY, True, Reason.READY, ready_message)
+    for value in known:
+        if value.status is False:
+            return ConditionValue(ConditionType.READY, False, value.reason, value.message)
+    for value in known:
+        if value.status is None and value.type is not ConditionType.OPERATIONAL:
+            return ConditionValue(ConditionType.READY, None, value.reason, value.message)
+    return ConditionValue(ConditionType.READY, True, Reason.READY)
 
 
-def progress(ready_: ConditionValue, *, retryable: bool, message: str = "") -> list[ConditionValue]:
+def progress(ready_: ConditionValue, *, retryable: bool) -> list[ConditionValue]:
     """kstatus' pair: ``Stalled`` where only the user can help, ``Reconciling`` while we can; neither when ready."""
     if ready_.status is True:
         return []
     type_ = ConditionType.RECONCILING if retryable else ConditionType.STALLED
-    return [ConditionValue(type_, True, ready_.reason, message or ready_.message)]
+    return [ConditionValue(type_, True, ready_.reason, ready_.message)]
 
 
 def merge(

@@ -93,7 +93,6 @@ class NodeState:
     name: str
     online: bool
     address: str = ""
-    version: str = ""
     addresses: tuple[str, ...] | None = None
     network_pending: str | None = None
     zones: Mapping[str, str] | None = None

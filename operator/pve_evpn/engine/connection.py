@@ -83,6 +83,13 @@ class Connection:
             self._expiry = gateway, now, end
         return self._expiry[2]
 
+    @property
+    def credential(self) -> str:
+        """The Secret's key in use: ``token``, ``tokenNext`` or ``password``; empty before there is a gateway."""
+        if self._gateway is None:
+            return ""
+        return self._token_key if self._gateway.credentials.token_name else "password"
+
     def try_other_token(self) -> None:
         """After a refusal: use ``tokenNext`` where ``token`` was used, and the other way round."""
         self._token_key = "tokenNext" if self._token_key == "token" else "token"

@@ -241,9 +241,10 @@ class Reconciler:
         metrics.REACHABLE.labels(self.cluster).set(1)
 
     async def _with_failures(self, sync: Sync) -> Sync:
-        """Add which objects failed, and when the credentials end."""
+        """Add which objects failed, which credentials are in use, and when they end."""
         failures = {**self._failures.active(sync.desired), **self._brake.held, **self._nics.problems}
-        return replace(sync, failures=failures, credentials_end=await self._connection.credentials_end(sync.gateway))
+        end = await self._connection.credentials_end(sync.gateway)
+        return replace(sync, failures=failures, credential=self._connection.credential, credentials_end=end)
 
     def _settled(self, sync: Sync) -> bool:
         waits = sync.held is not None or self._journal.entry.interrupted

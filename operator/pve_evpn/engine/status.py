@@ -20,7 +20,7 @@ from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
-from pve_evpn.domain.status.sdn import Circumstances
+from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets
 from pve_evpn.engine import nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
@@ -49,7 +49,7 @@ class StatusWriter:
     async def report(self, sync: Sync) -> None:
         """Write what a sync found: statuses, parents first; then remove the finalizers that may go."""
         async with self._turn:
-            at = self._circumstances(sync)
+            at = self._sync_result(sync)
             if cluster := self._context.resource:
                 status = cluster_status.reachable(
                     cluster, at, sync.gateway.active_endpoint, sync.result, sync.reloads, sync.lock
@@ -88,14 +88,14 @@ class StatusWriter:
         async with self._turn:
             match self._last:
                 case Sync() as sync:
-                    at = replace(self._circumstances(sync), health=health)
+                    at = replace(self._sync_result(sync), health=health)
                     await self._write_members(at, sync.nics)
                     await nodes.report(self._context, health, at.now)
                 case _Lost() as lost:
                     await self._write_lost(lost.desired, lost, health)
 
-    def _circumstances(self, sync: Sync) -> Circumstances:
-        return Circumstances(
+    def _sync_result(self, sync: Sync) -> SyncResult:
+        return SyncResult(
             sync.desired,
             sync.state,
             sync.plan,
@@ -105,17 +105,20 @@ class StatusWriter:
             sync.health,
             sync.waiting,
             sync.pins,
+            sync.credential,
             sync.credentials_end,
+            count_vnets(sync.plan),
+            count_nics(sync.nics),
         )
 
     # --- what a sync found --------------------------------------------------------------------------------------
 
-    async def _write_members(self, at: Circumstances, nics: NicPlan) -> None:
+    async def _write_members(self, at: SyncResult, nics: NicPlan) -> None:
         for group in (at.desired.controllers, at.desired.zones, at.desired.vnets):
             await asyncio.gather(*(self._write_sdn(r, at.plan.decisions.get(r.key), at) for r in group))
         await asyncio.gather(*(self._write_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
 
-    async def _write_sdn(self, resource: Resource[Any], decision: Decision | None, at: Circumstances) -> None:
+    async def _write_sdn(self, resource: Resource[Any], decision: Decision | None, at: SyncResult) -> None:
         current = self._cache.get(resource.key)
         if decision is None or current is None or current.generation != resource.generation:
             return  # a newer spec is on its way; its own sync reports
@@ -124,7 +127,7 @@ class StatusWriter:
             return
         await self._writer.write_status(current, report.sdn_status(current, decision, at))
 
-    async def _write_nic(self, nic: Resource[Any], decision: NicDecision | None, at: Circumstances) -> None:
+    async def _write_nic(self, nic: Resource[Any], decision: NicDecision | None, at: SyncResult) -> None:
         current = self._cache.get(nic.key)
         if decision is None or current is None or current.generation != nic.generation:
             return

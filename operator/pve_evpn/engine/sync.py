@@ -28,7 +28,7 @@ class Sync:
     plan, or a part of it, is not carried out now. ``waiting``: the part that waits for a person or for its time.
     ``result``: of the transaction, if there was one. ``reloads``: of nodes, in this sync. ``lock``: ``status.lock``.
     ``failures``: objects that are left out, and why. ``observation``: the nodes' last poll, ``health`` what it means
-    for each object.
+    for each object. ``credential``: the Secret's key in use.
     """
 
     gateway: Gateway
@@ -46,4 +46,5 @@ class Sync:
     failures: Mapping[ObjectKey, Problem] = field(default_factory=dict)
     observation: ClusterObservation | None = None
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
+    credential: str = ""
     credentials_end: datetime | None = None

@@ -106,7 +106,8 @@ class Transaction:
             await uninterrupted(self._lock.give_back(finished=False))
             raise
         clean = not (result.left or self._staging.hidden)
-        return replace(result, unreleased=not await uninterrupted(self._lock.give_back(clean=clean)))
+        await uninterrupted(self._lock.give_back(clean=clean))
+        return result
 
     async def _take_lock(self, before: JournalEntry) -> Result | None:
         """Take the lock; the result where another client is at work."""

@@ -15,7 +15,7 @@ from pve_evpn.domain.nics.pins import Pin, PinState
 from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.nic import nic_status
-from pve_evpn.domain.status.sdn import Circumstances
+from pve_evpn.domain.status.sdn import SyncResult
 from tests.unit.nics.test_plan_nics import MAC, ON_VNET, World, attached, nic, vm
 from tests.unit.plan_world import with_status
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def told(world: World, item: Resource[Any], **circumstances: Any) -> dict[str, Any]:
     wanted = world.desired(item)
-    at = Circumstances(wanted, world.observed, plan(wanted, world.observed), NOW, **circumstances)
+    at = SyncResult(wanted, world.observed, plan(wanted, world.observed), NOW, **circumstances)
     return as_written(nic_status(item, world.decision(item), at))
 
 

@@ -42,7 +42,6 @@ class Result:
     """The outcome, with what a report needs.
 
     ``culprit`` is the object Proxmox refused, ``left`` what undoing left, ``plan`` what was carried out.
-    ``unreleased`` says that the lock could not be given back; the journal still has it.
     """
 
     outcome: Outcome
@@ -55,4 +54,3 @@ class Result:
     started: float = 0.0
     finished: float = 0.0
     id: str = ""
-    unreleased: bool = False

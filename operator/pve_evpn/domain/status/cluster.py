@@ -23,7 +23,7 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.apply_policy import plan_hash, summary, summary_classes
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.state import release_in_words
-from pve_evpn.domain.status.sdn import Circumstances, paused, reported
+from pve_evpn.domain.status.sdn import SyncResult, paused, reported
 
 Cluster = Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
 
@@ -50,14 +50,14 @@ _ORDER = (
 
 def reachable(
     cluster: Cluster,
-    at: Circumstances,
+    sync: SyncResult,
     endpoint: str,
     result: Result | None,
     reloads: Mapping[str, NodeResult],
     lock: LockStatus | None,
 ) -> ProxmoxClusterStatus:
     """After a sync that reached Proxmox. ``reloads`` are those of this sync, by node."""
-    state, plan = at.state, at.plan
+    state, plan = sync.state, sync.plan
     online = sum(node.online for node in state.nodes.values())
     release = state.release
     quorum = (
@@ -65,7 +65,7 @@ def reachable(
         if state.quorate
         else ConditionValue(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
     )
-    nodes = _nodes(cluster, at, reloads)
+    nodes = _nodes(cluster, sync, reloads)
     values = [
         ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
         ConditionValue(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
@@ -74,14 +74,15 @@ def reachable(
             ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, release_in_words(state.version, release)
         ),
         quorum,
-        _deleting(at) if cluster.deleting else _programmed(at, nodes),
+        _deleting(sync) if cluster.deleting else _programmed(sync, nodes),
         paused(cluster, None),
     ]
     part = ProxmoxClusterStatus(
         version=release,
         cluster_name=state.cluster_name or None,
         active_endpoint=endpoint,
-        token_expires_at=at.credentials_end,
+        active_credential=sync.credential or None,
+        token_expires_at=sync.credentials_end,
         quorate=state.quorate,
         nodes_online=f"{online}/{len(state.nodes)}",
         nodes=nodes,
@@ -92,10 +93,10 @@ def reachable(
             foreign=[str(change) for change in plan.foreign] or None,
             host_network=sorted(n.name for n in state.nodes.values() if n.network_pending) or None,
         ),
-        pending_plan=_pending_plan(cluster, at),
+        pending_plan=_pending_plan(cluster, sync),
         lock=lock,
     )
-    return updated(cluster.status, part, _transaction(result), _reported(cluster, values, at.now))
+    return updated(cluster.status, part, _transaction(result), _reported(cluster, values, sync.now))
 
 
 def unreachable(cluster: Cluster, problem: Problem, now: datetime) -> ProxmoxClusterStatus:
@@ -134,34 +135,34 @@ def _reported(
     return reported(cluster, values, now, retryable=retryable, decisive=_DECISIVE)
 
 
-def _deleting(at: Circumstances) -> ConditionValue:
+def _deleting(sync: SyncResult) -> ConditionValue:
     """A ProxmoxCluster stays while anything needs its credentials."""
-    left = [str(resource.key) for resource in at.desired]
+    left = [str(resource.key) for resource in sync.desired]
     more = f" and {len(left) - 5} more" if len(left) > 5 else ""
     message = f"it goes when what refers to it is gone: {', '.join(left[:5])}{more}" if left else "it is being removed"
     return ConditionValue(ConditionType.PROGRAMMED, False, Reason.DELETING, message)
 
 
-def _programmed(at: Circumstances, nodes: Iterable[ClusterNodeStatus]) -> ConditionValue:
+def _programmed(sync: SyncResult, nodes: Iterable[ClusterNodeStatus]) -> ConditionValue:
     type_ = ConditionType.PROGRAMMED
-    if at.held:
-        return from_problem(type_, at.held)
-    for problem in at.failures.values():
+    if sync.held:
+        return from_problem(type_, sync.held)
+    for problem in sync.failures.values():
         if problem.reason is Reason.REVERTED:
             return from_problem(type_, problem)
     if behind := [row for row in nodes if row.programmed is False]:
         listed = "; ".join(f"{row.name}: {row.message or 'behind'}" for row in behind)
         return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed)
-    if at.plan.needs_apply:
+    if sync.plan.needs_apply:
         return ConditionValue(type_, False, Reason.PENDING_APPLY, "changes wait to be applied")
     return ConditionValue(type_, True, Reason.PROGRAMMED)
 
 
-def _nodes(cluster: Cluster, at: Circumstances, reloads: Mapping[str, NodeResult]) -> list[ClusterNodeStatus]:
+def _nodes(cluster: Cluster, sync: SyncResult, reloads: Mapping[str, NodeResult]) -> list[ClusterNodeStatus]:
     """Members; how their last reload ended is remembered from the status until a newer one is known."""
     before = {row.name: row for row in cluster.status.nodes or ()}
     rows = []
-    for name, node in sorted(at.state.nodes.items()):
+    for name, node in sorted(sync.state.nodes.items()):
         old = before.get(name)
         programmed, message = (old.programmed, old.message) if old else (None, None)
         if reload := reloads.get(name):
@@ -178,18 +179,18 @@ def _nodes(cluster: Cluster, at: Circumstances, reloads: Mapping[str, NodeResult
     return rows
 
 
-def _pending_plan(cluster: Cluster, at: Circumstances) -> PendingPlan | None:
-    if at.waiting is None:
+def _pending_plan(cluster: Cluster, sync: SyncResult) -> PendingPlan | None:
+    if sync.waiting is None:
         return None
-    hash_, steps = plan_hash(at.waiting), summary(at.waiting)
+    hash_, steps = plan_hash(sync.waiting), summary(sync.waiting)
     before = cluster.status.pending_plan
-    since = before.since if before and before.hash == hash_ else at.now
+    since = before.since if before and before.hash == hash_ else sync.now
     return PendingPlan(
         hash=hash_,
         summary=steps,
-        classes=[step_class.value for step_class in summary_classes(at.waiting)[:64]],
-        class_=at.waiting.step_class.value,
-        destructive=at.waiting.is_destructive,
+        classes=[step_class.value for step_class in summary_classes(sync.waiting)[:64]],
+        class_=sync.waiting.step_class.value,
+        destructive=sync.waiting.is_destructive,
         since=since,
     )
 

@@ -18,16 +18,16 @@ from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.status.sdn import Circumstances, is_paused, not_yet, paused, reported
+from pve_evpn.domain.status.sdn import SyncResult, is_paused, not_yet, paused, reported
 
 
 def nic_status(
-    nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decision: NicDecision, at: Circumstances
+    nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decision: NicDecision, sync: SyncResult
 ) -> NicAttachmentStatus:
     """The status of a NicAttachment."""
-    programmed, retryable = _programmed(nic, decision, at)
-    health = at.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
-    health = _with_remedy(nic, health or unobserved(), at.pins.get(nic.key))
+    programmed, retryable = _programmed(nic, decision, sync)
+    health = sync.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
+    health = _with_remedy(nic, health or unobserved(), sync.pins.get(nic.key))
     accepted = (
         from_problem(ConditionType.ACCEPTED, decision.refused)
         if decision.refused
@@ -38,16 +38,16 @@ def nic_status(
         programmed,
         health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
-        paused(nic, at.desired),
+        paused(nic, sync.desired),
     ]
     retryable = retryable and (decision.refused is None or decision.refused.retryable)
     return updated(
         nic.status,
         _place(nic, decision),
         _memory(nic, decision),
-        _pin(at.pins.get(nic.key)),
+        _pin(sync.pins.get(nic.key)),
         health.status,
-        reported(nic, values, at.now, retryable=retryable),
+        reported(nic, values, sync.now, retryable=retryable),
     )
 
 
@@ -116,15 +116,15 @@ def _pin(state: PinState | None) -> NicAttachmentStatus:
     return NicAttachmentStatus(pinned=state.pinned, pin=state.pin.status() if state.pin else None)
 
 
-def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) -> tuple[ConditionValue, bool]:
+def _programmed(nic: Resource[Any], decision: NicDecision, sync: SyncResult) -> tuple[ConditionValue, bool]:
     type_ = ConditionType.PROGRAMMED
-    pin = at.pins.get(nic.key)
+    pin = sync.pins.get(nic.key)
     if nic.deleting and pin and pin.holds:
         return ConditionValue(type_, False, Reason.DELETION_BLOCKED, pin.note), True
     for problem in (decision.blocked, decision.refused, decision.misplaced, decision.waiting):
         if problem:
             return from_problem(type_, problem), problem.retryable
-    failure = at.failures.get(nic.key)
+    failure = sync.failures.get(nic.key)
     if decision.restart:
         message = _restart_message(decision, failure.message if failure else "")
         return ConditionValue(type_, False, Reason.RESTART_REQUIRED, message), True
@@ -133,7 +133,7 @@ def _programmed(nic: Resource[Any], decision: NicDecision, at: Circumstances) ->
         return ConditionValue(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True
     if failure:
         return from_problem(type_, failure), failure.retryable
-    if not decision.managed and not is_paused(nic, at.desired):
+    if not decision.managed and not is_paused(nic, sync.desired):
         return ConditionValue(type_, False, Reason.FIELDS_DIFFER, "observed only: the guest's NIC differs"), False
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER

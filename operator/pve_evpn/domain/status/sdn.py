@@ -7,6 +7,7 @@ written. Each builder lays what it knows over the status before, so that what it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
 from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready
 from pve_evpn.domain.health.record import Health, nodes_that_fit, unobserved
+from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import PinState
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.model import Decision, Plan
@@ -35,13 +37,14 @@ _DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPE
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What holds for the whole cluster in this pass.
+class SyncResult:
+    """What one sync found and did, as far as statuses show it.
 
-    ``held``: why nothing is being written at all (unreachable, locked, foreign edits, a window), or None.
+    ``held``: why nothing is written at all (unreachable, locked, foreign edits, a window), or None.
     ``failures``: per object, what Proxmox said when it refused the object's step.
     ``waiting``: the plan, or the part of it, that waits for a person or for its time.
-    ``credentials_end``: when they expire; None for never or unknown.
+    ``credential``: the Secret's key in use. ``credentials_end``: when it expires; None for never or unknown.
+    ``vnet_count``: VNets that were accepted, by zone in Proxmox. ``nic_count``: NICs that are connected, by VNet.
     """
 
     desired: Desired
@@ -53,20 +56,34 @@ class Circumstances:
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
     waiting: Plan | None = None
     pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)
+    credential: str = ""
     credentials_end: datetime | None = None
+    vnet_count: Mapping[str, int] = field(default_factory=dict)
+    nic_count: Mapping[str, int] = field(default_factory=dict)
 
 
-def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision, at: Circumstances) -> ManagedStatusT:
+def count_vnets(plan: Plan) -> Mapping[str, int]:
+    """VNets that were accepted, by their zone's name in Proxmox."""
+    accepted = (d.wanted[0] for d in plan.decisions.values() if d.wanted and not d.refused)
+    return Counter(str(vnet.props.get("zone")) for vnet in accepted if vnet.ref.kind is SdnKind.VNET)
+
+
+def count_nics(nics: NicPlan) -> Mapping[str, int]:
+    """NICs that are connected, by their VNet's name in Proxmox."""
+    return Counter(decision.vnet_id for decision in nics.decisions.values() if decision.in_sync)
+
+
+def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision, sync: SyncResult) -> ManagedStatusT:
     """The status of a controller, zone or VNet."""
-    health = at.health.get(resource.key) or unobserved()
-    rows = node_rows(decision, at.state)
-    programmed, retryable = _programmed(resource, decision, at, rows)
+    health = sync.health.get(resource.key) or unobserved()
+    rows = node_rows(decision, sync.state)
+    programmed, retryable = _programmed(resource, decision, sync, rows)
     values = [
         _accepted(decision),
         programmed,
         health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
-        paused(resource, at.desired),
+        paused(resource, sync.desired),
     ]
     # Written after the fact only: what was never made must not count as ours.
     confirmed = decision.origin and decision.refused is None and not decision.missing
@@ -80,9 +97,9 @@ def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision,
     return updated(
         resource.status,
         identity,
-        _kind_part(resource, decision, at, rows),
+        _kind_part(resource, decision, sync, rows),
         health.status,
-        reported(resource, values, at.now, retryable=retryable),
+        reported(resource, values, sync.now, retryable=retryable),
     )
 
 
@@ -209,7 +226,7 @@ def _accepted(decision: Decision) -> ConditionValue:
 
 
 def _programmed(
-    resource: Resource[Any], decision: Decision, at: Circumstances, rows: Sequence[ZoneNode]
+    resource: Resource[Any], decision: Decision, sync: SyncResult, rows: Sequence[ZoneNode]
 ) -> tuple[ConditionValue, bool]:
     """``Programmed`` and whether waiting helps. The order of the questions is the order of causes."""
     type_ = ConditionType.PROGRAMMED
@@ -221,20 +238,20 @@ def _programmed(
         return from_problem(type_, decision.waiting), decision.waiting.retryable
     if decision.in_sync:
         return _on_nodes(rows), True
-    if failure := at.failures.get(resource.key):
+    if failure := sync.failures.get(resource.key):
         return from_problem(type_, failure), failure.retryable
-    if not decision.managed and not is_paused(resource, at.desired):
+    if not decision.managed and not is_paused(resource, sync.desired):
         what = "it is not in Proxmox" if decision.missing else "Proxmox has different values"
         return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {what}"), False
-    if at.held:
-        return from_problem(type_, at.held), at.held.retryable
+    if sync.held:
+        return from_problem(type_, sync.held), sync.held.retryable
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
-        if getattr(at.desired.cluster.spec, "drift", None) == "Report":
+        if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
             told = f"{'; '.join(decision.drift)}; not corrected, because spec.drift of the ProxmoxCluster is Report"
             return ConditionValue(type_, False, reason, told), False
         return ConditionValue(type_, False, reason, "; ".join(decision.drift)), True
-    if is_paused(resource, at.desired):
+    if is_paused(resource, sync.desired):
         return ConditionValue(type_, False, Reason.PENDING_APPLY, "paused, so the change is not applied"), True
     return ConditionValue(type_, False, Reason.PENDING_APPLY, "the change has not been applied yet"), True
 
@@ -337,19 +354,25 @@ def _node_row(node: NodeState, zone: str, vnet: str | None) -> ZoneNode:
 
 
 def _kind_part(
-    resource: Resource[ApiModel, ManagedStatus], decision: Decision, at: Circumstances, rows: list[ZoneNode]
+    resource: Resource[ApiModel, ManagedStatus], decision: Decision, sync: SyncResult, rows: list[ZoneNode]
 ) -> ManagedStatus:
     """What only this kind reports."""
     if isinstance(resource.status, EvpnZoneStatus):
         nodes, more = nodes_that_fit(rows, _unwell)
-        return EvpnZoneStatus(vrf_vni=decision.vni or resource.status.vrf_vni, nodes=nodes, truncated=more)
+        return EvpnZoneStatus(
+            vrf_vni=decision.vni or resource.status.vrf_vni,
+            vnets=sync.vnet_count.get(decision.id, 0),
+            nodes=nodes,
+            truncated=more,
+        )
     if isinstance(resource.status, VNetStatus):
-        observed = with_observed(rows, at.health.get(resource.key))
+        observed = with_observed(rows, sync.health.get(resource.key))
         shown, more = nodes_that_fit(observed, lambda row: _unwell(row) or row.missing_vteps is not None)
         return VNetStatus(
             vni=decision.vni or resource.status.vni,
             zone=str(decision.wanted[0].props.get("zone")) if decision.wanted else resource.status.zone,
-            subnets=_subnets(resource, decision, at),
+            nics=sync.nic_count.get(decision.id, 0),
+            subnets=_subnets(resource, decision, sync),
             nodes=shown,
             truncated=more,
         )
@@ -360,9 +383,9 @@ def _unwell(row: ZoneNode) -> bool:
     return row.state not in ("Available", "Unknown")
 
 
-def _subnets(resource: Resource[Any], decision: Decision, at: Circumstances) -> list[SubnetStatus]:
+def _subnets(resource: Resource[Any], decision: Decision, sync: SyncResult) -> list[SubnetStatus]:
     """The subnets that are in Proxmox, or were by the status before."""
-    sdn, before = at.state.sdn, known_refs(resource)
+    sdn, before = sync.state.sdn, known_refs(resource)
     return [
         SubnetStatus(id=ref.id, origin=origin.value)
         for ref, origin in sorted(decision.origins.items())
