@@ -11,6 +11,7 @@ the rule in another form, or another client writes too; either ends the writing,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 
 from pve_evpn.api.conditions import Reason
@@ -104,27 +105,32 @@ class FirewallWriter:
     async def _write(
         self, gateway: Gateway, vnet: str, actual: FirewallState, wanted: DesiredFirewall
     ) -> tuple[FirewallState, Problem | None]:
-        """Carry out the writes one by one. Returns the firewall as it is then, and why it is not as wanted."""
+        """Carry out the writes one by one. Returns the firewall as it is then, and why it is not as wanted.
+
+        The writes are planned anew where the firewall is not what a write should have made of it.
+        """
         for _ in range(ATTEMPTS):
-            interrupted = False
             for write in firewall.plan_writes(actual, wanted):
-                expected = write.carried_out(actual)
-                try:
-                    await gateway.write_firewall(vnet, write, actual)
-                except errors.DigestMismatch:
-                    interrupted = True
-                before, actual = actual, await gateway.firewall(vnet)
-                if actual.same_as(expected) and not interrupted:
+                before, expected = actual, write.carried_out(actual)
+                actual = await self._write_and_read(gateway, vnet, write, before)
+                if actual.same_as(expected):
                     continue
                 if stored := _stored_otherwise(before, actual, write):
                     await gateway.write_firewall(vnet, RemoveRule(0), actual)
                     return actual, Problem(Reason.APPLY_FAILED, stored, retryable=True)
-                interrupted = True
                 break
-            if not interrupted:
+            else:
                 return actual, None
         message = f"firewall: another client changes the firewall of {vnet} at the same time"
         return actual, Problem(Reason.APPLY_FAILED, message, retryable=True)
+
+    async def _write_and_read(
+        self, gateway: Gateway, vnet: str, write: FirewallWrite, actual: FirewallState
+    ) -> FirewallState:
+        """The firewall after one write; after none where another client changed the firewall before it."""
+        with contextlib.suppress(errors.DigestMismatch):
+            await gateway.write_firewall(vnet, write, actual)
+        return await gateway.firewall(vnet)
 
 
 def _stored_otherwise(before: FirewallState, after: FirewallState, write: FirewallWrite) -> str:

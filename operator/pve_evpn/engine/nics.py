@@ -20,7 +20,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
-from pve_evpn.domain.nics.fields import api_name
+from pve_evpn.domain.nics.fields import api_name, differences
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey
@@ -34,6 +34,7 @@ from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
+from pve_evpn.text import from_outside
 
 #: Guests written at the same time, on one node and in all. A write to a running VM plugs its NIC, which is work.
 PER_NODE, IN_ALL = 4, 32
@@ -288,7 +289,7 @@ def _attached(old: NicDecision, now: NicDecision) -> tuple[EventReason, str]:
         return EventReason.ATTACHED, f"added {nic} to {now.vnet_id}"
     bridge = old.config.get("bridge")
     if bridge != now.vnet_id:
-        return EventReason.ATTACHED, f"connected {nic} to {now.vnet_id} (was on {bridge or 'no bridge'})"
+        return EventReason.ATTACHED, f"connected {nic} to {now.vnet_id} (was on {from_outside(bridge or 'no bridge')})"
     changed = ", ".join(api_name(field) for field in old.config.differing(now.config))
     return EventReason.UPDATED, f"changed {changed} of {nic}"
 
@@ -305,11 +306,7 @@ def _without_effect(write: GuestWrite, device: str, decision: NicDecision) -> st
         return f"Proxmox took the removal of {place}, and the NIC is still there"
     if decision.config is None:
         return f"Proxmox took the write of {place}, and the NIC is not there"
-    desired = NetN.parse(write.guest.kind, wanted)
-    fields = ", ".join(
-        f"{api_name(key)} is {decision.config.get(key) or 'not set'}, written {desired.get(key) or 'not set'}"
-        for key in decision.config.differing(desired)
-    )
+    fields = ", ".join(differences(decision.config, NetN.parse(write.guest.kind, wanted), "written"))
     return f"Proxmox took the write of {place}, or another client changed it at once: {fields}"
 
 

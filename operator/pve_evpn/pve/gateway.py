@@ -430,7 +430,7 @@ class Gateway(PveClient):
         status = await self.get(f"{_task_path(upid)}/status")
         if status.get("status") == "running":
             return None
-        text = str(status.get("exitstatus") or "unknown")
+        text = from_outside(status.get("exitstatus") or "unknown")
         return TaskEnd(text == "OK" or text.startswith("WARNINGS"), text)
 
     async def task_log(self, upid: str, last: int = 20) -> list[str]:

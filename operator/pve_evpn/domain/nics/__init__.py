@@ -30,7 +30,7 @@ from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import checks, render
 from pve_evpn.domain.nics.checks import Attachment, first_problem, shown_to
-from pve_evpn.domain.nics.fields import api_name, is_virtio
+from pve_evpn.domain.nics.fields import api_name, differences, is_virtio
 from pve_evpn.domain.nics.guests import attached_to, label
 from pve_evpn.domain.nics.inventory import NicInventory
 from pve_evpn.domain.nics.memory import NicMemory, was_programmed
@@ -161,7 +161,7 @@ class _NicPlanner:
             return replace(decision, in_sync=True, attached=True, misplaced=misplaced, restart=restart)
         was_here = attached_to(nic) == guest.vmid and nic.status.vnet == attachment.vnet.id
         if was_here and was_programmed(nic):
-            decision = replace(decision, missing=actual is None, drift=_drift(attachment, differing or ()))
+            decision = replace(decision, missing=actual is None, drift=_drift(attachment))
         if wait := first_problem(checks.WAITS, attachment):
             return replace(decision, waiting=wait)
         report_only = getattr(self.desired.cluster.spec, "drift", "Correct") == "Report"
@@ -265,12 +265,9 @@ def _still_plugged_in(guest: GuestState, device: str, memory: NicMemory) -> Prob
     return Problem(Reason.RESTART_REQUIRED, message, retryable=True)
 
 
-def _drift(attachment: Attachment, differing: Iterable[str]) -> tuple[str, ...]:
+def _drift(attachment: Attachment) -> tuple[str, ...]:
     """What another client changed on a NIC that had been as specified."""
     actual, desired = attachment.actual, attachment.desired
     if actual is None:
         return (f"{attachment.spec.device} is missing",)
-    return tuple(
-        f"{api_name(key)} is {actual.get(key) or 'not set'}, specified {desired.get(key) or 'not set'}"
-        for key in differing
-    )
+    return differences(actual, desired)

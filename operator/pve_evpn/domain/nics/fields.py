@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.state import GuestKind
+from pve_evpn.text import from_outside
 
 #: The API's field names to Proxmox' keys, by kind of guest.
 _COMMON = {
@@ -27,3 +28,15 @@ def api_name(key: str) -> str:
 def is_virtio(config: NetN) -> bool:
     """Whether it is the one model of a VM's NIC that takes an MTU."""
     return config.kind == GuestKind.QEMU and config.get("model") == "virtio"
+
+
+def differences(actual: NetN, desired: NetN, wanted: str = "specified") -> tuple[str, ...]:
+    """What differs, one phrase per field, for a person; ``wanted`` says how the desired value came about."""
+    return tuple(
+        f"{api_name(key)} is {_shown(actual.get(key))}, {wanted} {_shown(desired.get(key))}"
+        for key in actual.differing(desired)
+    )
+
+
+def _shown(text: str | None) -> str:
+    return from_outside(text or "not set", longest=64)

@@ -15,6 +15,7 @@ from pve_evpn.api.nic import Guest, NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource, matches
 from pve_evpn.domain.state import ClusterState, GuestState
+from pve_evpn.text import from_outside
 
 
 class GuestDirectory:
@@ -87,7 +88,7 @@ def attached_to(nic: Resource[Any]) -> int | None:
 
 def label(guest: GuestState) -> str:
     """``VM 100 (web)``."""
-    name = f" ({guest.name})" if guest.name else ""
+    name = f" ({from_outside(guest.name, longest=64)})" if guest.name else ""
     return f"{'VM' if guest.kind == 'qemu' else 'container'} {guest.vmid}{name}"
 
 

@@ -12,14 +12,18 @@ Proxmox' own spelling.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from pve_evpn.api.firewall import Firewall, FirewallRule
+from pve_evpn.text import from_outside
 
 #: A rule in Proxmox' properties; ``enable`` is always there, a property that is not set is not.
 Rule: TypeAlias = Mapping[str, str]
+_Key: TypeAlias = frozenset[tuple[str, str]]
+#: A rule apart from ``enable``, and ``enable``.
+_Compared: TypeAlias = tuple[_Key, str]
 
 #: Keys of a row that do not configure the rule.
 _NOT_CONFIGURED = frozenset({"pos", "digest", "ipversion", "errors"})
@@ -204,8 +208,8 @@ def _actual_rule(row: Mapping[str, Any]) -> Rule:
 
 def _why_invalid(errors: Any) -> str:
     if isinstance(errors, Mapping):
-        return "; ".join(f"{key}: {str(text).strip()}" for key, text in sorted(errors.items()))
-    return str(errors).strip()
+        return "; ".join(f"{from_outside(key)}: {from_outside(text)}" for key, text in sorted(errors.items()))
+    return from_outside(errors)
 
 
 # --- the difference -------------------------------------------------------------------------------------------------
@@ -216,7 +220,7 @@ def differences(actual: FirewallState, desired: DesiredFirewall) -> tuple[str, .
     found = []
     if options := _options_write(actual, desired):
         for key in sorted({*options.values, *options.delete}):
-            have, want = actual.options.get(key, "default"), desired.options.get(key, "default")
+            have, want = from_outside(actual.options.get(key, "default")), desired.options.get(key, "default")
             found.append(f"firewall option {key} is {have}, specified {want}")
     pairs = _Pairs.of(actual, desired)
     found += [f"firewall rule {shown(pairs.desired[place])} is missing" for place in pairs.missing]
@@ -239,13 +243,14 @@ def invalid_rules(actual: FirewallState, desired: DesiredFirewall) -> tuple[str,
     )
 
 
-def plan_writes(actual: FirewallState, desired: DesiredFirewall) -> list[FirewallWrite]:
-    """The writes that lead from one to the other, in order; each is about the firewall as the one before leaves it."""
-    writes: list[FirewallWrite] = []
+def plan_writes(actual: FirewallState, desired: DesiredFirewall) -> Iterator[FirewallWrite]:
+    """The writes that lead from one to the other, in order; each is about the firewall as the one before leaves it.
+
+    One at a time, so that planning many of them does not hold up the event loop.
+    """
     while (write := _next_write(actual, desired)) is not None:
-        writes.append(write)
+        yield write
         actual = write.carried_out(actual)
-    return writes
 
 
 def _next_write(actual: FirewallState, desired: DesiredFirewall) -> FirewallWrite | None:
@@ -333,6 +338,18 @@ class _Pairs:
 def _longest_common(actual: Sequence[Rule], desired: Sequence[Rule]) -> dict[int, int]:
     """Pair the most equal rules in order, and then the most that differ in ``enable`` only."""
     have, want = [(_body(rule), rule["enable"]) for rule in actual], [(_body(rule), rule["enable"]) for rule in desired]
+    # Equal rules at both ends pair with each other; at rest, that is all of them.
+    most = min(len(want), len(have))
+    head = next((n for n in range(most) if want[n] != have[n]), most)
+    tail = next((n for n in range(most - head) if want[-1 - n] != have[-1 - n]), most - head)
+    between = _aligned(want[head : len(want) - tail], have[head : len(have) - tail])
+    pairs = {place: place for place in range(head)}
+    pairs |= {head + place: head + pos for place, pos in between}
+    return pairs | {len(want) - n: len(have) - n for n in range(1, tail + 1)}
+
+
+def _aligned(want: Sequence[_Compared], have: Sequence[_Compared]) -> list[tuple[int, int]]:
+    """The pairs of the heaviest common subsequence, by dynamic programming."""
     equal = len(want) + 1  # one equal pair outweighs all that are not
     best = [[0] * (len(have) + 1) for _ in range(len(want) + 1)]
     for place in reversed(range(len(want))):
@@ -341,7 +358,7 @@ def _longest_common(actual: Sequence[Rule], desired: Sequence[Rule]) -> dict[int
             if want[place][0] == have[pos][0]:
                 worth = equal if want[place] == have[pos] else 1
                 best[place][pos] = max(best[place][pos], worth + best[place + 1][pos + 1])
-    pairs: dict[int, int] = {}
+    pairs = []
     place = pos = 0
     while place < len(want) and pos < len(have):
         if best[place][pos] == best[place][pos + 1]:
@@ -349,7 +366,7 @@ def _longest_common(actual: Sequence[Rule], desired: Sequence[Rule]) -> dict[int
         elif best[place][pos] == best[place + 1][pos]:
             place += 1
         else:
-            pairs[place] = pos
+            pairs.append((place, pos))
             place, pos = place + 1, pos + 1
     return pairs
 
@@ -368,15 +385,14 @@ def fingerprint(spec: Firewall | None) -> str:
 
 def shown(rule: Rule) -> str:
     """A rule for a person, in the order people write them."""
-    return " ".join(
-        rule[key] if key in ("type", "action") else f"{key}={rule[key]}" for key in _SHOWN_IN_ORDER if key in rule
-    )
+    words = (rule[key] if key in ("type", "action") else f"{key}={rule[key]}" for key in _SHOWN_IN_ORDER if key in rule)
+    return from_outside(" ".join(words))
 
 
-def _key(rule: Rule) -> str:
+def _key(rule: Rule) -> _Key:
     """A rule for comparing. Proxmox stores a macro in its own spelling, whatever was written."""
-    return json.dumps(sorted((key, value.lower() if key == "macro" else value) for key, value in rule.items()))
+    return frozenset((key, value.lower() if key == "macro" else value) for key, value in rule.items())
 
 
-def _body(rule: Rule) -> str:
+def _body(rule: Rule) -> _Key:
     return _key({key: value for key, value in rule.items() if key != "enable"})
