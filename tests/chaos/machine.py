@@ -50,6 +50,8 @@ VNETS = {f"net{n}": 5000 + n for n in range(1, 5)}
 CIDRS = {name: [f"10.{n}.{i}.0/24" for i in range(2)] for n, name in enumerate(VNETS, 1)}
 STRANGER = {"theirs1": 91, "theirs2": 92}
 FORCE, PAUSED = "pve-evpn.dev/force-orphan", "pve-evpn.dev/paused"
+# So that what was orphaned can be adopted again.
+ADOPTION = {"adoption": {"namespaces": {}}}
 
 _WRITES = "POST|PUT|DELETE"
 _SDN = "/cluster/sdn.*"
@@ -101,7 +103,9 @@ class Chaos(RuleBasedStateMachine):
     def begin(self, revert: bool, drift: str) -> None:
         self.report_only = drift == "Report"
         policy = {"onFailure": "Revert"} if revert else {}
-        self.world.apply(cluster(apply=policy, drift=drift), controller(), zone(), vnet("net1", VNETS["net1"]))
+        self.world.apply(
+            cluster(apply=policy, drift=drift), controller(), zone(**ADOPTION), vnet("net1", VNETS["net1"])
+        )
         self.run(self.world.settle())
         assert self.world.complaints() == []
 
@@ -109,7 +113,7 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(sorted(ZONES)), mtu=st.sampled_from([None, 1400, 1500]))
     def apply_zone(self, name: str, mtu: int | None) -> None:
-        self.world.apply(zone(name, vrfVni=ZONES[name], mtu=mtu))
+        self.world.apply(zone(name, vrfVni=ZONES[name], mtu=mtu, **ADOPTION))
 
     @rule(
         name=st.sampled_from(sorted(VNETS)),
@@ -423,7 +427,7 @@ class Chaos(RuleBasedStateMachine):
         for name in VNETS:
             if key(vnet(name)) in world.kube.objects:
                 world.kube.delete(key(vnet(name)))
-        world.apply(zone(mtu=1450), document("VNet", "quiet", {"zoneRef": {"name": "zone1"}, "vni": 5555}))
+        world.apply(zone(mtu=1450, **ADOPTION), document("VNet", "quiet", {"zoneRef": {"name": "zone1"}, "vni": 5555}))
         self.run(world.settle(most=60))
         assert world.lab.applies <= applies + 1, "a quiet burst cost more than one apply"
         # One whose zone was let go by force cannot be removed without it, and says so.

@@ -26,6 +26,7 @@ from tests.engine.world import (
 )
 
 FINALIZER = "pve-evpn.dev/cleanup"
+ADOPTION = {"adoption": {"namespaces": {}}}
 FORCE = "pve-evpn.dev/force-orphan"
 
 
@@ -93,7 +94,7 @@ async def test_adopted_objects_stay_in_proxmox_unless_the_spec_says_otherwise() 
     ):
         assert world.by_hand("POST", f"/cluster/sdn/{path}", **params).status == 200
     world.by_hand("PUT", "/cluster/sdn")
-    world.apply(cluster(), controller(), zone(), vnet("net1", 5001, deletionPolicy="Delete"))
+    world.apply(cluster(), controller(), zone(**ADOPTION), vnet("net1", 5001, deletionPolicy="Delete"))
     await world.settle()
     assert world.lab.applies == 1, "adopting writes nothing"
     assert world.kube.status(ZONE)["origin"] == "Adopted"
@@ -189,6 +190,11 @@ async def test_a_restored_backup_without_statuses_knows_what_is_ours() -> None:
         raw.pop("status", None)
     writes = world.writes()
     world.start()
+    await world.settle_or_wait()
+    assert world.ready(NET1)["reason"] == "ForeignObject", (
+        "a namespace's users can write the annotation that a backup keeps"
+    )
+    world.apply(zone(**ADOPTION))
     await world.settle()
     assert world.writes() == writes
     assert world.kube.status(NET1)["origin"] == "Created"
@@ -197,7 +203,7 @@ async def test_a_restored_backup_without_statuses_knows_what_is_ours() -> None:
 
 async def test_an_allocated_vni_survives_the_loss_of_the_status() -> None:
     world = World()
-    world.apply(cluster(), controller(), zone(vniRange={"first": 6000, "last": 6010}), vnet("a"), vnet("b"))
+    world.apply(cluster(), controller(), zone(vniRange={"first": 6000, "last": 6010}, **ADOPTION), vnet("a"), vnet("b"))
     await world.settle()
     a, b = key(vnet("a")), key(vnet("b"))
     vnis = [world.kube.status(k)["vni"] for k in (a, b)]

@@ -103,6 +103,7 @@ BASES: dict[str, Manifest] = {
         "ipam": "pve",
         "dns": {"server": "dns1", "reverse": "dns1", "zone": "example.com"},
         "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "web"}}},
+        "adoption": {"namespaces": {"matchLabels": {"team": "web"}}},
     },
     "VNet": {
         "zoneRef": {"name": "ezone1"},

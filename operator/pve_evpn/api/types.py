@@ -349,5 +349,6 @@ class ManagedSpec(ApiModel):
     adoption_policy: AdoptionPolicy | None = Field(
         None,
         description="What to do when Proxmox has an object of that name already: Never touch it, take it over "
-        "IfIdentical in every field set here, or Always (which overwrites it). Default: IfIdentical.",
+        "IfIdentical in every field set here, or Always (which overwrites it). A VNet needs spec.adoption of its zone "
+        "too. Default: IfIdentical.",
     )

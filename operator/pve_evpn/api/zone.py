@@ -103,6 +103,14 @@ class AllowedNamespaces(ApiModel):
     selector: LabelSelector | None = Field(None, description="Namespaces by label, with from: Selector.")
 
 
+class Adoption(ApiModel):
+    """Which namespaces may take over VNets that Proxmox has in the zone and that no VNet object stands for."""
+
+    namespaces: LabelSelector = Field(
+        description="Namespaces by label, of those in allowedNamespaces; an empty selector means all of them."
+    )
+
+
 class EvpnZoneSpec(ManagedSpec):
     """An EVPN zone."""
 
@@ -193,6 +201,11 @@ class EvpnZoneSpec(ManagedSpec):
     dns: Dns | None = Field(None, description="Registration of guests in DNS. Default: none.")
     allowed_namespaces: AllowedNamespaces = Field(
         description="Which namespaces may have VNets in this zone. Checked on every change, not only at creation."
+    )
+    adoption: Adoption | None = Field(
+        None,
+        description="Which namespaces may adopt VNets that Proxmox has in this zone already, as their adoptionPolicy "
+        "says; needed too for VNets restored from a backup without their status. Default: none.",
     )
 
 

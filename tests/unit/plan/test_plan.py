@@ -28,6 +28,7 @@ from tests.unit.plan_world import (
 )
 
 SEED = (controller(), zone(), vnet())
+ADOPTION = {"adoption": {"namespaces": {}}}
 VNET = SdnRef(SdnKind.VNET, "net1")
 ZONE = SdnRef(SdnKind.ZONE, "zone1")
 
@@ -116,15 +117,16 @@ def test_the_mac_that_proxmox_filled_in_is_left_alone() -> None:
 
 
 def test_an_identical_foreign_object_is_adopted_and_owned_only_in_its_fields() -> None:
-    _, look = after(*SEED)
-    made = plan(desired(*SEED), with_props(look, VNET, alias="theirs"))
+    resources = (controller(), zone(**ADOPTION), vnet())
+    _, look = after(*resources)
+    made = plan(desired(*resources), with_props(look, VNET, alias="theirs"))
     assert made.decisions[SEED[2].key].origin is Origin.ADOPTED
     assert made.steps == ()
 
 
 def test_a_different_foreign_object_is_refused_with_the_difference() -> None:
     _, look = after(controller(), zone(), vnet(vni=6000))
-    made = plan(desired(*SEED), look)
+    made = plan(desired(controller(), zone(**ADOPTION), vnet()), look)
     problem = refusal(made, SEED[2])
     assert problem.reason is Reason.FOREIGN_OBJECT
     assert "tag: 6000 instead of 5001" in problem.message
@@ -133,10 +135,11 @@ def test_a_different_foreign_object_is_refused_with_the_difference() -> None:
 
 def test_always_overwrites_and_never_refuses() -> None:
     _, look = after(controller(), zone(), vnet(vni=6000))
-    (step,) = plan(desired(*SEED[:2], vnet(adoptionPolicy="Always")), look).steps
+    parents = (controller(), zone(**ADOPTION))
+    (step,) = plan(desired(*parents, vnet(adoptionPolicy="Always")), look).steps
     assert step.action == "update"
     never = vnet(vni=6000, adoptionPolicy="Never")
-    assert refusal(plan(desired(*SEED[:2], never), look), never).reason is Reason.FOREIGN_OBJECT
+    assert refusal(plan(desired(*parents, never), look), never).reason is Reason.FOREIGN_OBJECT
 
 
 def test_what_an_interrupted_transaction_created_is_ours() -> None:

@@ -31,7 +31,8 @@ def worlds(draw):
     resources = [controller()]
     for n in range(draw(st.integers(0, 3))):
         age = draw(st.integers(0, 5))
-        resources.append(zone(f"zone{n}", age=age, vrfVni=draw(_vni), adoptionPolicy=draw(_policy)))
+        adoption = draw(st.sampled_from([None, {"namespaces": {}}]))
+        resources.append(zone(f"zone{n}", age=age, vrfVni=draw(_vni), adoptionPolicy=draw(_policy), adoption=adoption))
     for n in range(draw(st.integers(0, 4))):
         octets = draw(st.lists(st.integers(0, 3), unique=True, max_size=2))
         resources.append(

@@ -16,7 +16,7 @@ from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import ObjectKey, Origin, Resource, matches, own_ref, proxmox_id
+from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
 from pve_evpn.domain.plan import render
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.ownership import origin_of
@@ -63,16 +63,13 @@ class Candidate(Generic[SpecT]):
     def origins(self) -> dict[SdnRef, Origin] | Problem:
         """The origin that each of its objects has or would get, or why one of them is not to be touched."""
         found: dict[SdnRef, Origin] = {}
+        adoption = self.context.adoption(self.resource)
         for obj in self.objects:
-            origin = origin_of(obj, self.resource, self.context.sdn, self.context.journal)
+            origin = origin_of(obj, self.resource, self.context.sdn, self.context.journal, adoption)
             if isinstance(origin, Problem):
                 return origin
             found[obj.ref] = origin
         return found
-
-    def _id_of(self, resource: Resource[Any]) -> str:
-        decision = self.context.decisions.get(resource.key)
-        return decision.id if decision else proxmox_id(resource)
 
     def _known_vni(self, specified: int | None, allocated: int | None) -> int | None:
         """By the spec, else as it was allocated before: by the status, or the annotation written ahead of it."""
@@ -131,7 +128,7 @@ class ZoneCandidate(Candidate[EvpnZoneSpec]):
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:
         assert isinstance(self.vni, int)
-        first, *others = map(self._id_of, self.parents)
+        first, *others = map(self.context.id_of, self.parents)
         secondary = tuple(others) if self.spec.secondary_controller_refs is not None else None
         return (render.zone(self.ref.id, self.spec, first, secondary, self.vni),)
 
@@ -140,13 +137,7 @@ class VNetCandidate(Candidate[VNetSpec]):
     @cached_property
     def zone(self) -> tuple[Resource[Any], EvpnZoneSpec] | None:
         """The zone and its spec; None where there is none that this VNet may use."""
-        zone = self.context.resources.get(ObjectKey("EvpnZone", "", self.spec.zone_ref.name))
-        if zone is None or not isinstance(zone.spec, EvpnZoneSpec):
-            return None
-        allowed, namespace = zone.spec.allowed_namespaces, self.resource.key.namespace
-        labels = self.context.desired.namespaces.get(namespace, {})
-        admitted = matches(allowed.selector, labels) if allowed.from_ == "Selector" else allowed.from_ == "All"
-        return (zone, zone.spec) if admitted else None
+        return self.context.zone_of(self.resource)
 
     @property
     def parents(self) -> tuple[Resource[Any], ...]:
@@ -154,7 +145,7 @@ class VNetCandidate(Candidate[VNetSpec]):
 
     @cached_property
     def zone_id(self) -> str:
-        return self._id_of(self.parents[0])
+        return self.context.id_of(self.parents[0])
 
     @cached_property
     def vni(self) -> int | Problem | None:

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from pve_evpn.api.types import ApiModel
+from pve_evpn.api.vnet import VNetSpec
+from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource, oldest_first
+from pve_evpn.domain.objects import (
+    Desired,
+    ObjectKey,
+    Resource,
+    matches,
+    oldest_first,
+    own_ref,
+    proxmox_id,
+    sdn_kind_of,
+)
 from pve_evpn.domain.plan.model import Decision
-from pve_evpn.domain.plan.ownership import claimed_refs
+from pve_evpn.domain.plan.ownership import Adoption, known_refs
 from pve_evpn.domain.plan.subnets import SubnetTable
 from pve_evpn.domain.plan.vnis import VniTable
-from pve_evpn.domain.sdn import SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
 from pve_evpn.domain.state import ClusterState
 
 
@@ -40,9 +52,14 @@ class PlanContext:
     def __post_init__(self) -> None:
         self.vnis = VniTable(self.sdn.edited, self.sdn.running)
         self.subnets = SubnetTable(self.sdn.edited)
-        # What is being deleted keeps its name and its VNI until Proxmox no longer has it.
+        # What a status says is granted first: to objects that stay before those being deleted, and to the oldest first.
+        # What is being deleted keeps its subnets too, until Proxmox no longer has them.
+        for resource in oldest_first(r for r in self.desired if not r.deleting):
+            for ref in known_refs(resource):
+                if ref.kind is not SdnKind.SUBNET:
+                    self.claim(ref, self.claims.get(ref, resource.key))
         for resource in oldest_first(r for r in self.desired if r.deleting):
-            for ref in claimed_refs(resource, self.sdn, self.journal):
+            for ref in known_refs(resource):
                 self.claim(ref, self.claims.get(ref, resource.key))
 
     @property
@@ -53,6 +70,41 @@ class PlanContext:
     def resources(self) -> Mapping[ObjectKey, Resource[ApiModel]]:
         """The desired objects by key."""
         return {resource.key: resource for resource in self.desired}
+
+    @cached_property
+    def desired_refs(self) -> frozenset[SdnRef]:
+        """What the objects that stay stand for, accepted or not."""
+        return frozenset(own_ref(r) for r in self.desired if not r.deleting and sdn_kind_of(r.key))
+
+    def zone_of(self, vnet: Resource[Any]) -> tuple[Resource[Any], EvpnZoneSpec] | None:
+        """The zone of a VNet and its spec; None where there is none that the VNet may use."""
+        if not isinstance(vnet.spec, VNetSpec):
+            return None
+        zone = self.resources.get(ObjectKey("EvpnZone", "", vnet.spec.zone_ref.name))
+        if zone is None or not isinstance(zone.spec, EvpnZoneSpec):
+            return None
+        allowed = zone.spec.allowed_namespaces
+        selected = matches(allowed.selector, self._labels(vnet)) if allowed.from_ == "Selector" else None
+        return (zone, zone.spec) if selected or allowed.from_ == "All" else None
+
+    def adoption(self, resource: Resource[Any]) -> Adoption:
+        """What the object may take over that Proxmox has already."""
+        if resource.key.kind != "VNet":
+            return Adoption()
+        zone = self.zone_of(resource)
+        if zone is None:
+            return Adoption(allowed=False)
+        policy = zone[1].adoption
+        allowed = policy is not None and matches(policy.namespaces, self._labels(resource))
+        return Adoption(allowed, self.id_of(zone[0]))
+
+    def id_of(self, resource: Resource[Any]) -> str:
+        """The Proxmox name of a controller, zone or VNet, as it was decided."""
+        decision = self.decisions.get(resource.key)
+        return decision.id if decision and decision.id else proxmox_id(resource)
+
+    def _labels(self, resource: Resource[Any]) -> Mapping[str, str]:
+        return self.desired.namespaces.get(resource.key.namespace, {})
 
     def claim(self, ref: SdnRef, key: ObjectKey) -> None:
         self.claims[ref] = key

@@ -14,10 +14,10 @@ from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import ObjectKey, Origin, Resource, proxmox_id, sdn_kind_of
+from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Decision, Step
-from pve_evpn.domain.plan.ownership import claimed_refs, known_refs
+from pve_evpn.domain.plan.ownership import announced_origin, claimed_refs, known_refs
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
 
@@ -67,6 +67,9 @@ class _Decider:
         self.staying = {obj.ref for decision in context.decisions.values() for obj in decision.wanted}
 
     def run(self) -> Deletions:
+        for resource in oldest_first(r for r in self.desired if r.deleting):
+            for ref in self._claimed(resource):
+                self.context.claims.setdefault(ref, resource.key)
         decided: dict[ObjectKey, Decision] = {}
         steps: list[Step] = []
         for kind in reversed(CREATION_ORDER):
@@ -83,8 +86,9 @@ class _Decider:
 
     def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
         ref = SdnRef(kind, proxmox_id(resource))
-        origins = claimed_refs(resource, self.sdn, self.context.journal)
-        decision = Decision(resource.key, id=ref.id, origin=resource.origin, origins=origins, version=resource.version)
+        holders = self.context.claims
+        origins = {r: o for r, o in self._claimed(resource).items() if holders.get(r) == resource.key}
+        decision = Decision(resource.key, id=ref.id, origin=origins.get(ref), origins=origins, version=resource.version)
         ours = {r: origin for r, origin in origins.items() if origin is Origin.CREATED or r == ref}
         # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
         unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
@@ -101,6 +105,14 @@ class _Decider:
             return blocked, [] if undecided else self._put_back(resource, ours)
         steps = [Step(r, self.sdn.edited[r], None) for r in left if r in self.sdn.edited]
         return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
+
+    def _claimed(self, resource: Resource[Any]) -> dict[SdnRef, Origin]:
+        """What is the object's, unless another one has it. No annotation counts beside an object that stays."""
+        announced = announced_origin(resource, self.sdn, self.context.adoption(resource))
+        kind = sdn_kind_of(resource.key)
+        if announced and kind and SdnRef(kind, proxmox_id(resource)) in self.context.desired_refs:
+            announced = None
+        return claimed_refs(resource, self.sdn, self.context.journal, announced)
 
     def _put_back(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
         """What stays and is staged to go, or to change: by somebody else, or by us before something came in between.

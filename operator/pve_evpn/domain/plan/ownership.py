@@ -1,14 +1,15 @@
 """Whose is it? Whether a Proxmox object may be written on behalf of a Kubernetes object.
 
 Proxmox' SDN objects have no field for an owner, so ownership lives in Kubernetes: in ``status.origin`` (written after
-the fact), in the annotation ``pve-evpn.dev/origin`` (written ahead of the first write, and kept by backups that lose
-the status), and in the journal of an interrupted transaction. Without one of them an object is foreign, however much
-it looks like ours.
+the fact) and in the journal of an interrupted transaction, which users cannot write. The annotation
+``pve-evpn.dev/origin`` (written ahead of the first write, and kept by backups that lose the status) counts only where
+an administrator lets the object adopt. Without one of them an object is foreign, however much it looks like ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import Any
 
 from pve_evpn.api import kinds
@@ -18,6 +19,18 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Origin, Resource, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What an object may take over that Proxmox has and no status says is ours.
+
+    ``allowed``: whether an administrator lets it adopt at all. Those who write cluster-scoped kinds are administrators.
+    ``zone_id``: for a VNet, the zone in Proxmox that it belongs to; nothing in another zone is ever adopted.
+    """
+
+    allowed: bool = True
+    zone_id: str = ""
 
 
 def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
@@ -31,11 +44,13 @@ def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
     return refs
 
 
-def claimed_refs(resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef]) -> dict[SdnRef, Origin]:
+def claimed_refs(
+    resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], announced: Origin | None = None
+) -> dict[SdnRef, Origin]:
     """:func:`known_refs`, and what is ours though no status says so (yet, or after a restored backup).
 
-    That is what an interrupted transaction was creating, and for an object that the annotation announces as created
-    by us, itself and the subnets that its spec lists.
+    That is what an interrupted transaction was creating, and for an object whose annotation counts (``announced``, see
+    :func:`announced_origin`) itself and the subnets that its spec lists.
     """
     known = known_refs(resource)
     kind = sdn_kind_of(resource.key)
@@ -43,10 +58,6 @@ def claimed_refs(resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[S
         return known
     own = SdnRef(kind, proxmox_id(resource))
     found: dict[SdnRef, Origin] = {}
-    announced = None if resource.origin_confirmed else resource.origin
-    there = sdn.edited.get(own) or sdn.running.get(own)
-    if announced is Origin.CREATED and there is not None and not _is_what_we_announced(resource, there):
-        announced = None
     if announced or own in journal:
         found[own] = announced or Origin.CREATED
     specified = {subnet.cidr for subnet in getattr(resource.spec, "subnets", None) or ()}
@@ -56,12 +67,23 @@ def claimed_refs(resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[S
     return {**found, **known}
 
 
-def _is_what_we_announced(resource: Resource[Any], there: SdnObject) -> bool:
-    """Whether an object has the number that cannot change over its life.
+def announced_origin(resource: Resource[Any], sdn: SdnSnapshot, adoption: Adoption) -> Origin | None:
+    """The origin that the annotation of an object without a status gives, where it may be believed.
 
-    The announcement is written before the object, so it may have stayed although the object was never created; a
-    stranger's object of the same name must not be deleted for it.
+    The users of a namespace can write annotations, so the annotation of a VNet counts only where its zone lets the
+    namespace adopt. It is written before the object, so it may also have stayed although the object was never created:
+    another client's object of the same name must not be deleted for it.
     """
+    kind = sdn_kind_of(resource.key)
+    if kind is None or resource.origin_confirmed or not adoption.allowed:
+        return None
+    ref = SdnRef(kind, proxmox_id(resource))
+    there = sdn.edited.get(ref) or sdn.running.get(ref)
+    return resource.origin if there is None or _is_what_was_announced(resource, there, adoption) else None
+
+
+def _is_what_was_announced(resource: Resource[Any], there: SdnObject, adoption: Adoption) -> bool:
+    """Whether an object has the number, and a VNet the zone, that cannot change over its life."""
     spec, allocated = resource.spec, resource.annotations.get(kinds.ANNOTATION_VNI)
     number = {
         SdnKind.CONTROLLER: ("asn", getattr(spec, "asn", None)),
@@ -69,7 +91,8 @@ def _is_what_we_announced(resource: Resource[Any], there: SdnObject) -> bool:
         SdnKind.VNET: ("tag", getattr(spec, "vni", None) or allocated),
     }
     key, ours = number[there.ref.kind]
-    return there.type in ("evpn", "vnet") and str(there.props.get(key)) == str(ours)
+    same = there.type in ("evpn", "vnet") and str(there.props.get(key)) == str(ours)
+    return same and (there.ref.kind is not SdnKind.VNET or there.props.get("zone") == adoption.zone_id)
 
 
 def leftover_subnets(
@@ -87,7 +110,7 @@ def leftover_subnets(
 
 
 def origin_of(
-    obj: SdnObject, resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef]
+    obj: SdnObject, resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], adoption: Adoption
 ) -> Origin | Problem:
     """The origin that a desired object of ``resource`` has or would get, or why it must be left alone."""
     if origin := known_refs(resource).get(obj.ref):
@@ -95,36 +118,44 @@ def origin_of(
     there = sdn.edited.get(obj.ref) or sdn.running.get(obj.ref)
     if there is None or obj.ref in journal:
         return Origin.CREATED
-    return _adopt(obj, there, resource)
+    if problem := _cannot_adopt(obj, there, resource, adoption):
+        return problem
+    return _adopted_origin(obj, resource, announced_origin(resource, sdn, adoption))
 
 
-def _adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any]) -> Origin | Problem:
+def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], adoption: Adoption) -> Problem | None:
+    """Why the object that Proxmox has must be left alone, whatever its adoptionPolicy says; then what that says."""
     policy = getattr(resource.spec, "adoption_policy", None) or "IfIdentical"
+    differences = obj.differences(there)
+    listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
+    message = ""
     if there.type != obj.type:
         message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not ours"
-        return Problem(Reason.FOREIGN_OBJECT, message)
-    if obj.parent and there.parent != obj.parent:
-        message = f"{obj.ref} exists in Proxmox below VNet {there.parent} and is not ours"
-        return Problem(Reason.FOREIGN_OBJECT, message)
-    differences = obj.differences(there)
-    if policy == "Always" or (policy == "IfIdentical" and not differences):
-        return _adopted_origin(obj, resource)
-    if policy == "Never":
-        return Problem(Reason.FOREIGN_OBJECT, f"{obj.ref} exists in Proxmox already, and adoptionPolicy is Never")
-    listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
-    message = (
-        f"{obj.ref} exists in Proxmox already and differs from this spec ({listed}). Make them equal, or set "
-        "adoptionPolicy: Always to overwrite it"
-    )
-    return Problem(Reason.FOREIGN_OBJECT, message)
+    elif obj.parent and there.parent != obj.parent:
+        message = f"{obj.ref} exists in Proxmox below another VNet"
+    elif obj.ref.kind is SdnKind.VNET and not adoption.allowed:
+        message = (
+            f"{obj.ref} exists in Proxmox already, and namespace {resource.key.namespace} may not take over VNets. "
+            "Make this object anew with a free spec.id; or an administrator names the namespace in spec.adoption of "
+            "the EvpnZone"
+        )
+    elif obj.ref.kind is SdnKind.VNET and there.props.get("zone") != adoption.zone_id:
+        message = f"{obj.ref} exists in Proxmox in another zone; make this object anew with a free spec.id"
+    elif policy == "Never":
+        message = f"{obj.ref} exists in Proxmox already, and adoptionPolicy is Never"
+    elif policy == "IfIdentical" and differences:
+        message = (
+            f"{obj.ref} exists in Proxmox already and differs from this spec ({listed}). Make them equal, or set "
+            "adoptionPolicy: Always to overwrite it"
+        )
+    return Problem(Reason.FOREIGN_OBJECT, message) if message else None
 
 
-def _adopted_origin(obj: SdnObject, resource: Resource[Any]) -> Origin:
-    """An identical object that the annotation announces was created by the operator before the status was lost.
+def _adopted_origin(obj: SdnObject, resource: Resource[Any], announced: Origin | None) -> Origin:
+    """An object whose annotation counts was created by the operator before the status was lost.
 
     A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
     """
-    announced, own = resource.origin, sdn_kind_of(resource.key)
-    if announced and (obj.ref.kind is own or not resource.origin_confirmed):
-        return announced
-    return Origin.ADOPTED
+    if obj.ref.kind is SdnKind.SUBNET and resource.origin_confirmed:
+        return Origin.ADOPTED
+    return announced or Origin.ADOPTED
