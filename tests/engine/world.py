@@ -209,8 +209,8 @@ class World:
         self.supervisor = Supervisor(self.cache, self.kube.ports, lambda _name: self.operator, context.clock)
         self.cache.changed = lambda _key: self.operator.wake() if self.operator else None
 
-    def context(self, cache: Cache) -> ClusterContext:
-        return ClusterContext("pve", cache, self.kube.ports, WorldClock(self), INSTANT, lambda: self.is_leader)
+    def context(self, cache: Cache, name: str = "pve") -> ClusterContext:
+        return ClusterContext(name, cache, self.kube.ports, WorldClock(self), INSTANT, lambda: self.is_leader)
 
     def once(self, when: str, method: str, path: str, act: Callable[[], object]) -> None:
         """Do this one time, before or after Proxmox gets such a request."""

@@ -67,6 +67,11 @@ class Reason(StrEnum):
     # --- Accepted
     ACCEPTED = "Accepted", "Accepted: True", "Valid and allowed."
     INVALID_SPEC = "InvalidSpec", "Accepted: False", "The spec cannot be carried out whatever the rest looks like."
+    DUPLICATE_CLUSTER = (
+        "DuplicateCluster",
+        "Accepted: False",
+        "An older ProxmoxCluster leads to the same Proxmox.",
+    )
     ID_CONFLICT = "IdConflict", "Accepted: False", "An older object has the same name in Proxmox."
     VNI_CONFLICT = "VniConflict", "Accepted: False", "The VNI is in use, or none of the range is free."
     SUBNET_OVERLAP = "SubnetOverlap", "Accepted: False", "A subnet overlaps one of the same zone."

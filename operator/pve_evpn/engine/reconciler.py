@@ -18,6 +18,7 @@ from pve_evpn import metrics
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired
+from pve_evpn.domain.plan.twins import duplicate
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
@@ -212,6 +213,8 @@ class Reconciler:
         await self._journal.load()
 
         sync = await self._planner.read(gateway)
+        if problem := duplicate(desired.cluster, self._context.cache.of_kind("ProxmoxCluster"), sync.state):
+            raise NoConnection(problem)
         self._reached()
         sync = await self._brake_drift(sync)
         sync = await self._detach(sync)

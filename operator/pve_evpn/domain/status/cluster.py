@@ -102,7 +102,7 @@ def reachable(
 def unreachable(cluster: Cluster, problem: Problem, now: datetime) -> ProxmoxClusterStatus:
     """After a sync that did not: which step failed is False, what comes after it is Unknown."""
     values = []
-    invalid = problem.reason is Reason.INVALID_SPEC
+    invalid = problem.reason in (Reason.INVALID_SPEC, Reason.DUPLICATE_CLUSTER)
     values.append(
         from_problem(ConditionType.ACCEPTED, problem)
         if invalid
