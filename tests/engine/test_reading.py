@@ -134,6 +134,7 @@ async def test_own_writes_cost_no_complete_read() -> None:
     await fabric.read(before_apply=True)
     new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
     await fabric.remembering.stage(Step(new.ref, None, new), token)
+    await fabric.remembering.seal()
     await fabric.remembering.apply(token)
     await fabric.remembering.unlock(token)
     calls = [path for path in await fabric.calls() if path.endswith("/subnets")]
@@ -194,6 +195,7 @@ async def _carry_out(fabric: Fabric, operation: str, vnet: str, number: int) -> 
         want = SdnObject(ref, "subnet", {"gateway": f"10.{VNETS.index(vnet)}.0.{number}"}, vnet)
         if have != want:
             await fabric.remembering.stage(Step(ref, have, want), token)
+        await fabric.remembering.seal()
         await fabric.remembering.apply(token)
         await fabric.remembering.unlock(token)
         return

@@ -208,7 +208,9 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         parent = "v1" if kind is SdnKind.SUBNET else ""
         objects[kind] = SdnObject(SdnRef(kind, id_), type_, canonical_props(kind, props), parent)
         await gateway.stage(Step(objects[kind].ref, None, objects[kind]), token)
+    await gateway.seal()
     upid = await gateway.apply(token)
+    assert await gateway.last_foreign_apply() is None
     assert await gateway.task_end(upid)
     assert await gateway.task_log(upid)
     await gateway.reload_node("pve1")

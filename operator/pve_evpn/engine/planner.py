@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
@@ -10,7 +12,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Plan
-from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
+from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, NodeState, PveVersion
 from pve_evpn.engine.connection import NoConnection
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.drift import DriftBrake
@@ -46,12 +48,14 @@ class Planner:
         entry = self._journal.entry
         return Sync(gateway, self.desired(), state, self._plan(state, entry), entry)
 
-    async def refresh(self, sync: Sync, *, locked: bool = False) -> Sync:
-        """Read Proxmox again and plan again.
+    async def refresh(self, sync: Sync, *, locked: bool = False, zones: bool = True) -> Sync:
+        """Read Proxmox again and plan again; the nodes' host networks stay those of the sync's first read.
 
-        ``locked``: the SDN lock is held and an apply may follow, so nothing of SDN may be left unread.
+        ``locked``: the SDN lock is held and an apply may follow, so nothing of SDN may be left unread. ``zones``:
+        whether the nodes may have loaded something since.
         """
-        state = await self._state(sync.gateway, sync.state.release, locked=locked)
+        hosts = sync.state.nodes
+        state = await self._state(sync.gateway, sync.state.release, locked=locked, hosts=hosts, zones=zones)
         return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
 
     def replan(self, sync: Sync) -> Sync:
@@ -65,7 +69,15 @@ class Planner:
             raise NoConnection(Problem(Reason.REF_NOT_FOUND, "the ProxmoxCluster is gone"))
         return desired
 
-    async def _state(self, gateway: Gateway, release: str, *, locked: bool = False) -> ClusterState:
+    async def _state(
+        self,
+        gateway: Gateway,
+        release: str,
+        *,
+        locked: bool = False,
+        hosts: Mapping[str, NodeState] = MappingProxyType({}),
+        zones: bool = True,
+    ) -> ClusterState:
         """Guests are read where NICs may have to be written, and all of them before a VNet may go."""
         desired = self.desired()
         every = any(vnet.deleting for vnet in desired.vnets)
@@ -75,6 +87,8 @@ class Planner:
             release,
             guests=every or bool(desired.nics),
             before_apply=locked,
+            hosts=hosts,
+            zones=zones,
             fresh=lambda guest: every or guest.vmid in vmids or guest.name in names,
         )
 

@@ -58,6 +58,7 @@ class Publisher:
         Raises :class:`errors.Refused` where Proxmox answered with an error, OutcomeUnknown where it did not answer.
         """
         members = tuple(nodes)
+        await self._gateway.seal()
         self._known = await self._reloads.listed(members)
         await self._journal.update(apply_started_at=int(self._now()))
         upid = await self._send()

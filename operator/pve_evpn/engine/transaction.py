@@ -128,7 +128,7 @@ class Transaction:
 
     async def _locked(self, before: JournalEntry) -> Result:
         """Under the lock. ``before`` is the journal as the transaction found it."""
-        sync = await self._planner.refresh(self._sync, locked=True)
+        sync = await self._planner.refresh(self._sync, locked=True, zones=False)
         staged = sync.plan.own_pending or taken_back(sync.state.sdn, sync.plan.steps)
         if before.apply_deadline and not before.relocked and not staged:
             await self._journal.update(apply_deadline=0)  # Proxmox has executed it

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from pve_evpn import metrics
@@ -124,6 +125,8 @@ class Gateway(PveClient):
         *,
         guests: bool,
         before_apply: bool = False,
+        hosts: Mapping[str, NodeState] = MappingProxyType({}),
+        zones: bool = True,
         fresh: Callable[[GuestState], bool] = lambda _guest: False,
     ) -> ClusterState:
         """Read the cluster: what may have changed since the last read, the rest from memory.
@@ -132,6 +135,8 @@ class Gateway(PveClient):
             release: As :meth:`version` gives it.
             guests: Whether guests are needed at all.
             before_apply: The SDN lock is held and an apply may follow: nothing of SDN is left unknown.
+            hosts: Nodes whose host network was read a moment ago, in the same sync: it is taken from there.
+            zones: Whether the nodes are asked for the states of their zones; else these too are those of ``hosts``.
             fresh: Guests that are needed as they are now.
 
         Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
@@ -141,7 +146,7 @@ class Gateway(PveClient):
         members, quorate, name = decode.nodes(status)
         await self._notice_tasks(members.values(), on_every_node=before_apply)
         sdn = await self._sdn(version, before_apply=before_apply)
-        nodes = await asyncio.gather(*(self._node(node) for node in members.values()))
+        nodes = await asyncio.gather(*(self._node(node, hosts.get(node.name), zones) for node in members.values()))
         return ClusterState(
             version=version,
             release=release,
@@ -253,29 +258,36 @@ class Gateway(PveClient):
         names = frozenset(str(decode.named(item)["id"]) for item in there)
         return found, names, decode.fabric_addresses(fabrics.get("nodes") or ())
 
-    async def _node(self, node: NodeState) -> NodeState:
-        """Add what only the node itself can tell; None where it does not."""
+    async def _node(self, node: NodeState, before: NodeState | None, ask_zones: bool) -> NodeState:
+        """Add what only the node itself can say; None where it does not answer."""
         if not node.online:
             return node
-        (network, network_error), (zones, zones_error) = await asyncio.gather(
-            self._of_node(f"/nodes/{node.name}/network"),
-            self._of_node(f"/nodes/{node.name}/sdn/zones"),
+        if before is not None and before.online:
+            node = replace(before, address=node.address)
+            return await self._with_zones(node) if ask_zones else node
+        return await self._with_zones(await self._with_network(node))
+
+    async def _with_network(self, node: NodeState) -> NodeState:
+        network, error = await self._of_node(f"/nodes/{node.name}/network")
+        node = replace(node, errors=_noted(node.errors, "network", error))
+        if network is None:
+            return node
+        interfaces = network.get("data") or ()
+        return replace(
+            node,
+            addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
+            mtus=decode.mtus(interfaces),
+            network_pending=_host_edits(network),
         )
-        words = {"network": network_error, "zones": zones_error}
-        node = replace(node, errors={part: error for part, error in words.items() if error})
-        if network is not None:
-            interfaces = network.get("data") or ()
-            node = replace(
-                node,
-                addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
-                mtus=decode.mtus(interfaces),
-                network_pending=_host_edits(network),
-            )
-        if zones is not None:
-            rows = {str(z["zone"]): str(z["status"]) for z in zones.get("data") or ()}
-            unwell = [zone for zone, status in rows.items() if status != "available"]
-            node = replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
-        return node
+
+    async def _with_zones(self, node: NodeState) -> NodeState:
+        zones, error = await self._of_node(f"/nodes/{node.name}/sdn/zones")
+        node = replace(node, errors=_noted(node.errors, "zones", error), zones=None, vnet_messages={})
+        if zones is None:
+            return node
+        rows = {str(row["zone"]): str(row["status"]) for row in zones.get("data") or ()}
+        unwell = [zone for zone, status in rows.items() if status != "available"]
+        return replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
 
     async def host_edits(self, node: NodeState) -> NodeState:
         """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
@@ -376,12 +388,15 @@ class Gateway(PveClient):
             raise errors.DigestMismatch(f"{ref} was changed meanwhile ({', '.join(d.key for d in differences)})")
         return str(item["digest"])
 
+    async def seal(self) -> None:
+        """Everything is staged that the next apply will publish: remember the subnet file as the operator left it."""
+        await self._subnets.sealed()
+
     async def apply(self, token: str) -> str:
         """Publish the edited configuration and reload every node; the task's UPID.
 
         ``release-lock`` is sent because Proxmox documents a default of 1 and behaves like 0.
         """
-        await self._subnets.sealed()
         try:
             answer = await self.call("PUT", "/cluster/sdn", **{"lock-token": token, "release-lock": 0})
         except BaseException:
@@ -501,6 +516,12 @@ def _firewall_path(vnet: str) -> str:
 
 def _guard(digest: str) -> dict[str, str]:
     return {"digest": digest} if digest else {}
+
+
+def _noted(errors: Mapping[str, str], part: str, error: str) -> dict[str, str]:
+    """A node's errors with the newest one of one part; "" clears it."""
+    others = {name: text for name, text in errors.items() if name != part}
+    return {**others, part: error} if error else others
 
 
 def _host_edits(network: Mapping[str, Any]) -> str:
