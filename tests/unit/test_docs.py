@@ -48,3 +48,41 @@ def test_every_page_opens_with_who_needs_it(page: Path) -> None:
     paragraphs = page.read_text().split("\n\n")
     opening = next(text.strip() for text in paragraphs if not text.lstrip().startswith(("#", "<!--")))
     assert opening.startswith(("For ", "Who")), opening
+
+
+ARCHITECTURE = ROOT / "docs/architecture.md"
+
+
+def test_architecture_names_modules_that_exist() -> None:
+    path = r"(?<![\w./-])[\w-]+(?:/[\w-]+)*(?:/|\.py|\.md|\.yaml|\.toml)(?![\w*<])"
+    words = re.findall(path, ARCHITECTURE.read_text())
+    places = (ROOT, ROOT / "operator/pve_evpn", ARCHITECTURE.parent)
+    named = {word for word in words if "/" in word.rstrip("/") or word.endswith(".py")}
+    assert len(named) > 50, "the pattern no longer finds the paths"
+    assert sorted(word for word in named if not any((place / word).exists() for place in places)) == []
+    inside = re.findall(r"`(\w+)`(?:, `(\w+)`)? in `([\w/]+\.py)`", ARCHITECTURE.read_text())
+    assert len(inside) >= 8
+    for *names, module in inside:
+        text = (ROOT / "operator/pve_evpn" / module).read_text()
+        assert [name for name in names if name and name not in text] == [], module
+
+
+def test_architecture_has_a_line_for_every_package() -> None:
+    package = ROOT / "operator/pve_evpn"
+    tree = ARCHITECTURE.read_text().split("## The tree")[1].split("```")[1]
+    there = {path.parent.name for path in package.rglob("__init__.py")} - {package.name}
+    assert there <= set(re.findall(r"^ +(\w+)/ ", tree, re.MULTILINE))
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    """`name` in code is a whole test, `name…` the beginning of some; without the prefix in safety.md."""
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def test_(\w+)\(", path.read_text())
+    }
+    named = re.findall(r"`(?:test_)?([a-z]\w*_\w*_\w+)(…?)`", (ROOT / "docs/safety.md").read_text())
+    named += re.findall(r"`test_(\w+)(…?)`", (ROOT / "docs/security-model.md").read_text())
+    assert len(named) > 50
+    missing = [name for name, dots in named if not any(t.startswith(name) if dots else t == name for t in tests)]
+    assert missing == []
