@@ -103,7 +103,7 @@ class VniIndex:
 
     def __init__(self, observation: ClusterObservation) -> None:
         self._nodes = observation.nodes
-        self.vnis_by_rd = _vnis_by_rd(observation)
+        self.vnis_by_rd = vnis_by_rd(observation)
         self._rows: dict[tuple[str, int], VniRow] = {}
         self._bgp_rows: dict[tuple[str, int], BgpVniRow] = {}
         self._routes: dict[str, Counter[tuple[int, int | None]]] = {}
@@ -188,7 +188,7 @@ class VniIndex:
         return None if counts[kind, None] else counts[kind, vni]
 
 
-def _vnis_by_rd(observation: ClusterObservation) -> dict[str, int]:
+def vnis_by_rd(observation: ClusterObservation) -> dict[str, int]:
     """VNI by route distinguisher, as the nodes' own tables have it; without those that two VNIs have."""
     found: dict[str, set[int]] = {}
     for node in observation.answered().values():
