@@ -1,0 +1,67 @@
+"""What a sync costs in calls to Proxmox: it grows with what changes, not with what there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.world import SEED, World, vnet
+
+pytestmark = pytest.mark.asyncio
+NODES = 8
+
+
+async def settled(vnets: int, nodes: int = NODES) -> World:
+    """A world at rest with so many VNets, each with a subnet, whose gateway remembers."""
+    world = World(nodes)
+    world.remembers = True
+    more = [vnet(f"n{n}", 6000 + n, f"10.{20 + n // 250}.{n % 250}.0/24") for n in range(vnets)]
+    world.apply(*SEED, *more)
+    await world.settle()
+    assert world.complaints() == []
+    return world
+
+
+async def calls_of_a_sync(world: World) -> int:
+    began = len(world.calls)
+    await world.one_pass()
+    return len(world.calls) - began
+
+
+async def test_a_sync_at_rest_costs_the_same_with_few_and_with_many_vnets() -> None:
+    few, many = await settled(10), await settled(100)
+    assert await calls_of_a_sync(few) == await calls_of_a_sync(many) <= 30
+    assert few.writes()[-1][0] == "DELETE", "the lock was given back, and nothing was written since"
+
+
+async def test_one_more_vnet_costs_the_same_on_top_of_few_and_of_many() -> None:
+    costs = []
+    for world in (await settled(10), await settled(100)):
+        began, applies = len(world.calls), world.lab.applies
+        world.apply(vnet("extra", 9999, "10.99.0.0/24"))
+        await world.settle()
+        assert world.lab.applies == applies + 1
+        costs.append(len(world.calls) - began)
+    assert costs[0] == costs[1] <= 130
+
+
+async def test_many_objects_at_once_cost_about_two_calls_per_write_and_one_apply() -> None:
+    world = await settled(200)
+    assert world.lab.applies == 1
+    assert len(world.calls) <= 2 * len(world.writes())
+
+
+async def test_the_seed_topology() -> None:
+    world = await settled(0, nodes=4)
+    assert len(world.writes()) == 7
+    assert len(world.calls) <= 100
+
+
+async def test_a_restart_costs_one_complete_read_and_no_write() -> None:
+    world = await settled(100)
+    began = len(world.calls)
+    world.die()
+    await world.settle()
+    calls = [path for _, path, _ in world.calls[began:]]
+    subnets = [path for path in calls if path.endswith("/subnets")]
+    assert len(subnets) <= 101 + 12, "each VNet once; some again for a digest that belongs to what was read"
+    assert not [method for method, _, _ in world.calls[began:] if method != "GET"]
