@@ -91,11 +91,12 @@ class RecordedVni(_Model):
 
 
 class RecordedMac(_Model):
-    """The MAC of one attached NIC. `known_by`: the nodes that had a route to it, its own included."""
+    """The MAC of one attached NIC: the nodes that had it as their own, and all that had a route to it."""
 
     mac: str
     vni: int
     nic: str
+    owners: tuple[str, ...]
     known_by: tuple[str, ...]
 
 
@@ -214,10 +215,16 @@ def record_network(
         sessions=Reach.of(sessions),
         vnis=tuple(_recorded_vnis(observation, names, on)),
         macs=tuple(
-            RecordedMac(mac=nic.nic.mac, vni=on[nic.nic.vni].number, nic=str(nic.key), known_by=tuple(sorted(known)))
+            RecordedMac(
+                mac=nic.nic.mac,
+                vni=on[nic.nic.vni].number,
+                nic=str(nic.key),
+                owners=tuple(sorted(owners)),
+                known_by=tuple(sorted(known)),
+            )
             for nic in expected.nics
             if nic.nic.vni in on
-            and macs.own(nic.nic.vni, nic.nic.mac)
+            and (owners := macs.own(nic.nic.vni, nic.nic.mac))
             and (known := macs.known_by(nic.nic.vni, nic.nic.mac) & on[nic.nic.vni].nodes)
         ),
     )
@@ -452,7 +459,15 @@ def _rows(node: NodeObservation | None) -> Iterable[VniRow]:
 
 
 def _unknown_macs(record: NetworkRecord, read: Mapping[str, NodeObservation]) -> Iterable[Worsening]:
-    """MACs that a node has as its own and the others have no route to any more."""
+    """MACs that a node has as its own and the others have no route to any more.
+
+    Of a guest that was moved only those nodes count that reached its new node before.
+    """
+    flooding = {recorded.vni: recorded.flooding for recorded in record.vnis}
+
+    def reached(vni: int, name: str) -> frozenset[str]:
+        return flooding[vni].reached_by(name) if vni in flooding else frozenset()
+
     macs = _known_by(ClusterObservation(record.at, dict(read)))
     for recorded in record.macs:
         owners = macs.own(recorded.vni, recorded.mac)
@@ -463,6 +478,7 @@ def _unknown_macs(record: NetworkRecord, read: Mapping[str, NodeObservation]) ->
             name
             for name in recorded.known_by
             if name not in known
+            and (owners <= set(recorded.owners) or owners <= reached(recorded.vni, name))
             and (node := read.get(name)) is not None
             and node.routes is not None
             and recorded.vni in (_vnis_on(node) or ())
