@@ -104,7 +104,7 @@ dashboards: $(READY) ## Write the Grafana dashboards anew
 	@$(PY) charts/dashboards.py charts/pve-evpn-operator/dashboards/
 
 .PHONY: chaos
-chaos: $(READY) ## Users, strangers, faults and crashes at random (N=1000 runs, SEED=1 the first batch of ten)
+chaos: $(READY) ## Users, other clients, faults and crashes at random (N=1000 runs, SEED=1 the first batch of ten)
 	CHAOS_RUNS=$(or $(N),1000) CHAOS_SEED=$(or $(SEED),1) $(VENV)/bin/pytest tests/chaos/test_machine.py -q
 
 .PHONY: e2e-helm

@@ -53,13 +53,29 @@ def test_every_page_opens_with_who_needs_it(page: Path) -> None:
 ARCHITECTURE = ROOT / "docs/architecture.md"
 
 
+def paths_in(page: Path) -> set[str]:
+    """Files and folders that a page names, ``a/b.py`` or ``a/b/``."""
+    words = re.findall(r"(?<![\w./-])[\w-]+(?:/[\w-]+)*(?:/|\.py|\.md|\.yaml|\.toml)(?![\w*<])", page.read_text())
+    return {word for word in words if "/" in word.rstrip("/") or word.endswith(".py")}
+
+
+def leads_somewhere(path: str) -> bool:
+    """From the root, from the operator's package or from docs/."""
+    return any((place / path).exists() for place in (ROOT, ROOT / "operator/pve_evpn", ROOT / "docs"))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/decisions").glob("*.md")), ids=lambda page: page.name)
+def test_a_decision_names_modules_that_exist_or_is_superseded(page: Path) -> None:
+    """Only paths in code: prose has slashes too."""
+    code = {path for path in paths_in(page) if f"`{path}`" in page.read_text()}
+    stale = sorted(path for path in code if path.endswith(".py") and not leads_somewhere(path))
+    assert stale == [] or "*Superseded " in page.read_text()
+
+
 def test_architecture_names_modules_that_exist() -> None:
-    path = r"(?<![\w./-])[\w-]+(?:/[\w-]+)*(?:/|\.py|\.md|\.yaml|\.toml)(?![\w*<])"
-    words = re.findall(path, ARCHITECTURE.read_text())
-    places = (ROOT, ROOT / "operator/pve_evpn", ARCHITECTURE.parent)
-    named = {word for word in words if "/" in word.rstrip("/") or word.endswith(".py")}
+    named = paths_in(ARCHITECTURE)
     assert len(named) > 50, "the pattern no longer finds the paths"
-    assert sorted(word for word in named if not any((place / word).exists() for place in places)) == []
+    assert sorted(path for path in named if not leads_somewhere(path)) == []
     inside = re.findall(r"`(\w+)`(?:, `(\w+)`)? in `([\w/]+\.py)`", ARCHITECTURE.read_text())
     assert len(inside) >= 8
     for *names, module in inside:
