@@ -32,3 +32,10 @@ def from_outside(text: object, secrets: Iterable[str] = (), longest: int = LONGE
 def _visible(character: str) -> str:
     """Categories Cc (escape sequences), Cf (bidi marks, zero width) and their like are not for terminals."""
     return " " if unicodedata.category(character)[0] in "CZ" else character
+
+
+def some_of(items: Iterable[str], most: int = 5, separator: str = ", ") -> str:
+    """The first items, and how many more there are: ``a, b and 7 more``."""
+    listed = list(items)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return separator.join(listed[:most]) + rest

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pve_evpn.domain.sdn import SdnKind, SdnSnapshot
+from pve_evpn.text import from_outside
 
 
 class PveVersion(NamedTuple):
@@ -149,6 +150,12 @@ class GuestState:
     nics: Mapping[str, str] | None = None
     error: str = ""
     pending: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """For a person: ``VM 100 (web)``. Who may not know the guest must not be shown it."""
+        name = f" ({from_outside(self.name, longest=64)})" if self.name else ""
+        return f"{'VM' if self.kind == GuestKind.QEMU else 'container'} {self.vmid}{name}"
 
     @property
     def may_run(self) -> bool:

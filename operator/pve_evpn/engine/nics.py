@@ -21,7 +21,7 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.nics.fields import api_name, differences
-from pve_evpn.domain.nics.guests import attached_to, label
+from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.state import ClusterState
@@ -256,7 +256,7 @@ class NicWriter:
             waiting.append(self._writer.record_drift(resource, decision.drift, corrected=key in written))
             before, now = resource.status.node, decision.guest.node
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
-                message = f"{label(decision.guest)} moved from {before} to {now}"
+                message = f"{decision.guest.label} moved from {before} to {now}"
                 waiting.append(self._writer.record(resource, EventReason.MOVED, message))
         await asyncio.gather(*waiting)
 
@@ -284,7 +284,7 @@ def _annotations(decision: NicDecision) -> dict[str, str]:
 def _attached(old: NicDecision, now: NicDecision) -> tuple[EventReason, str]:
     assert now.guest is not None
     assert now.config is not None
-    nic = f"{now.device} of {label(now.guest)} on {now.guest.node}"
+    nic = f"{now.device} of {now.guest.label} on {now.guest.node}"
     if old.config is None:
         return EventReason.ATTACHED, f"added {nic} to {now.vnet_id}"
     bridge = old.config.get("bridge")
@@ -296,12 +296,12 @@ def _attached(old: NicDecision, now: NicDecision) -> tuple[EventReason, str]:
 
 def _detached(old: NicDecision) -> tuple[EventReason, str]:
     assert old.guest is not None
-    return EventReason.DETACHED, f"detached {old.device} of {label(old.guest)} from {old.vnet_id}"
+    return EventReason.DETACHED, f"detached {old.device} of {old.guest.label} from {old.vnet_id}"
 
 
 def _without_effect(write: GuestWrite, device: str, decision: NicDecision) -> str:
     """Which fields are not as they were written; a NIC that should be gone, or is gone, as a whole."""
-    wanted, place = write.changes[device], f"{device} of {label(write.guest)}"
+    wanted, place = write.changes[device], f"{device} of {write.guest.label}"
     if wanted is None:
         return f"Proxmox took the removal of {place}, and the NIC is still there"
     if decision.config is None:
@@ -314,13 +314,13 @@ def _problem(error: errors.Refused, write: GuestWrite) -> Problem:
     """What Proxmox' refusal means for one guest; most of it passes."""
     guest, text = write.guest, str(error)
     if isinstance(error, errors.TryAgain):
-        message = f"{label(guest)}: {text}; written when the lock is gone"
+        message = f"{guest.label}: {text}; written when the lock is gone"
         return Problem(Reason.GUEST_LOCKED, message, retryable=True)
     if isinstance(error, errors.DigestMismatch):
-        message = f"{label(guest)} was changed by another client meanwhile; reading it again"
+        message = f"{guest.label} was changed by another client meanwhile; reading it again"
         return Problem(Reason.PENDING_APPLY, message, retryable=True)
     if isinstance(error, errors.NotFound) and "onfiguration file" in text:
-        message = f"{label(guest)} is no longer on {guest.node}; looking for it again"
+        message = f"{guest.label} is no longer on {guest.node}; looking for it again"
         return Problem(Reason.PENDING_APPLY, message, retryable=True)
     # What cannot be plugged in now may be later, and a bridge may appear; a value that is not allowed stays so.
     passes = error.status != _BAD_PARAMETER or isinstance(error, errors.NotFound) or "hotplug" in text

@@ -13,6 +13,7 @@ from typing import Any
 from pve_evpn.api.controller import EvpnControllerSpec, Underlay
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.checks import DEFAULT_MTU
+from pve_evpn.domain.nics.netn import same
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.peers import cluster_peers
@@ -280,7 +281,9 @@ def _nics(nics: NicPlan, state: ClusterState) -> Iterable[ExpectedNic]:
         if vni is None or guest is None or config is None or not decision.mac or decision.refused:
             continue
         nic = Nic(decision.mac.lower(), vni, guest.node, guest.may_run)
-        yield ExpectedNic(key, nic, decision.vnet_id, guest.may_run and config.get("link_down") != "1")
+        yield ExpectedNic(
+            key, nic, decision.vnet_id, guest.may_run and not same("link_down", config.get("link_down"), "1")
+        )
 
 
 def _names(sdn: SdnSnapshot) -> dict[int, str]:

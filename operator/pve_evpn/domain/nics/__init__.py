@@ -31,7 +31,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics import checks, render
 from pve_evpn.domain.nics.checks import Attachment, first_problem, shown_to
 from pve_evpn.domain.nics.fields import api_name, differences, is_virtio
-from pve_evpn.domain.nics.guests import attached_to, label
+from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.inventory import NicInventory
 from pve_evpn.domain.nics.memory import NicMemory, was_programmed
 from pve_evpn.domain.nics.model import GuestWrite, NicDecision, NicPlan, NicWrite
@@ -103,7 +103,7 @@ class _NicPlanner:
             previous_bridge=memory.previous_bridge,
         )
         if guest.nics is None:
-            message = f"the configuration of {label(guest)} could not be read"
+            message = f"the configuration of {guest.label} could not be read"
             message += f": Proxmox answered: {guest.error}" if guest.error else ""
             return replace(decision, waiting=Problem(Reason.PENDING, message, retryable=True))
         if nic.deleting:
@@ -133,7 +133,7 @@ class _NicPlanner:
     ) -> NicDecision:
         owner = self.inventory.owner(guest, spec.device)
         if owner is not None and owner != nic.key:
-            message = f"device: {spec.device} of {label(guest)} already belongs to {shown_to(owner, nic.key)}"
+            message = f"device: {spec.device} of {guest.label} already belongs to {shown_to(owner, nic.key)}"
             return replace(decision, refused=Problem(Reason.NIC_CONFLICT, message, retryable=True))
         vnet = self.decisions.get(ObjectKey("VNet", nic.key.namespace, spec.vnet_ref.name))
         if vnet is None or not vnet.id:
@@ -217,7 +217,7 @@ class _NicPlanner:
         elif memory.origin is Origin.CREATED:
             detached = None
         elif memory.previous_bridge is None:
-            where = f"{decision.device} of {label(guest)} on {decision.vnet_id}"
+            where = f"{decision.device} of {guest.label} on {decision.vnet_id}"
             left = f"{where}, because no bridge is known that it was on before"
             return replace(decision, release=True, left=left)
         else:
@@ -228,7 +228,7 @@ class _NicPlanner:
             message = "paused: remove the annotation, or set deletionPolicy: Orphan to leave the NIC as it is"
             return replace(decision, blocked=Problem(Reason.DELETION_BLOCKED, message))
         if guest.lock:
-            message = f"{label(guest)} is locked ({guest.lock}); its NIC is detached when the lock is gone"
+            message = f"{guest.label} is locked ({guest.lock}); its NIC is detached when the lock is gone"
             return replace(decision, blocked=Problem(Reason.GUEST_LOCKED, message, retryable=True))
         return replace(decision, write=NicWrite(detached.render() if detached else None))
 
@@ -261,7 +261,7 @@ def _still_plugged_in(guest: GuestState, device: str, memory: NicMemory) -> Prob
     live = guest.pending.get(device)
     if live is None or NetN.parse(guest.kind, live).get("bridge") not in memory.vnets:
         return None
-    message = f"{device} is detached when {label(guest)} is stopped and started; deletionPolicy: Orphan does not wait"
+    message = f"{device} is detached when {guest.label} is stopped and started; deletionPolicy: Orphan does not wait"
     return Problem(Reason.RESTART_REQUIRED, message, retryable=True)
 
 

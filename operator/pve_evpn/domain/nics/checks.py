@@ -13,7 +13,6 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics.fields import LXC, QEMU, is_virtio
-from pve_evpn.domain.nics.guests import label
 from pve_evpn.domain.nics.inventory import NicInventory
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import ObjectKey, Resource
@@ -62,7 +61,7 @@ def field_of_other_kind(attachment: Attachment) -> Problem | None:
     mine, other = (QEMU, LXC) if attachment.guest.kind == GuestKind.QEMU else (LXC, QEMU)
     for name in other:
         if name not in mine and getattr(attachment.spec, name, None) is not None:
-            return Problem(Reason.INVALID_SPEC, f"{name}: {label(attachment.guest)} cannot have it")
+            return Problem(Reason.INVALID_SPEC, f"{name}: {attachment.guest.label} cannot have it")
     return None
 
 
@@ -73,7 +72,7 @@ def mtu_out_of_range(attachment: Attachment) -> Problem | None:
     mtu = attachment.spec.mtu
     if mtu is None or least <= mtu <= most:
         return None
-    return Problem(Reason.INVALID_SPEC, f"mtu: {label(attachment.guest)} can have {least} to {most}")
+    return Problem(Reason.INVALID_SPEC, f"mtu: {attachment.guest.label} can have {least} to {most}")
 
 
 def vlan_on_evpn(attachment: Attachment) -> Problem | None:
@@ -122,7 +121,7 @@ def mac_of_other_guest(attachment: Attachment) -> Problem | None:
         if is_connected and owner and inventory.is_older(key, owner):
             continue
         may_know = inventory.permits(key.namespace, guest)
-        holder = f"{device} of {label(guest)}" if may_know else "a guest this namespace may not use"
+        holder = f"{device} of {guest.label}" if may_know else "a guest this namespace may not use"
         return _mac_in_use(attachment, holder)
     return None
 
@@ -166,7 +165,7 @@ def guest_outside_zone(attachment: Attachment) -> Problem | None:
     nodes = running.props.get("nodes") if running else None
     if not nodes or guest.node in nodes:
         return None
-    message = f"{label(guest)} is on node {guest.node}, where zone {zone_id} is not (nodes: {', '.join(nodes)})"
+    message = f"{guest.label} is on node {guest.node}, where zone {zone_id} is not (nodes: {', '.join(nodes)})"
     return Problem(Reason.NODE_NOT_IN_ZONE, message, retryable=True)
 
 
@@ -180,7 +179,7 @@ def zone_not_available(attachment: Attachment) -> Problem | None:
     status = node.zones.get(zone_id, "absent")
     if status == "available":
         return None
-    message = f"zone {zone_id} is {status} on node {guest.node}, where {label(guest)} is"
+    message = f"zone {zone_id} is {status} on node {guest.node}, where {guest.label} is"
     return Problem(Reason.WAITING_FOR_DEPENDENCIES, message, retryable=True)
 
 
@@ -189,7 +188,7 @@ def guest_locked(attachment: Attachment) -> Problem | None:
     guest = attachment.guest
     if not guest.lock:
         return None
-    message = f"{label(guest)} is locked ({guest.lock}); its NIC is written when the lock is gone"
+    message = f"{guest.label} is locked ({guest.lock}); its NIC is written when the lock is gone"
     return Problem(Reason.GUEST_LOCKED, message, retryable=True)
 
 
@@ -198,7 +197,7 @@ def string_refused(attachment: Attachment) -> Problem | None:
     if (refusal := attachment.desired.refusal()) is None:
         return None
     message = (
-        f"Proxmox would refuse {attachment.spec.device} of {label(attachment.guest)} ({refusal}): correct it in the "
+        f"Proxmox would refuse {attachment.spec.device} of {attachment.guest.label} ({refusal}): correct it in the "
         "guest's configuration"
     )
     return Problem(Reason.NIC_CONFLICT, message, retryable=True)

@@ -15,7 +15,6 @@ from pve_evpn.api.nic import Guest, NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource, matches
 from pve_evpn.domain.state import ClusterState, GuestState
-from pve_evpn.text import from_outside
 
 
 class GuestDirectory:
@@ -49,7 +48,7 @@ class GuestDirectory:
             message = f"guest: several guests have {asked} ({listed}); use vmid"
             return None, Problem(Reason.REF_NOT_FOUND, message, retryable=True)
         if usable[0].template:
-            message = f"guest: {label(usable[0])} is a template, which has no running NIC"
+            message = f"guest: {usable[0].label} is a template, which has no running NIC"
             return None, Problem(Reason.INVALID_SPEC, message, retryable=True)
         return usable[0], None
 
@@ -84,12 +83,6 @@ def attached_to(nic: Resource[Any]) -> int | None:
     """
     known = nic.status.vmid if nic.origin_confirmed else None
     return int(known) if known else None
-
-
-def label(guest: GuestState) -> str:
-    """``VM 100 (web)``."""
-    name = f" ({from_outside(guest.name, longest=64)})" if guest.name else ""
-    return f"{'VM' if guest.kind == 'qemu' else 'container'} {guest.vmid}{name}"
 
 
 def _contains(guests: GuestSet, guest: GuestState) -> bool:

@@ -19,13 +19,13 @@ from typing import Any
 
 from pve_evpn.api.nic import NicAttachmentSpec, PinView
 from pve_evpn.domain.nics import NicDecision, NicPlan
-from pve_evpn.domain.nics.guests import label
-from pve_evpn.domain.nics.netn import NetN
+from pve_evpn.domain.nics.netn import NetN, same
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.observation import ClusterObservation, MacRow
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
+from pve_evpn.text import some_of
 
 #: Locks of a guest whose NIC is about to leave the node: the pin goes first.
 _LEAVING = frozenset(["migrate"])
@@ -169,7 +169,7 @@ class _PinPlanner:
             return PinState(False, note="not pinned while the guest migrates")
         if decision.misplaced or not _is_live(decision, guest):
             return PinState(False, note="not pinned until the NIC is connected as specified")
-        if config.get("link_down") == "1":
+        if same("link_down", config.get("link_down"), "1"):
             return PinState(False, note="not pinned while the link is down")
         mac = (decision.mac or "").lower()
         return Pin(guest.node, config.get("bridge") or "", guest.vmid, decision.device, mac)
@@ -182,8 +182,8 @@ class _PinPlanner:
         others = sorted({mac for port in ports for mac in self.macs.get((guest.node, port), ()) if mac != mine})
         if not others:
             return ""
-        listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-        return f"{label(guest)} uses further MAC addresses ({listed}), which bridgeMacLearning: false would cut off"
+        listed = some_of(others, most=3)
+        return f"{guest.label} uses further MAC addresses ({listed}), which bridgeMacLearning: false would cut off"
 
 
 def pinned_by_zone(state: ClusterState, pin: Pin) -> bool:

@@ -25,6 +25,7 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.step_class import StepClass, in_words
 from pve_evpn.domain.state import ClusterState, NodeState
+from pve_evpn.text import some_of
 
 Cluster = Resource[ProxmoxClusterSpec]
 Check = Callable[[Cluster, ClusterState, Plan], Problem | None]
@@ -87,7 +88,7 @@ def _foreign(cluster: Cluster, _observed: ClusterState, plan: Plan) -> Problem |
     if not plan.foreign or includes_foreign(cluster):
         return None
     message = (
-        f"an apply would also publish what others have staged: {_some(map(str, plan.foreign))}. Apply or revert that "
+        f"an apply would also publish what others have staged: {some_of(map(str, plan.foreign))}. Apply or revert that "
         "in Proxmox (Datacenter > SDN), or set spec.apply.foreignPending: Include"
     )
     return Problem(Reason.FOREIGN_PENDING_CHANGES, message, retryable=True)
@@ -100,12 +101,12 @@ def _host_network(cluster: Cluster, state: ClusterState, _plan: Plan) -> Problem
     online = sorted((node for node in state.nodes.values() if node.online), key=lambda node: node.name)
     if staged := [node for node in online if node.network_pending]:
         message = (
-            f"an apply would also activate host-network edits staged on {_some(map(_edited, staged))}. Apply or "
+            f"an apply would also activate host-network edits staged on {some_of(map(_edited, staged))}. Apply or "
             "revert them on the node (System > Network), or set spec.apply.foreignPending: Include"
         )
         return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
     if unread := [node for node in online if node.network_pending is None]:
-        why = _some(f"{node.name} ({node.why_unread('network')})" for node in unread)
+        why = some_of(f"{node.name} ({node.why_unread('network')})" for node in unread)
         message = f"the operator cannot tell whether host-network edits are staged on {why}"
         return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
     return None
@@ -247,9 +248,3 @@ def _lines(plan: Plan) -> list[tuple[str, StepClass]]:
     lines = [(str(step), step.ref) for step in plan.steps]
     lines += [(f"apply what is staged already: {change}", change.ref) for change in staged]
     return [(words, plan.classes.get(ref, StepClass.RELOAD)) for words, ref in lines]
-
-
-def _some(items: Iterable[str], most: int = 5) -> str:
-    listed = list(items)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest

@@ -19,7 +19,8 @@ from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import announced_origin, claimed_refs, known_refs
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
-from pve_evpn.domain.state import ClusterState, GuestState
+from pve_evpn.domain.state import ClusterState
+from pve_evpn.text import some_of
 
 _BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
 
@@ -147,15 +148,15 @@ class _Decider:
             return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
         if children := self._children(ref, own):
             return Problem(
-                Reason.DELETION_BLOCKED, f"{ref} is still used by {_some(map(str, children))}", retryable=True
+                Reason.DELETION_BLOCKED, f"{ref} is still used by {some_of(map(str, children))}", retryable=True
             )
         if ref.kind is SdnKind.VNET and state.guests is None:
             return Problem(Reason.PENDING, "waits until the guests have been read", retryable=True)
         if ref.kind is SdnKind.VNET and (users := guests_on(state, ref.id)):
-            message = f"{ref} is still used by {_some(users)}; connect them to another bridge first"
+            message = f"{ref} is still used by {some_of(users)}; connect them to another bridge first"
             return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
         if ref.kind is SdnKind.VNET and (unread := guests_unread(state)):
-            message = f"cannot tell whether {_some(unread)} still uses {ref}: its configuration could not be read"
+            message = f"cannot tell whether {some_of(unread)} still uses {ref}: its configuration could not be read"
             return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
         return None
 
@@ -175,22 +176,11 @@ def guests_on(state: ClusterState, bridge: str) -> list[str]:
         for device, config in sorted({*(guest.nics or {}).items(), *live}):
             match = _BRIDGE.search(config)
             if match and match.group(1) == bridge:
-                users.append(f"{_label(guest)} {device} on {guest.node}")
+                users.append(f"{guest.label} {device} on {guest.node}")
     return users
 
 
 def guests_unread(state: ClusterState) -> list[str]:
     """Guests whose NICs are not known; their node may be offline, but they come back with it."""
     unread = [g for g in (state.guests or {}).values() if g.nics is None and not g.template]
-    return [f"{_label(guest)} on {guest.node}" for guest in sorted(unread, key=lambda g: g.vmid)]
-
-
-def _label(guest: GuestState) -> str:
-    word = "VM" if guest.kind == "qemu" else "container"
-    return f"{word} {guest.vmid}" + (f" ({guest.name})" if guest.name else "")
-
-
-def _some(items: Any, most: int = 5) -> str:
-    listed = list(items)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
+    return [f"{guest.label} on {guest.node}" for guest in sorted(unread, key=lambda g: g.vmid)]

@@ -24,6 +24,7 @@ from pve_evpn.domain.plan.apply_policy import plan_hash, summary, summary_classe
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.state import release_in_words
 from pve_evpn.domain.status.sdn import SyncResult, paused, reported
+from pve_evpn.text import some_of
 
 Cluster = Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
 
@@ -138,8 +139,7 @@ def _reported(
 def _deleting(sync: SyncResult) -> ConditionValue:
     """A ProxmoxCluster stays while anything needs its credentials."""
     left = [str(resource.key) for resource in sync.desired]
-    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-    message = f"it goes when what refers to it is gone: {', '.join(left[:5])}{more}" if left else "it is being removed"
+    message = f"it goes when what refers to it is gone: {some_of(left)}" if left else "it is being removed"
     return ConditionValue(ConditionType.PROGRAMMED, False, Reason.DELETING, message)
 
 

@@ -15,7 +15,7 @@ from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, from_problem
 from pve_evpn.domain.health.record import Health, unobserved
 from pve_evpn.domain.nics import NicDecision
-from pve_evpn.domain.nics.guests import attached_to, label
+from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.status.sdn import SyncResult, is_paused, not_yet, paused, reported
@@ -145,7 +145,7 @@ def _restart_message(decision: NicDecision, failure: str) -> str:
     assert decision.guest is not None
     what = "the NIC" if decision.restart == ("device",) else ", ".join(decision.restart)
     said = f" (Proxmox: {failure})" if failure else ""
-    guest = label(decision.guest)
+    guest = decision.guest.label
     return f"{what} of {decision.device} is written and takes effect when {guest} is stopped and started{said}"
 
 

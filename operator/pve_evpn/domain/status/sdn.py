@@ -29,6 +29,7 @@ from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
+from pve_evpn.text import some_of
 
 ReportedStatusT = TypeVar("ReportedStatusT", bound=ReportedStatus)
 ManagedStatusT = TypeVar("ManagedStatusT", bound=ManagedStatus)
@@ -262,9 +263,8 @@ def _on_nodes(rows: Sequence[ZoneNode]) -> ConditionValue:
     unwell = [row for row in rows if row.state not in ("Available", "Unknown")]
     unknown = [row for row in rows if row.state == "Unknown"]
     if unwell:
-        listed = "; ".join(f"{row.name}: {row.message or row.state.lower()}" for row in unwell[:3])
-        more = f" and {len(unwell) - 3} more" if len(unwell) > 3 else ""
-        return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed + more)
+        listed = some_of((f"{row.name}: {row.message or row.state.lower()}" for row in unwell), 3, "; ")
+        return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed)
     if rows and len(unknown) == len(rows):
         return ConditionValue(type_, None, Reason.SOURCE_UNAVAILABLE, "no node could be asked")
     count = f" on {len(rows) - len(unknown)} of {len(rows)} nodes" if rows else ""
