@@ -78,3 +78,15 @@ async def test_a_zone_with_further_controllers_is_not_tried_before_9_2() -> None
     world.apply(cluster(), controller(), zone(secondaryControllerRefs=[{"name": "other"}]))
     await world.settle_or_wait()
     assert world.ready(ZONE)["reason"] == "VersionUnsupported"
+
+
+async def test_a_vnet_named_like_a_bridge_of_a_node_is_refused_and_written_nowhere() -> None:
+    world = World()
+    world.by_hand("POST", "/nodes/pve2/network", iface="uplink", type="bridge", autostart="1")
+    world.by_hand("PUT", "/nodes/pve2/network")
+    world.apply(cluster(), controller(), zone())
+    management, other, fine = world.apply(vnet("vmbr0", 5001), vnet("uplink", 5002), vnet("fine", 5003))
+    await world.settle()
+    assert [world.ready(item)["reason"] for item in (management, other, fine)] == ["IdConflict", "IdConflict", "Ready"]
+    assert "pve2 has an interface uplink of its own" in world.ready(other)["message"]
+    assert world.lab.sdn.running["vnets"].keys() == {"fine"}

@@ -313,6 +313,10 @@ IP = "must be an IP address in its usual spelling"
 UNICAST = "must be a unicast address"
 ONE_LINE = "must be one line without control characters"
 
+INTERFACES = (
+    "vmbr0", "lo", "eth0", "eno1", "ens18", "enp3s0f0", "enx0050b", "wlan0", "bond0", "tap100i0", "veth1i0", "fwbr1i0",
+    "vrf1", "vxlan5", "dummy0", "docker0", "nic0", "all", "default",
+)  # fmt: skip
 REFUSED: list[tuple[str, Manifest, str]] = [
     # --- ProxmoxCluster
     ("ProxmoxCluster", {"endpoints": []}, "spec.endpoints in body should have at least 1 items"),
@@ -448,6 +452,7 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("VNet", {"zoneRef.namespace": "other"}, 'unknown field "spec.zoneRef.namespace"'),
     ("VNet", {"id": "web-vnet"}, SHORT_ID),
     ("VNet", {"id": "v"}, "should be at least 2 chars long"),
+    *(("VNet", {"id": name}, "must not be a name that the kernel") for name in INTERFACES),
     ("VNet", {"vni": 0}, "should be greater than or equal to 1"),
     ("VNet", {"vni": 16777216}, "should be less than or equal to 16777215"),
     ("VNet", {"alias": "Büro"}, "may hold ASCII letters, digits, spaces"),
@@ -661,6 +666,45 @@ def test_an_allocated_vni_can_be_written_down_but_not_changed(api: Api, existing
 def test_a_vni_can_be_chosen_while_none_is_allocated(api: Api, existing: Callable[..., None]) -> None:
     existing("VNet", {"vni": GONE})
     assert api.patch("VNet", {"spec": {"vni": 5008}}) == ""
+
+
+def _reported(condition: str, status: str, reason: str) -> Manifest:
+    found = {"type": condition, "status": status, "reason": reason, "message": "", "observedGeneration": 1}
+    return {"status": {"conditions": [{**found, "lastTransitionTime": "2026-11-25T09:12:00Z"}]}}
+
+
+@pytest.mark.parametrize("change", [{"vni": 5002}, {"vni": None}, {"id": "other"}, {"zoneRef": {"name": "other"}}])
+@pytest.mark.parametrize(
+    "report",
+    [_reported("Accepted", "False", "VniConflict"), _reported("Programmed", "False", "AwaitingApproval")],
+    ids=["refused", "waiting"],
+)
+def test_what_proxmox_never_had_can_be_corrected(
+    api: Api, existing: Callable[..., None], report: Manifest, change: Manifest
+) -> None:
+    existing("VNet")
+    assert api.patch("VNet", report, part="status") == ""
+    assert api.patch("VNet", {"spec": change}) == ""
+
+
+def test_an_object_that_was_programmed_and_is_refused_now_stays_as_it_is(
+    api: Api, existing: Callable[..., None]
+) -> None:
+    existing("VNet")
+    report = _reported("Accepted", "False", "RefNotFound")
+    report["status"]["origin"] = "Created"
+    assert api.patch("VNet", report, part="status") == ""
+    assert "once it is set and the VNet is programmed" in api.patch("VNet", {"spec": {"vni": 5002}})
+    assert "id is chosen at creation" in api.patch("VNet", {"spec": {"id": "other"}})
+    assert "zoneRef cannot change" in api.patch("VNet", {"spec": {"zoneRef": {"name": "other"}}})
+
+
+def test_a_vnet_is_not_named_like_an_interface_unless_it_has_an_id(api: Api) -> None:
+    spec = mutated("VNet", {"id": GONE})
+    assert "metadata.name would be the id in Proxmox" in api.create("VNet", spec, name="eno1")
+    assert api.create("VNet", mutated("VNet", {}), name="eno1") == ""
+    for harmless in ("tap-dance", "vrfoverview", "ethics", "web"):
+        assert api.create("VNet", spec, name=harmless) == ""
 
 
 def test_what_was_written_is_what_is_stored(cluster: ControlPlane, existing: Callable[..., None]) -> None:

@@ -72,7 +72,11 @@ class Reason(StrEnum):
         "Accepted: False",
         "An older ProxmoxCluster leads to the same Proxmox.",
     )
-    ID_CONFLICT = "IdConflict", "Accepted: False", "An older object has the same name in Proxmox."
+    ID_CONFLICT = (
+        "IdConflict",
+        "Accepted: False",
+        "An older object, or an interface of a node, has the same name in Proxmox.",
+    )
     VNI_CONFLICT = "VniConflict", "Accepted: False", "The VNI is in use, or none of the range is free."
     SUBNET_OVERLAP = "SubnetOverlap", "Accepted: False", "A subnet overlaps one of the same zone."
     CONTROLLER_CONFLICT = (

@@ -11,7 +11,6 @@ from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
-    ID_SET_ONCE,
     SET,
     ApiModel,
     ClusterScopedRef,
@@ -98,7 +97,6 @@ class EvpnControllerSpec(ManagedSpec):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ID_SET_ONCE,
             Rule(
                 "!has(self.ebgpMultihop) || !has(self.bgpMode) || self.bgpMode != 'Internal'",
                 "ebgpMultihop has no meaning with bgpMode: Internal",
@@ -111,7 +109,8 @@ class EvpnControllerSpec(ManagedSpec):
     )
     id: ControllerId | None = Field(
         None,
-        description="Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable. Default: "
+        description="Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable once programmed. "
+        "Default: "
         "metadata.name where that is a valid id, else a short hash of it. Proxmox: controller.",
     )
     asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(

@@ -10,7 +10,7 @@ from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
-from pve_evpn.api.types import ApiModel, Rule
+from pve_evpn.api.types import ID_FIXED, INTERFACE_NAMES, ApiModel, Rule, fixed_once_programmed
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
 
@@ -95,6 +95,8 @@ _LAST = (
     Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
 )
 
+_BY_PREFIX, _BY_PATTERN = INTERFACE_NAMES.as_cel("self.metadata.name")
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -119,12 +121,14 @@ KINDS: dict[str, Kind] = {
                 *_READY,
                 *_LAST,
             ),
+            (ID_FIXED,),
             sdn_kind="controller", id_pattern=_LONG_ID, desired_as="controllers",
         ),
         Kind(
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
             "A VRF with its L3 VNI, in which VNets live.",
             (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST),
+            (ID_FIXED,),
             sdn_kind="zone", id_pattern=_SHORT_ID, desired_as="zones",
         ),
         Kind(
@@ -140,11 +144,32 @@ KINDS: dict[str, Kind] = {
                 *_LAST,
             ),
             (
+                ID_FIXED,
+                fixed_once_programmed(
+                    "zoneRef",
+                    "self.spec.zoneRef == oldSelf.spec.zoneRef",
+                    "zoneRef cannot change once the VNet is programmed: make a new object instead",
+                ),
+                fixed_once_programmed(
+                    "vni",
+                    "!has(oldSelf.spec.vni) || (has(self.spec.vni) && self.spec.vni == oldSelf.spec.vni)",
+                    "vni cannot change or go once it is set and the VNet is programmed: make a new VNet instead",
+                ),
                 Rule(
                     "!has(self.spec.vni) || has(oldSelf.spec.vni) || !has(oldSelf.status) || "
                     "!has(oldSelf.status.vni) || self.spec.vni == oldSelf.status.vni",
                     "vni must be the one in status.vni, which was allocated for this VNet: VNIs are never renumbered",
                     ".spec.vni",
+                ),
+                # A longer name, or one with a dash, becomes a hash. Two rules, because the cost of each is bounded.
+                *(
+                    Rule(
+                        f"oldSelf.hasValue() || has(self.spec.id) || self.metadata.name.size() > 8 || {other}",
+                        "metadata.name would be the id in Proxmox, and it "
+                        f"{INTERFACE_NAMES.message}; choose another name, or set spec.id",
+                        optional_old_self=True,
+                    )
+                    for other in (f"self.metadata.name.contains('-') || !{_BY_PREFIX}", f"!{_BY_PATTERN}")
                 ),
             ),
             sdn_kind="vnet", id_pattern=_SHORT_ID, desired_as="vnets",

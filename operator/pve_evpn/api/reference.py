@@ -31,7 +31,8 @@ texts.
 - Defaults are applied when the object is used, never written into it: what you apply is what is stored.
 - An optional field that is left out says nothing. On an object we created in Proxmox its property is then unset, on one
   we adopted it stays as it is.
-- `spec.id`, the references marked immutable and a VNet's `vni` are fixed at creation because nodes, guests and routes
+- `spec.id`, `zoneRef` and `vni` of a VNet are fixed once the object is programmed (one that was refused can be
+  corrected), other fields marked immutable from the beginning, because nodes, guests and routes
   know the network by them.
 - The rules below each kind are checked by the API server at `kubectl apply`. What takes more than one object to see
   (a VNI in use, a missing reference, overlapping subnets of two VNets) is reported in the conditions.

@@ -38,11 +38,15 @@ class Rule:
     expression: str
     message: str
     field_path: str | None = None
+    #: The rule is asked when an object is created too; ``oldSelf`` is then an optional value.
+    optional_old_self: bool = False
 
-    def as_schema(self) -> dict[str, str]:
+    def as_schema(self) -> dict[str, Any]:
         """The rule as a CRD takes it."""
-        made = {"rule": self.expression, "message": self.message}
-        return {**made, "fieldPath": self.field_path} if self.field_path else made
+        made: dict[str, Any] = {"rule": self.expression, "message": self.message}
+        if self.field_path:
+            made["fieldPath"] = self.field_path
+        return {**made, "optionalOldSelf": True} if self.optional_old_self else made
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core)
@@ -70,6 +74,30 @@ class Matching:
         if not re.fullmatch(self.pattern, text):
             raise ValueError(self.message)
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """The text neither begins with one of the prefixes nor matches ``pattern`` as a whole; ``message`` says so.
+
+    Prefixes are apart because the API server counts them as much cheaper than a pattern.
+    """
+
+    prefixes: tuple[str, ...]
+    pattern: str
+    message: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        either = " || ".join(self.as_cel())
+        return Rule(f"!({either})", self.message).__get_pydantic_json_schema__(core, handler)
+
+    def as_cel(self, subject: str = "self") -> tuple[str, str]:
+        """CEL expressions about ``subject``: one of them is true of such a text."""
+        prefixes = ", ".join(f"'{prefix}'" for prefix in self.prefixes)
+        return f"[{prefixes}].exists(p, {subject}.startsWith(p))", f"{subject}.matches(r'^(?:{self.pattern})$')"
+
+    def matches(self, text: str) -> bool:
+        return text.startswith(self.prefixes) or re.fullmatch(self.pattern, text) is not None
 
 
 #: Separators of lines and paragraphs, and the marks that change the direction of writing; for RE2 and for Python.
@@ -133,10 +161,32 @@ def immutable(field: str, instead: str = "make a new object instead") -> Rule:
     return Rule("self == oldSelf", f"{field} cannot change: {instead}")
 
 
-#: An optional name that is given at creation or never: nothing may rename what Proxmox and its nodes know by it.
-ID_SET_ONCE = Rule(
-    "has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)",
-    "id is chosen at creation and cannot be changed, added or removed: make a new object instead",
+#: Whether the status says that Proxmox has nothing of the object, and that no transaction can be creating it now. Only
+#: a rule of a whole object sees its status.
+_NOT_PROGRAMMED = (
+    "(has(oldSelf.status) && !has(oldSelf.status.origin) && has(oldSelf.status.conditions) && "
+    "oldSelf.status.conditions.exists(c, (c.type == 'Accepted' && c.status == 'False') || (c.type == 'Programmed' && "
+    "c.reason in ['AwaitingApproval', 'OutsideWindow', 'WaitingForDependencies'])))"
+)
+
+
+def fixed_once_programmed(field: str, unchanged: str, message: str) -> Rule:
+    """A field that cannot change once Proxmox may have the object.
+
+    Args:
+        field: The name in the spec.
+        unchanged: A CEL expression about ``self`` and ``oldSelf``, the whole objects.
+        message: What the user reads; it says too that an object that was refused can still be corrected.
+    """
+    return Rule(f"{_NOT_PROGRAMMED} || ({unchanged})", message, f".spec.{field}")
+
+
+#: An optional name that is given at creation: nothing may rename what Proxmox and its nodes know by it.
+ID_FIXED = fixed_once_programmed(
+    "id",
+    "has(self.spec.id) == has(oldSelf.spec.id) && (!has(self.spec.id) || self.spec.id == oldSelf.spec.id)",
+    "id is chosen at creation and cannot be changed, added or removed once the object is programmed: make a new "
+    "object instead",
 )
 
 
@@ -220,6 +270,33 @@ ShortId = Annotated[
     Length(min_length=2, max_length=8),
     Matching(r"[a-zA-Z][a-zA-Z0-9]*[a-zA-Z0-9]", "must be 2 to 8 letters and digits, a letter first"),
 ]
+#: Names that are, or may become, network interfaces of a node that are no VNet: those of the kernel and systemd (eth0,
+#: enp3s0f0, enx..., wlan0, ib0, bond0, dummy0, lo; "all" and "default", which no interface can have), of Proxmox
+#: (vmbr0, nic0, tap100i0, veth100i0, fwbr100i0, vrf..., vxlan...) and of common tools (docker0, virbr0, wg0, tun0).
+INTERFACE_NAMES = Unlike(
+    (
+        *("vmbr", "bond", "tap", "veth", "fwbr", "fwln", "fwpr", "vrf", "vxlan", "dummy", "docker", "virbr", "lxcbr"),
+        *(
+            "lxdbr",
+            "ip6tnl",
+            "tunl",
+            "gretap",
+            "erspan",
+            "wlan",
+            "wlo",
+            "wlp",
+            "wls",
+            "wlx",
+            "wwan",
+            "wwo",
+            "wwp",
+        ),
+        *("wws", "wwx", "ibo", "ibp", "ibs", "ibx"),
+    ),
+    "all|default|lo|en(x[0-9a-f]+|[abcdiopsuvP][0-9]+[0-9a-zA-Z]*)|(eth|ib|nic|wg|tun|ppp|gre|sit|usb|ifb|ovs|vti)[0-9]+",
+    "must not be a name that the kernel, Proxmox or another tool gives to interfaces of a node (vmbr0, eth0, eno1, "
+    "bond0, tap..., vrf..., vxlan... and the like)",
+)
 #: Names of other things in Proxmox (DNS servers, IPAMs).
 PluginId = Annotated[
     str,

@@ -14,7 +14,7 @@ from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
-    ID_SET_ONCE,
+    INTERFACE_NAMES,
     ApiModel,
     ClusterScopedRef,
     DnsName,
@@ -26,7 +26,6 @@ from pve_evpn.api.types import (
     Rule,
     ShortId,
     Vni,
-    immutable,
     keyed,
     rules,
 )
@@ -145,11 +144,6 @@ class VNetSpec(ManagedSpec):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ID_SET_ONCE,
-            Rule(
-                "!has(oldSelf.vni) || (has(self.vni) && self.vni == oldSelf.vni)",
-                "vni cannot change or go once it is set: make a new VNet instead",
-            ),
             Rule(
                 "!has(self.subnets) || self.subnets.all(a, !isCIDR(a.cidr) || "
                 "self.subnets.exists_one(b, isCIDR(b.cidr) && cidr(a.cidr).containsCIDR(cidr(b.cidr))))",
@@ -158,19 +152,20 @@ class VNetSpec(ManagedSpec):
         )
     )
 
-    zone_ref: Annotated[ClusterScopedRef, immutable("zoneRef")] = Field(
-        description="The EvpnZone, which must allow this namespace. Immutable. Proxmox: zone."
+    zone_ref: ClusterScopedRef = Field(
+        description="The EvpnZone, which must allow this namespace. Immutable once programmed. Proxmox: zone."
     )
-    id: ShortId | None = Field(
+    id: Annotated[ShortId, INTERFACE_NAMES] | None = Field(
         None,
         description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept; also the name of the "
-        "bridge on every node. Immutable. Default: metadata.name where that is a valid id, else a short hash of "
+        "bridge on every node, so no name of an interface (vmbr0, eth0, bond0, ...). Immutable "
+        "once programmed. Default: metadata.name where that is a valid id, else a short hash of "
         "namespace and name. Proxmox: vnet.",
     )
     vni: Vni | None = Field(
         None,
         description="L2 VNI, 1 to 16777215, unique among the VNIs of all zones and VNets. Default: the lowest free "
-        "one of the zone's vniRange, chosen once. Immutable once set. Proxmox: tag.",
+        "one of the zone's vniRange, chosen once. Immutable once programmed. Proxmox: tag.",
     )
     alias: Alias | None = Field(
         None,

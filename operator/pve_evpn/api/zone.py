@@ -11,7 +11,6 @@ from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
-    ID_SET_ONCE,
     SET,
     ApiModel,
     ClusterScopedRef,
@@ -116,7 +115,6 @@ class EvpnZoneSpec(ManagedSpec):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ID_SET_ONCE,
             Rule("has(self.vrfVni) || has(self.vniRange)", "set vrfVni, or vniRange to take one from"),
             Rule(
                 "!has(self.nodes) || !has(self.exitNodes) || self.exitNodes.nodes.all(n, n in self.nodes)",
@@ -135,7 +133,8 @@ class EvpnZoneSpec(ManagedSpec):
     )
     id: ShortId | None = Field(
         None,
-        description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept. Immutable. Default: "
+        description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept. Immutable once programmed. "
+        "Default: "
         "metadata.name where that is a valid id, else a short hash of it. Proxmox: zone.",
     )
     controller_ref: ClusterScopedRef = Field(

@@ -75,6 +75,12 @@ def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]
 _ETHERNET_MTU = 1500
 
 
+def interface_names(interfaces: Iterable[Item]) -> frozenset[str]:
+    """The names of a node's interfaces, their alternative ones included; VNets, which some lists have too, left out."""
+    own = [item for item in interfaces if item.get("type") != "vnet"]
+    return frozenset(str(name) for item in own for name in (item.get("iface"), *(item.get("altnames") or ())) if name)
+
+
 def mtus(interfaces: Iterable[Item]) -> dict[str, int]:
     """MTU by address, where it can be told: a bridge or bond without one of its own takes the least of its ports'."""
     by_name = {str(item["iface"]): item for item in interfaces if item.get("iface")}

@@ -277,6 +277,7 @@ class Gateway(PveClient):
             node,
             addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
             mtus=decode.mtus(interfaces),
+            interfaces=decode.interface_names(interfaces),
             network_pending=_host_edits(network),
         )
 

@@ -146,6 +146,42 @@ def test_subnets_of_other_zones_and_of_the_vnet_itself_do_not_count() -> None:
     assert checks.subnets_are_apart(candidate(vnet(subnets=[{"cidr": "10.1.2.0/24"}]), zone(), snapshot=there)) is None
 
 
+def _with_interfaces(**names: frozenset[str] | None) -> dict[str, NodeState]:
+    return {name: NodeState(name, True, interfaces=found) for name, found in names.items()}
+
+
+def test_a_vnet_is_not_named_like_an_interface_of_a_node() -> None:
+    nodes = _with_interfaces(pve1=frozenset({"uplink"}), pve2=None, pve3=frozenset({"uplink", "vmbr0"}))
+    problem = checks.names_no_interface(candidate(vnet("uplink"), zone(), nodes=nodes))
+    assert problem is not None
+    assert problem.reason is Reason.ID_CONFLICT
+    assert "pve1, pve3 has an interface uplink of its own" in problem.message
+    assert checks.names_no_interface(candidate(vnet("web"), zone(), nodes=nodes)) is None
+
+
+@pytest.mark.parametrize("device", ["vrf_zone1", "vrfbr_zone1", "vrfvx_zone1", "xvrf_zone1", "xvrfp_zone1"])
+def test_the_devices_of_a_zone_are_nobody_elses(device: str) -> None:
+    item, nodes = zone(), _with_interfaces(pve1=frozenset({device}))
+    problem = checks.names_no_interface(candidate(item, controller(), nodes=nodes))
+    assert problem is not None
+    assert f"pve1 has an interface {device} of its own" in problem.message
+
+
+@pytest.mark.parametrize(
+    "name", ["vmbr0", "lo", "eth0", "eno1", "enp3s0", "bond0", "tap1i0", "vxlan5", "all", "default"]
+)
+def test_a_vnet_is_not_named_as_tools_name_interfaces_even_where_no_node_could_be_read(name: str) -> None:
+    problem = checks.names_no_interface(candidate(vnet(name), zone()))
+    assert problem is not None
+    assert "another spec.id" in problem.message
+    assert checks.names_no_interface(candidate(vnet(name, id="web"), zone())) is None
+
+
+@pytest.mark.parametrize("name", ["web", "ethics", "energy", "london", "endpoint", "brlab", "tenant1"])
+def test_ordinary_names_are_no_interfaces(name: str) -> None:
+    assert checks.names_no_interface(candidate(vnet(name), zone())) is None
+
+
 def test_an_id_that_another_object_has_is_refused_with_its_name() -> None:
     found = candidate(zone(), controller())
     found.context.claim(found.ref, zone("older").key)

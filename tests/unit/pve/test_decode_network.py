@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pve_evpn.pve.decode import mtus
+from pve_evpn.pve.decode import interface_names, mtus
 
 
 def test_the_mtu_of_an_address_is_that_of_its_interface_or_of_what_is_below() -> None:
@@ -28,3 +28,12 @@ def test_interfaces_that_are_each_others_ports_have_no_mtu() -> None:
         {"iface": "b", "type": "bridge", "bridge_ports": "a"},
     ]
     assert mtus(rows) == {}
+
+
+def test_the_names_of_a_node_are_those_of_its_own_interfaces_and_their_alternatives() -> None:
+    rows = [
+        {"iface": "nic0", "type": "eth", "altnames": ["enp3s0", "enx0050b6aabbcc"]},
+        {"iface": "vmbr0", "type": "bridge"},
+        {"iface": "net1", "type": "vnet"},
+    ]
+    assert interface_names(rows) == {"nic0", "enp3s0", "enx0050b6aabbcc", "vmbr0"}

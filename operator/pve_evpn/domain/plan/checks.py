@@ -7,12 +7,13 @@ object is left out of the plan and blocks nothing else; what it has in Proxmox a
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
 from pve_evpn.domain.plan.subnets import network_of
@@ -21,6 +22,13 @@ from pve_evpn.domain.state import first_with
 
 #: The peer group Proxmox takes where none is named.
 _DEFAULT_PEER_GROUP = "VTEP"
+
+#: What Proxmox puts before an id to name the devices it makes for it (pve-network, the zone plugins evpn and vxlan).
+#: With the 8 characters of an id all are within the 15 that Linux allows.
+_DEVICES: Mapping[SdnKind, tuple[str, ...]] = {
+    SdnKind.ZONE: ("vrf_", "vrfbr_", "vrfvx_", "xvrf_", "xvrfp_"),
+    SdnKind.VNET: ("", "vxlan_"),
+}
 
 
 def release_has_fields(candidate: Candidate[Any]) -> Problem | None:
@@ -160,6 +168,25 @@ def subnets_are_apart(candidate: VNetCandidate) -> Problem | None:
     return None
 
 
+def names_no_interface(candidate: ZoneCandidate | VNetCandidate) -> Problem | None:
+    """No node has an interface of its own with a name that Proxmox would give to one of the object's devices.
+
+    ifupdown2 would redefine that interface: a VNet called ``vmbr0`` takes over the management bridge.
+    """
+    if isinstance(candidate, VNetCandidate) and INTERFACE_NAMES.matches(candidate.ref.id):
+        message = f"id: {candidate.ref.id} {INTERFACE_NAMES.message}; make this object anew with another spec.id"
+        return Problem(Reason.ID_CONFLICT, message)
+    devices = frozenset(prefix + candidate.ref.id for prefix in _DEVICES[candidate.ref.kind])
+    nodes = candidate.context.state.nodes
+    taken = {name: devices & (node.interfaces or frozenset()) for name, node in nodes.items()}
+    found = sorted(frozenset[str]().union(*taken.values()))
+    if not found:
+        return None
+    where = [name for name, devices_there in taken.items() if found[0] in devices_there]
+    message = f"id: {_names(where)} has an interface {found[0]} of its own; make this object anew with another spec.id"
+    return Problem(Reason.ID_CONFLICT, message)
+
+
 def id_is_free(candidate: Candidate[Any]) -> Problem | None:
     """No older object has the same Proxmox id."""
     for obj in candidate.objects:
@@ -190,6 +217,7 @@ ZONE: Sequence[Callable[[ZoneCandidate], Problem | None]] = (
     controllers_exist,
     nodes_exist,
     vni_is_free,
+    names_no_interface,
     id_is_free,
     may_be_owned,
 )
@@ -197,6 +225,7 @@ VNET: Sequence[Callable[[VNetCandidate], Problem | None]] = (
     zone_admits,
     vni_is_free,
     subnets_are_apart,
+    names_no_interface,
     id_is_free,
     may_be_owned,
 )
