@@ -13,6 +13,7 @@ Otherwise                             create / update / nothing
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from pve_evpn.domain.plan.pending import classes_of, split_pending, staged_class
 from pve_evpn.domain.sdn import SERVER_FILLED, SdnObject, SdnRef, SdnSnapshot, show
 from pve_evpn.domain.state import ClusterState
 
+log = logging.getLogger(__name__)
 CandidateT = TypeVar("CandidateT", bound=Candidate[Any])
 
 
@@ -75,15 +77,30 @@ def _decisions(context: PlanContext) -> Iterator[Decision]:
     """About the objects that stay: parents first, and the oldest first, which wins every conflict."""
     desired = context.desired
     for controller in _staying(desired.controllers):
-        yield _decide(controller, context, ControllerCandidate, checks.CONTROLLER)
+        yield _decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER)
     for zone in _staying(desired.zones):
-        yield _decide(zone, context, ZoneCandidate, checks.ZONE)
+        yield _decide_alone(zone, context, ZoneCandidate, checks.ZONE)
     for vnet in _staying(desired.vnets):
-        yield _decide(vnet, context, VNetCandidate, checks.VNET)
+        yield _decide_alone(vnet, context, VNetCandidate, checks.VNET)
 
 
 def _staying(resources: Sequence[Resource[Any]]) -> list[Resource[Any]]:
     return oldest_first(resource for resource in resources if not resource.deleting)
+
+
+def _decide_alone(
+    resource: Resource[Any],
+    context: PlanContext,
+    kind: Callable[[Resource[Any], Any, PlanContext], CandidateT],
+    list_of_checks: Sequence[Callable[[CandidateT], Problem | None]],
+) -> Decision:
+    """Decide about one object. Its values must not end the planning of all others, whatever they are."""
+    try:
+        return _decide(resource, context, kind, list_of_checks)
+    except Exception as error:
+        log.exception("%s cannot be planned", resource.key)
+        message = f"the operator cannot plan this object ({type(error).__name__}); its log has the details"
+        return Decision(resource.key, refused=Problem(Reason.INVALID_SPEC, message), origins=known_refs(resource))
 
 
 def _decide(

@@ -19,9 +19,9 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
 from pve_evpn.domain.plan import render
 from pve_evpn.domain.plan.context import PlanContext
-from pve_evpn.domain.plan.ownership import origin_of
+from pve_evpn.domain.plan.ownership import known_refs, origin_of
 from pve_evpn.domain.plan.peers import UnderlayPeers, underlay_peers
-from pve_evpn.domain.plan.vnis import find_vni
+from pve_evpn.domain.plan.vnis import announced_vni, find_vni
 from pve_evpn.domain.sdn import SdnObject, SdnRef
 
 SpecT = TypeVar("SpecT", bound=ApiModel)
@@ -64,20 +64,23 @@ class Candidate(Generic[SpecT]):
         """The origin that each of its objects has or would get, or why one of them is not to be touched."""
         found: dict[SdnRef, Origin] = {}
         adoption = self.context.adoption(self.resource)
+        known = known_refs(self.resource)
         for obj in self.objects:
-            origin = origin_of(obj, self.resource, self.context.sdn, self.context.journal, adoption)
+            origin = known.get(obj.ref) or origin_of(
+                obj, self.resource, self.context.sdn, self.context.journal, adoption
+            )
             if isinstance(origin, Problem):
                 return origin
             found[obj.ref] = origin
         return found
 
-    def _known_vni(self, specified: int | None, allocated: int | None) -> int | None:
+    def _known_vni(self, specified: int | None, allocated: int | None) -> int | Problem | None:
         """By the spec, else as it was allocated before: by the status, or the annotation written ahead of it."""
         for known in (specified, allocated):
             if known is not None:
                 return known
-        announced = self.resource.annotations.get(kinds.ANNOTATION_VNI, "")
-        return int(announced) if announced.isdecimal() else None
+        announced = self.resource.annotations.get(kinds.ANNOTATION_VNI)
+        return None if announced is None else announced_vni(announced)
 
 
 class ControllerCandidate(Candidate[EvpnControllerSpec]):

@@ -112,9 +112,7 @@ def leftover_subnets(
 def origin_of(
     obj: SdnObject, resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], adoption: Adoption
 ) -> Origin | Problem:
-    """The origin that a desired object of ``resource`` has or would get, or why it must be left alone."""
-    if origin := known_refs(resource).get(obj.ref):
-        return origin
+    """The origin that a desired object which no status knows would get, or why it must be left alone."""
     there = sdn.edited.get(obj.ref) or sdn.running.get(obj.ref)
     if there is None or obj.ref in journal:
         return Origin.CREATED

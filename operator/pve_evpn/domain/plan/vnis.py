@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.kinds import ANNOTATION_VNI
 from pve_evpn.api.types import VniRange
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
+
+_NUMBER, _HIGHEST = re.compile(r"[1-9][0-9]{0,7}"), 2**24 - 1
 
 #: Types of zones whose VNets' tags are VNIs. The tag of a VNet in a VLAN or QinQ zone is a VLAN.
 _WITH_VNIS = frozenset(["evpn", "vxlan"])
@@ -56,14 +60,26 @@ class VniTable:
         self._held.setdefault(ref, set()).add(vni)
 
 
-def find_vni(table: VniTable, ref: SdnRef, known: int | None, range_: VniRange | None, field: str) -> int | Problem:
+def announced_vni(text: str) -> int | Problem:
+    """The VNI of an annotation, which users can write. An error says what is wrong with it."""
+    if _NUMBER.fullmatch(text) and int(text) <= _HIGHEST:
+        return int(text)
+    message = f"annotation {ANNOTATION_VNI}: {text[:20]!r} is no VNI (1 to {_HIGHEST}); remove the annotation"
+    return Problem(Reason.INVALID_SPEC, message)
+
+
+def find_vni(
+    table: VniTable, ref: SdnRef, known: int | Problem | None, range_: VniRange | None, field: str
+) -> int | Problem:
     """The VNI of an object, or why it has none.
 
     Args:
-        known: As its spec has it, or as it was allocated before.
+        known: As its spec has it, or as it was allocated before; a problem is handed on.
         range_: Where to allocate from.
         field: The field of the spec, for the message.
     """
+    if isinstance(known, Problem):
+        return known
     if known is not None:
         if holder := table.holder(known, besides=ref):
             return Problem(Reason.VNI_CONFLICT, f"{field}: VNI {known} is already used by {holder}")
