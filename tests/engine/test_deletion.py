@@ -237,7 +237,8 @@ async def test_credentials_that_do_not_see_everything_delete_nothing() -> None:
     await world.settle_or_wait()
     reason, message = world.programmed(NET1)
     assert (reason, "SDN.Audit" in message) == ("DeletionBlocked", True)
-    assert world.kube.status(CLUSTER)["privileges"] == {"missing": ["/sdn: SDN.Audit"]}
+    missing = ["/sdn: SDN.Allocate", "/sdn: SDN.Audit", "/: Sys.Audit", "/nodes: Sys.Modify"]
+    assert world.kube.status(CLUSTER)["privileges"] == {"missing": missing}
     assert "net1" in world.lab.sdn.running["vnets"]
     world.lab.faults.clear()
     world.start()

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pve_lab.faults import CfsLockBusy, ForeignChange, OutOfBandEdit
+from tests.engine.test_foreign import Reply
 from tests.engine.test_lock import _die_at
-from tests.engine.world import CLUSTER, NET1, World, cluster, programmed, vnet, zone
+from tests.engine.world import CLUSTER, NET1, SEED, World, cluster, programmed, vnet, zone
 
 MANUAL = {"apply": {"policy": "Manual"}}
 GOOD = vnet("good", 5004, "10.4.0.0/24")
@@ -305,3 +306,17 @@ async def test_disruptive_steps_wait_and_harmless_ones_go_ahead() -> None:
     applied = world.events("Applied")
     assert "2 changes applied on every node (reload: 2)" in applied[-2]
     assert "1 change applied on every node (disruptive: 1)" in applied[-1]
+
+
+async def test_credentials_that_may_not_write_are_named_with_the_command_before_the_first_write() -> None:
+    world = World()
+    held = {"/": {"Sys.Audit": 1}, "/sdn": {"SDN.Audit": 1}, "/nodes": {"Sys.Modify": 1}}
+    world.lab.faults.add(Reply(path="/access/permissions", data=held))
+    world.apply(*SEED)
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert reason == "PrivilegesMissing"
+    assert "lack SDN.Allocate on /sdn" in message
+    assert "pveum acl modify /sdn --users root@pam --roles PveEvpnNetworks" in message
+    assert world.kube.condition(CLUSTER, "Authenticated")["reason"] == "PrivilegesMissing"
+    assert world.writes() == []

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pve_evpn.domain.privileges import Rights
 from pve_evpn.domain.sdn import SdnKind, SdnSnapshot
 from pve_evpn.text import from_outside
 
@@ -166,7 +167,10 @@ class GuestState:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """What one read of a cluster found. ``guests`` is None where guests were not read (nothing needed them)."""
+    """What one read of a cluster found. ``guests`` is None where guests were not read (nothing needed them).
+
+    ``rights`` are the credentials', None where they are not known.
+    """
 
     version: PveVersion
     sdn: SdnSnapshot
@@ -175,6 +179,7 @@ class ClusterState:
     quorate: bool = True
     cluster_name: str = ""
     release: str = ""
+    rights: Rights | None = None
 
     @property
     def capabilities(self) -> Capabilities:

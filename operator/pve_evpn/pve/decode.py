@@ -113,6 +113,11 @@ def fabric_addresses(nodes: Iterable[Item]) -> dict[str, dict[str, str]]:
     return found
 
 
+def privileges(held: Mapping[str, Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    """Privileges per ACL path from an answer of ``/access/permissions``; the value 0 or 1 is about propagation."""
+    return {path: frozenset(flags) for path, flags in held.items()}
+
+
 def sees_all(held: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether an answer of ``/access/permissions`` lets one see everything below ``/sdn``.
 

@@ -26,6 +26,7 @@ from pve_evpn.domain.plan.firewall import (
     firewall_state,
 )
 from pve_evpn.domain.plan.model import Step
+from pve_evpn.domain.privileges import Rights
 from pve_evpn.domain.sdn import (
     Canonical,
     PendingChange,
@@ -92,6 +93,7 @@ class Gateway(PveClient):
         self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=0)
         self._guests = GuestMemory(resync=0)
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
+        self._rights: Rights | None = None
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -102,8 +104,7 @@ class Gateway(PveClient):
 
     async def privileges(self) -> dict[str, frozenset[str]]:
         """What the credentials may do: privileges per ACL path."""
-        answer = await self.get("/access/permissions")
-        return {path: frozenset(name for name, on in held.items() if on) for path, held in (answer or {}).items()}
+        return decode.privileges(await self.get("/access/permissions") or {})
 
     async def credentials_end(self) -> datetime | None:
         """When the token, or its user's account, expires; None for never.
@@ -155,6 +156,7 @@ class Gateway(PveClient):
             guests=await self.guests(fresh) if guests else None,
             quorate=quorate,
             cluster_name=name,
+            rights=self._rights,
         )
 
     async def _sdn(self, version: PveVersion, *, before_apply: bool) -> SdnSnapshot:
@@ -186,6 +188,7 @@ class Gateway(PveClient):
         if time.monotonic() - self._asked > _REACH_SECONDS:
             held, names = await asyncio.gather(self.get("/access/permissions"), self._index())
             self._reached = (decode.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
+            self._rights = Rights(self.credentials.user, decode.privileges(held or {}))
             self._asked = time.monotonic()
         return self._reached
 

@@ -24,6 +24,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.step_class import StepClass, in_words
+from pve_evpn.domain.privileges import Feature, lack_in_words, missing
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.text import some_of
 
@@ -58,7 +59,7 @@ def permit(cluster: Cluster, state: ClusterState, plan: Plan, now: datetime) -> 
 
 def safety_problem(cluster: Cluster, state: ClusterState, plan: Plan) -> Problem | None:
     """What makes an apply unsafe at present, whoever approved it."""
-    for check in (_quorum, _foreign, _host_network):
+    for check in (_quorum, _privileges, _foreign, _host_network):
         if problem := check(cluster, state, plan):
             return problem
     return None
@@ -82,6 +83,14 @@ def _quorum(_cluster: Any, state: ClusterState, _plan: Plan) -> Problem | None:
     if state.quorate:
         return None
     return Problem(Reason.NO_QUORUM, "the Proxmox cluster has no quorum, so it cannot be changed", retryable=True)
+
+
+def _privileges(_cluster: Any, state: ClusterState, _plan: Plan) -> Problem | None:
+    """Without the right to write, the lock alone would fail; the first request to try it would leave nothing better."""
+    rights = state.rights
+    if rights is None or not (needs := missing(rights.held, [Feature.WRITE])):
+        return None
+    return Problem(Reason.PRIVILEGES_MISSING, lack_in_words(needs, rights.user), retryable=True)
 
 
 def _foreign(cluster: Cluster, _observed: ClusterState, plan: Plan) -> Problem | None:

@@ -20,8 +20,9 @@ from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.apply_policy import plan_hash, summary, summary_classes
+from pve_evpn.domain.plan.apply_policy import is_read_only, plan_hash, summary, summary_classes
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
+from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
 from pve_evpn.domain.state import release_in_words
 from pve_evpn.domain.status.sdn import SyncResult, paused, reported
 from pve_evpn.text import some_of
@@ -67,10 +68,11 @@ def reachable(
         else ConditionValue(ConditionType.QUORATE, False, Reason.NO_QUORUM, "the Proxmox cluster has no quorum")
     )
     nodes = _nodes(cluster, sync, reloads)
+    lacking = _lacking(sync)
     values = [
         ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
         ConditionValue(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
-        ConditionValue(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED),
+        _authenticated(sync, lacking),
         ConditionValue(
             ConditionType.VERSION_SUPPORTED, True, Reason.VERSION_SUPPORTED, release_in_words(state.version, release)
         ),
@@ -88,7 +90,7 @@ def reachable(
         nodes_online=f"{online}/{len(state.nodes)}",
         nodes=nodes,
         truncated=None,
-        privileges=None if state.sdn.complete else Privileges(missing=["/sdn: SDN.Audit"]),
+        privileges=Privileges(missing=[f"{need.path}: {need.privilege}" for need in lacking]) if lacking else None,
         pending=Pending(
             own=len(plan.own_pending) or None,
             foreign=[str(change) for change in plan.foreign] or None,
@@ -98,6 +100,30 @@ def reachable(
         lock=lock,
     )
     return updated(cluster.status, part, _transaction(result), _reported(cluster, values, sync.now))
+
+
+def _lacking(sync: SyncResult) -> tuple[Need, ...]:
+    """The privileges that the credentials lack for what the objects of this cluster ask for."""
+    rights, desired = sync.state.rights, sync.desired
+    if rights is None:
+        return ()
+    writes = not is_read_only(desired.cluster)
+    used = {
+        Feature.READ: True,
+        Feature.WRITE: writes,
+        Feature.NICS: writes and bool(desired.nics),
+        Feature.RELOAD: writes,
+    }
+    return missing(rights.held, [feature for feature, uses in used.items() if uses])
+
+
+def _authenticated(sync: SyncResult, lacking: Iterable[Need]) -> ConditionValue:
+    """False where something that is asked for cannot be done; reloading a single node is a convenience."""
+    needed = [need for need in lacking if need.feature is not Feature.RELOAD]
+    if not needed or sync.state.rights is None:
+        return ConditionValue(ConditionType.AUTHENTICATED, True, Reason.AUTHENTICATED)
+    message = lack_in_words(needed, sync.state.rights.user)
+    return ConditionValue(ConditionType.AUTHENTICATED, False, Reason.PRIVILEGES_MISSING, message)
 
 
 def unreachable(cluster: Cluster, problem: Problem, now: datetime) -> ProxmoxClusterStatus:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pve_evpn.pve.privileges import NEEDS, Feature, Held, Need, in_words, missing, written_into
+from pve_evpn.domain.privileges import NEEDS, Feature, Held, Need, lack_in_words, missing, written_into
 
-PAGE = Path(__file__).parents[3] / "docs" / "proxmox-access.md"
+PAGE = Path(__file__).parents[2] / "docs" / "proxmox-access.md"
 ALL = tuple(Feature)
 DOCUMENTED: Held = {
     "/": frozenset({"Sys.Audit"}),
@@ -24,7 +24,7 @@ def without(privilege: str) -> Held:
 
 def test_the_page_has_the_table() -> None:
     assert written_into(PAGE.read_text()) == PAGE.read_text(), (
-        "run: python -m pve_evpn.pve.privileges docs/proxmox-access.md"
+        "run: python -m pve_evpn.domain.privileges docs/proxmox-access.md"
     )
 
 
@@ -57,6 +57,6 @@ def test_guests_may_be_handed_over_one_by_one_or_by_pool(path: str) -> None:
 
 
 def test_the_message_names_privilege_path_and_command() -> None:
-    words = in_words(missing(without("SDN.Allocate"), ALL), "pve-evpn@pve")
+    words = lack_in_words(missing(without("SDN.Allocate"), ALL), "pve-evpn@pve")
     assert "lack SDN.Allocate on /sdn" in words
     assert "pveum acl modify /sdn --users pve-evpn@pve --roles PveEvpnNetworks" in words

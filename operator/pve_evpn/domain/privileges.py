@@ -1,6 +1,6 @@
 """Which privileges of Proxmox the operator needs, for what, and which of them the credentials lack.
 
-The table is written into docs/proxmox-access.md by ``python -m pve_evpn.pve.privileges docs/proxmox-access.md``.
+The table is written into docs/proxmox-access.md by ``python -m pve_evpn.domain.privileges docs/proxmox-access.md``.
 """
 
 from __future__ import annotations
@@ -95,18 +95,24 @@ _ALSO = {"/vms": ("/pool",)}
 _BEGIN, _END = "<!-- privileges: begin (generated) -->", "<!-- privileges: end -->"
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the credentials may do. ``user`` is the account (``pve-evpn@pve``), whether with a token or a password."""
+
+    user: str
+    held: Held
+
+
 def missing(held: Held, features: Iterable[Feature]) -> tuple[Need, ...]:
     """The needs of these features that the credentials do not meet, in the order of the table."""
     wanted = frozenset(features)
     return tuple(need for need in NEEDS if need.feature in wanted and not _is_met(need, held))
 
 
-def in_words(needs: Iterable[Need], user: str) -> str:
-    """What is missing and the commands that grant it.
+def lack_in_words(needs: Iterable[Need], user: str) -> str:
+    """What is missing, and the commands that grant it to the user.
 
-    Args:
-        user: The user of the credentials, as in ``pve-evpn@pve``. A token with privilege separation needs the same for
-            itself, which docs/proxmox-access.md says.
+    A token with privilege separation needs the same for itself; docs/proxmox-access.md says how.
     """
     lacking = list(needs)
     listed = ", ".join(f"{need.privilege} on {need.path}" for need in lacking)
