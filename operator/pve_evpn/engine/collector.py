@@ -1,4 +1,4 @@
-"""Metrics that say what the statuses say, read from the stored objects at the moment somebody scrapes.
+"""Metrics made from the statuses, at the moment of a scrape.
 
 So they cannot disagree with what ``kubectl get`` shows, vanish with their object, and need no counting anywhere else.
 Objects are counted, not named: only clusters and Proxmox' own nodes and VNets become labels. A value that is not
@@ -26,7 +26,7 @@ from pve_evpn.engine.cache import WATCHED, Cache
 _WORDS = ("True", "False", "Unknown")
 #: How a transaction fails as a whole. Objects carry the same words while they suffer from it.
 _FAILED = (Reason.STAGING_FAILED, Reason.APPLY_FAILED, Reason.REVERTED)
-#: Waiting that somebody decided on.
+#: Waiting that is planned.
 _PLANNED = (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
 #: Name without the prefix: what it says, and its labels.
 _FAMILIES = {
@@ -69,7 +69,7 @@ class StatusCollector(Collector):
         self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
-        """The families without samples; nobody has to read the cache to register them."""
+        """The families without samples: registering them does not need the cache."""
         return _families().values()
 
     def collect(self) -> Iterable[Metric]:
@@ -77,7 +77,7 @@ class StatusCollector(Collector):
         self._count(families)
         now, suffered = self._clock(), self._suffered()
         for cluster in self._cache.of_kind("ProxmoxCluster"):
-            if cluster.status.says("Reachable") == "True":  # else its status tells of the past
+            if cluster.status.says("Reachable") == "True":  # else its status is of the past
                 for name, labels, value in _cluster_samples(cluster.status, now):
                     families[name].add_metric([cluster.key.name, *labels], value)
                 for outcome in _FAILED:
@@ -126,7 +126,7 @@ class StatusCollector(Collector):
             if isinstance(status, VNetStatus) and status.id:
                 _describe(owner, status.id, status, families)
             if isinstance(status, NicAttachmentStatus):
-                nics[owner, status.vnet or "", _verdict(status), str(bool(status.pinned)).lower()] += 1
+                nics[owner, status.vnet or "", _mac_state(status), str(bool(status.pinned)).lower()] += 1
         counted: dict[str, Counter[Any]] = {
             "objects": ready, "objects_waiting": waiting, "objects_stalled": stalled, "objects_drifted": drifted,
             "objects_in_drift_fight": fights, "nics": nics,
@@ -172,7 +172,7 @@ def _left_staged(status: ProxmoxClusterStatus, outcome: str) -> bool:
     return bool(last and last.outcome == outcome and pending and pending.own)
 
 
-def _verdict(nic: NicAttachmentStatus) -> str:
+def _mac_state(nic: NicAttachmentStatus) -> str:
     """What EVPN says of its MAC; a NIC that has nothing to advertise is not silent."""
     if nic.reason("Operational") == Reason.NOTHING_TO_ANNOUNCE:
         return str(Reason.NOTHING_TO_ANNOUNCE)

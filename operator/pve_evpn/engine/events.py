@@ -88,7 +88,7 @@ def _lost_with_bgp(seen: NodeObservation, assessment: Assessment) -> Iterable[st
 
 
 def _measure_sight(cluster: str, observation: ClusterObservation) -> None:
-    """When the preferred source last saw a node: kept while it cannot, because its age is what alerts look at.
+    """When the preferred source last saw a node: kept while it cannot, because alerts go by its age.
 
     A node that has never been seen is counted from the first time that was tried, else it would have no age at all.
     """

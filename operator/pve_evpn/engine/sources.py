@@ -1,7 +1,7 @@
-"""From a ProxmoxCluster's ``spec.observe`` and its Secrets to a chain of sources, kept while neither changes.
+"""Makes the chain of sources from a ProxmoxCluster's ``spec.observe`` and its Secrets, and keeps it until they change.
 
-A changed specification or Secret gives a new chain with the next poll, and the old one's connections end. A source
-that cannot be set up answers for every node why, so that the next source has its turn and the user reads the reason.
+A changed specification or Secret gives a new chain with the next poll, and the old one's connections are closed. A
+source that cannot be set up answers for every node why, so that the next source is asked and the user reads the reason.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pve_evpn.observe.ssh import SshConfigError, SshSource
 log = logging.getLogger(__name__)
 
 #: Seconds a poll waits for its slowest node; less where polls are closer together than that.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 
 
 class Sources:
-    """Hands out the chain of one cluster."""
+    """The chain of one cluster. `access`: how Proxmox is reached at the moment, for source api."""
 
     def __init__(self, secrets: Secrets, access: Callable[[], Access | None]) -> None:
         self._secrets = secrets
@@ -51,13 +51,13 @@ class Sources:
             except Exception:
                 if self._chain is None:
                     raise
-                log.warning("the Secrets of source ssh cannot be read at present; going on with what they were")
+                log.warning("the Secrets of source ssh cannot be read at present; the ones read before stay in use")
                 return self._chain
         made_from = _fingerprint(observe, ssh)
         if self._chain is None or made_from != self._made_from:
             await self.close()
             sources = [self._source(name, observe, ssh, interval) for name in names]
-            self._chain = Chain(sources, grace, min(PATIENCE, interval))
+            self._chain = Chain(sources, grace, min(TIMEOUT, interval))
             self.ssh = next((source for source in sources if isinstance(source, SshSource)), None)
             self._made_from = made_from
         return self._chain

@@ -1,7 +1,7 @@
 """Reading frr_exporter: sessions and VNI counts, without any access to the node itself.
 
 The exporter (github.com/tynany/frr_exporter) prints what ``show bgp l2vpn evpn summary`` and ``show evpn vni`` say as
-Prometheus text. It has no routes, no MACs and no names of VTEPs, so verdicts on NICs and flood lists stay Unknown
+Prometheus text. It has no routes, no MACs and no names of VTEPs, so the MAC states of NICs and flood lists stay Unknown
 with it. Its collector for this, ``bgpl2vpn``, has to be switched on.
 """
 

@@ -117,7 +117,7 @@ class SshSource:
             raise NodeUnreadable("Unreachable", f"the SSH connection to {node.address} broke") from None
 
     async def _connected(self, node: NodeTarget) -> asyncssh.SSHClientConnection:
-        """The node's one connection: whoever reads and whoever pins at the same time share it."""
+        """The node's one connection: reading and pinning at the same time share it."""
         async with self._connecting[node.name]:
             kept = self._connections.get(node.name)
             if kept is None or kept.is_closed():

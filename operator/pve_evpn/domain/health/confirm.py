@@ -284,7 +284,7 @@ def _kept_sessions(
     """The other ends of a node's established sessions that no controller gives up on purpose.
 
     A peer that is a node of the cluster is kept while some controller is on both nodes, even if it is no longer listed:
-    a list that lacks a node is the fault this looks for. Any other peer is kept while it is listed.
+    a list that lacks a node is a fault to be found. Any other peer is kept while it is listed.
     """
     before, after = _controllers(running), _controllers(published)
     kept = set()

@@ -27,7 +27,7 @@ not advertised, read, never advertised before                                   
 =====================================================================================  ============
 
 Of several advertising nodes the one with the highest MAC mobility sequence has it (RFC 7432, 15): the other routes are
-being withdrawn. bgpd's own ``bestpath`` does not tell, because it chooses per route distinguisher.
+being withdrawn. bgpd's own ``bestpath`` is no help, because it chooses per route distinguisher.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 EvpnNodes say of them.
 
 Pure. A node that could not be observed is *unseen*: its sessions are neither up nor down, and others' sessions with it
-are judged by their other ends.
+count as their other ends have them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def expected_sessions(controller: ExpectedController, observation: ClusterObserv
     """The sessions that a controller asks for.
 
     Addresses that Proxmox lists show that a node is a peer, and never that it is none: a VTEP may be on a loopback that
-    Proxmox does not list, and the peers may be route reflectors. So what the nodes say is looked up too: their VTEP
+    Proxmox does not list, and the peers may be route reflectors. So what the nodes show counts too: their VTEP
     addresses, their router ids, the names that peers call themselves, and their established sessions.
     """
     if controller.peers is not None:
@@ -217,7 +217,7 @@ def _left_out(
 
 
 def controller_sessions(expected: ExpectedSessions, observation: ClusterObservation) -> Sessions:
-    """All sessions, with each problem said once: a node nobody reaches is one problem and not one per neighbour."""
+    """All sessions, with each problem said once: an isolated node is one problem and not one per neighbour."""
     names = sorted({*expected.sessions, *expected.missing, *expected.undetermined})
     nodes = [node_sessions(node, expected, observation.nodes.get(node)) for node in names]
     isolated = _isolated(expected, observation)

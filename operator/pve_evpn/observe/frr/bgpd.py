@@ -223,7 +223,7 @@ class _Placing:
 
     bgpd compares only the second number of an automatic target, so that neighbours in other ASes match: that is the
     VNI, or with ``autort rfc8365-compatible`` 0x10000000 + VNI. The last number of a route distinguisher is not the
-    VNI, and neither is the second number of a target that somebody has configured.
+    VNI, and neither is the second number of a configured target.
     """
 
     def __init__(self, vnis: Collection[BgpVniRow] | None, paths: Collection[_Path]) -> None:

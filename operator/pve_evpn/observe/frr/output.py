@@ -79,7 +79,7 @@ def split(answer: str) -> Answer:
             errors.append(as_text(rest[:200], "an error"))
     for daemon in down:
         for command in COMMANDS[daemon]:
-            documents.pop(command, None)  # vtysh echoes a command before it finds nobody to ask
+            documents.pop(command, None)  # vtysh echoes a command before it finds the daemon dead
     return Answer(documents, frozenset(down), tuple(errors))
 
 

@@ -102,7 +102,7 @@ def macs(printed: str) -> tuple[MacRow, ...]:
 
 
 def _kind(row: Row) -> Literal["local", "remote"] | None:
-    """``None``: an entry zebra made only because a neighbour entry names the MAC (``auto``); nobody has it."""
+    """``None``: an entry zebra made only because a neighbour entry names the MAC (``auto``)."""
     kind = text(row, "type")
     if kind == "local":
         return "local"
