@@ -68,6 +68,17 @@ def test_a_session_with_a_reflector_that_is_down_is_one_of_the_nodes(bench: Benc
     assert message == "pve2 to 10.0.0.2, which is no node of the cluster, is Active"
 
 
+@pytest.mark.parametrize("down", [("pve2",), ("pve1", "pve2", "pve3", "pve4")])
+def test_a_node_that_has_lost_all_reflectors_is_not_missing_from_the_peers(bench: Bench, down: tuple[str, ...]) -> None:
+    expect(bench, REFLECTORS)
+    sessions = {
+        name: dict.fromkeys(REFLECTORS, "Active" if name in down else "Established") for name in bench.overlay.names
+    }
+    condition, summary, message = controller(bench, with_peers(bench, sessions))
+    assert (condition, summary) == (("False", "SessionDown"), f"{8 - 2 * len(down)}/8")
+    assert message.startswith(f"{down[0]} to 10.0.0.1, which is no node of the cluster, is Active")
+
+
 def test_two_nodes_that_are_the_reflectors_of_the_others(bench: Bench) -> None:
     first, second = bench.overlay.address("pve1"), bench.overlay.address("pve2")
     expect(bench, (first, second))
@@ -130,6 +141,20 @@ def test_addresses_alone_prove_nothing(bench: Bench, source: str) -> None:
     assert words(assessed[CONTROLLER])[0] == "Unknown"
     keys: list[ObjectKey] = [node_key(name) for name in bench.overlay.names]
     assert {words(assessed[key])[0] for key in keys} == {"Unknown"}
+
+
+def test_a_node_of_a_fabric_whose_address_proxmox_does_not_list_is_in_it(bench: Bench) -> None:
+    """It has sessions with the fabric's addresses of the others."""
+    addresses = {name: (bench.overlay.address(name),) for name in bench.overlay.names[:3]} | {"pve4": ()}
+    found = ExpectedController(CONTROLLER, "evpn1", None, addresses)
+    bench.expected = replace(bench.expected, controllers=(found,), nics=())
+    condition, summary, _ = controller(bench, with_peers(bench, mesh(bench)))
+    assert (condition, summary) == (("True", "Operational"), "12/12")
+    sessions = mesh(bench)
+    sessions["pve4"] = {}
+    for name in bench.overlay.names[:3]:
+        del sessions[name]["192.168.16.4"]
+    assert controller(bench, with_peers(bench, sessions))[0] == ("False", "NodeMissingFromPeers")
 
 
 def test_without_bgpd_a_node_is_not_missing_from_the_peers(bench: Bench) -> None:

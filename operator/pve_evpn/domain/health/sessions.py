@@ -138,6 +138,10 @@ def _sessions_with(
             undetermined.append(node)
         else:
             missing.append(node)
+    if clients or len(missing) > len(own):
+        # Nodes that are no peer have sessions, or most are none: the peers are reflectors, and a node without any
+        # session has lost them.
+        clients, missing = [*clients, *missing], []
     return _mesh(listed_, own, [*own, *clients, *missing], missing, undetermined)
 
 
