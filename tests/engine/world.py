@@ -119,6 +119,12 @@ class Unseeing:
         """Nothing is seen of it."""
         return sync
 
+    def view(self) -> None:
+        return None
+
+    def poll_soon(self, _sync: Sync) -> None:
+        """Nothing to poll."""
+
     def lost(self) -> None:
         """Nothing to lose."""
 

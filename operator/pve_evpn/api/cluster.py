@@ -206,8 +206,16 @@ class ApplyPolicy(ApiModel):
     )
     on_failure: Literal["Hold", "Revert"] | None = Field(
         None,
-        description="After an apply that left things worse: Hold keeps the state and reports it; Revert writes the "
-        "previous values back and applies once more, best effort. Default: Hold.",
+        description="After an apply that left the network worse: Hold keeps the state and reports it; Revert writes "
+        "the previous values back and applies once more. Worse are reloads that failed, zones that are no longer "
+        "available, and what the nodes show: sessions, VNIs, flood lists and routes to attached NICs that are gone "
+        "and that the change does not explain. Default: Hold.",
+    )
+    confirm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        None,
+        description="With onFailure: Revert, how long the network is compared after an apply, in seconds, 0 to 3600. "
+        "The SDN lock is held meanwhile. An apply interrupts sessions for up to 45 and routes for up to 60 seconds "
+        "anyway, so less than 80 seconds find little. Additions are confirmed as soon as all is well. Default: 90.",
     )
     task_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] | None = Field(
         None,

@@ -24,6 +24,7 @@ from pve_evpn.domain.plan.apply_policy import class_counts
 from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.claim import claim
+from pve_evpn.engine.confirm import Network
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.journal import ClusterJournal
@@ -38,10 +39,18 @@ log = logging.getLogger(__name__)
 class Applier:
     """The transactions of one cluster."""
 
-    def __init__(self, context: ClusterContext, journal: ClusterJournal, planner: Planner, failures: Failures) -> None:
+    def __init__(
+        self,
+        context: ClusterContext,
+        journal: ClusterJournal,
+        planner: Planner,
+        network: Network,
+        failures: Failures,
+    ) -> None:
         self._context = context
         self._journal = journal
         self._planner = planner
+        self._network = network
         self._failures = failures
         self._locked_since: datetime | None = None
 
@@ -62,10 +71,10 @@ class Applier:
         if not permission.plan.needs_apply and not self._journal.entry.interrupted:
             self._locked_since = None
             return replace(sync, held=permission.problem, waiting=permission.waiting, lock=self._lock)
-        transaction = Transaction(self._context, self._journal, self._planner, sync)
+        transaction = Transaction(self._context, self._journal, self._planner, self._network, sync)
         result = await transaction.run()
-        held = await self._consequence(cluster, result)
         self._failures.succeeded(key for key, decision in sync.plan.decisions.items() if decision.in_sync)
+        held = await self._consequence(cluster, result)
         return replace(
             sync,
             journal=self._journal.entry,

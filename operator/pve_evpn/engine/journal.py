@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 from pydantic import ConfigDict, Field, TypeAdapter, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
-from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 
 
 def _stored(name: str, default: Any, **options: Any) -> Any:
@@ -20,7 +20,51 @@ def _stored(name: str, default: Any, **options: Any) -> Any:
     return Field(default=default, validation_alias=name, serialization_alias=name, **options)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="ignore", validate_by_name=True, validate_by_alias=True))
+_CONFIG = ConfigDict(extra="ignore", validate_by_name=True, validate_by_alias=True)
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class StoredObject:
+    """An SDN object as it ran before an apply; ``type`` is "" where there was none."""
+
+    kind: SdnKind
+    id: str
+    type: str = ""
+    parent: str = ""
+    props: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, ref: SdnRef, found: SdnObject | None) -> StoredObject:
+        if found is None:
+            return cls(ref.kind, ref.id)
+        return cls(ref.kind, ref.id, found.type, found.parent, dict(found.props))
+
+    @property
+    def ref(self) -> SdnRef:
+        return SdnRef(self.kind, self.id)
+
+    @property
+    def object(self) -> SdnObject | None:
+        """The object; None where there was none."""
+        return SdnObject(self.ref, self.type, self.props, self.parent) if self.type else None
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PendingConfirm:
+    """An apply that has not been confirmed yet.
+
+    ``record``: what worked before it (:class:`domain.health.confirm.NetworkRecord` as JSON, "" where nothing was seen).
+    ``before``: the objects it changes, as they ran. ``applied_at``: when it ended, 0 while that is not known.
+    ``evidence``: why it is to be reverted, "" while that is not decided.
+    """
+
+    record: str = ""
+    before: tuple[StoredObject, ...] = ()
+    applied_at: int = 0
+    evidence: str = ""
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class JournalEntry:
     """The state of the last transaction of one cluster. Times are Unix seconds, 0 for none.
 
@@ -33,6 +77,7 @@ class JournalEntry:
     ``relocked``: the lock was taken after that apply, so Proxmox would refuse it.
     ``approval``: the hash of the plan that a person approved and that is being carried out.
     ``consumed_approval``: the hash of the one that was carried out last; an approval counts once.
+    ``confirm``: the apply that waits for its confirmation.
     """
 
     lock_token: str = _stored("token", "", repr=False)
@@ -44,6 +89,7 @@ class JournalEntry:
     relocked: bool = _stored("fenced", False)
     approval: str = _stored("approved", "")
     consumed_approval: str = _stored("spent", "")
+    confirm: PendingConfirm | None = None
 
     @property
     def interrupted(self) -> bool:

@@ -81,6 +81,7 @@ class SdnLock:
             lock_token="",
             apply_started_at=0 if finished else entry.apply_started_at,
             apply_deadline=0,
+            confirm=None if finished else entry.confirm,
             relocked=False,
             dirty=entry.dirty and not clean,
         )

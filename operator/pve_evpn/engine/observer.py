@@ -24,6 +24,7 @@ from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay, r
 from pve_evpn.domain.health.transitions import HOLD, Facts, facts, facts_before
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.engine.confirm import NetworkView
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.events import TransitionRecorder, measure
 from pve_evpn.engine.pins import Helper
@@ -92,8 +93,7 @@ class Observer:
         desired, state = sync.desired, sync.state
         expected = expected_overlay(desired, state, sync.plan, sync.nics, self._known.expected)
         self._known = replace(self._known, expected=expected)
-        fabrics = {c.spec.underlay.fabric for c in desired.controllers if c.spec and c.spec.underlay.fabric}
-        self._access = Access(sync.gateway, state.capabilities.evpn_tables, expected, tuple(sorted(fabrics)))
+        self._access = _access(sync, expected)
         self._synced.set()
         # A user who changes how nodes are observed, or asks for a sync, gets a poll at once.
         requested = (
@@ -104,6 +104,20 @@ class Observer:
             self._poll_now.set()
         self._requested = requested
         return replace(sync, observation=self._known.observation, health=self.health())
+
+    def view(self) -> NetworkView | None:
+        """The last poll; None before the first, and where no source sees the nodes."""
+        known = self._known
+        if known.expected is None or known.observation is None:
+            return None
+        return NetworkView(known.expected, known.observation)
+
+    def poll_soon(self, sync: Sync) -> None:
+        """Poll at once, also before the first sync has ended: what to expect is then what the statuses remember."""
+        if self._access is None:
+            self._access = _access(sync, self._known.expected or remembered_overlay(sync.desired))
+        self._synced.set()
+        self._poll_now.set()
 
     def lost(self) -> None:
         """Proxmox does not answer. What was expected last stays expected."""
@@ -183,6 +197,12 @@ class Observer:
     def _nodes(self) -> list[Resource[Any]]:
         cache = self._context.cache
         return [node for node in cache.of_kind("EvpnNode") if cache.cluster_of(node) == self._context.cluster]
+
+
+def _access(sync: Sync, expected: ExpectedOverlay) -> Access:
+    """The way to the nodes through the Proxmox API."""
+    fabrics = {c.spec.underlay.fabric for c in sync.desired.controllers if c.spec and c.spec.underlay.fabric}
+    return Access(sync.gateway, sync.state.capabilities.evpn_tables, expected, tuple(sorted(fabrics)))
 
 
 def _assess(

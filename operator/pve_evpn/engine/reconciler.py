@@ -22,6 +22,7 @@ from pve_evpn.domain.plan.twins import duplicate
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
+from pve_evpn.engine.confirm import Network
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, problem_of
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.drift import DriftBrake
@@ -51,7 +52,7 @@ GRACE = 60.0
 INTERVAL = 15.0
 
 
-class Observer(Protocol):
+class Observer(Network, Protocol):
     """Polls the nodes of one cluster at its own interval and assesses what they show."""
 
     def polls(self) -> AsyncGenerator[Poll, None]:
@@ -82,7 +83,7 @@ class Reconciler:
         self._failures = Failures(context.clock)
         self._brake = DriftBrake(context)
         self._planner = Planner(context, self._journal, self._failures, self._brake)
-        self._applier = Applier(context, self._journal, self._planner, self._failures)
+        self._applier = Applier(context, self._journal, self._planner, observer, self._failures)
         self._reload_retry = ReloadRetry(context)
         self._firewalls = FirewallWriter(context)
         self._pins = PinWriter(context, observer.helper)

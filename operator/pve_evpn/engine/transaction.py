@@ -1,6 +1,6 @@
 """One transaction: the only writer to Proxmox' SDN configuration.
 
-lock, refresh, stage, apply, follow every node, (verify and revert,) unlock. Before it begins, whatever must outlive a
+lock, refresh, stage, apply, follow every node, (confirm or revert,) unlock. Before it begins, whatever must outlive a
 crash is in the journal; after it ends, nothing of the operator's is staged and the lock is free, or the result says
 which is not so and why. It writes no status.
 
@@ -28,11 +28,12 @@ from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.revert import steps_towards, taken_back, unstage, worsened
-from pve_evpn.domain.sdn import PendingState, SdnRef
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.claim import claim
+from pve_evpn.engine.confirm import SECONDS, Confirmation, Network
 from pve_evpn.engine.context import ClusterContext
-from pve_evpn.engine.journal import ClusterJournal, JournalEntry
+from pve_evpn.engine.journal import ClusterJournal, JournalEntry, PendingConfirm
 from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.publish import Published, Publisher
@@ -40,6 +41,7 @@ from pve_evpn.engine.staging import BROKEN_OFF, LockLost, Staging, StepRefused, 
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower, uninterrupted
 from pve_evpn.pve import errors
+from pve_evpn.pve.gateway import TaskEnd
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,9 @@ class Transaction:
     ``permission`` is what the apply policy allowed under the lock.
     """
 
-    def __init__(self, context: ClusterContext, journal: ClusterJournal, planner: Planner, sync: Sync) -> None:
+    def __init__(
+        self, context: ClusterContext, journal: ClusterJournal, planner: Planner, network: Network, sync: Sync
+    ) -> None:
         self._context = context
         self._journal = journal
         self._planner = planner
@@ -84,6 +88,8 @@ class Transaction:
         self._lock = SdnLock(context, sync.gateway, journal)
         self._staging = Staging(sync.gateway, journal)
         self._publisher = Publisher(context, sync.gateway, journal, TaskFollower(sync.gateway, pace, context.clock))
+        seconds = self._policy.confirm_seconds
+        self._confirmation = Confirmation(context, journal, planner, network, SECONDS if seconds is None else seconds)
         self._began = self._now()
         self.permission = ApplyPermission(Plan())
         self.id = secrets.token_hex(4)
@@ -136,6 +142,8 @@ class Transaction:
         executed = before.apply_started_at and not staged
         if executed:
             await self._consume_approval()
+        if (result := await self._resume_confirmation(sync, before.confirm, executed=bool(executed))) is not None:
+            return result
         if self.permission.plan.needs_apply:
             return await self._carry_out(replace(sync, plan=self.permission.plan), before)
         if executed:
@@ -165,8 +173,10 @@ class Transaction:
             result = self._result(Outcome.CORRECTED, plan=sync.plan)
         else:
             await self._check_host_networks(sync, before)
+            if self._reverts:
+                await self._confirmation.record(sync, _changed(sync.plan))
             applied = await self._apply(sync)
-            result = await self._verified(applied) if self._policy.on_failure == "Revert" else applied.result
+            result = await self._confirmed(applied) if self._reverts else applied.result
         if result.nodes or result.outcome is Outcome.CORRECTED:  # else it is not known to be done
             await self._consume_approval()
         return result
@@ -290,17 +300,54 @@ class Transaction:
         if approval := self._journal.entry.approval:
             await self._journal.update(approval="", consumed_approval=approval)
 
-    # --- verifying and reverting --------------------------------------------------------------------------------
+    # --- confirming and reverting -------------------------------------------------------------------------------
 
-    async def _verified(self, applied: _Applied) -> Result:
-        """The result, or that of reverting if the nodes are worse off than before and stay so."""
+    @property
+    def _reverts(self) -> bool:
+        return self._policy.on_failure == "Revert"
+
+    async def _confirmed(self, applied: _Applied) -> Result:
+        """The result, or that of reverting if the network is worse than before and stays so."""
         result, before = applied.result, applied.before.state
         if not applied.ended:
             return result
         after, worse = await self._settled(before, result)
-        if not worse:
+        evidence = "; ".join(sorted(worse))
+        if not evidence:
+            after, evidence = await self._confirmation.evidence(replace(after, plan=result.plan))
+        if not evidence:
             return result
-        return await self._revert(applied, after, "; ".join(sorted(worse)))
+        await self._confirmation.decided(evidence)
+        running = {ref: before.sdn.running.get(ref) for ref in _changed(result.plan)}
+        return await self._revert(result, running, await self._planner.refresh(after), evidence)
+
+    async def _resume_confirmation(
+        self, sync: Sync, pending: PendingConfirm | None, *, executed: bool
+    ) -> Result | None:
+        """Confirm or revert an apply that an earlier transaction sent, was cut off after, and had recorded.
+
+        None where there is none, or where it is confirmed and more is to be done.
+        """
+        if pending is None or not self._reverts or not (executed or pending.evidence):
+            return None
+        changes = tuple(PendingChange(stored.ref, PendingState.CHANGED) for stored in pending.before)
+        plan = replace(sync.plan, steps=(), own_pending=changes)
+        published = await self._resume(sync) if executed else Published(TaskEnd(True, "OK"))
+        result, evidence = self._applied(plan, published), pending.evidence
+        if not evidence:
+            evidence = "; ".join(sorted(published.failed))
+        if not evidence:
+            sync, evidence = await self._confirmation.evidence(sync)
+        if not evidence:
+            return None if self.permission.plan.needs_apply else result
+        await self._confirmation.decided(evidence)
+        sync = await self._planner.refresh(sync)
+        ours = {stored.ref for stored in pending.before}
+        foreign = tuple(
+            change for change in sync.plan.foreign if change.ref not in ours
+        )  # a half-staged revert is ours
+        sync = replace(sync, plan=replace(sync.plan, foreign=foreign))
+        return await self._revert(result, {stored.ref: stored.object for stored in pending.before}, sync, evidence)
 
     async def _settled(self, before: ClusterState, result: Result) -> tuple[Sync, frozenset[str]]:
         """Wait for the nodes to come up; the last refresh, and what is worse than before in it."""
@@ -309,7 +356,7 @@ class Transaction:
         while True:
             over = self._context.clock.monotonic() >= deadline
             try:
-                after = await self._planner.refresh(self._sync, locked=True)
+                after = await self._planner.refresh(self._sync)
             except errors.Unreachable:
                 misses += 1
                 if over and misses > 1:
@@ -320,13 +367,13 @@ class Transaction:
                     return after, worse
             await asyncio.sleep(self._context.pace.poll_max)
 
-    async def _revert(self, applied: _Applied, after: Sync, evidence: str) -> Result:
-        """Stage the values from before the apply, and apply them; the result says why where that is not done."""
-        result, running = applied.result, applied.before.state.sdn.running
+    async def _revert(
+        self, result: Result, running: Mapping[SdnRef, SdnObject | None], after: Sync, evidence: str
+    ) -> Result:
+        """Stage the objects as they ran before, and apply them; the result says why where that is not done."""
         if problem := self._unsafe(after):
             return replace(result, message=f"{evidence}; not reverted: {problem.message}")
-        refs = {step.ref for step in result.plan.steps} | {change.ref for change in result.plan.own_pending}
-        steps = steps_towards(after.state.sdn.edited, {ref: running.get(ref) for ref in refs})
+        steps = steps_towards(after.state.sdn.edited, running)
         if left := await self._staging.stage_all(steps):
             return replace(result, message=f"{evidence}; not reverted", left=left)
         if problem := await self._unsafe_now(after):
@@ -387,6 +434,11 @@ class Transaction:
 
     def _now(self) -> float:
         return self._context.clock.now().timestamp()
+
+
+def _changed(plan: Plan) -> set[SdnRef]:
+    """The objects that an apply of the plan changes."""
+    return {step.ref for step in plan.steps} | {change.ref for change in plan.own_pending}
 
 
 def _held_message(requested: int) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.domain.sdn import SdnKind, SdnRef
-from pve_evpn.engine.journal import JournalEntry
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
+from pve_evpn.engine.journal import JournalEntry, PendingConfirm, StoredObject
 from pve_evpn.kube.adapters import SecretJournal
 
 ENTRY = JournalEntry(
@@ -24,6 +24,18 @@ ENTRY = JournalEntry(
     relocked=True,
     approval="a",
     consumed_approval="s",
+    confirm=PendingConfirm(
+        record="{}",
+        before=(
+            StoredObject.of(
+                SdnRef(SdnKind.ZONE, "zone1"),
+                SdnObject(SdnRef(SdnKind.ZONE, "zone1"), "evpn", {"nodes": ("pve1", "pve2"), "mtu": "1450"}),
+            ),
+            StoredObject.of(SdnRef(SdnKind.VNET, "new"), None),
+        ),
+        applied_at=4,
+        evidence="worse",
+    ),
 )
 
 
