@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pve_evpn.api.kinds import KINDS
+
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(\s*([^)\s]+)\s*\)")
 
@@ -102,3 +104,17 @@ def test_every_test_that_a_page_names_exists() -> None:
     assert len(named) > 50
     missing = [name for name, dots in named if not any(t.startswith(name) if dots else t == name for t in tests)]
     assert missing == []
+
+
+def test_the_status_fields_that_pages_read_exist() -> None:
+    """kubectl prints nothing for a field that no status has, so a page that misspells one would mislead."""
+    by_short_name = {short: kind for kind in KINDS.values() for short in kind.short_names}
+    lines = [line for page in pages() for line in page.read_text().splitlines() if "kubectl get" in line]
+    read = [
+        (kind, re.findall(r"\{\.status\.(\w+)", line)) for line in lines for kind in re.findall(r"get (\w+) ", line)
+    ]
+    asked = {(kind, field) for kind, fields in read for field in fields}
+    assert len(asked) > 5
+    for kind, field in asked:
+        fields = by_short_name[kind].status_model.model_fields
+        assert field in {model.alias or name for name, model in fields.items()}, f"{kind}: status.{field}"
