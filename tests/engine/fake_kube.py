@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pve_evpn.api.kinds import KINDS, LABEL_CLUSTER
+from pve_evpn.api.schema import default_status
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.cache import WATCHED, Cache
 from pve_evpn.engine.journal import JournalEntry
@@ -65,6 +66,7 @@ class FakeKube:
                     "finalizers": [],
                 },
                 "spec": copy.deepcopy(dict(document["spec"])),
+                "status": default_status(KINDS[key.kind]),
             }
             self._changed(key)
             return key

@@ -10,7 +10,9 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
-from pve_evpn.api.status import as_written
+from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.schema import default_status
+from pve_evpn.api.status import as_written, read_status
 from pve_evpn.domain.conditions import ConditionValue, Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision
@@ -237,10 +239,11 @@ def nodes() -> Iterator[Case]:
 
 
 def on_the_way() -> Iterator[Case]:
-    """What is written at first sight, while nothing can be known, and for objects that belong nowhere."""
+    """What the API server gives, what is written while nothing can be known, and for objects that belong nowhere."""
     for item in (world.cluster(), world.controller(), world.zone(), world.vnet()):
         kind = item.key.kind
-        yield Case(f"{kind}: first sight", item, report.pending_status(item, NOW), IN_PROGRESS)
+        first = read_status(kind, default_status(KINDS[kind]))
+        yield Case(f"{kind}: not reported yet", item, first, IN_PROGRESS)
         if kind == "ProxmoxCluster":
             continue
         made = world.desired(item)

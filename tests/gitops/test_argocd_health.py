@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pve_evpn.api.kinds import GROUP, KINDS
-from pve_evpn.api.schema import NOT_LOOKED_AT
+from pve_evpn.api.schema import default_status
 from tests.gitops import statuses
 from tests.gitops.programs import TOOLS
 from tests.gitops.statuses import CURRENT, FAILED, IN_PROGRESS, Case
@@ -141,7 +141,7 @@ def test_argo_cd_says_what_we_mean_in_our_words(judge: Judge) -> None:
 def test_what_the_operator_has_not_seen_yet_is_in_progress(judge: Judge) -> None:
     ready = next(case for case in representatives() if expected(case)[0] == "Healthy")
     newer = replace(ready, resource=replace(ready.resource, generation=2)).manifest()
-    fresh = {**newer, "status": NOT_LOOKED_AT}
+    fresh = {**newer, "status": default_status(KINDS[newer["kind"]])}
     bare = {key: value for key, value in newer.items() if key != "status"}
     going = replace(ready, resource=replace(ready.resource, deleting=True)).manifest()
     assert {status for status, _ in judge([newer, fresh, bare, going])} == {"Progressing"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.kinds import KINDS
-from pve_evpn.api.schema import crd
+from pve_evpn.api.schema import default_status
 from tests.gitops import statuses
 from tests.gitops.programs import TOOLS
 from tests.gitops.statuses import CURRENT, FAILED, IN_PROGRESS, TERMINATING, Case
@@ -85,8 +85,7 @@ def test_an_object_being_deleted_is_terminating(judge: Judge, cases: list[Case])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_an_object_nobody_has_looked_at_yet_is_in_progress(judge: Judge, kind: str) -> None:
     """Without a status kstatus calls an object current; so the CRD gives it one that says otherwise."""
-    schema = crd(KINDS[kind])["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    status = schema["properties"]["status"].get("default", {})
+    status = default_status(KINDS[kind])
     fresh = {"apiVersion": "pve-evpn.dev/v1alpha1", "kind": kind, "metadata": {"name": "x", "generation": 1}}
     assert judge([{**fresh, "status": status}])[0][0] == IN_PROGRESS
 
@@ -101,4 +100,5 @@ def test_the_api_server_gives_new_objects_that_status(cluster: ControlPlane, nam
     }
     stored = json.loads(cluster.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(vnet)))
     assert stored["spec"] == vnet["spec"]
+    assert stored["status"] == default_status(KINDS["VNet"])
     assert judge([stored])[0][0] == IN_PROGRESS

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pve_evpn.api.kinds import KINDS as API_KINDS
+from pve_evpn.api.schema import default_status
 from pve_lab.lab import Lab, seed
 from tests.e2e.process import ROOT
 from tests.e2e.stack import KINDS, Stack
@@ -63,6 +65,7 @@ def test_every_stored_object_may_be_written_back_under_the_new_kinds(release: Pa
     stored = json.loads(plane.kubectl("get", ",".join(KINDS), "-A", "-o", "json"))["items"]
     assert len(stored) == len(documents(release / "objects"))
     for item in stored:
+        assert item["status"] == default_status(API_KINDS[item["kind"]]), "no operator has seen it yet"
         item["metadata"].setdefault("labels", {})["touched"] = "yes"
         plane.kubectl("replace", "-f", "-", stdin=json.dumps(item))
 

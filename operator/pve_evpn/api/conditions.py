@@ -6,6 +6,7 @@ means; docs/api.md is made from that. Which condition an object gets when is dec
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -210,6 +211,12 @@ class Reason(StrEnum):
     NOT_PAUSED = "NotPaused", "Paused: False", "No such annotation."
 
 
+#: ``observedGeneration`` that the API server gave to new objects before it gave them conditions.
+_UNREPORTED = -1
+#: When a condition changed that has never been judged.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Condition(ApiModel):
     """One condition, in Kubernetes' usual shape."""
 
@@ -233,6 +240,11 @@ class ReportedStatus(Counted):
         description="Judgements. Ready sums up and names the cause.",
         json_schema_extra=keyed("type"),
     )
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the operator has reported on the object at all, in this or an earlier generation."""
+        return self.observed_generation not in (None, _UNREPORTED)
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of that type, if it was reported."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
-from pve_evpn.api.conditions import ReportedStatus
+from pve_evpn.api.conditions import ConditionType, ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
@@ -67,6 +67,8 @@ class Kind:
     spec_model: type[ApiModel]
     status_model: type[ReportedStatus]
     description: str
+    conditions: tuple[ConditionType, ...]
+    """Those that every object of the kind has; others are present only while true."""
     columns: tuple[Column, ...] = field(default=())
     rules: tuple[Rule, ...] = field(default=())
     """CEL about the object as a whole: the only place where spec and status can be compared."""
@@ -86,6 +88,25 @@ class Kind:
 _SHORT_ID = r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]"
 _LONG_ID = r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]"
 
+_MANAGED = (
+    ConditionType.READY,
+    ConditionType.ACCEPTED,
+    ConditionType.PROGRAMMED,
+    ConditionType.OPERATIONAL,
+    ConditionType.DRIFTED,
+    ConditionType.PAUSED,
+)
+_CONNECTED = (
+    ConditionType.READY,
+    ConditionType.ACCEPTED,
+    ConditionType.REACHABLE,
+    ConditionType.AUTHENTICATED,
+    ConditionType.VERSION_SUPPORTED,
+    ConditionType.QUORATE,
+    ConditionType.PROGRAMMED,
+    ConditionType.PAUSED,
+)
+
 _READY = (
     Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
     Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
@@ -103,6 +124,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "ProxmoxCluster", "proxmoxclusters", ("pvec",), "Cluster", ProxmoxClusterSpec, ProxmoxClusterStatus,
             "A Proxmox VE cluster whose EVPN networks are managed.",
+            _CONNECTED,
             (
                 Column("Version", ".status.version"),
                 Column("Nodes", ".status.nodesOnline"),
@@ -114,6 +136,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "EvpnController", "evpncontrollers", ("evpnc",), "Cluster", EvpnControllerSpec, EvpnControllerStatus,
             "The BGP instance that carries EVPN between the nodes of a Proxmox cluster.",
+            _MANAGED,
             (
                 Column("ID", ".status.id"),
                 Column("ASN", ".spec.asn", "integer"),
@@ -127,6 +150,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
             "A VRF with its L3 VNI, in which VNets live.",
+            _MANAGED,
             (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST),
             (ID_FIXED,),
             sdn_kind="zone", id_pattern=_SHORT_ID, desired_as="zones",
@@ -134,6 +158,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "VNet", "vnets", ("vnet",), "Namespaced", VNetSpec, VNetStatus,
             "A layer-2 network (VNI) of a zone, with its subnets.",
+            _MANAGED,
             (
                 Column("ID", ".status.id"),
                 Column("Zone", ".status.zone"),
@@ -177,6 +202,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "NicAttachment", "nicattachments", ("nic",), "Namespaced", NicAttachmentSpec, NicAttachmentStatus,
             "One NIC of a VM or container on a VNet.",
+            _MANAGED,
             (
                 Column("Guest", ".status.vmid", "integer"),
                 Column("Node", ".status.node"),
@@ -194,6 +220,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "EvpnNode", "evpnnodes", ("evpnn",), "Cluster", EvpnNodeSpec, EvpnNodeStatus,
             "What one Proxmox node says of BGP and its VNIs. Written by the operator.",
+            (ConditionType.READY, ConditionType.OPERATIONAL),
             (
                 Column("Node", ".spec.node"),
                 Column("FRR", ".status.frrVersion"),

@@ -124,7 +124,8 @@ def _conditions() -> str:
             "## Conditions",
             "",
             "Every condition is `True`, `False` or `Unknown`, carries the `observedGeneration` it was judged for, and "
-            "its `lastTransitionTime` moves only when its status does. All are `Unknown` on first sight.",
+            "its `lastTransitionTime` moves only when its status does. The API server gives a new object all of "
+            "its kind's as `Unknown`, with the reason `Pending`.",
             "",
             *_table(("Type", "Meaning"), rows),
             "",

@@ -18,17 +18,15 @@ from typing import Any
 
 import yaml
 
+from pve_evpn.api.conditions import NEVER, Condition, ConditionType, Reason
 from pve_evpn.api.kinds import CATEGORY, GROUP, KINDS, VERSION, Column, Kind
 from pve_evpn.api.types import VALIDATIONS, ApiModel
 
 Schema = dict[str, Any]
 
-#: ``default``: the API server would write it into stored objects, and into entries of lists, where GitOps tools then
-#: see a difference for ever. The models apply defaults; the descriptions promise them.
+#: ``default``: in a spec the API server would write it into stored objects, and into entries of lists, where GitOps
+#: tools then see a difference for ever. The models apply defaults; the descriptions promise them.
 _DROPPED = frozenset({"default", "title", "examples"})
-#: What a status says before anybody has written one. Tools that read ``observedGeneration`` (Flux, Argo CD) would
-#: otherwise take an object that nobody has looked at yet for a finished one. In Git it is not: tools compare specs.
-NOT_LOOKED_AT: Schema = {"observedGeneration": -1}
 _IMPOSSIBLE = frozenset({"allOf", "oneOf", "prefixItems", "uniqueItems", "discriminator", "patternProperties"})
 
 
@@ -36,6 +34,37 @@ def structural(model: type[ApiModel]) -> Schema:
     """The model as a structural schema. Raises TypeError for what Kubernetes cannot express."""
     schema = model.model_json_schema(by_alias=True)
     return _Walker(schema.pop("$defs", {})).walk(schema, ())
+
+
+def default_status(kind: Kind) -> Schema:
+    """The status the API server gives an object that the operator has not reported yet.
+
+    Tools that wait for conditions (Flux, Argo CD, ``kubectl wait``) would otherwise take a new object for a finished
+    one, and the operator would have to write that it is not. No tool compares statuses with Git.
+    """
+    types = kind.conditions
+    if ConditionType.ACCEPTED in types:
+        types = (*types, ConditionType.RECONCILING)
+    return {"conditions": [_pending(type_) for type_ in types]}
+
+
+def _pending(type_: ConditionType) -> Schema:
+    condition = Condition(
+        type=type_.value,
+        status="True" if type_ is ConditionType.RECONCILING else "Unknown",
+        reason=Reason.PENDING.value,
+        message="waiting for the operator",
+        last_transition_time=NEVER,
+    )
+    return condition.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _status_schema(kind: Kind) -> Schema:
+    """The status with its default. Conditions have their own, for objects whose status holds something else only."""
+    schema = structural(kind.status_model)
+    for name, value in default_status(kind).items():
+        schema["properties"][name]["default"] = value
+    return {**schema, "default": {}}
 
 
 class _Walker:
@@ -109,7 +138,7 @@ def crd(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(kind.spec_model),
-            "status": {**structural(kind.status_model), "default": NOT_LOOKED_AT},
+            "status": _status_schema(kind),
         },
     }
     if kind.rules:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pve_evpn.api.conditions import Condition, ConditionType, Reason
+from pve_evpn.api.conditions import NEVER, Condition, ConditionType, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def merge(
         if old and _same(old, value) and old.observed_generation == generation:
             merged.append(old)
             continue
+        kept = old.last_transition_time if old and old.status == value.word else NEVER
         merged.append(
             Condition(
                 type=value.type.value,
@@ -96,7 +97,7 @@ def merge(
                 reason=value.reason.value,
                 message=value.message,
                 observed_generation=generation,
-                last_transition_time=old.last_transition_time if old and old.status == value.word else now,
+                last_transition_time=now if kept == NEVER else kept,
             )
         )
     return merged

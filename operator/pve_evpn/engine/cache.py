@@ -180,5 +180,5 @@ def _matters(old: Resource[Any], new: Resource[Any]) -> bool:
         or old.deleting != new.deleting
         or old.annotations != new.annotations
         or old.finalizers != new.finalizers
-        or not new.status.conditions
+        or (old.status.is_reported and not new.status.is_reported)
     )

@@ -19,7 +19,6 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired
 from pve_evpn.domain.plan.twins import duplicate
-from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.confirm import Network
@@ -209,7 +208,8 @@ class Reconciler:
         if desired.cluster.spec is None:
             await self._lost(desired, Problem(Reason.INVALID_SPEC, desired.cluster.invalid or "unreadable"))
             return True
-        await self._greet(desired)
+        if not desired.cluster.deleting:
+            await self._context.writer.claim(desired.cluster, {})
         gateway = await self._connection.gateway(desired.cluster.spec)
         await self._journal.load()
 
@@ -270,15 +270,6 @@ class Reconciler:
                 await self._context.writer.record_drift(resource, decision.drift, corrected=corrected)
 
     # --- before and instead -------------------------------------------------------------------------------------
-
-    async def _greet(self, desired: Desired) -> None:
-        """Objects seen for the first time say that nothing is known yet; the cluster gets its finalizer."""
-        writer = self._context.writer
-        if not desired.cluster.deleting:
-            await writer.claim(desired.cluster, {})
-        new = [r for r in (desired.cluster, *desired) if not r.status.conditions]
-        now = self._context.clock.now()
-        await asyncio.gather(*(writer.write_status(r, report.pending_status(r, now)) for r in new))
 
     async def _lost(self, desired: Desired, problem: Problem) -> None:
         """Nothing can be known or done at present. Statuses keep what was known for the grace time."""

@@ -122,24 +122,8 @@ def node_status(node: Resource[EvpnNodeSpec, EvpnNodeStatus], health: Health, no
     return updated(node.status, health.status, summary)
 
 
-def pending_status(resource: Resource[ApiModel, ReportedStatusT], now: datetime) -> ReportedStatusT:
-    """What is written on first sight, before anything is known: every condition, Unknown."""
-    types = (
-        ConditionType.ACCEPTED,
-        ConditionType.PROGRAMMED,
-        ConditionType.OPERATIONAL,
-        ConditionType.DRIFTED,
-        ConditionType.PAUSED,
-    )
-    values = [ConditionValue(type_, None, Reason.PENDING, "not looked at yet") for type_ in types]
-    first = ConditionValue(ConditionType.READY, None, Reason.PENDING, "not looked at yet")
-    going = ConditionValue(ConditionType.RECONCILING, True, Reason.PENDING, "not looked at yet")
-    conditions = merge(None, [first, *values, going], resource.generation, now)
-    return updated(resource.status, ReportedStatus(conditions=conditions))
-
-
 def was_reported(resource: Resource[Any]) -> bool:
-    """Whether something better than the first "not looked at yet" has been said of the present generation."""
+    """Whether more than ``Pending`` has been reported of the present generation."""
     if resource.status.observed_generation != resource.generation:
         return False
     return bool(resource.status.reason(ConditionType.READY) != Reason.PENDING)
