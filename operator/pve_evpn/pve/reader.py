@@ -1,0 +1,330 @@
+"""Reading one Proxmox cluster: the requests of a refresh, and what of them may come from memory.
+
+What is remembered, and why that is safe, is in :mod:`pve_evpn.pve.memory`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from pve_evpn.domain.privileges import Rights
+from pve_evpn.domain.sdn import (
+    PendingChange,
+    PendingState,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    SdnSnapshot,
+)
+from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion, capabilities_of
+from pve_evpn.pve import decode, errors
+from pve_evpn.pve.client import PveClient
+from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, SubnetMemory, TaskMemory
+
+#: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
+_STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
+_KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
+_REACH_SECONDS = 300.0
+#: Applies of one node that are compared with those known; more cannot have run since the last read.
+_NEWEST_APPLIES = 10
+#: The lists of the kinds that the operator writes.
+COLLECTION: Mapping[SdnKind, str] = {
+    SdnKind.CONTROLLER: "/cluster/sdn/controllers",
+    SdnKind.ZONE: "/cluster/sdn/zones",
+    SdnKind.VNET: "/cluster/sdn/vnets",
+}
+
+
+class ClusterReader(PveClient):
+    """Reads of one cluster, typed. :meth:`remember_for` says how long what nothing hints at need not be read again."""
+
+    def __init__(self, *connection: Any, **options: Any) -> None:
+        super().__init__(*connection, **options)
+        self._asked = -_REACH_SECONDS
+        self._tasks = TaskMemory()
+        self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=0)
+        self._guests = GuestMemory(resync=0)
+        self._reached: tuple[bool, tuple[str, ...]] = (False, ())
+        self._rights: Rights | None = None
+
+    async def version(self) -> str:
+        """The release of the node that answers, e.g. ``9.2.11``."""
+        answer = await self.get("/version")
+        return str(answer["version"])
+
+    async def credentials_end(self) -> datetime | None:
+        """When the token, or its user's account, expires; None for never.
+
+        Proxmox tells it to those with Sys.Audit on /access/groups. Raises :class:`errors.PveError` otherwise.
+        """
+        user = await self.get(f"/access/users/{self.credentials.user}")
+        return decode.earliest_end(user or {}, self.credentials.token_name)
+
+    def remember_for(self, seconds: float) -> None:
+        """How long subnets and guests that nothing hints at need not be read again; 0 reads everything each time."""
+        if seconds != self._subnets.resync:
+            self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=seconds)
+            self._guests = GuestMemory(resync=seconds)
+
+    async def read_cluster(
+        self,
+        release: str,
+        *,
+        guests: bool,
+        before_apply: bool = False,
+        hosts: Mapping[str, NodeState] = MappingProxyType({}),
+        zones: bool = True,
+        fresh: Callable[[GuestState], bool] = lambda _guest: False,
+    ) -> ClusterState:
+        """Read the cluster: what may have changed since the last read, the rest from memory.
+
+        Args:
+            release: As :meth:`version` gives it.
+            guests: Whether guests are needed at all.
+            before_apply: The SDN lock is held and an apply may follow: nothing of SDN is left unknown.
+            hosts: Nodes whose host network was read a moment ago, in the same sync: it is taken from there.
+            zones: Whether the nodes are asked for the states of their zones; else these too are those of ``hosts``.
+            fresh: Guests that are needed as they are now.
+
+        Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
+        """
+        version = PveVersion.parse(release)
+        status = await self.get("/cluster/status")
+        members, quorate, name = decode.nodes(status)
+        await self._notice_tasks(members.values(), on_every_node=before_apply)
+        sdn = await self._sdn(version, before_apply=before_apply)
+        nodes = await asyncio.gather(*(self._node(node, hosts.get(node.name), zones) for node in members.values()))
+        return ClusterState(
+            version=version,
+            release=release,
+            sdn=sdn,
+            nodes={node.name: node for node in nodes},
+            guests=await self.guests(fresh) if guests else None,
+            quorate=quorate,
+            cluster_name=name,
+            rights=self._rights,
+        )
+
+    async def _sdn(self, version: PveVersion, *, before_apply: bool) -> SdnSnapshot:
+        """Both copies from the ``pending`` views. Subnets can only be listed below their VNet."""
+        kinds = tuple(COLLECTION)
+        lists = await asyncio.gather(*(self.get(COLLECTION[kind], pending=1) for kind in kinds))
+        edited: dict[SdnRef, SdnObject] = {}
+        running: dict[SdnRef, SdnObject] = {}
+        reworded: list[PendingChange] = []
+        for kind, items in zip(kinds, lists, strict=True):
+            reworded += _sort_in(kind, items, "", edited, running)
+        vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
+        subnets = await self._subnets.read(vnets, time.monotonic(), before_apply=before_apply)
+        for vnet, items in subnets.items():
+            reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
+        others, fabrics, addresses = await self._others(version)
+        sees_all, unknown = await self._reach()
+        others += [change for name in unknown for change in await self._strange(name)]
+        return SdnSnapshot(
+            edited, running, tuple(others), tuple(reworded), fabrics, complete=sees_all, fabric_addresses=addresses
+        )
+
+    async def _reach(self) -> tuple[bool, tuple[str, ...]]:
+        """Whether the credentials see all of SDN, and the collections that this program does not know.
+
+        A list leaves out what one may not see, so an object that is missing from it may be there. Both change rarely
+        and are asked for now and then only.
+        """
+        if time.monotonic() - self._asked > _REACH_SECONDS:
+            held, names = await asyncio.gather(self.get("/access/permissions"), self._index())
+            self._reached = (decode.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
+            self._rights = Rights(self.credentials.user, decode.privileges(held or {}))
+            self._asked = time.monotonic()
+        return self._reached
+
+    async def _index(self) -> set[str]:
+        """What there is below ``/cluster/sdn``; nothing where one may not ask."""
+        try:
+            rows = await self.get("/cluster/sdn")
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+            return set()
+        return {str(row.get("id")) for row in rows or () if isinstance(row, dict)}
+
+    async def _strange(self, name: str) -> list[PendingChange]:
+        """Edits in a collection of a newer Proxmox. An apply would publish them too, whatever they are."""
+        answer = await self.get_if_answered(f"/cluster/sdn/{name}", pending=1)
+        rows = (answer or {}).get("data")
+        found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return decode.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
+
+    async def _notice_tasks(self, members: Iterable[NodeState], *, on_every_node: bool) -> None:
+        """Take the hints that tasks give: guests they are about, and applies of other clients.
+
+        Only the 25 newest are in the cluster's list, so before an apply the nodes' own lists are asked too.
+        """
+        if not self._subnets.resync:
+            return  # nothing is remembered
+        try:
+            lists = [await self.get("/cluster/tasks")]
+            if on_every_node or self._tasks.empty:
+                asks = {"typefilter": APPLY_TASK, "source": "all", "limit": _NEWEST_APPLIES}
+                online = [node.name for node in members if node.online]
+                lists += await asyncio.gather(*(self.get(f"/nodes/{name}/tasks", **asks) for name in online))
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+            self._subnets.forget()
+            return
+        rows = [row for rows in lists for row in rows or () if isinstance(row, Mapping)]
+        news = self._tasks.news(rows)
+        if self._tasks.foreign_apply(news):
+            self._subnets.forget()
+        self._guests.touched(int(row["id"]) for row in news if str(row.get("id") or "").isdecimal())
+
+    async def _read_subnets(self, vnet: str) -> list[Mapping[str, Any]]:
+        try:
+            rows = await self.get(f"/cluster/sdn/vnets/{vnet}/subnets", pending=1)
+        except errors.NotFound:  # deleted since the list was made
+            return []
+        return list(rows or ())
+
+    async def _subnet_digest(self, vnet: str) -> str:
+        try:
+            rows = await self.get(f"/cluster/sdn/vnets/{vnet}/subnets")
+        except errors.Refused:  # deleted since, or pending to be
+            return ""
+        return str(rows[0].get("digest") or "") if rows else ""
+
+    async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str], dict[str, dict[str, str]]]:
+        """Collections an apply publishes too, though we never write them."""
+        asks = [self.get("/cluster/sdn/fabrics/all", pending=1)]
+        if capabilities_of(version).policies:
+            asks += [
+                self.get("/cluster/sdn/route-maps/entries", pending=1),
+                self.get("/cluster/sdn/prefix-lists", pending=1),
+            ]
+        fabrics, *rest = await asyncio.gather(*asks)
+        found = decode.other_pending(SdnKind.FABRIC, fabrics.get("fabrics") or (), ("id",))
+        found += decode.other_pending(SdnKind.FABRIC_NODE, fabrics.get("nodes") or (), ("fabric_id", "node_id"))
+        if rest:
+            found += decode.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
+            found += decode.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
+        there = (item for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
+        names = frozenset(str(decode.named(item)["id"]) for item in there)
+        return found, names, decode.fabric_addresses(fabrics.get("nodes") or ())
+
+    async def _node(self, node: NodeState, before: NodeState | None, ask_zones: bool) -> NodeState:
+        """Add what only the node itself can say; None where it does not answer."""
+        if not node.online:
+            return node
+        if before is not None and before.online:
+            node = replace(before, address=node.address)
+            return await self._with_zones(node) if ask_zones else node
+        return await self._with_zones(await self._with_network(node))
+
+    async def _with_network(self, node: NodeState) -> NodeState:
+        network, error = await self._of_node(f"/nodes/{node.name}/network")
+        node = replace(node, errors=_noted(node.errors, "network", error))
+        if network is None:
+            return node
+        interfaces = network.get("data") or ()
+        return replace(
+            node,
+            addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
+            mtus=decode.mtus(interfaces),
+            interfaces=decode.interface_names(interfaces),
+            network_pending=_host_edits(network),
+        )
+
+    async def _with_zones(self, node: NodeState) -> NodeState:
+        zones, error = await self._of_node(f"/nodes/{node.name}/sdn/zones")
+        node = replace(node, errors=_noted(node.errors, "zones", error), zones=None, vnet_messages={})
+        if zones is None:
+            return node
+        rows = {str(row["zone"]): str(row["status"]) for row in zones.get("data") or ()}
+        unwell = [zone for zone, status in rows.items() if status != "available"]
+        return replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
+
+    async def host_edits(self, node: NodeState) -> NodeState:
+        """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
+        if not node.online:
+            return replace(node, network_pending=None)
+        network, error = await self._of_node(f"/nodes/{node.name}/network")
+        errors_ = {**node.errors, **({"network": error} if error else {})}
+        return replace(node, network_pending=None if network is None else _host_edits(network), errors=errors_)
+
+    async def _of_node(self, path: str) -> tuple[dict[str, Any] | None, str]:
+        """The whole answer of a GET; else None, and what the node answered instead, "" if nothing."""
+        try:
+            return await self.call("GET", path), ""
+        except errors.Unreachable:
+            return None, ""
+        except errors.Refused as error:
+            return None, str(error)
+
+    async def _messages(self, node: str, zones: Iterable[str]) -> dict[str, str]:
+        """Per VNet what Proxmox complains about; asked only for zones that are not well."""
+        messages: dict[str, str] = {}
+        for zone in zones:
+            content = await self.get_if_answered(f"/nodes/{node}/sdn/zones/{zone}/content")
+            for row in (content or {}).get("data") or ():
+                if row.get("statusmsg"):
+                    messages[str(row["vnet"])] = str(row["statusmsg"])
+        return messages
+
+    async def guests(self, fresh: Callable[[GuestState], bool] = lambda _guest: True) -> dict[int, GuestState]:
+        """Every guest the credentials may see, with its NIC configuration; those ``fresh`` names as they are now."""
+        rows = await self.get("/cluster/resources", type="vm")
+        found = [
+            GuestRow(decode.guest(row), int(row.get("uptime") or 0))
+            for row in rows
+            if row.get("type") in ("qemu", "lxc")
+        ]
+        return await self._guests.read(found, self.guest, time.monotonic(), fresh)
+
+    async def guest(self, guest: GuestState) -> GuestState:
+        """Read one guest's configuration; unchanged if its node does not answer, or does not let us see it.
+
+        The ``pending`` view has it all, live and to come; the digest too, except where a release leaves it out.
+        """
+        base = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}"
+        try:
+            read = decode.guest_config(guest, await self.get(f"{base}/pending") or ())
+            if not read.digest:
+                read = replace(read, digest=str((await self.get(f"{base}/config")).get("digest") or ""))
+        except errors.Unreachable:
+            return guest
+        except (errors.Refused, errors.Forbidden) as error:
+            return replace(guest, error=str(error)) if guest.nics is None else guest
+        return read
+
+
+def _sort_in(
+    kind: SdnKind,
+    items: Iterable[Mapping[str, Any]],
+    parent: str,
+    edited: dict[SdnRef, SdnObject],
+    running: dict[SdnRef, SdnObject],
+) -> list[PendingChange]:
+    """Fill both copies; the edits among them that only change the spelling of values."""
+    reworded = []
+    for item in items:
+        new, old = decode.both_copies(kind, item, parent)
+        if new:
+            edited[new.ref] = new
+        if old:
+            running[old.ref] = old
+        if new and old and item.get("state") and (new.type, new.props) == (old.type, old.props):
+            reworded.append(PendingChange(new.ref, PendingState.CHANGED, tuple(sorted(item.get("pending") or ()))))
+    return reworded
+
+
+def _noted(errors: Mapping[str, str], part: str, error: str) -> dict[str, str]:
+    """A node's errors with the newest one of one part; "" clears it."""
+    others = {name: text for name, text in errors.items() if name != part}
+    return {**others, part: error} if error else others
+
+
+def _host_edits(network: Mapping[str, Any]) -> str:
+    """The difference between staged and active host network; "" if there is none."""
+    return str(network.get("changes") or "")
