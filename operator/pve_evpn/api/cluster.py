@@ -118,7 +118,7 @@ class KnownHostsSecretKeyRef(ApiModel):
 
 
 class Tls(ApiModel):
-    """How the API's certificate is checked. Without any of these the system's CAs decide."""
+    """How the API's certificate is checked. Without any of these the system's CAs are trusted."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -196,18 +196,18 @@ class ApplyPolicy(ApiModel):
         max_length=4,
         description="The classes of steps that wait for approval, whatever the policy: none, reload, disruptive (ASN, "
         "underlay, VNIs, controllers, MTU, nodes taken away: sessions or traffic stop), destructive (deletions). The "
-        "rest of the plan goes ahead. Default: no class.",
+        "operator applies the rest of the plan. Default: no class.",
         json_schema_extra=SET,
     )
     foreign_pending: Literal["Refuse", "Include"] | None = Field(
         None,
-        description="What to do when somebody else's staged changes would go live with ours: Refuse stops and names "
-        "them; Include applies them too. Default: Refuse.",
+        description="What to do when another client's staged changes would go live too: Refuse applies nothing and "
+        "names them; Include applies them as well. Default: Refuse.",
     )
     on_failure: Literal["Hold", "Revert"] | None = Field(
         None,
         description="After an apply that left the network worse: Hold keeps the state and reports it; Revert writes "
-        "the previous values back and applies once more. Worse are reloads that failed, zones that are no longer "
+        "the previous values again and applies once more. Worse are reloads that failed, zones that are no longer "
         "available, and what the nodes show: sessions, VNIs, flood lists and routes to attached NICs that are gone "
         "and that the change does not explain. Default: Hold.",
     )
@@ -224,7 +224,7 @@ class ApplyPolicy(ApiModel):
 
 
 class SshSource(ApiModel):
-    """Reading FRR on the nodes through a key whose forced command is our helper."""
+    """Reading FRR on the nodes through a key whose forced command is the operator's helper."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -279,7 +279,7 @@ class FrrExporterSource(ApiModel):
 
 
 class Observe(ApiModel):
-    """What is looked at to see BGP and the VNIs, and how often."""
+    """Which sources show BGP and the VNIs, and how often they are polled."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -308,12 +308,12 @@ class Observe(ApiModel):
     )
     resync_seconds: Annotated[int, Field(ge=0, le=86400)] | None = Field(
         None,
-        description="Bound in seconds, 0 to 86400, on the age of what is not read in each sync: subnets that nobody "
-        "edited and guests that nobody touched. 0 reads everything each time. Default: 600.",
+        description="Most seconds, 0 to 86400, after which a sync reads again what shows no sign of a change: subnets "
+        "and guests. 0 reads everything each time. Default: 600.",
     )
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
         None,
-        description="How long the last look of a source that fails is trusted, in seconds, 0 to 3600; then what it "
+        description="How long the last answer of a source that fails counts, in seconds, 0 to 3600; then what it "
         "saw is Unknown. Default: 60.",
     )
     ssh: SshSource | None = Field(None, description="For source ssh.")
@@ -350,10 +350,10 @@ class GuestSet(ApiModel):
 
 
 class GuestAccess(ApiModel):
-    """Lets NicAttachments of some namespaces wire some guests."""
+    """Allows NicAttachments of some namespaces to connect some guests."""
 
     namespaces: LabelSelector = Field(description="Namespaces by label; an empty selector means all.")
-    guests: GuestSet = Field(description="The guests they may wire.")
+    guests: GuestSet = Field(description="The guests they may connect.")
 
 
 class ProxmoxClusterSpec(ApiModel):
@@ -380,8 +380,8 @@ class ProxmoxClusterSpec(ApiModel):
     )
     drift: Literal["Correct", "Report"] | None = Field(
         None,
-        description="What to do when somebody else changed our objects in Proxmox: Correct writes the specified values "
-        "back; Report only says so. Default: Correct.",
+        description="What to do when another client changed objects of the operator in Proxmox: Correct writes the "
+        "specified values again; Report only reports it. Default: Correct.",
     )
     apply: ApplyPolicy | None = Field(None, description="When and how changes go live. Default: at once.")
     observe: Observe | None = Field(
@@ -390,7 +390,7 @@ class ProxmoxClusterSpec(ApiModel):
     guest_access: list[GuestAccess] | None = Field(
         None,
         max_length=64,
-        description="Which namespaces may wire which guests with NicAttachments. Default: none.",
+        description="Which namespaces may connect which guests with NicAttachments. Default: none.",
         json_schema_extra=ATOMIC,
     )
 
@@ -406,10 +406,10 @@ class ClusterNodeStatus(ApiModel):
 
 
 class LockStatus(ApiModel):
-    """Proxmox' SDN lock, while it stands in the way."""
+    """Proxmox' SDN lock, while the operator waits for it or keeps it."""
 
-    holder: Literal["Self", "Other"] = Field(description="Whose it is.")
-    since: Timestamp = Field(description="Since when it was seen held.")
+    holder: Literal["Self", "Other"] = Field(description="The operator (Self) or another client.")
+    since: Timestamp = Field(description="Since when the operator sees it held.")
 
 
 class PendingPlan(Counted):
@@ -419,7 +419,7 @@ class PendingPlan(Counted):
         description="Approve by setting the annotation pve-evpn.dev/approved-plan to this. It counts once."
     )
     summary: Annotated[list[Annotated[str, Cut(256)]], Cut(64)] = Field(
-        description="The steps in words.", json_schema_extra=ATOMIC
+        description="The steps, one per line.", json_schema_extra=ATOMIC
     )
     truncated: int | None = Field(None, description="How many more steps there are.")
     # Not cut by itself: truncated counts the lines of the summary once.
@@ -441,7 +441,7 @@ class TransactionNode(ApiModel):
 
     name: Annotated[str, Cut(63)] = Field(description="Node name.")
     result: Literal["Reloaded", "Failed", "Unknown"] = Field(description="How its reload ended.")
-    message: Annotated[str, Cut(1024)] | None = Field(None, description="Proxmox' words.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="Proxmox' message.")
 
 
 class LastTransaction(ApiModel):
@@ -463,9 +463,9 @@ class LastTransaction(ApiModel):
 class Pending(Counted):
     """Edits that the next apply would publish."""
 
-    own: int | None = Field(None, description="How many are ours.")
+    own: int | None = Field(None, description="How many are the operator's.")
     foreign: Annotated[list[Annotated[str, Cut(512)]], Cut(32)] | None = Field(
-        None, description="Those of others, in words.", json_schema_extra=ATOMIC
+        None, description="Those of other clients.", json_schema_extra=ATOMIC
     )
     host_network: Annotated[list[Annotated[str, Cut(63)]], Cut(64)] | None = Field(
         None, description="Nodes with staged host-network edits.", json_schema_extra=ATOMIC
@@ -482,7 +482,7 @@ class Privileges(ApiModel):
 
 
 class ProxmoxClusterStatus(ReportedStatus):
-    """What was seen of the cluster, and what was last done to it."""
+    """The observed state of the cluster, and the last transaction."""
 
     version: Annotated[str, Cut(32)] | None = Field(None, description="Proxmox VE release, e.g. 9.2.11.")
     cluster_name: Annotated[str, Cut(64)] | None = Field(None, description="The cluster's own name.")
@@ -492,8 +492,8 @@ class ProxmoxClusterStatus(ReportedStatus):
     )
     token_expires_at: Timestamp | None = Field(
         None,
-        description="When the token in use, or its user, expires; absent: never, or Proxmox does not tell (it wants "
-        "Sys.Audit on /access/groups).",
+        description="When the token in use, or its user, expires; absent: never, or Proxmox does not show it (that "
+        "needs Sys.Audit on /access/groups).",
     )
     quorate: bool | None = Field(None, description="Whether the cluster has quorum.")
     nodes_online: Annotated[str, Cut(16)] | None = Field(None, description="Online of all nodes, e.g. 4/4.")
@@ -504,5 +504,5 @@ class ProxmoxClusterStatus(ReportedStatus):
     privileges: Privileges | None = Field(None, description="What the credentials lack.")
     pending: Pending | None = Field(None, description="Edits waiting for an apply.")
     pending_plan: PendingPlan | None = Field(None, description="The plan that waits for approval or a window.")
-    lock: LockStatus | None = Field(None, description="The SDN lock, while it stands in the way.")
+    lock: LockStatus | None = Field(None, description="The SDN lock, while the operator waits for it or keeps it.")
     last_transaction: LastTransaction | None = Field(None, description="The last transaction.")

@@ -17,7 +17,7 @@ from pve_evpn.api.types import ApiModel, Origin, Timestamp, keyed
 
 
 class ConditionType(StrEnum):
-    """What is judged. The same words mean the same on every kind."""
+    """Condition types. The same word means the same on every kind."""
 
     meaning: str
 
@@ -30,12 +30,12 @@ class ConditionType(StrEnum):
     READY = "Ready", "Usable as specified. When not True it names the root cause itself, with its reason and message."
     ACCEPTED = "Accepted", "The spec and everything it refers to are valid and allowed."
     PROGRAMMED = "Programmed", "Proxmox' running configuration equals the spec, and every expected node reloaded it."
-    OPERATIONAL = "Operational", "BGP and the VNI are seen working. Unknown where no source can see them, never False."
-    DRIFTED = "Drifted", "Somebody else changed in Proxmox what this object specifies."
-    PAUSED = "Paused", "We are asked not to write. Observation goes on."
+    OPERATIONAL = "Operational", "BGP and the VNI are as expected. Unknown where no source can see them, never False."
+    DRIFTED = "Drifted", "Another client changed in Proxmox what this object specifies."
+    PAUSED = "Paused", "The operator writes nothing for this object. Observation goes on."
     # kstatus' pair exists only while true
-    RECONCILING = "Reconciling", "Not ready, and it may heal without you. Present only while true."
-    STALLED = "Stalled", "Not ready, and only you can help. Present only while true."
+    RECONCILING = "Reconciling", "Not ready, and waiting may help. Present only while true."
+    STALLED = "Stalled", "Not ready, and only a change by the user helps. Present only while true."
     # ProxmoxCluster only
     REACHABLE = "Reachable", "ProxmoxCluster: an endpoint answers over a trusted connection."
     AUTHENTICATED = "Authenticated", "ProxmoxCluster: the credentials are accepted and carry the needed privileges."
@@ -62,12 +62,12 @@ class Reason(StrEnum):
 
     # --- any condition
     PENDING = "Pending", "any: Unknown", "Nothing is known yet, or no longer."
-    READY = "Ready", "Ready: True", "Everything that decides is as it should be."
-    DELETING = "Deleting", "Programmed: False", "The object is being deleted and its turn has not come yet."
+    READY = "Ready", "Ready: True", "All conditions that Ready depends on are True."
+    DELETING = "Deleting", "Programmed: False", "The object is being deleted; other objects have to go first."
 
     # --- Accepted
     ACCEPTED = "Accepted", "Accepted: True", "Valid and allowed."
-    INVALID_SPEC = "InvalidSpec", "Accepted: False", "The spec cannot be carried out whatever the rest looks like."
+    INVALID_SPEC = "InvalidSpec", "Accepted: False", "The spec cannot be carried out, whatever other objects say."
     DUPLICATE_CLUSTER = (
         "DuplicateCluster",
         "Accepted: False",
@@ -83,8 +83,8 @@ class Reason(StrEnum):
     CONTROLLER_CONFLICT = (
         "ControllerConflict",
         "Accepted: False",
-        "Another controller is in the way: before Proxmox VE 9.2 a cluster has one, since then their peer groups and "
-        "ASNs have to go together.",
+        "It conflicts with another controller: before Proxmox VE 9.2 a cluster has one, since then their peer groups "
+        "and ASNs have to go together.",
     )
     NIC_CONFLICT = (
         "NicConflict",
@@ -97,7 +97,11 @@ class Reason(StrEnum):
         "Accepted: False, Operational: False",
         "The MTU does not fit into the underlay's (VXLAN takes 50 bytes), or a NIC's not into its zone's.",
     )
-    FOREIGN_OBJECT = "ForeignObject", "Accepted: False", "Proxmox has an object of that name which is not ours."
+    FOREIGN_OBJECT = (
+        "ForeignObject",
+        "Accepted: False",
+        "Proxmox has an object of that name which the operator may not adopt.",
+    )
     VERSION_UNSUPPORTED = (
         "VersionUnsupported",
         "Accepted: False, VersionSupported: False",
@@ -106,12 +110,12 @@ class Reason(StrEnum):
     REF_NOT_FOUND = (
         "RefNotFound",
         "Accepted: False",
-        "Something the spec names does not exist, or this object may not use it. Heals when it appears.",
+        "Something the spec names does not exist, or this object may not use it. It resolves when that exists.",
     )
     REF_NOT_PERMITTED = (
         "RefNotPermitted",
         "Accepted: False",
-        "A permission this object had was withdrawn. It is no longer managed; nothing was torn down.",
+        "A permission this object had is gone. The operator no longer manages it; nothing was removed from Proxmox.",
     )
 
     # --- Programmed
@@ -122,11 +126,11 @@ class Reason(StrEnum):
         "Something it needs is not in Proxmox yet; the message names it.",
     )
     PENDING_APPLY = "PendingApply", "Programmed: False", "The change is planned and has not been applied yet."
-    SDN_LOCKED = "SdnLocked", "Programmed: False", "Somebody else holds Proxmox' SDN lock."
+    SDN_LOCKED = "SdnLocked", "Programmed: False", "Another client holds Proxmox' SDN lock."
     FOREIGN_PENDING_CHANGES = (
         "ForeignPendingChanges",
         "Programmed: False",
-        "Somebody else has staged SDN changes, which an apply would publish too.",
+        "Another client has staged SDN changes, which an apply would publish too.",
     )
     NODE_NETWORK_PENDING = (
         "NodeNetworkPending",
@@ -135,17 +139,25 @@ class Reason(StrEnum):
     )
     AWAITING_APPROVAL = "AwaitingApproval", "Programmed: False", "The plan waits for a person's approval."
     OUTSIDE_WINDOW = "OutsideWindow", "Programmed: False", "The plan waits for a maintenance window."
-    STAGING_FAILED = "StagingFailed", "Programmed: False", "Proxmox refused a change; what was staged was taken back."
+    STAGING_FAILED = "StagingFailed", "Programmed: False", "Proxmox refused a change; the operator unstaged the others."
     APPLY_FAILED = "ApplyFailed", "Programmed: False", "The apply, or the write to a guest, failed."
     PARTIALLY_APPLIED = "PartiallyApplied", "Programmed: False", "Some nodes have not loaded the configuration."
-    REVERTED = "Reverted", "Programmed: False", "The apply left things worse, so the values before it were put back."
-    OUTCOME_UNKNOWN = "OutcomeUnknown", "Programmed: False", "The connection broke during a write; reading again first."
+    REVERTED = (
+        "Reverted",
+        "Programmed: False",
+        "Nodes were worse after the apply, so the operator applied the previous values.",
+    )
+    OUTCOME_UNKNOWN = (
+        "OutcomeUnknown",
+        "Programmed: False",
+        "The connection broke during a write; the operator reads again first.",
+    )
     DELETION_BLOCKED = "DeletionBlocked", "Programmed: False", "It cannot be deleted yet; the message says why."
     GUEST_LOCKED = "GuestLocked", "Programmed: False", "Proxmox has locked the guest (backup, migration, ...)."
     NODE_NOT_IN_ZONE = (
         "NodeNotInZone",
         "Programmed: False",
-        "The guest is on a node that the VNet's zone is not on; it heals when either moves.",
+        "The guest is on a node that the VNet's zone is not on.",
     )
     RESTART_REQUIRED = "RestartRequired", "Programmed: False", "Written, but effective only after a stop and start."
 
@@ -167,8 +179,8 @@ class Reason(StrEnum):
     CERTIFICATE_NOT_VERIFIED = "CertificateNotVerified", "InsecureConnection: True", "insecureSkipVerify is set."
 
     # --- Operational
-    OPERATIONAL = "Operational", "Operational: True", "Seen working on every expected node."
-    ADVERTISED = "Advertised", "Operational: True", "NicAttachment: its MAC is announced by the guest's node."
+    OPERATIONAL = "Operational", "Operational: True", "Observed as expected on every node."
+    ADVERTISED = "Advertised", "Operational: True", "NicAttachment: the guest's node advertises its MAC."
     SESSION_DOWN = "SessionDown", "Operational: False", "A BGP session is not established."
     NODE_MISSING_FROM_PEERS = (
         "NodeMissingFromPeers",
@@ -178,15 +190,15 @@ class Reason(StrEnum):
     VTEP_MISSING = "VtepMissing", "Operational: False", "A node lacks another one in a VNI's flood list."
     VNI_MISSING = "VniMissing", "Operational: False", "A node that should have the VNI does not have it in FRR."
     NO_REMOTE_VTEPS = "NoRemoteVteps", "Operational: False", "A node sees no other VTEP for the VNI."
-    SILENT = "Silent", "Operational: False", "NicAttachment: its MAC was announced and has been withdrawn."
-    NEVER_SEEN = "NeverSeen", "Operational: False", "NicAttachment: its MAC has never been announced."
-    WRONG_NODE = "WrongNode", "Operational: False", "NicAttachment: another node than the guest's announces its MAC."
+    SILENT = "Silent", "Operational: False", "NicAttachment: its MAC was advertised and has been withdrawn."
+    NEVER_SEEN = "NeverSeen", "Operational: False", "NicAttachment: its MAC has never been advertised."
+    WRONG_NODE = "WrongNode", "Operational: False", "NicAttachment: another node than the guest's advertises its MAC."
     DUPLICATE = "Duplicate", "Operational: False", "NicAttachment: its MAC keeps moving between nodes (RFC 7432, 15.1)."
-    ZOMBIE = "Zombie", "Operational: False", "NicAttachment: its MAC is announced though the NIC is gone."
+    ZOMBIE = "Zombie", "Operational: False", "NicAttachment: a node advertises its MAC though the NIC is gone."
     NOTHING_TO_ANNOUNCE = (
         "NothingToAnnounce",
         "Operational: Unknown",
-        "NicAttachment: the guest is stopped or its link is down, so its MAC need not be announced.",
+        "NicAttachment: the guest is stopped or its link is down, so no route is expected.",
     )
     SOURCE_UNAVAILABLE = "SourceUnavailable", "Operational: Unknown", "No source can see this."
     OBSERVATION_STALE = (
@@ -197,7 +209,11 @@ class Reason(StrEnum):
 
     # --- Drifted
     FIELDS_DIFFER = "FieldsDiffer", "Drifted: True, Programmed: False", "Proxmox has other values than the spec."
-    MISSING_EXTERNALLY = "MissingExternally", "Drifted: True, Programmed: False", "Somebody removed it from Proxmox."
+    MISSING_EXTERNALLY = (
+        "MissingExternally",
+        "Drifted: True, Programmed: False",
+        "Another client removed it from Proxmox.",
+    )
     DRIFT_FIGHT = (
         "DriftFight",
         "Drifted: True, Programmed: False",
@@ -220,11 +236,11 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 class Condition(ApiModel):
     """One condition, in Kubernetes' usual shape."""
 
-    type: Annotated[str, Cut(64)] = Field(description="What is judged.")
-    status: Literal["True", "False", "Unknown"] = Field(description="The judgement; Unknown is not False.")
+    type: Annotated[str, Cut(64)] = Field(description="The condition's type.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown; Unknown is not False.")
     reason: Annotated[str, Cut(128)] = Field(description="Why, for programs.")
     message: Annotated[str, Cut(1024)] = Field("", description="Why, for people.")
-    observed_generation: int | None = Field(None, ge=0, description="metadata.generation this was judged for.")
+    observed_generation: int | None = Field(None, ge=0, description="metadata.generation this is about.")
     last_transition_time: Timestamp = Field(description="When status last changed.")
 
 
@@ -237,7 +253,7 @@ class ReportedStatus(Counted):
     )
     conditions: Annotated[list[Condition], Cut(24)] | None = Field(
         None,
-        description="Judgements. Ready sums up and names the cause.",
+        description="Conditions. Ready sums up and names the cause.",
         json_schema_extra=keyed("type"),
     )
 
@@ -269,7 +285,7 @@ class ObservedStatus(ReportedStatus):
         description="Where the observation came from: ssh, frrExporter, api; several where one fills another's gaps.",
     )
     observed_at: Timestamp | None = Field(
-        None, description="When what is reported was first seen so; it does not move while nothing changes."
+        None, description="When the reported values were first seen; it stays while nothing changes."
     )
 
 
@@ -277,7 +293,7 @@ class ManagedStatus(ObservedStatus):
     """The status of what stands for one SDN object in Proxmox."""
 
     id: Annotated[str, Cut(64)] | None = Field(None, description="The name in Proxmox.")
-    origin: Origin | None = Field(None, description="How it came under our care.")
+    origin: Origin | None = Field(None, description="Created by the operator, or Adopted.")
     programmed_hash: Annotated[str, Cut(32)] | None = Field(
-        None, description="Digest of what was last seen in Proxmox as specified; tells drift from a changed spec."
+        None, description="Digest of the spec that Proxmox last had; distinguishes drift from a changed spec."
     )

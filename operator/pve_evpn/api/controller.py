@@ -164,7 +164,7 @@ class Sessions(ApiModel):
 
 
 class EvpnControllerStatus(ManagedStatus):
-    """What became of the controller and how its sessions are."""
+    """The state of the controller in Proxmox and of its sessions."""
 
     sessions: Sessions | None = Field(None, description="BGP sessions, established of expected; absent if unknown.")
     sessions_summary: Annotated[str, Cut(16)] | None = Field(None, description="The same as text, e.g. 12/12.")

@@ -32,16 +32,16 @@ ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
 
 #: What each means, and who writes it.
 ANNOTATIONS: dict[str, str] = {
-    ANNOTATION_PAUSED: 'Yours. "true": nothing is written to Proxmox for this object, observation goes on. On a '
+    ANNOTATION_PAUSED: 'Set by users. "true": nothing is written to Proxmox for this object, observation goes on. On a '
     "ProxmoxCluster it holds for everything of that cluster.",
-    ANNOTATION_RECONCILE: "Yours. Any new value asks for a look now; it is echoed in status.lastHandledReconcileAt.",
-    ANNOTATION_APPROVED_PLAN: "Yours, on a ProxmoxCluster. The hash of status.pendingPlan: approves that plan and no "
-    "other, once.",
-    ANNOTATION_FORCE_ORPHAN: "Yours, the way out of a stuck deletion. The object's uid: it goes at once, and what it "
-    "stands for stays in Proxmox.",
-    ANNOTATION_ORIGIN: "Ours. Created or Adopted, as in status.origin; backups keep it.",
-    ANNOTATION_VNI: "Ours. The VNI allocated for the object; backups keep it.",
-    ANNOTATION_ATTACHED: "Ours. The VNet a NIC was attached to last; backups keep it.",
+    ANNOTATION_RECONCILE: "Set by users. Any new value requests a sync now; status.lastHandledReconcileAt repeats it.",
+    ANNOTATION_APPROVED_PLAN: "Set by users on a ProxmoxCluster. The hash of status.pendingPlan: approves that plan "
+    "and no other, once.",
+    ANNOTATION_FORCE_ORPHAN: "Set by users to end a stuck deletion. The object's uid: the operator releases it at "
+    "once, and its network stays in Proxmox.",
+    ANNOTATION_ORIGIN: "Set by the operator. Created or Adopted, as in status.origin; backups keep it.",
+    ANNOTATION_VNI: "Set by the operator. The VNI allocated for the object; backups keep it.",
+    ANNOTATION_ATTACHED: "Set by the operator. The VNet a NIC was attached to last; backups keep it.",
 }
 
 

@@ -117,7 +117,7 @@ class NicAttachmentSpec(ApiModel):
     firewall: bool | None = Field(
         None, description="Put the NIC behind Proxmox' firewall. Default: as it is. Proxmox: firewall."
     )
-    link_down: bool | None = Field(None, description="Pull the cable. Default: as it is. Proxmox: link_down.")
+    link_down: bool | None = Field(None, description="Set the link down. Default: as it is. Proxmox: link_down.")
     mtu: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None,
         description="MTU in bytes. VMs (virtio only): 1 to 65520, 1 meaning that of the bridge; containers: 64 to "
@@ -169,7 +169,7 @@ class NicAttachmentSpec(ApiModel):
     )
     silent_host: Literal["Observe", "Pin"] | None = Field(
         None,
-        description="Observe reports when the guest's MAC is withdrawn because it fell silent; Pin keeps it "
+        description="Observe reports when the guest's MAC is withdrawn because it sends no frames; Pin keeps it "
         "advertised. Default: Observe.",
     )
     management_policy: ManagementPolicy | None = Field(
@@ -177,8 +177,8 @@ class NicAttachmentSpec(ApiModel):
     )
     deletion_policy: Literal["Detach", "LinkDown", "Orphan"] | None = Field(
         None,
-        description="What deleting this object does to the NIC: Detach removes it if we created it, else puts the "
-        "previous bridge back; LinkDown pulls the cable; Orphan leaves it. Default: Detach.",
+        description="What deleting this object does to the NIC: Detach removes it if the operator created it, else "
+        "connects the previous bridge; LinkDown sets the link down; Orphan leaves it. Default: Detach.",
     )
 
 
@@ -198,11 +198,11 @@ class EvpnView(ApiModel):
     """What EVPN makes of the NIC's MAC."""
 
     verdict: MacState = Field(
-        description="Advertised: as it should be. Silent: was, and was withdrawn. NeverSeen: never was. WrongNode: by "
+        description="Advertised: by the guest's node. Silent: withdrawn. NeverSeen: never advertised. WrongNode: by "
         "another node than the guest's. Duplicate: by several in turn. Zombie: though the NIC is gone. Unknown: "
-        "it is not known."
+        "no source can see it."
     )
-    since: Timestamp | None = Field(None, description="Since when the verdict holds.")
+    since: Timestamp | None = Field(None, description="Since when the MAC is in this state.")
     announced_by: Annotated[str, Cut(63)] | None = Field(None, description="The node that advertises the MAC.")
     last_announced_by: Annotated[str, Cut(63)] | None = Field(
         None, description="The node that advertised it last, while none does."
@@ -234,9 +234,9 @@ class NicAttachmentStatus(ObservedStatus):
     vnet: Annotated[str, Cut(8)] | None = Field(None, description="The VNet's name in Proxmox.")
     previous_bridge: Annotated[str, Cut(32)] | None = Field(
         None,
-        description="The bridge it was on before, where it goes back to; empty: it was on none; absent: not known.",
+        description="The bridge it was on before, which Detach connects again; empty: none; absent: not known.",
     )
-    origin: Origin | None = Field(None, description="Created: we added the NIC. Adopted: the guest had it.")
+    origin: Origin | None = Field(None, description="Created: the operator added the NIC. Adopted: the guest had it.")
     restart_required: Annotated[list[Annotated[str, Cut(64)]], Cut(32)] | None = Field(
         None,
         description="Fields that are written and take effect when the guest is stopped and started.",

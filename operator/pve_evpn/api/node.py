@@ -28,7 +28,7 @@ class Peer(ApiModel):
         None, description="The peer's node name, where it is one of the cluster."
     )
     remote_as: int | None = Field(None, description="The peer's AS number.")
-    state: Annotated[str, Cut(32)] = Field(description="FRR's word, e.g. Established, Idle, Active, Idle (Admin).")
+    state: Annotated[str, Cut(32)] = Field(description="FRR's state, e.g. Established, Idle, Active, Idle (Admin).")
     since: Timestamp | None = Field(None, description="Since when it has (not) been established.")
     prefixes_received: int | None = Field(None, description="Prefixes received.")
     prefixes_sent: int | None = Field(None, description="Prefixes sent.")
@@ -46,7 +46,7 @@ class FabricNeighbour(ApiModel):
     )
     neighbour: Annotated[str, Cut(64)] = Field(description="OSPF: its router id. OpenFabric: its system id or name.")
     interface: Annotated[str, Cut(64)] | None = Field(None, description="The interface it is seen on.")
-    state: Annotated[str, Cut(32)] = Field(description="FRR's word, e.g. Full/DR, 2-Way/DROther, Up.")
+    state: Annotated[str, Cut(32)] = Field(description="FRR's state, e.g. Full/DR, 2-Way/DROther, Up.")
 
 
 class VniStatus(ApiModel):

@@ -420,8 +420,8 @@ class ManagedSpec(ApiModel):
     )
     deletion_policy: DeletionPolicy | None = Field(
         None,
-        description="What deleting this object does in Proxmox: Delete removes what it stands for, Orphan leaves it. "
-        "Default: Delete for what we created, Orphan for what we adopted.",
+        description="What deleting this object does in Proxmox: Delete removes it there too, Orphan leaves it. "
+        "Default: Delete for objects the operator created, Orphan for those it adopted.",
     )
     adoption_policy: AdoptionPolicy | None = Field(
         None,

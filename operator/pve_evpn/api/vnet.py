@@ -123,7 +123,7 @@ class Subnet(ApiModel):
         json_schema_extra=ATOMIC,
     )
     dhcp_dns_server: IpAddress | None = Field(
-        None, description="DNS server that DHCP announces. Proxmox: dhcp-dns-server."
+        None, description="DNS server that DHCP hands out. Proxmox: dhcp-dns-server."
     )
     dns_zone_prefix: DnsName | None = Field(
         None, description="Put before the zone's DNS domain, adm for host.adm.example.com. Proxmox: dnszoneprefix."
@@ -187,7 +187,7 @@ class SubnetStatus(ApiModel):
     """One subnet in Proxmox."""
 
     id: Annotated[str, Cut(64)] = Field(description="Id in Proxmox, zone-network-length.")
-    origin: Origin = Field(description="How it came under our care.")
+    origin: Origin = Field(description="Created by the operator, or Adopted.")
 
 
 class VniOnNode(ApiModel):
@@ -216,7 +216,7 @@ class Routes(ApiModel):
 
 
 class VNetStatus(ManagedStatus):
-    """What became of the VNet and how the nodes have it."""
+    """The state of the VNet in Proxmox and on the nodes."""
 
     id: Annotated[str, Cut(8)] | None = Field(None, description="The name in Proxmox, and of the bridge.")
     zone: Annotated[str, Cut(8)] | None = Field(None, description="The zone's name in Proxmox.")

@@ -52,7 +52,7 @@ RouteTarget = Annotated[
 
 
 class ExitNodes(ApiModel):
-    """Nodes that connect the VRF with the rest of the world."""
+    """Nodes that connect the VRF with networks outside."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -166,7 +166,7 @@ class EvpnZoneSpec(ManagedSpec):
     )
     advertise_subnets: bool | None = Field(
         None,
-        description="Announce the subnets as type-5 routes. Default: false. Proxmox: advertise-subnets.",
+        description="Advertise the subnets as type-5 routes. Default: false. Proxmox: advertise-subnets.",
     )
     arp_nd_suppression: bool | None = Field(
         None,
@@ -213,9 +213,9 @@ class ZoneNode(ApiModel):
 
     name: Annotated[str, Cut(63)] = Field(description="Node name.")
     state: Literal["Available", "Pending", "Error", "Missing", "Unknown"] = Field(
-        description="Proxmox' word. Missing: the node has never had it. Unknown: it could not be asked."
+        description="Proxmox' state. Missing: the node has never had it. Unknown: it could not be read."
     )
-    message: Annotated[str, Cut(1024)] | None = Field(None, description="Proxmox' complaint.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="Proxmox' message.")
 
 
 class NodeVrf(ApiModel):
@@ -239,7 +239,7 @@ class IpVrf(ApiModel):
 
 
 class EvpnZoneStatus(ManagedStatus):
-    """What became of the zone and how the nodes have it."""
+    """The state of the zone in Proxmox and on the nodes."""
 
     id: Annotated[str, Cut(8)] | None = Field(None, description="The name in Proxmox.")
     vrf_vni: int | None = Field(None, description="The L3 VNI in use.")
