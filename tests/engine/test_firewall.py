@@ -82,7 +82,7 @@ async def test_without_the_section_the_firewall_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("drift", ["Correct", "Report"])
-async def test_somebodys_rule_is_drift(drift: str) -> None:
+async def test_a_foreign_rule_is_drift(drift: str) -> None:
     world = await programmed(net1(SSH), drift=drift)
     world.by_hand("POST", "/cluster/sdn/vnets/net1/firewall/rules", type="forward", action="ACCEPT", enable="1")
     await world.settle()

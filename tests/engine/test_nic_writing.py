@@ -338,7 +338,7 @@ async def test_a_locked_guest_is_written_when_the_lock_is_gone(vmid: int, lock: 
     assert world.programmed(nic_key)[0] == "True"
 
 
-async def test_a_lock_that_comes_between_look_and_write_is_a_lock_too() -> None:
+async def test_a_lock_that_comes_between_read_and_write_is_a_lock_too() -> None:
     world = Wired()
     await world.after()
     (nic_key,) = world.apply(nic())
@@ -552,7 +552,7 @@ async def test_a_moved_guest_is_followed_and_told_of_once() -> None:
     assert world.guest_writes()[-1] == ("POST", "/nodes/pve2/qemu/500/config")
 
 
-async def test_a_guest_that_moves_between_look_and_write_is_found_again() -> None:
+async def test_a_guest_that_moves_between_read_and_write_is_found_again() -> None:
     world = Wired()
     await world.after()
     (nic_key,) = world.apply(nic())
@@ -584,7 +584,7 @@ async def test_a_guest_on_a_dead_node_waits_and_keeps_its_object() -> None:
     assert world.bridges() == {"net0": "vmbr0"}
 
 
-# --- who, and what is told ----------------------------------------------------------------------------------------
+# --- who, and what is said ----------------------------------------------------------------------------------------
 
 
 async def test_a_withdrawn_grant_stops_management_and_leaves_the_nic() -> None:
@@ -648,7 +648,7 @@ async def test_a_vnet_goes_only_after_its_nics() -> None:
     assert world.bridges() == {"net0": "vmbr0"}
 
 
-async def test_a_guest_costs_one_read_per_look() -> None:
+async def test_a_guest_costs_one_read_per_sync() -> None:
     world = Wired()
     await world.after(nic())
     before = len(world.lab.journal)
@@ -706,7 +706,7 @@ async def test_an_object_changed_meanwhile_is_planned_anew_before_its_guest_is_w
 
 
 class Nodes(Unseeing):
-    """An observer that has looked and seen nothing special, and nodes whose helper does what it is asked."""
+    """An observer that has seen nothing special, and nodes whose helper does what it is asked."""
 
     looks = ClusterObservation(datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -760,14 +760,14 @@ async def test_a_pin_goes_before_its_nic_changes(change: str, written: str) -> N
     assert world.events("Unpinned")
 
 
-async def test_a_nic_deleted_while_nobody_ran_is_unpinned_before_it_is_detached() -> None:
+async def test_a_nic_deleted_while_no_operator_ran_is_unpinned_before_it_is_detached() -> None:
     log: list[str] = []
     world = Wired(observe=PINNING)
     world.observer = Nodes(log)
     (nic_key,) = await world.after(nic(silentHost="Pin"))
     world.kube.delete(nic_key)
     log.clear()
-    world.observer = Unseeing()  # a new process has no way to the nodes before its first look
+    world.observer = Unseeing()  # a new process has no way to the nodes before its first poll
     world.start()
     await world.passes(1)
     assert world.bridges() == {"net0": "net1"}
@@ -780,7 +780,7 @@ async def test_a_nic_deleted_while_nobody_ran_is_unpinned_before_it_is_detached(
     assert nic_key not in world.kube.objects
 
 
-async def test_one_look_that_fails_takes_no_pin_away() -> None:
+async def test_one_read_that_fails_removes_no_pin() -> None:
     log: list[str] = []
     world = Wired(observe=PINNING)
     world.observer = Nodes(log)

@@ -1,8 +1,8 @@
 """The firewall of a VNet: options and rules for the traffic that its bridge forwards.
 
 The rules below refuse what pve-firewall 6.0.4 was measured to refuse, and what it takes and forgets: the latter would
-let a rule be in force that nobody wrote. What only Proxmox knows (its macros, aliases, IP sets, security groups, the
-names of services and protocols) is refused by Proxmox, whose text the VNet's status then shows.
+put a rule in force that the spec does not have. What only Proxmox knows (its macros, aliases, IP sets, names of
+services and protocols) is refused by Proxmox, whose text the VNet's status then shows.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ class NicWriter:
             return _Attempt(problem_of(error))
 
     async def _follow(self, gateway: Gateway, upid: str) -> Problem | None:
-        """The task tells of hotplug failures; the value then waits for a restart, as the next read shows."""
+        """Why the guest's task failed. What it could not plug waits for a restart, as the next read shows."""
         end = await TaskFollower(gateway, self._context.pace, self._context.clock).follow(upid)
         if end is None:
             message = "the guest's task has not ended in time; it is read again later"

@@ -53,7 +53,7 @@ def world(*guests: Any, zone_spec: dict[str, Any] | None = None, observe: Any = 
     return World(*(guests or (on_vnet(),)), zone_spec=zone_spec, observe=observe)
 
 
-def look(*rows: MacRow, node: str = "pve4", at: datetime = NOW) -> ClusterObservation:
+def polled(*rows: MacRow, node: str = "pve4", at: datetime = NOW) -> ClusterObservation:
     return ClusterObservation(at, {node: NodeObservation(node, "ssh", at, macs=rows)})
 
 
@@ -72,7 +72,7 @@ def test_a_silent_host_is_pinned_where_it_runs() -> None:
     assert pins(world(on_vnet(node="pve2")), item).desired == {item.key: replace(PIN, node="pve2")}
 
 
-def test_nobody_else_is() -> None:
+def test_no_other_is_pinned() -> None:
     assert pins(world(), attached(nic())).desired == {}
 
 
@@ -124,7 +124,7 @@ def test_what_leaves_the_nic_where_it_is_is_no_reason_to_unpin(guest: dict[str, 
     assert (planned.desired, planned.stale) == ({item.key: PIN}, {})
 
 
-def test_a_look_that_failed_is_no_reason_to_unpin() -> None:
+def test_a_read_that_failed_is_no_reason_to_unpin() -> None:
     item = pinned()
     unread, silent_node = world(on_vnet(nics=None)), world(on_vnet(running=False, known=False))
     no_guests = world()
@@ -135,7 +135,7 @@ def test_a_look_that_failed_is_no_reason_to_unpin() -> None:
         assert (planned.states[item.key].pinned, planned.states[item.key].pin) == (True, PIN)
 
 
-def test_a_guest_whose_node_tells_nothing_of_it_keeps_its_name() -> None:
+def test_a_guest_whose_node_does_not_answer_keeps_its_name() -> None:
     item = pinned(guest={"name": "web"})
     assert pins(world(on_vnet(name="", running=False, known=False)), item).stale == {}
     assert pins(world(on_vnet(name="renamed")), item).stale == {item.key: PIN}
@@ -192,9 +192,9 @@ def test_further_macs_of_a_guest_are_warned_of() -> None:
     rows = [MacRow(5001, LOW, "local", "tap100i0"), MacRow(5001, "aa:00:00:00:00:01", "local", "fwpr100p0")]
     item = silent(status={"evpn": {"verdict": "Advertised"}})
     for made in (world(observe=None), world(zone_spec=ZONE, observe=None)):
-        assert "aa:00:00:00:00:01" in pins(made, item, seen=look(*rows)).states[item.key].note
-        assert "further" not in pins(made, item, seen=look(rows[0])).states[item.key].note
-        elsewhere = look(MacRow(5001, "aa:00:00:00:00:01", "local", "tap101i0"))
+        assert "aa:00:00:00:00:01" in pins(made, item, seen=polled(*rows)).states[item.key].note
+        assert "further" not in pins(made, item, seen=polled(rows[0])).states[item.key].note
+        elsewhere = polled(MacRow(5001, "aa:00:00:00:00:01", "local", "tap101i0"))
         assert "further" not in pins(made, item, seen=elsewhere).states[item.key].note
 
 
@@ -228,13 +228,13 @@ DEAD = MacRow(5001, "bc:24:11:00:00:66", "local", None)
 def test_dead_macs_of_our_own_vnets_are_healed_where_pinning_is_allowed() -> None:
     foreign = replace(DEAD, vni=99)
     alive = replace(DEAD, interface="tap100i0")
-    seen = look(DEAD, foreign, alive, replace(DEAD, type="remote"))
+    seen = polled(DEAD, foreign, alive, replace(DEAD, type="remote"))
     assert pins(world(), seen=seen).zombies == {Zombie("pve4", "net1", DEAD.mac)}
     assert pins(world(observe=None), seen=seen).zombies == frozenset()
 
 
 def test_a_dead_mac_that_is_about_to_be_pinned_needs_no_healing() -> None:
-    assert pins(world(), silent(), seen=look(replace(DEAD, mac=LOW))).zombies == frozenset()
+    assert pins(world(), silent(), seen=polled(replace(DEAD, mac=LOW))).zombies == frozenset()
 
 
 # --- asking the nodes ---------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ class Rig:
         for resource in resources:
             self.cache._resources[resource.key] = resource
 
-    def one_pass(self, *nics: Resource[Any], seen: ClusterObservation | None = None) -> Any:
+    def one_sync(self, *nics: Resource[Any], seen: ClusterObservation | None = None) -> Any:
         self.put(*nics, *self.world.base)
         current = [self.cache.get(item.key) for item in nics]
         wanted = self.world.desired(*[item for item in current if item])
@@ -308,12 +308,12 @@ class Rig:
 def test_a_pin_is_remembered_before_it_is_made_and_asserted_again_without_a_word() -> None:
     nodes, item = Nodes(), silent()
     rig = Rig(nodes, world())
-    said = rig.one_pass(item)
+    said = rig.one_sync(item)
     assert nodes.asked == [("pve4", f"pin net1 100 0 {LOW}")]
     assert rig.log == [(item.key, {"pin": as_written(PIN.status())})]
     assert (said[item.key].pinned, said[item.key].pin) == (True, PIN)
     nodes.answers["pin"] = "there"
-    again = rig.one_pass(rig.stored(item))
+    again = rig.one_sync(rig.stored(item))
     assert again == said
     assert len(rig.log) == 1
     assert rig.events == [("meter", "Pinned")]
@@ -322,7 +322,7 @@ def test_a_pin_is_remembered_before_it_is_made_and_asserted_again_without_a_word
 def test_a_moved_guest_is_unpinned_there_before_it_is_pinned_here() -> None:
     nodes, item = Nodes(), pinned()
     rig = Rig(nodes, world(on_vnet(node="pve2")))
-    said = rig.one_pass(item)
+    said = rig.one_sync(item)
     assert nodes.asked == [("pve4", f"unpin net1 100 0 {LOW}"), ("pve2", f"pin net1 100 0 {LOW}")]
     assert said[item.key].pin == replace(PIN, node="pve2")
     assert rig.events == [("meter", "Unpinned"), ("meter", "Pinned")]
@@ -331,7 +331,7 @@ def test_a_moved_guest_is_unpinned_there_before_it_is_pinned_here() -> None:
 def test_a_guest_that_left_a_dead_node_is_pinned_where_it_is() -> None:
     nodes, item = Nodes(), pinned()
     nodes.unreadable["pve4"] = "no SSH connection"
-    said = Rig(nodes, world(on_vnet(node="pve2"))).one_pass(item)
+    said = Rig(nodes, world(on_vnet(node="pve2"))).one_sync(item)
     assert said[item.key].pin == replace(PIN, node="pve2")
 
 
@@ -339,12 +339,12 @@ def test_a_pin_that_cannot_be_taken_away_is_not_forgotten() -> None:
     nodes, item = Nodes(), pinned()
     nodes.unreadable["pve4"] = "no SSH connection"
     rig = Rig(nodes, world(on_vnet(running=False)))
-    said = rig.one_pass(item)
+    said = rig.one_sync(item)
     assert said[item.key].pin == PIN
     assert said[item.key].pinned is None
     assert pin_of(rig.stored(item)) == PIN
     nodes.unreadable.clear()
-    assert rig.one_pass(rig.stored(item))[item.key].pin is None
+    assert rig.one_sync(rig.stored(item))[item.key].pin is None
     assert pin_of(rig.stored(item)) is None
 
 
@@ -354,7 +354,7 @@ def test_a_pin_that_cannot_be_taken_away_is_not_forgotten() -> None:
 )
 def test_what_the_node_refuses_is_said_and_not_reported_as_pinned(answer: str, words: str) -> None:
     item = silent()
-    state = Rig(Nodes(pin=answer), world()).one_pass(item)[item.key]
+    state = Rig(Nodes(pin=answer), world()).one_sync(item)[item.key]
     assert (state.pinned, state.pin) == (False, None)
     assert words in state.note
 
@@ -362,14 +362,14 @@ def test_what_the_node_refuses_is_said_and_not_reported_as_pinned(answer: str, w
 def test_a_key_that_may_only_read_is_recognised() -> None:
     nodes, item = Nodes(), silent()
     nodes.observe_only = True
-    state = Rig(nodes, world()).one_pass(item)[item.key]
+    state = Rig(nodes, world()).one_sync(item)[item.key]
     assert state.pinned is None
     assert "pve-evpn-pin" in state.note
 
 
 def test_without_a_way_to_the_nodes_nothing_is_known() -> None:
     item = silent()
-    state = Rig(None, world()).one_pass(item, seen=look())[item.key]
+    state = Rig(None, world()).one_sync(item, seen=polled())[item.key]
     assert state.pinned is None
     assert "spec.observe.ssh" in state.note
 
@@ -378,7 +378,7 @@ def test_before_the_first_poll_everything_stays_as_it_was() -> None:
     kept, fresh = pinned(), silent("fresh", guest={"vmid": 101}, status={"vmid": 101})
     nics = {"net0": ON_VNET.replace("00:01", "00:07")}
     rig = Rig(None, world(on_vnet(), on_vnet(vmid=101, nics=nics)))
-    said = rig.one_pass(kept, fresh)
+    said = rig.one_sync(kept, fresh)
     assert (said[kept.key].pinned, said[kept.key].pin) == (True, PIN)
     assert (said[fresh.key].pinned, said[fresh.key].pin) == (None, None)
     assert rig.log == []
@@ -435,10 +435,10 @@ def test_an_object_is_not_let_go_before_its_pin(way: str) -> None:
     nodes = Nodes()
     nodes.unreadable["pve4"] = "no SSH connection"
     rig = Rig(None if way == "none yet" else nodes, world())
-    assert rig.one_pass(item)[item.key].holds
+    assert rig.one_sync(item)[item.key].holds
     nodes.unreadable.clear()
     rig.nodes = nodes
-    assert item.key not in rig.one_pass(rig.stored(item))
+    assert item.key not in rig.one_sync(rig.stored(item))
     assert pin_of(rig.stored(item)) is None
     assert nodes.asked == [("pve4", f"unpin net1 100 0 {LOW}")]
 
@@ -456,20 +456,20 @@ def test_one_command_per_node_whatever_the_number_of_pins() -> None:
         for n in range(80)
     ]
     items = [silent(f"m{n}", age=n, guest={"vmid": 100 + n}, status={"vmid": 100 + n}) for n in range(80)]
-    said = Rig(Counting(), world(*guests)).one_pass(*items)
+    said = Rig(Counting(), world(*guests)).one_sync(*items)
     assert sorted(calls) == ["pve1", "pve2", "pve3", "pve4"]
     assert all(state.pinned for state in said.values())
 
 
-def test_a_dead_mac_is_healed_when_two_looks_agree() -> None:
+def test_a_dead_mac_is_healed_when_two_polls_agree() -> None:
     nodes = Nodes()
     rig = Rig(nodes, world())
-    rig.one_pass(seen=look(DEAD))
-    rig.one_pass(seen=look(DEAD))
-    assert nodes.asked == [], "the same look twice is one look"
-    rig.one_pass(seen=look(DEAD, at=NOW + timedelta(seconds=15)))
+    rig.one_sync(seen=polled(DEAD))
+    rig.one_sync(seen=polled(DEAD))
+    assert nodes.asked == [], "the same poll twice is one poll"
+    rig.one_sync(seen=polled(DEAD, at=NOW + timedelta(seconds=15)))
     assert nodes.asked == [("pve4", f"heal net1 {DEAD.mac}")]
     assert rig.events == [("net1", "Healed")]
-    rig.one_pass(seen=look(at=NOW + timedelta(seconds=30)))
-    rig.one_pass(seen=look(DEAD, at=NOW + timedelta(seconds=45)))
-    assert len(nodes.asked) == 1, "a MAC that was alive in between is looked at anew"
+    rig.one_sync(seen=polled(at=NOW + timedelta(seconds=30)))
+    rig.one_sync(seen=polled(DEAD, at=NOW + timedelta(seconds=45)))
+    assert len(nodes.asked) == 1, "a MAC that was alive in between begins anew"

@@ -47,10 +47,10 @@ class World:
     """The seed topology, programmed and available everywhere, with some guests."""
 
     def __init__(self, *guests: GuestState, zone_spec: dict[str, Any] | None = None, **cluster_spec: Any) -> None:
-        base, look = after(controller(), zone(**(zone_spec or {})), vnet())
+        base, observed = after(controller(), zone(**(zone_spec or {})), vnet())
         self.base = base
         nodes = {name: replace(node, zones={"zone1": "available"}) for name, node in NODES.items()}
-        self.observed: ClusterState = replace(look, nodes=nodes, guests={guest.vmid: guest for guest in guests})
+        self.observed: ClusterState = replace(observed, nodes=nodes, guests={guest.vmid: guest for guest in guests})
         self.cluster = cluster(**{"guestAccess": ALL_GUESTS, **cluster_spec})
         self.namespaces = {"default": {"team": "a"}}
 
@@ -380,7 +380,7 @@ def test_a_nic_that_could_not_be_plugged_waits_as_a_whole() -> None:
     assert decision.restart == ("device",)
 
 
-def test_somebody_elses_change_is_drift_and_is_put_back_or_only_told() -> None:
+def test_a_foreign_change_is_drift_and_is_written_back_or_only_reported() -> None:
     there = vm(nics={"net0": PLAIN})
     item = attached(nic())
     world = World(there)
@@ -426,8 +426,8 @@ def test_a_mac_is_used_once_in_a_vnet() -> None:
     reason, words = refused(World(vm(), other).decision(nic()))
     assert reason is Reason.NIC_CONFLICT
     assert "net3 of VM 101 (db)" in words
-    stranger = replace(other, vmid=5000)
-    assert "may not use" in refused(World(vm(), stranger).decision(nic()))[1]
+    foreign = replace(other, vmid=5000)
+    assert "may not use" in refused(World(vm(), foreign).decision(nic()))[1]
     template = replace(other, template=True)
     assert World(vm(), template).decision(nic()).refused is None
     elsewhere = vm(101, nics={"net3": PLAIN})
@@ -526,7 +526,7 @@ def test_a_nic_that_was_on_no_bridge_goes_back_to_none() -> None:
 
 
 @pytest.mark.parametrize("policy", ["LinkDown", "Orphan"])
-def test_what_stays_by_its_policy_is_nothing_to_be_told(policy: str) -> None:
+def test_what_stays_by_its_policy_is_not_named(policy: str) -> None:
     item = attached(nic(deletionPolicy=policy, deleting=True), previousBridge=None)
     assert World(vm(nics={"net0": f"{ON_VNET},link_down=1"})).decision(item).left == ""
 

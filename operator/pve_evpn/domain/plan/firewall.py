@@ -49,7 +49,7 @@ class FirewallState:
         return self.options.get("enable") == "1"
 
     def same_as(self, other: FirewallState) -> bool:
-        """Whether both configure the same; digests and Proxmox' verdicts on rules do not count."""
+        """Whether both configure the same; digests and what Proxmox says of rules do not count."""
         return self.options == other.options and list(map(_key, self.rules)) == list(map(_key, other.rules))
 
 
