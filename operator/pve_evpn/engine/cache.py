@@ -47,6 +47,10 @@ class Cache:
     def __iter__(self) -> Iterator[Resource[Any]]:
         return iter(tuple(self._resources.values()))
 
+    def reset(self) -> None:
+        """Forget everything, as before the first list."""
+        self._resources, self._namespaces, self._listed = {}, {}, set()
+
     # --- what comes in ------------------------------------------------------------------------------------------
 
     def upsert(self, raw: Raw) -> None:

@@ -12,6 +12,7 @@ import logging
 import signal
 import uuid
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field
 from functools import partial
 
 from kubernetes.aio import client
@@ -27,6 +28,7 @@ from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.kube import server, watch
 from pve_evpn.kube.adapters import KubeEvents, KubeObjects, OwnSecrets, SecretJournal
 from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.kube.kinds import ServedKinds
 from pve_evpn.kube.leader import Lease, LeaseKeeper
 from pve_evpn.kube.server import Readiness
 from pve_evpn.pve.gateway import Gateway
@@ -34,16 +36,14 @@ from pve_evpn.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: After the Lease is lost nothing is written any more; this long, in seconds, the passes may take to notice.
+#: After the Lease is lost nothing is written any more; this long, in seconds, the syncs may take to notice.
 _LOST_SECONDS = 5.0
 
 
 async def run(settings: Settings) -> bool:
-    """Run until SIGTERM or SIGINT; the pass that is running then is finished first. False if the Lease was lost."""
+    """Run until SIGTERM or SIGINT; the sync that is running then is finished first. False if the Lease was lost."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _take_signals(stop)
     async with api_client() as api:
         identity = f"{settings.instance}_{uuid.uuid4()}"
         lease = Lease(
@@ -54,12 +54,13 @@ async def run(settings: Settings) -> bool:
         metrics.REGISTRY.register(StatusCollector(cache))
         # Made by a standby too: loading the client's code stops the loop for seconds, which a leader cannot afford.
         objects = CustomObjects(api)
+        kinds = ServedKinds(objects)
         ports = _ports(settings, api, objects, lease)
-        runner = await server.serve(settings.http_host, settings.http_port, lambda: _readiness(lease, cache))
+        runner = await server.serve(settings.http_host, settings.http_port, lambda: _readiness(lease, cache, kinds))
         try:
             if not await _before(lease.acquire(), stop):
                 return True
-            return await _lead(lease, cache, objects, ports, stop)
+            return await _lead(_Leader(lease, cache, objects, ports, kinds, stop))
         finally:
             await runner.cleanup()
 
@@ -82,67 +83,119 @@ async def _coordination() -> AsyncIterator[client.CoordinationV1Api]:
         yield client.CoordinationV1Api(api)
 
 
-async def _lead(lease: Lease, cache: Cache, objects: CustomObjects, ports: Ports, stop: asyncio.Event) -> bool:
+@dataclass(frozen=True)
+class _Leader:
+    """What a leader works with. ``stop`` ends it; ``lost`` says that the Lease was lost."""
+
+    lease: Lease
+    cache: Cache
+    objects: CustomObjects
+    ports: Ports
+    kinds: ServedKinds
+    stop: asyncio.Event
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _lead(leader: _Leader) -> bool:
     """Be the operator while the Lease is held. False if it was lost."""
-    lost = asyncio.Event()
 
     def on_lost() -> None:
-        lost.set()
-        stop.set()
+        leader.lost.set()
+        leader.stop.set()
 
     # The Lease is renewed until the last sync has ended.
-    keeper = LeaseKeeper(lease, _coordination, on_lost)
+    keeper = LeaseKeeper(leader.lease, _coordination, on_lost)
     keeper.start()
     try:
-        await _operate(lease, cache, objects, ports, stop, lost)
+        await _operate(leader)
     finally:
         await keeper.stop()
-        await lease.release()
-    return not lost.is_set()
+        await leader.lease.release()
+    return not leader.lost.is_set()
 
 
-async def _operate(
-    lease: Lease, cache: Cache, objects: CustomObjects, ports: Ports, stop: asyncio.Event, lost: asyncio.Event
-) -> None:
-    """Watch and reconcile until ``stop``. What ends the supervisor before is raised when the rest has ended."""
+async def _operate(leader: _Leader) -> None:
+    """Watch and reconcile until ``stop``. Where a CRD goes away meanwhile, wait until it is back and begin anew.
 
-    gateways = partial(Gateway, is_leader=lambda: lease.is_held)
+    Raises what ended the watches or the supervisor otherwise.
+    """
+    while not leader.stop.is_set():
+        if not await _before(leader.kinds.wait(), leader.stop):
+            return
+        try:
+            await _watch_and_reconcile(leader)
+        except Exception as error:
+            if leader.stop.is_set() or await leader.kinds.are_served():
+                raise
+            log.warning("watching ended (%s); it begins anew when the CRDs are back", type(error).__name__)
+            leader.cache.reset()
+            _take_signals(leader.stop)  # kopf had taken them over
+
+
+async def _watch_and_reconcile(leader: _Leader) -> None:
+    """Watch and reconcile until ``stop`` or a signal, which sets it. Raises what ended it before."""
+    cache, ports = leader.cache, leader.ports
+
+    def is_leader() -> bool:
+        return leader.lease.is_held
 
     def reconciler(name: str) -> Reconciler:
-        context = ClusterContext(name, cache, ports, is_leader=lambda: lease.is_held)
-        return Reconciler(context, Observer(context), gateways)
+        context = ClusterContext(name, cache, ports, is_leader=is_leader)
+        return Reconciler(context, Observer(context), partial(Gateway, is_leader=is_leader))
 
     supervisor = Supervisor(cache, ports, reconciler)
+    ended = asyncio.Event()
+    failures: list[Exception] = []
     tasks: list[asyncio.Task[None]] = []
 
     async def reconcile() -> None:
         try:
             await supervisor.run()
+        except Exception as error:
+            failures.append(error)
         finally:
-            stop.set()  # without it nothing is reconciled: starting anew is better than looking alive
+            ended.set()  # without it nothing is reconciled: starting anew is better than looking alive
 
     async def start() -> None:
         # Everything is listed before the first plan: one transaction instead of one per batch of watch events.
-        await watch.resync(cache, objects)
+        await watch.resync(cache, leader.objects)
         log.info("listed everything; reconciling")
         tasks.append(asyncio.create_task(reconcile()))
-        tasks.append(asyncio.create_task(watch.resync_forever(cache, objects)))
+        tasks.append(asyncio.create_task(watch.resync_forever(cache, leader.objects)))
 
     async def end() -> None:
         # kopf has taken over the signals; it would wait 5 s for its own waiter of a flag nobody sets.
-        stop.set()
+        ended.set()
         supervisor.stop()
         if tasks:
             tasks[1].cancel()
-            await asyncio.wait(tasks[:1], timeout=_LOST_SECONDS if lost.is_set() else None)
+            await asyncio.wait(tasks[:1], timeout=_LOST_SECONDS if leader.lost.is_set() else None)
 
-    await watch.watch(watch.registry(cache, start, end), stop)
-    if tasks and tasks[0].done():
-        tasks[0].result()
+    async def follow_stop() -> None:
+        await leader.stop.wait()
+        ended.set()
+
+    follower = asyncio.create_task(follow_stop())
+    try:
+        await watch.watch(watch.registry(cache, start, end), ended)
+    finally:
+        follower.cancel()
+    leader.stop.set()
+    if failures:
+        raise failures[0]
 
 
-def _readiness(lease: Lease, cache: Cache) -> Readiness:
+def _take_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and SIGINT end the operator."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+def _readiness(lease: Lease, cache: Cache, kinds: ServedKinds) -> Readiness:
     if lease.is_held:
+        if kinds.missing:
+            return Readiness(False, kinds.in_words)
         return Readiness(cache.complete, "leading" if cache.complete else "not everything has been listed yet")
     if lease.error:
         return Readiness(False, f"the Lease cannot be read or written: {lease.error}")

@@ -49,6 +49,17 @@ class CustomObjects:
         self._api = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
 
+    async def missing_crds(self) -> list[str]:
+        """The names of our CRDs that the API server does not serve."""
+        try:
+            answer = await self._api.get_api_resources(GROUP, VERSION)
+            served = {resource.name for resource in answer.resources}
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            served = set()
+        return sorted(f"{row.plural}.{GROUP}" for row in KINDS.values() if row.plural not in served)
+
     async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], int]:
         """Every object of a kind in all namespaces, and the list's resource version."""
         items: list[dict[str, Any]] = []

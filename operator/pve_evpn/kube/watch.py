@@ -71,7 +71,9 @@ def registry(
         settings.networking.request_timeout = 30
         settings.networking.error_backoffs = (0.5, 1, 2, 4, 8, 16)
         settings.networking.enforce_retry_after = True
-        settings.process.ultimate_exiting_timeout = 120
+        # kopf would kill the process so long after its own end, even where the operator begins anew (see kube.app).
+        # How long a transaction may take to end is the pod's terminationGracePeriodSeconds.
+        settings.process.ultimate_exiting_timeout = None
         await start()
 
     @kopf.on.cleanup(registry=handlers)

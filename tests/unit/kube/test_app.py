@@ -9,10 +9,26 @@ from typing import Any
 import pytest
 
 from pve_evpn.engine.cache import Cache
-from pve_evpn.kube import app
+from pve_evpn.kube import app, kinds
 from pve_evpn.kube import watch as watching
 
 pytestmark = pytest.mark.asyncio
+
+
+class Served:
+    """An API server that misses these CRDs, one answer after the other, and none after that."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+
+    async def missing_crds(self) -> list[str]:
+        return self.answers.pop(0) if self.answers else []
+
+
+def leader(objects: Any) -> app._Leader:
+    lease: Any = SimpleNamespace(is_held=True)
+    ports: Any = SimpleNamespace(objects=None, events=None)
+    return app._Leader(lease, Cache(), objects, ports, kinds.ServedKinds(objects), asyncio.Event())
 
 
 async def test_a_supervisor_that_fails_ends_the_operator_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,8 +55,48 @@ async def test_a_supervisor_that_fails_ends_the_operator_and_says_why(monkeypatc
     monkeypatch.setattr(watching, "resync", nothing)
     monkeypatch.setattr(watching, "registry", lambda _cache, start, end: (start, end))
     monkeypatch.setattr(watching, "watch", watch)
-    lease: Any = SimpleNamespace(is_held=True)
-    unused: Any = None
     with pytest.raises(RuntimeError, match="nobody reconciles"):
         async with asyncio.timeout(10):
-            await app._operate(lease, Cache(), unused, unused, asyncio.Event(), asyncio.Event())
+            await app._operate(leader(Served()))
+
+
+async def test_a_crd_that_goes_away_is_named_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kinds, "RETRY_SECONDS", 0.0)
+    served, rounds = Served([], ["vnets.pve-evpn.dev"], ["vnets.pve-evpn.dev"], []), []
+    running = leader(served)
+
+    async def watch(handlers: Any, stop: asyncio.Event) -> None:
+        rounds.append(len(served.answers))
+        if len(rounds) == 1:
+            running.cache.replace("VNet", [], 1)
+            raise RuntimeError("404 Not Found")
+        assert not running.kinds.missing
+        running.stop.set()
+        await stop.wait()
+
+    monkeypatch.setattr(watching, "registry", lambda *_: None)
+    monkeypatch.setattr(watching, "watch", watch)
+    async with asyncio.timeout(10):
+        await app._operate(running)
+    assert rounds == [3, 0]
+    assert "vnets.pve-evpn.dev" in caplog.text
+
+
+async def test_a_watch_that_ends_while_every_kind_is_served_ends_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def watch(_handlers: Any, _stop: asyncio.Event) -> None:
+        raise RuntimeError("403 Forbidden")
+
+    monkeypatch.setattr(watching, "registry", lambda *_: None)
+    monkeypatch.setattr(watching, "watch", watch)
+    with pytest.raises(RuntimeError, match="403"):
+        async with asyncio.timeout(10):
+            await app._operate(leader(Served()))
+
+
+async def test_while_a_crd_is_missing_the_leader_is_not_ready_and_says_why() -> None:
+    running = leader(Served(["vnets.pve-evpn.dev"]))
+    await running.kinds.are_served()
+    readiness = app._readiness(running.lease, running.cache, running.kinds)
+    assert (readiness.ready, "vnets.pve-evpn.dev" in readiness.text) == (False, True)
