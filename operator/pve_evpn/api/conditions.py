@@ -33,6 +33,11 @@ class ConditionType(StrEnum):
     OPERATIONAL = "Operational", "BGP and the VNI are as expected. Unknown where no source can see them, never False."
     DRIFTED = "Drifted", "Another client changed in Proxmox what this object specifies."
     PAUSED = "Paused", "The operator writes nothing for this object. Observation goes on."
+    EFFECTIVE = (
+        "Effective",
+        "False: a field is accepted, and cannot work with what is around it; the message names it. Present only while "
+        "False. Ready does not depend on it.",
+    )
     # kstatus' pair exists only while true
     RECONCILING = "Reconciling", "Not ready, and waiting may help. Present only while true."
     STALLED = "Stalled", "Not ready, and only a change by the user helps. Present only while true."
@@ -79,7 +84,11 @@ class Reason(StrEnum):
         "An older object, or an interface of a node, has the same name in Proxmox.",
     )
     VNI_CONFLICT = "VniConflict", "Accepted: False", "The VNI is in use, or none of the range is free."
-    SUBNET_OVERLAP = "SubnetOverlap", "Accepted: False", "A subnet overlaps one of the same zone."
+    SUBNET_OVERLAP = (
+        "SubnetOverlap",
+        "Accepted: False, Effective: False",
+        "A subnet overlaps one of the same zone (Accepted), or one of a zone with the same exit node (Effective).",
+    )
     CONTROLLER_CONFLICT = (
         "ControllerConflict",
         "Accepted: False",
@@ -94,7 +103,7 @@ class Reason(StrEnum):
     )
     MTU_TOO_BIG = (
         "MtuTooBig",
-        "Accepted: False, Operational: False",
+        "Accepted: False, Operational: False, Effective: False",
         "The MTU does not fit into the underlay's (VXLAN takes 50 bytes), or a NIC's not into its zone's.",
     )
     FOREIGN_OBJECT = (
@@ -205,6 +214,19 @@ class Reason(StrEnum):
         "ObservationStale",
         "Operational: Unknown",
         "The preferred source has not shown it for graceSeconds.",
+    )
+
+    # --- Effective
+    NO_EXIT_NODES = "NoExitNodes", "Effective: False", "snat is set, and the zone has no exit nodes to do it."
+    LOCAL_ROUTING_CONFLICT = (
+        "LocalRoutingConflict",
+        "Effective: False",
+        "10.255.255.0/30, which localRouting takes on each exit node, is taken twice.",
+    )
+    ADDRESS_OUTSIDE_SUBNETS = (
+        "AddressOutsideSubnets",
+        "Effective: False",
+        "A container's address is in no subnet of its VNet.",
     )
 
     # --- Drifted

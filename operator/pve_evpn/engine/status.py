@@ -20,6 +20,7 @@ from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
+from pve_evpn.domain.status.effective import ineffective
 from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets
 from pve_evpn.engine import nodes
 from pve_evpn.engine.context import ClusterContext
@@ -45,10 +46,12 @@ class StatusWriter:
         self._writer = context.writer
         self._turn = asyncio.Lock()
         self._last: Sync | _Lost | None = None
+        self._ineffective: Mapping[ObjectKey, Problem] = {}
 
     async def report(self, sync: Sync) -> None:
         """Write what a sync found: statuses, parents first; then remove the finalizers that may go."""
         async with self._turn:
+            self._ineffective = ineffective(sync.desired, sync.state, sync.plan)
             at = self._sync_result(sync)
             if cluster := self._context.resource:
                 status = cluster_status.reachable(
@@ -107,6 +110,7 @@ class StatusWriter:
             sync.pins,
             sync.credential,
             sync.credentials_end,
+            self._ineffective,
             count_vnets(sync.plan),
             count_nics(sync.nics),
         )

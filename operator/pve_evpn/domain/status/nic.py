@@ -18,7 +18,7 @@ from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.status.sdn import SyncResult, is_paused, not_yet, paused, reported
+from pve_evpn.domain.status.sdn import SyncResult, effective, is_paused, not_yet, paused, reported
 
 
 def nic_status(
@@ -39,6 +39,7 @@ def nic_status(
         health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
         paused(nic, sync.desired),
+        *effective(nic, sync),
     ]
     retryable = retryable and (decision.refused is None or decision.refused.retryable)
     return updated(

@@ -20,7 +20,7 @@ from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
 from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
-from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready
+from pve_evpn.domain.conditions import ConditionValue, Problem, from_condition, from_problem, merge, progress, ready
 from pve_evpn.domain.health.record import Health, nodes_that_fit, unobserved
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import PinState
@@ -45,6 +45,7 @@ class SyncResult:
     ``failures``: per object, what Proxmox said when it refused the object's step.
     ``waiting``: the plan, or the part of it, that waits for a person or for its time.
     ``credential``: the Secret's key in use. ``credentials_end``: when it expires; None for never or unknown.
+    ``ineffective``: objects that cannot take effect as they are specified, and why.
     ``vnet_count``: VNets that were accepted, by zone in Proxmox. ``nic_count``: NICs that are connected, by VNet.
     """
 
@@ -59,6 +60,7 @@ class SyncResult:
     pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)
     credential: str = ""
     credentials_end: datetime | None = None
+    ineffective: Mapping[ObjectKey, Problem] = field(default_factory=dict)
     vnet_count: Mapping[str, int] = field(default_factory=dict)
     nic_count: Mapping[str, int] = field(default_factory=dict)
 
@@ -85,6 +87,7 @@ def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision,
         health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
         paused(resource, sync.desired),
+        *effective(resource, sync),
     ]
     # Written after the fact only: what was never made must not count as ours.
     confirmed = decision.origin and decision.refused is None and not decision.missing
@@ -150,11 +153,17 @@ def unreachable_status(
         health.operational if health else from_problem(ConditionType.OPERATIONAL, problem, None),
         from_problem(ConditionType.DRIFTED, problem, None),
         paused(resource, desired),
+        *_as_before(before, ConditionType.EFFECTIVE),
     ]
     parts = [health.status] if health else []
     if health and health.rows and isinstance(before, VNetStatus):
         parts.append(VNetStatus(nodes=with_observed(before.nodes or (), health)))
     return updated(resource.status, *parts, reported(resource, values, now, retryable=True))
+
+
+def _as_before(status: ReportedStatus, type_: ConditionType) -> list[ConditionValue]:
+    condition = status.condition(type_)
+    return [from_condition(type_, condition)] if condition else []
 
 
 def _stuck(resource: Resource[Any], problem: Problem) -> ConditionValue:
@@ -278,6 +287,12 @@ def paused(resource: Resource[Any], desired: Desired | None) -> ConditionValue:
     if desired is not None and desired.paused:
         return ConditionValue(ConditionType.PAUSED, True, Reason.CLUSTER_PAUSED, "nothing is written for this cluster")
     return ConditionValue(ConditionType.PAUSED, False, Reason.NOT_PAUSED)
+
+
+def effective(resource: Resource[Any], sync: SyncResult) -> list[ConditionValue]:
+    """``Effective``, where it is False."""
+    problem = sync.ineffective.get(resource.key)
+    return [from_problem(ConditionType.EFFECTIVE, problem)] if problem and not resource.deleting else []
 
 
 def is_paused(resource: Resource[Any], desired: Desired) -> bool:
