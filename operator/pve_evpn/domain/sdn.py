@@ -144,12 +144,25 @@ class SdnObject:
 
     def differences(self, have: SdnObject) -> tuple[PropertyDiff, ...]:
         """What of this desired object does not hold on ``have``."""
-        return compare(have.props, self.props, must_be_absent=self.absent)
+        return (*_moved(have, self), *compare(have.props, self.props, must_be_absent=self.absent))
 
     def over(self, have: SdnObject | None) -> SdnObject:
         """``have`` once this desired object holds: what is unsaid stays as it is."""
         kept = {key: value for key, value in have.props.items() if key not in self.absent} if have else {}
         return SdnObject(self.ref, have.type if have else self.type, {**kept, **self.props}, self.parent)
+
+
+#: The key under which a subnet's VNet appears in differences. It is no property: its place is in the path.
+PARENT = "vnet"
+
+
+def _moved(have: SdnObject, want: SdnObject) -> tuple[PropertyDiff, ...]:
+    return (PropertyDiff(PARENT, have.parent, want.parent),) if have.parent != want.parent else ()
+
+
+def changes_between(before: SdnObject, after: SdnObject) -> tuple[PropertyDiff, ...]:
+    """Every difference between two whole objects."""
+    return (*_moved(before, after), *compare(before.props, after.props, must_be_absent=before.props.keys()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +299,7 @@ def pending_changes(
         elif ref not in edited:
             changes.append(PendingChange(ref, PendingState.DELETED))
         else:
-            new, old = edited[ref].props, running[ref].props
-            keys = tuple(key for key in sorted(new.keys() | old.keys()) if new.get(key) != old.get(key))
+            keys = tuple(sorted(diff.key for diff in changes_between(running[ref], edited[ref])))
             if keys or edited[ref].type != running[ref].type:
                 changes.append(PendingChange(ref, PendingState.CHANGED, keys))
     return tuple(changes)

@@ -25,6 +25,7 @@ from pve_evpn.domain.plan.firewall import (
 )
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import (
+    PARENT,
     Canonical,
     Props,
     SdnKind,
@@ -83,7 +84,8 @@ class Gateway(ClusterReader):
     async def stage(self, step: Step, token: str) -> None:
         """Write one step into the edited configuration."""
         if step.ref.kind is SdnKind.SUBNET:
-            self._subnets.wrote(step.object.parent)
+            for obj in filter(None, (step.before, step.after)):
+                self._subnets.wrote(obj.parent)
         path = _path(step.ref, step.object.parent)
         if step.after is None:
             await self.call("DELETE", path, **{"lock-token": token})
@@ -93,12 +95,14 @@ class Gateway(ClusterReader):
                 params["type"] = step.after.type
             await self.call("POST", path.rpartition("/")[0], **params)
         else:
-            digest = await self._unchanged(step.ref, path, step.before.props)
-            want = {d.key: d.want for d in step.diff if d.want is not None}
+            digest = await self._unchanged(step.ref, _path(step.ref, step.before.parent), step.before.props)
+            # A PUT below another VNet moves a subnet there.
+            changes = [diff for diff in step.diff if diff.key != PARENT]
+            want = {d.key: d.want for d in changes if d.want is not None}
             if "dnszone" in want and "dns" in step.after.props:
                 want["dns"] = step.after.props["dns"]  # Proxmox takes the one only together with the other
             params = _on_wire(want)
-            if gone := [d.key for d in step.diff if d.want is None]:
+            if gone := [d.key for d in changes if d.want is None]:
                 params["delete"] = ",".join(gone)
             await self.call("PUT", path, digest=digest, **params, **{"lock-token": token})
         metrics.PLANNED.labels(self.cluster, str(step.ref.kind), step.action).inc()

@@ -77,11 +77,13 @@ def _decisions(context: PlanContext) -> Iterator[Decision]:
     """About the objects that stay: parents first, and the oldest first, which wins every conflict."""
     desired = context.desired
     for controller in _staying(desired.controllers):
-        yield _decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER)
+        yield _compared(_decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER), context)
     for zone in _staying(desired.zones):
-        yield _decide_alone(zone, context, ZoneCandidate, checks.ZONE)
-    for vnet in _staying(desired.vnets):
-        yield _decide_alone(vnet, context, VNetCandidate, checks.VNET)
+        yield _compared(_decide_alone(zone, context, ZoneCandidate, checks.ZONE), context)
+    vnets = [_decide_alone(vnet, context, VNetCandidate, checks.VNET) for vnet in _staying(desired.vnets)]
+    # Which subnets of a VNet are left over is known once every VNet has claimed its own.
+    for decision in vnets:
+        yield _compared(decision, context)
 
 
 def _staying(resources: Sequence[Resource[Any]]) -> list[Resource[Any]]:
@@ -126,7 +128,7 @@ def _decide(
 
 
 def _accept(candidate: Candidate[Any]) -> Decision:
-    """Claim the object's names and VNI, and compare what is desired with what is there."""
+    """Claim the object's names and VNI."""
     resource, context, sdn = candidate.resource, candidate.context, candidate.context.sdn
     origins = candidate.origins
     assert not isinstance(origins, Problem)
@@ -136,16 +138,13 @@ def _accept(candidate: Candidate[Any]) -> Decision:
     if vni is not None:
         context.vnis.claim(vni, candidate.ref, resource.key)
     policies = [getattr(spec, "management_policy", None) for spec in (resource.spec, context.desired.cluster.spec)]
-    leftovers = leftover_subnets(resource, sdn, context.journal, keep=origins)
-    decision = Decision(
+    return Decision(
         resource.key,
         id=candidate.ref.id,
         vni=vni,
         wanted=tuple(_whole(obj, origins[obj.ref]) for obj in candidate.objects),
         origin=origins[candidate.ref],
-        # A subnet that the spec no longer has stays in the status until Proxmox has it no more.
-        origins={**origins, **dict.fromkeys(leftovers, Origin.CREATED)},
-        leftovers=leftovers,
+        origins=origins,
         managed=not ("ObserveOnly" in policies or resource.paused or context.desired.paused),
         missing=candidate.ref not in sdn.edited,
         version=resource.version,
@@ -153,8 +152,22 @@ def _accept(candidate: Candidate[Any]) -> Decision:
             candidate.objects, firewall.fingerprint(getattr(resource.spec, "firewall", None))
         ),
     )
+
+
+def _compared(decision: Decision, context: PlanContext) -> Decision:
+    """An accepted object's decision, with what differs from Proxmox."""
+    if decision.refused:
+        return decision
+    resource, sdn = context.resources[decision.key], context.sdn
+    surplus = leftover_subnets(resource, sdn, context.journal, keep=decision.origins)
+    leftovers = tuple(ref for ref in surplus if context.claims.get(ref, decision.key) == decision.key)
+    # A subnet that the spec no longer has stays in the status until Proxmox has it no more, or below another VNet.
+    staying = [ref for ref in surplus if ref in leftovers or ref in sdn.subnets_of(decision.id)]
+    decision = replace(
+        decision, leftovers=leftovers, origins={**decision.origins, **dict.fromkeys(staying, Origin.CREATED)}
+    )
     in_sync = not leftovers and all(_holds(obj, sdn) for obj in decision.wanted)
-    waiting = None if in_sync else context.failures.get(resource.key)
+    waiting = decision.waiting or (None if in_sync else context.failures.get(decision.key))
     return replace(decision, in_sync=in_sync, waiting=waiting, drift=_drift(decision, resource, context))
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pve_evpn.api import kinds
+from pve_evpn.api.conditions import Reason
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
@@ -19,7 +20,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
 from pve_evpn.domain.plan import render
 from pve_evpn.domain.plan.context import PlanContext
-from pve_evpn.domain.plan.ownership import known_refs, origin_of
+from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade
 from pve_evpn.domain.plan.peers import UnderlayPeers, underlay_peers
 from pve_evpn.domain.plan.vnis import announced_vni, find_vni
 from pve_evpn.domain.sdn import SdnObject, SdnRef
@@ -64,14 +65,16 @@ class Candidate(Generic[SpecT]):
         """The origin that each of its objects has or would get, or why one of them is not to be touched."""
         found: dict[SdnRef, Origin] = {}
         adoption = self.context.adoption(self.resource)
-        known = known_refs(self.resource)
+        known, sdn = known_refs(self.resource), self.context.sdn
         for obj in self.objects:
-            origin = known.get(obj.ref) or origin_of(
-                obj, self.resource, self.context.sdn, self.context.journal, adoption
-            )
-            if isinstance(origin, Problem):
-                return origin
-            found[obj.ref] = origin
+            origin = known.get(obj.ref) or self.context.taken_over(obj.ref, self.resource)
+            if origin and obj.ref not in self.context.journal and (how := remade(obj.ref, sdn, adoption.zone_id)):
+                message = f"{obj.ref} exists in Proxmox {how}: another client has made it anew, and it is not ours"
+                return Problem(Reason.FOREIGN_OBJECT, message)
+            judged = origin or origin_of(obj, self.resource, sdn, self.context.journal, adoption)
+            if isinstance(judged, Problem):
+                return judged
+            found[obj.ref] = judged
         return found
 
     def _known_vni(self, specified: int | None, allocated: int | None) -> int | Problem | None:

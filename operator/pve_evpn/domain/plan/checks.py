@@ -16,8 +16,9 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
+from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.plan.subnets import network_of
-from pve_evpn.domain.sdn import Props, SdnKind, SdnObject
+from pve_evpn.domain.sdn import Props, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import first_with
 
 #: The peer group Proxmox takes where none is named.
@@ -53,7 +54,10 @@ def release_has_room(candidate: ControllerCandidate) -> Problem | None:
     others = [ref.id for ref in (*sorted(there), *claimed) if ref != candidate.ref]
     if not others:
         return None
-    message = f"Proxmox VE {context.state.version} allows one EVPN controller per cluster, and {others[0]!r} is there"
+    message = (
+        f"Proxmox VE {context.state.version} allows one EVPN controller per cluster, and {others[0]!r} is there. To "
+        f"put this object in its place, set spec.id: {others[0]} and delete the other EvpnController, if there is one"
+    )
     return Problem(Reason.CONTROLLER_CONFLICT, message)
 
 
@@ -159,13 +163,20 @@ def subnets_are_apart(candidate: VNetCandidate) -> Problem | None:
         network = ipaddress.ip_network(subnet.cidr)
         for ref in context.subnets.overlapping(candidate.zone_id, network):
             there, claim = context.sdn.edited.get(ref), context.claims.get(ref)
-            if claim == candidate.resource.key:
+            same = network_of(ref) == network
+            if claim == candidate.resource.key or (same and claim is None and _is_to_move_here(candidate, ref)):
                 continue
             holder = there.parent if there and there.parent != vnet_id else claim.name if claim else None
             if holder is not None:
                 message = f"subnets: {network} overlaps {network_of(ref)} of VNet {holder} in the same zone"
                 return Problem(Reason.SUBNET_OVERLAP, message)
     return None
+
+
+def _is_to_move_here(candidate: VNetCandidate, ref: SdnRef) -> bool:
+    """Whether a subnet below another VNet is this VNet's: another client moved it, or the other VNet gives it up."""
+    known = known_refs(candidate.resource)
+    return ref in known or candidate.context.taken_over(ref, candidate.resource) is not None
 
 
 def names_no_interface(candidate: ZoneCandidate | VNetCandidate) -> Problem | None:

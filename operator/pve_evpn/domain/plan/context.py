@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import (
     Desired,
     ObjectKey,
+    Origin,
     Resource,
     matches,
     oldest_first,
@@ -23,7 +25,7 @@ from pve_evpn.domain.objects import (
 )
 from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.plan.ownership import Adoption, known_refs
-from pve_evpn.domain.plan.subnets import SubnetTable
+from pve_evpn.domain.plan.subnets import SubnetTable, network_of
 from pve_evpn.domain.plan.vnis import VniTable
 from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
 from pve_evpn.domain.state import ClusterState
@@ -60,7 +62,8 @@ class PlanContext:
                     self.claim(ref, self.claims.get(ref, resource.key))
         for resource in oldest_first(r for r in self.desired if r.deleting):
             for ref in known_refs(resource):
-                self.claim(ref, self.claims.get(ref, resource.key))
+                if not self._succeeded(resource, ref):
+                    self.claim(ref, self.claims.get(ref, resource.key))
 
     @property
     def sdn(self) -> SdnSnapshot:
@@ -75,6 +78,39 @@ class PlanContext:
     def desired_refs(self) -> frozenset[SdnRef]:
         """What the objects that stay stand for, accepted or not."""
         return frozenset(own_ref(r) for r in self.desired if not r.deleting and sdn_kind_of(r.key))
+
+    def taken_over(self, ref: SdnRef, resource: Resource[Any]) -> Origin | None:
+        """The origin of a Proxmox object that another desired object gives up in favour of ``resource``.
+
+        A subnet that a VNet's spec has no more moves to the VNet whose spec has it now. A controller or zone that is
+        being deleted leaves its Proxmox object to a new one with the same id: those who write them are administrators.
+        """
+        if ref.kind is SdnKind.SUBNET:
+            giver = self._given_up.get(ref)
+            return Origin.CREATED if giver is not None and giver != resource.key else None
+        kinds: dict[SdnKind, Iterable[Resource[Any]]] = {
+            SdnKind.CONTROLLER: self.desired.controllers,
+            SdnKind.ZONE: self.desired.zones,
+        }
+        going = (known_refs(other) for other in kinds.get(ref.kind, ()) if other.deleting)
+        return next((known[ref] for known in going if ref in known), None)
+
+    def _succeeded(self, resource: Resource[Any], ref: SdnRef) -> bool:
+        """Whether a new controller or zone stands for what ``resource``, which is being deleted, stood for."""
+        return not resource.key.namespace and ref in self.desired_refs
+
+    @cached_property
+    def _given_up(self) -> Mapping[SdnRef, ObjectKey]:
+        """The subnets that the operator created for a VNet that stays, and that its spec no longer has."""
+        found = {}
+        for vnet in self.desired.vnets:
+            if vnet.deleting or vnet.paused or vnet.spec is None or vnet.spec.management_policy == "ObserveOnly":
+                continue
+            kept = {ipaddress.ip_network(subnet.cidr) for subnet in vnet.spec.subnets or ()}
+            for ref, origin in known_refs(vnet).items():
+                if ref.kind is SdnKind.SUBNET and origin is Origin.CREATED and network_of(ref) not in kept:
+                    found[ref] = vnet.key
+        return found
 
     def zone_of(self, vnet: Resource[Any]) -> tuple[Resource[Any], EvpnZoneSpec] | None:
         """The zone of a VNet and its spec; None where there is none that the VNet may use."""

@@ -17,8 +17,8 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Decision, Step
-from pve_evpn.domain.plan.ownership import announced_origin, claimed_refs, known_refs
-from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef
+from pve_evpn.domain.plan.ownership import announced_origin, claimed_refs, deletable, known_refs, remade
+from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, changes_between
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.text import some_of
 
@@ -90,7 +90,7 @@ class _Decider:
         holders = self.context.claims
         origins = {r: o for r, o in self._claimed(resource).items() if holders.get(r) == resource.key}
         decision = Decision(resource.key, id=ref.id, origin=origins.get(ref), origins=origins, version=resource.version)
-        ours = {r: origin for r, origin in origins.items() if origin is Origin.CREATED or r == ref}
+        ours = deletable(resource, origins)
         # What an interrupted transaction was creating has no origin yet, and still is ours to remove.
         unrecorded = ref in origins and resource.origin is None and not _left_on_purpose(resource)
         if getattr(self.desired.cluster.spec, "management_policy", None) == "ObserveOnly":
@@ -113,7 +113,13 @@ class _Decider:
         kind = sdn_kind_of(resource.key)
         if announced and kind and SdnRef(kind, proxmox_id(resource)) in self.context.desired_refs:
             announced = None
-        return claimed_refs(resource, self.sdn, self.context.journal, announced)
+        claimed = claimed_refs(resource, self.sdn, self.context.journal, announced)
+        zone_id = getattr(resource.status, "zone", None) or self.context.adoption(resource).zone_id
+        return {
+            ref: origin
+            for ref, origin in claimed.items()
+            if ref in self.context.journal or not remade(ref, self.sdn, zone_id)
+        }
 
     def _put_back(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
         """What stays and is staged to go, or to change: by somebody else, or by us before something came in between.
@@ -129,8 +135,8 @@ class _Decider:
             have, live = self.sdn.edited.get(ref), self.sdn.running.get(ref)
             if live and have is None:
                 steps.append(Step(ref, None, live))
-            elif live and have and origin is Origin.CREATED and have.props != live.props:
-                steps.append(Step(ref, have, replace(live, type=have.type, parent=have.parent)))
+            elif live and have and origin is Origin.CREATED and changes_between(have, live):
+                steps.append(Step(ref, have, replace(live, type=have.type)))
         return steps
 
     def _hindrance(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Problem | None:

@@ -17,7 +17,7 @@ from pve_evpn.domain.sdn import (
     SdnKind,
     SdnObject,
     SdnRef,
-    compare,
+    changes_between,
     parents_of,
     show,
 )
@@ -58,7 +58,7 @@ class Step:
         """The properties that an update changes; empty for the others."""
         if self.before is None or self.after is None:
             return ()
-        return compare(self.before.props, self.after.props, must_be_absent=self.before.props.keys())
+        return changes_between(self.before, self.after)
 
     def inverse(self) -> Step:
         """The step that takes this one back."""
@@ -110,7 +110,8 @@ class Decision:
     ``blocked``: it is being deleted and cannot be, yet.
     ``release``: its finalizer may go.
     ``in_sync``: both copies of Proxmox' configuration hold what the spec wants (or, deleting, hold nothing of it).
-    ``leftovers``: subnets that the operator created for it, that its spec no longer has and Proxmox still has.
+    ``leftovers``: subnets that the operator created for it, that its spec no longer has and Proxmox still has; those
+    that another VNet takes over are not among them.
     ``drift``: differences somebody else made since it was last programmed.
     ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
     ``version``: which object of that name, and which of its specs, was decided about.

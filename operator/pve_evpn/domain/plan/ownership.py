@@ -8,7 +8,7 @@ an administrator lets the object adopt. Without one of them an object is foreign
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ManagedStatus, Reason
 from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Origin, Resource, proxmox_id, sdn_kind_of
+from pve_evpn.domain.objects import Origin, Resource, own_ref, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 
@@ -42,6 +42,31 @@ def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
     if isinstance(status, VNetStatus):
         refs.update((SdnRef(SdnKind.SUBNET, row.id), Origin(row.origin)) for row in status.subnets or ())
     return refs
+
+
+#: The types of the objects that the operator makes.
+_TYPES = {SdnKind.CONTROLLER: "evpn", SdnKind.ZONE: "evpn", SdnKind.VNET: "vnet", SdnKind.SUBNET: "subnet"}
+
+
+def remade(ref: SdnRef, sdn: SdnSnapshot, zone_id: str) -> str:
+    """How an object that was the operator's is another one of the same name now, in words; empty if it is the same.
+
+    Another client deleted it and made one of another type, or a VNet in another zone. A zone that is only staged for a
+    VNet is an edit like any other.
+    """
+    copies = [obj for obj in (sdn.running.get(ref), sdn.edited.get(ref)) if obj is not None]
+    for there in copies:
+        if there.type != _TYPES.get(ref.kind, there.type):
+            return f"as type {there.type!r}"
+    if ref.kind is SdnKind.VNET and zone_id and copies and copies[0].props.get("zone") != zone_id:
+        return "in another zone"
+    return ""
+
+
+def deletable(resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> dict[SdnRef, Origin]:
+    """What goes with a deleted object: itself, what the operator created, and with ``Delete`` its adopted subnets."""
+    own, everything = own_ref(resource), getattr(resource.spec, "deletion_policy", None) == "Delete"
+    return {ref: o for ref, o in origins.items() if everything or o is Origin.CREATED or ref == own}
 
 
 def claimed_refs(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pve_evpn.domain.objects import Origin, own_ref
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Step, carried_out
+from pve_evpn.domain.plan.ownership import deletable
 from pve_evpn.domain.plan.step_class import StepClass, class_of
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef, SdnSnapshot, pending_changes
+from pve_evpn.domain.sdn import PARENT, PendingChange, PendingState, SdnObject, SdnRef, SdnSnapshot, pending_changes
 
 
 def split_pending(
@@ -75,8 +75,7 @@ def _removed_on_purpose(context: PlanContext) -> set[SdnRef]:
     for key, decision in context.decisions.items():
         resource = context.resources[key]
         if resource.deleting and decision.may_go:
-            refs |= {ref for ref, origin in decision.origins.items() if origin is Origin.CREATED}
-            refs |= {own_ref(resource)} & decision.origins.keys()
+            refs |= deletable(resource, decision.origins).keys()
         elif not resource.deleting and decision.managed:
             refs |= set(decision.leftovers)
     return refs
@@ -89,7 +88,7 @@ def _split(
     wrong = {diff.key for diff in desired.differences(edited)}
     if change.state is not PendingState.CHANGED:
         return ([], [change]) if wrong else ([change], [])
-    settled = (desired.props.keys() | desired.absent) - wrong
+    settled = (desired.props.keys() | desired.absent | ({PARENT} if desired.parent else set())) - wrong
     own = tuple(key for key in change.keys if key in settled)
     foreign = tuple(key for key in change.keys if key not in settled)
     return (

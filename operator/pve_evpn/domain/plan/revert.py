@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pve_evpn.domain.plan.model import Step, in_order
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import (
+    PARENT,
+    PendingChange,
+    PendingState,
+    SdnObject,
+    SdnRef,
+    SdnSnapshot,
+    changes_between,
+)
 from pve_evpn.domain.state import ClusterState
 
 
@@ -18,7 +26,7 @@ def steps_towards(edited: Mapping[SdnRef, SdnObject], target: Mapping[SdnRef, Sd
     steps = []
     for ref, goal in target.items():
         have = edited.get(ref)
-        if (have is None) != (goal is None) or (have and goal and have.props != goal.props):
+        if (have is None) != (goal is None) or (have and goal and changes_between(have, goal)):
             steps.append(Step(ref, have, goal))
     return in_order(steps)
 
@@ -34,7 +42,8 @@ def unstage(sdn: SdnSnapshot, changes: Iterable[PendingChange]) -> tuple[Step, .
                 props.pop(key, None)
                 if key in live.props:
                     props[key] = live.props[key]
-            target[change.ref] = SdnObject(change.ref, staged.type, props, staged.parent)
+            parent = live.parent if PARENT in change.keys else staged.parent
+            target[change.ref] = SdnObject(change.ref, staged.type, props, parent)
         else:
             target[change.ref] = live
     return steps_towards(sdn.edited, target)
@@ -48,7 +57,8 @@ def taken_back(sdn: SdnSnapshot, steps: Iterable[Step]) -> tuple[PendingChange, 
         if live and step.action == "create":
             found.append(PendingChange(step.ref, PendingState.DELETED))
         elif live and step.action == "update":
-            keys = tuple(diff.key for diff in step.diff if diff.want == live.props.get(diff.key))
+            runs = {**live.props, PARENT: live.parent}
+            keys = tuple(diff.key for diff in step.diff if diff.want == runs.get(diff.key))
             found += [PendingChange(step.ref, PendingState.CHANGED, keys)] if keys else []
     return tuple(found)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
-from pve_evpn.domain.sdn import Canonical, SdnKind, SdnObject, compare
+from pve_evpn.domain.sdn import Canonical, SdnKind, SdnObject, changes_between
 
 
 class StepClass(StrEnum):
@@ -99,7 +99,7 @@ def class_of(before: SdnObject | None, after: SdnObject | None) -> StepClass:
         return _DISRUPTIVE
     rules = _RULES.get(after.ref.kind, {})
     found = [_NONE]
-    for diff in compare(before.props, after.props, must_be_absent=before.props.keys()):
+    for diff in changes_between(before, after):
         rule = rules.get(diff.key, _DISRUPTIVE)
         found.append(rule if isinstance(rule, StepClass) else rule(diff.have, diff.want))
     return highest(found)
