@@ -304,7 +304,7 @@ async def test_disruptive_steps_wait_and_harmless_ones_go_ahead() -> None:
     assert world.lab.sdn.running["zones"]["zone1"]["mtu"] in (1400, "1400")
     assert world.complaints() == []
     applied = world.events("Applied")
-    assert "2 changes applied on every node (reload: 2)" in applied[-2]
+    assert "2 changes applied on every node (reload: 2): create" in applied[-2]
     assert "1 change applied on every node (disruptive: 1)" in applied[-1]
 
 

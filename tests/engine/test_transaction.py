@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.engine.world import SEED, World, key, programmed, vnet
+import logging
+
+import pytest
+
+from tests.engine.world import CLUSTER, SEED, World, key, programmed, vnet
 
 
 async def test_many_objects_cost_one_apply_and_leave_no_lock() -> None:
@@ -34,3 +38,32 @@ async def test_everything_is_deleted_with_one_apply_whatever_the_order() -> None
     assert world.lab.applies == 2
     assert not any(world.lab.sdn.edited.values())
     assert world.lab.sdn.lock is None
+
+
+async def test_what_was_changed_is_named_in_the_status_the_event_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World()
+    logging.getLogger("pve_evpn").setLevel(logging.INFO)
+    world.apply(*SEED)
+    await world.settle()
+    steps = world.kube.status(CLUSTER)["lastTransaction"]["steps"]
+    assert steps == [
+        "create controller evpn1",
+        "create zone zone1",
+        "create vnet net1",
+        "create subnet zone1-10.1.0.0-24 in vnet net1",
+    ]
+    assert "create controller evpn1; create zone zone1" in world.events("Applied")[-1]
+    assert any("create subnet zone1-10.1.0.0-24" in line for line in caplog.messages)
+    assert [line for line in caplog.messages if line.startswith("VNet default/net1: Ready is True")]
+
+
+@pytest.mark.parametrize(("value", "pauses"), [("true", True), ("", True), ("yes", True), ("false", False)])
+async def test_every_value_but_false_pauses(value: str, pauses: bool) -> None:
+    world = await programmed()
+    document = vnet("net2", 5002)
+    document["metadata"]["annotations"] = {"pve-evpn.dev/paused": value}
+    key = world.apply(document)[0]
+    await world.settle_or_wait()
+    assert (world.kube.condition(key, "Paused")["status"] == "True") is pauses
+    assert ("net2" in world.lab.sdn.running["vnets"]) is not pauses

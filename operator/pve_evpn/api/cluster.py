@@ -453,6 +453,9 @@ class LastTransaction(ApiModel):
     )
     message: Annotated[str, Cut(1024)] | None = Field(None, description="What went wrong.")
     changes: int = Field(description="How many steps it had.")
+    steps: Annotated[list[Annotated[str, Cut(512)]], Cut(32)] | None = Field(
+        None, description="The steps in words, as in pendingPlan.summary.", json_schema_extra=ATOMIC
+    )
     started_at: Timestamp = Field(description="When it took the lock.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
     nodes: Annotated[list[TransactionNode], Cut(64)] | None = Field(

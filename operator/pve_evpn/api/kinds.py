@@ -32,8 +32,8 @@ ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
 
 #: What each means, and who writes it.
 ANNOTATIONS: dict[str, str] = {
-    ANNOTATION_PAUSED: 'Set by users. "true": nothing is written to Proxmox for this object, observation goes on. On a '
-    "ProxmoxCluster it holds for everything of that cluster.",
+    ANNOTATION_PAUSED: 'Set by users. Any value but "false": the operator writes nothing to Proxmox for this object; '
+    "observation goes on. On a ProxmoxCluster it holds for everything of that cluster.",
     ANNOTATION_RECONCILE: "Set by users. Any new value requests a sync now; status.lastHandledReconcileAt repeats it.",
     ANNOTATION_APPROVED_PLAN: "Set by users on a ProxmoxCluster. The hash of status.pendingPlan: approves that plan "
     "and no other, once.",

@@ -83,8 +83,11 @@ class Resource(Generic[SpecT, StatusT]):
 
     @property
     def paused(self) -> bool:
-        """Whether the object itself asks for a pause (the cluster may ask for it too)."""
-        return self.annotations.get(kinds.ANNOTATION_PAUSED) == "true"
+        """Whether the object itself asks for a pause (the cluster may ask for it too).
+
+        Every value but "false" does: who writes "yes" or nothing means the same.
+        """
+        return self.annotations.get(kinds.ANNOTATION_PAUSED, "false").strip().lower() != "false"
 
     @property
     def force_orphan(self) -> bool:

@@ -20,7 +20,7 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import apply_policy
-from pve_evpn.domain.plan.apply_policy import class_counts
+from pve_evpn.domain.plan.apply_policy import class_counts, summary
 from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.claim import claim
@@ -32,8 +32,12 @@ from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.transaction import Transaction
+from pve_evpn.text import some_of
 
 log = logging.getLogger(__name__)
+
+#: Steps named in an Event, which has 1 KiB, and in a line of the log.
+_STEPS_SHOWN, _STEPS_LOGGED = 8, 50
 
 
 class Applier:
@@ -122,7 +126,8 @@ class Applier:
                 count = max(len(result.plan.steps), len(result.plan.own_pending))
                 classes = f" ({class_counts(result.plan)})" if result.plan.classes else ""
                 applied = f"{count} change{'s' if count != 1 else ''} applied on every node{classes}"
-                message = f"{applied}; {result.message}" if result.message else applied
+                steps = some_of(summary(result.plan), most=_STEPS_SHOWN, separator="; ")
+                message = "; ".join(part for part in (f"{applied}: {steps}", result.message) if part)
                 await self._record(cluster, EventReason.APPLIED, replace(result, message=message))
         return None
 
@@ -177,5 +182,7 @@ def _with_rest(result: Result) -> str:
 
 def _in_words(result: Result) -> str:
     """The outcome as a line of the log."""
-    words = f"{result.outcome}, {len(result.plan.steps)} changes in {result.finished - result.started:.1f} s"
-    return f"{words}: {result.message}" if result.message else words
+    count, seconds = len(result.plan.steps), result.finished - result.started
+    words = f"{result.outcome}, {count} changes in {seconds:.1f} s"
+    steps = some_of(summary(result.plan), most=_STEPS_LOGGED, separator="; ")
+    return ": ".join(part for part in (words, steps, result.message) if part)

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Protocol
 
-from pve_evpn import metrics
+from pve_evpn import logs, metrics
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired
@@ -124,7 +124,7 @@ class Reconciler:
                 if self._stopping or self._context.desired is None:
                     return
                 self.busy = True
-                with metrics.RECONCILE_SECONDS.labels(self.cluster).time():
+                with metrics.RECONCILE_SECONDS.labels(self.cluster).time(), logs.fields(cluster=self.cluster):
                     delay = await self.run_once()
                 self.busy = False
         finally:

@@ -6,11 +6,13 @@ whether a finalizer may go is decided in ``domain``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pve_evpn import metrics
 from pve_evpn.api import kinds
+from pve_evpn.api.conditions import Condition, ConditionType
 from pve_evpn.api.events import EventReason
 from pve_evpn.api.status import StatusT, patch
 from pve_evpn.domain.objects import ObjectKey, Resource
@@ -19,6 +21,8 @@ from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.status.sdn import is_drifted
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Events, Ports, RawObject
+
+log = logging.getLogger(__name__)
 
 #: Counted in ``pve_evpn_nic_changes_total``, by the reason in lower case.
 _NIC_CHANGES = frozenset(
@@ -78,6 +82,7 @@ class ObjectWriter:
     async def write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> None:
         """Write what differs from the status the object has; no request where nothing does."""
         if changes := patch(resource.status, status):
+            _log_ready(resource, status)
             self._remember(await self._objects.patch_status(resource.key, changes))
 
     async def claim(self, resource: Resource[Any], annotations: Mapping[str, str]) -> bool:
@@ -120,3 +125,15 @@ class ObjectWriter:
         if raw:
             self._cache.upsert(raw)
         return bool(raw)
+
+
+def _log_ready(resource: Resource[Any, Any], status: Any) -> None:
+    """One line when ``Ready`` changes, so that the log says what became of an object without any Event."""
+    before, now = _ready(resource.status), _ready(status)
+    if now is not None and (before is None or before.status != now.status or before.reason != now.reason):
+        name = str(resource.key)
+        log.info("%s: Ready is %s, %s: %s", name, now.status, now.reason, now.message, extra={"object": name})
+
+
+def _ready(status: Any) -> Condition | None:
+    return next((condition for condition in status.conditions or () if condition.type == ConditionType.READY), None)

@@ -230,6 +230,7 @@ def _transaction(result: Result | None) -> ProxmoxClusterStatus:
         outcome=result.outcome.value,
         message="; ".join([result.message, *result.left]).strip("; ") or None,
         changes=len(result.plan.steps),
+        steps=summary(result.plan) or None,
         started_at=datetime.fromtimestamp(result.started, UTC),
         finished_at=datetime.fromtimestamp(result.finished, UTC),
         nodes=[_transaction_node(node) for _, node in sorted(result.nodes.items())] or None,
