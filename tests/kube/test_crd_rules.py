@@ -274,6 +274,7 @@ ACCEPTED: list[tuple[str, str, Manifest]] = [
     ("VNet", "a host route with a gateway outside", {"subnets": [{"cidr": "10.1.0.1/32", "gateway": "10.9.0.1"}]}),
     ("VNet", "a point-to-point subnet", {"subnets": [{"cidr": "10.1.0.0/31", "gateway": "10.1.0.0"}]}),
     ("VNet", "a DHCP range of IPv6", {"subnets.2.dhcpRanges": [{"start": "2001:db8:1::9", "end": "2001:db8:1::10"}]}),
+    ("VNet", "two ranges", {"subnets.0.dhcpRanges.1": {"start": "10.1.0.101", "end": "10.1.0.120"}}),
     ("VNet", "a range of one address", {"subnets.0.dhcpRanges.0.end": "10.1.0.9"}),
     *[("VNet", f"a firewall rule for {source}", {"firewall.rules.0.source": source}) for source in (
         "10.1.0.0/24,10.2.0.1", "10.1.0.1-10.1.0.9", "2001:db8::/64,2001:db8:1::1", "2001:db8::1-2001:db8::9",
@@ -477,6 +478,8 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("VNet", {"subnets.1": {"cidr": "10.0.0.0/8"}}, "subnets must not overlap each other"),
     ("VNet", {"subnets.0.dhcpRanges.0.end": "10.2.0.1"}, "dhcpRanges must be inside the subnet"),
     ("VNet", {"subnets.0.dhcpRanges.0.end": "10.1.0.8"}, "start must not be above end"),
+    ("VNet", {"subnets.0.dhcpRanges.1": {"start": "10.1.0.100", "end": "10.1.0.120"}}, "dhcpRanges must not overlap"),
+    ("VNet", {"subnets.0.dhcpRanges.1": {"start": "10.1.0.9", "end": "10.1.0.100"}}, "dhcpRanges must not overlap"),
     ("VNet", {"subnets.0.dhcpRanges.0.end": "2001:db8:1::1"}, "start and end must both be IPv4 or both IPv6"),
     ("VNet", {"subnets.0.dhcpRanges.0.end": GONE}, "spec.subnets[0].dhcpRanges[0].end: Required value"),
     ("VNet", {"subnets.0.dhcpDnsServer": "dns.example.com"}, IP),

@@ -99,6 +99,14 @@ class Subnet(ApiModel):
                 "!isIP(r.end) || (cidr(self.cidr).containsIP(ip(r.start)) && cidr(self.cidr).containsIP(ip(r.end))))",
                 "dhcpRanges must be inside the subnet",
             ),
+            # Of IPv6 the operator checks it; CEL has no numbers of 128 bits.
+            Rule(
+                "!has(self.dhcpRanges) || !self.dhcpRanges.all(r, isIP(r.start) && isIP(r.end) && "
+                "ip(r.start).family() == 4 && ip(r.end).family() == 4) || "
+                "self.dhcpRanges.all(a, self.dhcpRanges.exists_one(b, "
+                f"{_number('b.start')} <= {_number('a.end')} && {_number('a.start')} <= {_number('b.end')}))",
+                "dhcpRanges must not overlap",
+            ),
         )
     )
 

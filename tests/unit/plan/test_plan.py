@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.objects import Origin
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Step
@@ -342,3 +343,16 @@ def test_what_was_staged_before_a_crash_is_applied() -> None:
     assert made.steps == ()
     assert made.needs_apply
     assert not made.foreign
+
+
+def test_an_allocated_vni_is_not_lost_to_an_older_object_that_becomes_valid_later() -> None:
+    """It waits for an approval, say, so that Proxmox does not have it yet."""
+    ranged = zone(vniRange={"first": 7000, "last": 7001})
+    older, younger = vnet("aa", vni=None), vnet("bb", age=1, vni=None)
+    younger = replace(younger, status=VNetStatus(vni=7000))
+    made = plan(desired(controller(), ranged, older, younger), observed())
+    assert [made.decisions[item.key].vni for item in (older, younger)] == [7001, 7000]
+    explicit = vnet("aa", vni=7000)
+    made = plan(desired(controller(), ranged, explicit, younger), observed())
+    assert made.decisions[younger.key].vni == 7000
+    assert "VNet default/bb" in refusal(made, explicit).message

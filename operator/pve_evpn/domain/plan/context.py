@@ -65,6 +65,18 @@ class PlanContext:
                 if not self._succeeded(resource, ref):
                     self.claim(ref, self.claims.get(ref, resource.key))
 
+        self._keep_allocated_vnis()
+
+    def _keep_allocated_vnis(self) -> None:
+        """A VNI that was allocated stays with its object, also if an older object takes a number only now."""
+        zones = ((zone, zone.status.vrf_vni) for zone in self.desired.zones if zone.spec and not zone.spec.vrf_vni)
+        vnets = ((vnet, vnet.status.vni) for vnet in self.desired.vnets if vnet.spec and not vnet.spec.vni)
+        allocated = {resource.key: vni for resource, vni in (*zones, *vnets) if vni and not resource.deleting}
+        for resource in oldest_first(self.resources[key] for key in allocated):
+            vni, ref = allocated[resource.key], own_ref(resource)
+            if self.vnis.holder(vni, besides=ref) is None:
+                self.vnis.claim(vni, ref, resource.key)
+
     @property
     def sdn(self) -> SdnSnapshot:
         return self.state.sdn
