@@ -157,6 +157,10 @@ class _DirectSession:
         self._world = world
         self._endpoint = endpoint
 
+    @property
+    def clock_offset(self) -> float:
+        return self._world.lab.now() - self._world.now.timestamp()
+
     def call(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """One request as the session would make it: values as texts, errors by meaning."""
         world, write = self._world, method != "GET"

@@ -48,6 +48,8 @@ DEBOUNCE, DEBOUNCE_LONGEST = 0.2, 2.0
 BACKOFF_FIRST, BACKOFF_LONGEST = 1.0, 60.0
 #: Seconds without contact before what was known becomes Unknown, and between syncs, unless the spec says otherwise.
 GRACE = 60.0
+#: Seconds by which the clocks of Proxmox and the operator may differ before the log says so.
+CLOCK_OFFSET = 60.0
 INTERVAL = 15.0
 
 
@@ -92,6 +94,7 @@ class Reconciler:
         self._wake = asyncio.Event()
         self._stopping = False
         self._last_contact: float | None = None
+        self._clock_is_off = False
         self.busy = False
 
     # --- the loop -----------------------------------------------------------------------------------------------
@@ -216,7 +219,7 @@ class Reconciler:
         sync = await self._planner.read(gateway)
         if problem := duplicate(desired.cluster, self._context.cache.of_kind("ProxmoxCluster"), sync.state):
             raise NoConnection(problem)
-        self._reached()
+        self._reached(gateway)
         sync = await self._brake_drift(sync)
         sync = await self._detach(sync)
         sync = await self._applier.apply(sync)
@@ -239,8 +242,13 @@ class Reconciler:
         detached = await self._nics.detach(sync)
         return sync if detached is sync else self._planner.replan(detached)
 
-    def _reached(self) -> None:
+    def _reached(self, gateway: Gateway) -> None:
         """Proxmox has answered."""
+        offset = gateway.clock_offset
+        if abs(offset) > CLOCK_OFFSET and not self._clock_is_off:
+            direction = "ahead of" if offset > 0 else "behind"
+            log.warning("%s: Proxmox' clock is %.0f s %s the operator's", self.cluster, abs(offset), direction)
+        self._clock_is_off = abs(offset) > CLOCK_OFFSET
         self._last_contact = self._context.clock.monotonic()
         metrics.REACHABLE.labels(self.cluster).set(1)
 

@@ -26,8 +26,10 @@ from pve_evpn.pve.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
-#: Proxmox' clock decides when a task started, and it may be behind ours; also how far back older reloads are listed.
+#: Seconds by which a node's clock may be behind that of the endpoint, whose ``Date`` is known to a second or two; also
+#: how far back older reloads are listed.
 _SKEW = 60
+_DATE = 2
 _UNREADABLE = (errors.Unreachable, errors.Refused, errors.Forbidden)
 #: A node that misses something may be loading at this moment, by another client's apply or by its own boot.
 PATIENCE = timedelta(seconds=20)
@@ -45,7 +47,7 @@ class Reloads:
 
     async def listed(self, nodes: Iterable[NodeState]) -> frozenset[str]:
         """Reloads that Proxmox lists already, and that therefore belong to no apply to come."""
-        since = int(self._context.clock.now().timestamp()) - _SKEW
+        since = self._at_proxmox(self._context.clock.now().timestamp()) - _SKEW
         lists = await asyncio.gather(*(self._of(node.name, since) for node in nodes if node.online))
         return frozenset(upid for upids in lists for upid in upids or ())
 
@@ -57,13 +59,17 @@ class Reloads:
         ``known`` are reloads of before. Where they are not known any more (None), only what Proxmox' clock says to be
         later than the apply counts.
         """
-        since = started if known is None else started - _SKEW
+        since = self._at_proxmox(started) - (_DATE if known is None else _SKEW)
         results = await asyncio.gather(*(self._of_node(node, since, known or frozenset()) for node in nodes))
         return {result.name: result for result in results}
 
     async def reload(self, node: str) -> NodeResult:
         """Reload one node and follow it. Raises :class:`errors.PveError` where it could not be asked to."""
         return await self._ended(node, await self._gateway.reload_node(node))
+
+    def _at_proxmox(self, moment: float) -> int:
+        """A moment of this machine's clock by Proxmox' clock, which decides when a task started (Unix seconds)."""
+        return int(moment + self._gateway.clock_offset)
 
     async def _of(self, node: str, since: int) -> list[str] | None:
         try:

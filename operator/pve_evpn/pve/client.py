@@ -61,17 +61,23 @@ class PveClient:
         self._timeout = timeout
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"pve-{cluster}")
         self._local = threading.local()
-        #: Guards what the threads share: the three fields below.
+        #: Guards what the threads share: the four fields below.
         self._shared = threading.Lock()
         self._preferred = 0
         self._sessions: list[PveSession] = []
         self.calls = 0
+        self._clock_offset = 0.0
         self._closed = False
 
     @property
     def active_endpoint(self) -> str:
         """The endpoint that took the last request."""
         return self._endpoints[self._preferred]
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which Proxmox' clock is ahead of this machine's, by the last answer's ``Date``."""
+        return self._clock_offset
 
     def close(self) -> None:
         """End the threads once their present requests are over; does not wait for a hanging server.
@@ -145,7 +151,11 @@ class PveClient:
             self.calls += 1
         began, code = time.monotonic(), "ok"
         try:
-            return self._session(index).call(method, path, params)
+            session = self._session(index)
+            answer = session.call(method, path, params)
+            with self._shared:
+                self._clock_offset = session.clock_offset
+            return answer
         except errors.PveError as error:
             code = type(error).__name__
             raise

@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -96,6 +97,9 @@ class PveSession:
         self._login = session(trust, timeout)
         self._login.auth = ProxmoxHTTPAuthBase(verify_ssl=True, timeout=None)
         self._session = session(trust, timeout)
+        self._session.hooks["response"].append(self._note_clock)
+        self.clock_offset = 0.0
+        """Seconds by which the endpoint's clock was ahead of this machine's at its last answer."""
         with self._translated(write=False):
             self._session.auth = self._auth(base, credentials)
         self._api = ProxmoxResource(base_url=base, session=self._session, serializer=_WholeAnswer())
@@ -114,6 +118,10 @@ class PveSession:
             resource = self._api(path.strip("/").split("/"))
             verb = {"GET": resource.get, "POST": resource.post, "PUT": resource.put, "DELETE": resource.delete}[method]
             return cast("dict[str, Json]", verb(**params))
+
+    def _note_clock(self, response: requests.Response, **_: Any) -> None:
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # no Date, or none that can be read
+            self.clock_offset = parsedate_to_datetime(response.headers["Date"]).timestamp() - time.time()
 
     def close(self) -> None:
         self._session.close()
