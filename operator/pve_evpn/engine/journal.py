@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pydantic import ConfigDict, Field, TypeAdapter, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
-from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 
 
 def _stored(name: str, default: Any, **options: Any) -> Any:
@@ -42,6 +42,14 @@ class StoredObject:
     @property
     def ref(self) -> SdnRef:
         return SdnRef(self.kind, self.id)
+
+    def is_in(self, sdn: SdnSnapshot) -> bool:
+        """Whether the object that is there is this one, or none is. What Proxmox fills in does not matter."""
+        found = sdn.edited.get(self.ref) or sdn.running.get(self.ref)
+        if found is None:
+            return True
+        same = (found.type, found.parent) == (self.type, self.parent)
+        return same and all(found.props.get(key) == value for key, value in self.props.items())
 
     @property
     def object(self) -> SdnObject | None:
@@ -77,6 +85,8 @@ class JournalEntry:
     ``relocked``: the lock was taken after that apply, so Proxmox would refuse it.
     ``approval``: the hash of the plan that a person approved and that is being carried out.
     ``consumed_approval``: the hash of the one that was carried out last; an approval counts once.
+    ``lost``: of ``creating``, those that were staged when another client took the lock by force, as they were staged.
+    A different object of that name is that client's.
     ``confirm``: the apply that waits for its confirmation.
     """
 
@@ -90,11 +100,17 @@ class JournalEntry:
     approval: str = _stored("approved", "")
     consumed_approval: str = _stored("spent", "")
     confirm: PendingConfirm | None = None
+    lost: tuple[StoredObject, ...] = ()
 
     @property
     def interrupted(self) -> bool:
         """Whether a transaction did not come to its end, so that something may have to be put in order."""
         return bool(self.lock_token or self.lock_requested_at or self.dirty or self.apply_started_at)
+
+    def created(self, sdn: SdnSnapshot) -> frozenset[SdnRef]:
+        """Of ``creating``, what is the operator's if it is there."""
+        foreign = {stored.ref for stored in self.lost if not stored.is_in(sdn)}
+        return self.creating - foreign
 
     @field_validator("creating", mode="before")
     @classmethod
@@ -152,4 +168,4 @@ class ClusterJournal:
     async def forget_created(self) -> None:
         """The statuses say by now what was created: the journal need not, unless something is still staged."""
         if self.entry.creating and not self.entry.interrupted:
-            await self.update(creating=frozenset())
+            await self.update(creating=frozenset(), lost=())

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 
 from pve_evpn.engine.context import ClusterContext
-from pve_evpn.engine.journal import ClusterJournal
+from pve_evpn.engine.journal import ClusterJournal, JournalEntry
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -28,6 +28,9 @@ class SdnLock:
         ``over_pending``: edits are staged already, so Proxmox is asked for the lock in spite of them.
         Raises LockHeld or PendingChanges where another client is at work, and any other :class:`errors.PveError`.
 
+        A lock request whose answer was lost may still be executed, and leave a lock whose token nothing records. While
+        that can happen the lock is kept (:meth:`give_back`), and used again by the next transaction.
+
         A token left by a crash proves nothing about the present (Proxmox accepts any token while the lock is free),
         and a write of the process that died may still be on its way with it. So the old lock is given back and a new
         one is taken: from then on Proxmox refuses the old token.
@@ -38,6 +41,8 @@ class SdnLock:
         """
         entry = self._journal.entry
         if entry.lock_token and entry.relocked and entry.apply_deadline > self._now():
+            return
+        if entry.lock_token and self._keeps_out_late_request(entry) and not (entry.dirty or entry.apply_started_at):
             return
         if entry.lock_token:
             with contextlib.suppress(errors.LockHeld):  # it was removed by force, and another client took it
@@ -70,6 +75,17 @@ class SdnLock:
         entry = self._journal.entry
         if entry.apply_deadline > self._now():
             return False  # until then Proxmox must find the lock in the way of the lost apply
+        ended = replace(
+            entry,
+            apply_started_at=0 if finished else entry.apply_started_at,
+            apply_deadline=0,
+            confirm=None if finished else entry.confirm,
+            relocked=False,
+            dirty=entry.dirty and not clean,
+        )
+        if entry.lock_token and self._keeps_out_late_request(entry):
+            await self._journal.save(ended)
+            return False
         try:
             if entry.lock_token:
                 await self._gateway.unlock(entry.lock_token)
@@ -77,19 +93,14 @@ class SdnLock:
             pass  # it was removed by force, and another client took it
         except errors.PveError:
             return False
-        await self._journal.update(
-            lock_token="",
-            apply_started_at=0 if finished else entry.apply_started_at,
-            apply_deadline=0,
-            confirm=None if finished else entry.confirm,
-            relocked=False,
-            dirty=entry.dirty and not clean,
+        await self._journal.save(
+            replace(ended, lock_token="", lock_requested_at=0 if entry.lock_token else entry.lock_requested_at)
         )
         return True
 
-    async def forget(self) -> None:
-        """Another client has taken the lock: it decides over everything that is staged."""
-        await self._journal.update(lock_token="")
+    def _keeps_out_late_request(self, entry: JournalEntry) -> bool:
+        """Whether Proxmox may still execute an earlier lock request: it must find the lock taken."""
+        return bool(entry.lock_requested_at) and entry.lock_requested_at > self._now() - LATE
 
     def _now(self) -> float:
         return self._context.clock.now().timestamp()

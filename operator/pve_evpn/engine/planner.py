@@ -97,7 +97,7 @@ class Planner:
         return plan(
             desired,
             state,
-            journal=entry.creating,
+            journal=entry.created(state.sdn),
             failures={**self._failures.active(desired), **self._brake.held},
             recovering=entry.interrupted,
             spent=entry.consumed_approval,

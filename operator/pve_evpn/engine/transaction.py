@@ -33,7 +33,7 @@ from pve_evpn.domain.state import ClusterState
 from pve_evpn.engine.claim import claim
 from pve_evpn.engine.confirm import SECONDS, Confirmation, Network
 from pve_evpn.engine.context import ClusterContext
-from pve_evpn.engine.journal import ClusterJournal, JournalEntry, PendingConfirm
+from pve_evpn.engine.journal import ClusterJournal, JournalEntry, PendingConfirm, StoredObject
 from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.publish import Published, Publisher
@@ -393,8 +393,18 @@ class Transaction:
     # --- ending -------------------------------------------------------------------------------------------------
 
     async def _lock_lost(self, plan: Plan, staged: Iterable[Step]) -> NoReturn:
-        """Another client removed the lock by force and took it: it decides over everything that is staged."""
-        await self._lock.forget()
+        """Another client removed the lock by force and took it: it decides over everything that is staged.
+
+        What it creates under the name of an object that the operator was creating is not the operator's.
+        """
+        staged = tuple(staged)
+        created = {step.ref: step for step in staged if step.action == "create"}
+        missed = {step.ref for step in plan.steps if step.action == "create"} - created.keys()
+        await self._journal.update(
+            lock_token="",
+            creating=self._journal.entry.creating - missed,
+            lost=tuple(StoredObject.of(ref, step.after) for ref, step in created.items()),
+        )
         message = "another client removed our SDN lock by force and took it in the middle of a transaction"
         self._end(Outcome.LOCKED, message, plan, left=tuple(map(str, staged)))
 

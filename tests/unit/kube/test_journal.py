@@ -36,6 +36,7 @@ ENTRY = JournalEntry(
         applied_at=4,
         evidence="worse",
     ),
+    lost=(StoredObject.of(SdnRef(SdnKind.VNET, "net1"), None),),
 )
 
 
