@@ -9,7 +9,7 @@ import yaml
 
 from pve_evpn import metrics
 from tests.alerts.test_rules import RULES, Promtool, rule_test
-from tests.engine.test_observing import Watched
+from tests.engine.test_observer import Watched
 
 
 def exported(name: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pve_evpn.domain.plan import plan
 from tests.bench.test_statuses_bench import best_of
-from tests.unit.plan_world import carry_out, controller, desired, observed, reported, vnet, zone
+from tests.unit.plan.world import carry_out, controller, desired, observed, reported, vnet, zone
 
 VNETS, SUBNETS = 80, 32
 

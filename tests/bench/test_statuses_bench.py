@@ -12,7 +12,7 @@ from pve_evpn.api.status import as_written, patch, read_status
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.sdn import SyncResult, sdn_status
-from tests.unit.plan_world import NODES, carry_out, controller, desired, observed, vnet, zone
+from tests.unit.plan.world import NODES, carry_out, controller, desired, observed, vnet, zone
 
 VNETS = 1000
 

@@ -29,7 +29,7 @@ from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, VNI
 from tests.unit.nics.test_pins import SSH
 from tests.unit.nics.test_plan_nics import World, attached, nic, vm
-from tests.unit.plan_world import with_status
+from tests.unit.plan.world import with_status
 from tests.waiting import await_
 
 T = TypeVar("T")

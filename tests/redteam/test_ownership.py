@@ -17,7 +17,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
-from tests.unit.plan_world import (
+from tests.unit.plan.world import (
     after,
     controller,
     desired,

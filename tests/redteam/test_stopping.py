@@ -11,7 +11,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.plan import checks, plan
 from tests.engine.world import NET1, document, key, programmed
-from tests.unit.plan_world import controller, desired, observed, vnet, zone
+from tests.unit.plan.world import controller, desired, observed, vnet, zone
 
 pytestmark = pytest.mark.redteam
 

@@ -30,7 +30,7 @@ from pve_evpn.domain.observation import (
 from pve_evpn.domain.state import NodeState
 from tests.unit.health.overlay import L3_VNI, VM1, VNI, Overlay
 from tests.unit.observe import recorded
-from tests.unit.plan_world import with_status
+from tests.unit.plan.world import with_status
 
 CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
 ZONE = ObjectKey("EvpnZone", "", "ezone1")

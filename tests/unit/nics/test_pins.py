@@ -24,7 +24,7 @@ from pve_evpn.engine.pins import HELD, PinWriter
 from pve_evpn.engine.sync import Sync
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
 from tests.unit.nics.test_plan_nics import MAC, ON_VNET, World, attached, nic, vm
-from tests.unit.plan_world import NODES, vnet, with_status
+from tests.unit.plan.world import NODES, vnet, with_status
 
 SSH = {
     "sources": ["ssh"],

@@ -15,7 +15,7 @@ from pve_evpn.domain.objects import Desired, Origin, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState, PveVersion
-from tests.unit.plan_world import NODES, after, cluster, controller, desired, resource, sdn, vnet, with_status, zone
+from tests.unit.plan.world import NODES, after, cluster, controller, desired, resource, sdn, vnet, with_status, zone
 
 MAC = "BC:24:11:00:00:01"
 PLAIN = f"virtio={MAC},bridge=vmbr0,firewall=1"

@@ -13,7 +13,7 @@ from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNet
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 from pve_evpn.domain.state import NodeState, PveVersion
-from tests.unit.plan_world import controller, desired, foreign_vnet, foreign_zone, observed, sdn, vnet, zone
+from tests.unit.plan.world import controller, desired, foreign_vnet, foreign_zone, observed, sdn, vnet, zone
 
 _KINDS: dict[str, type[Candidate[Any]]] = {
     "EvpnController": ControllerCandidate,

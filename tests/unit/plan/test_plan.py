@@ -13,7 +13,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import GuestState, PveVersion
-from tests.unit.plan_world import (
+from tests.unit.plan.world import (
     after,
     carry_out,
     cluster,

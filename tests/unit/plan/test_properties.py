@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pve_evpn.domain.plan import plan
-from tests.unit.plan_world import (
+from tests.unit.plan.world import (
     carry_out,
     controller,
     desired,

@@ -12,7 +12,7 @@ from pve_evpn.domain.plan.apply_policy import permit, summary_classes
 from pve_evpn.domain.plan.step_class import StepClass, class_of
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState
-from tests.unit.plan_world import EPOCH, after, cluster, controller, desired, observed, sdn, vnet, zone
+from tests.unit.plan.world import EPOCH, after, cluster, controller, desired, observed, sdn, vnet, zone
 
 SEED = (controller(), zone(), vnet())
 

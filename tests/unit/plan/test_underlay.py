@@ -13,7 +13,7 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
-from tests.unit.plan_world import carry_out, controller, desired, observed, reported, sdn, with_status, zone
+from tests.unit.plan.world import carry_out, controller, desired, observed, reported, sdn, with_status, zone
 
 CONTROLLER = SdnRef(SdnKind.CONTROLLER, "evpn1")
 PEERS = tuple(f"192.168.16.{i}" for i in (1, 2, 3, 4))

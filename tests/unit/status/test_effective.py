@@ -10,7 +10,7 @@ import pytest
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.effective import ineffective
-from tests.unit.plan_world import NODES, controller, desired, observed, resource, vnet, zone
+from tests.unit.plan.world import NODES, controller, desired, observed, resource, vnet, zone
 
 EXITS = {"nodes": ["pve1", "pve2"]}
 LOCAL = {**EXITS, "localRouting": True}

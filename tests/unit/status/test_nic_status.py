@@ -17,7 +17,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.nic import nic_status
 from pve_evpn.domain.status.sdn import SyncResult
 from tests.unit.nics.test_plan_nics import MAC, ON_VNET, World, attached, nic, vm
-from tests.unit.plan_world import with_status
+from tests.unit.plan.world import with_status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from pve_evpn.api.kinds import CATEGORY, KINDS
 from pve_evpn.api.types import VALIDATIONS, ApiModel, Rule, rules
 from pve_evpn.domain.plan.render import MANAGED
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Schema = dict[str, Any]
 
 

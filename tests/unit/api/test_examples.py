@@ -10,7 +10,7 @@ import yaml
 
 from pve_evpn.api.kinds import GROUP, KINDS
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def objects(*patterns: str) -> list[dict[str, Any]]:
