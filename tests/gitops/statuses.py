@@ -25,7 +25,7 @@ from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.sdn import SyncResult
-from tests.unit import plan_world as world
+from tests.unit.plan import world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 #: What a tool should make of an object, in Flux' words.
