@@ -159,7 +159,7 @@ def proxmox_id(resource: Resource[ApiModel]) -> str:
     _, namespace, name = resource.key
     pattern = KINDS[resource.key.kind].id_pattern
     # A namespaced name is only unique within its namespace, so two tenants may both want "web": the older
-    # object wins the plain name and the other is told to be made anew with spec.id.
+    # object gets the plain name; the other one is refused and needs a spec.id.
     if re.fullmatch(pattern, name):
         return name
     return hashed_id(namespace, name)

@@ -203,7 +203,7 @@ class PendingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PendingChange:
-    """An edit that the next apply, whoever does it, will publish. ``keys`` is empty for whole objects."""
+    """An edit that the next apply of any client publishes. ``keys`` is empty for whole objects."""
 
     ref: SdnRef
     state: PendingState

@@ -1,4 +1,4 @@
-"""Whether a plan may be carried out now, or which part of it: a checklist, the first objection counts.
+"""Whether a plan may be carried out now, or which part of it: a list of checks, the first problem counts.
 
 Asked twice for each transaction, before the lock and again under it, because what it objects to (other people's
 edits) may appear in between. Pure.
@@ -38,7 +38,7 @@ _IFACE = re.compile(r"^[+-]\s*(?:auto|iface|allow-\S+)\s+(\S+)", re.MULTILINE)
 class ApplyPermission:
     """What may be carried out now, and why the rest (or all) of it waits.
 
-    ``waiting`` is the part that waits for a person or for its time; None where something else stands in the way.
+    ``waiting`` is the part that waits for a person or for its time; None where it waits for something else.
     ``approved`` is the approval without which ``plan`` would wait.
     """
 
@@ -58,7 +58,7 @@ def permit(cluster: Cluster, state: ClusterState, plan: Plan, now: datetime) -> 
 
 
 def safety_problem(cluster: Cluster, state: ClusterState, plan: Plan) -> Problem | None:
-    """What makes an apply unsafe at present, whoever approved it."""
+    """What makes an apply unsafe at present, approved or not."""
     for check in (_quorum, _privileges, _foreign, _host_network):
         if problem := check(cluster, state, plan):
             return problem

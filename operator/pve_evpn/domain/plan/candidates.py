@@ -22,7 +22,7 @@ from pve_evpn.domain.plan import render
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade
 from pve_evpn.domain.plan.peers import UnderlayPeers, underlay_peers
-from pve_evpn.domain.plan.vnis import announced_vni, find_vni
+from pve_evpn.domain.plan.vnis import annotated_vni, find_vni
 from pve_evpn.domain.sdn import SdnObject, SdnRef
 
 SpecT = TypeVar("SpecT", bound=ApiModel)
@@ -82,8 +82,8 @@ class Candidate(Generic[SpecT]):
         for known in (specified, allocated):
             if known is not None:
                 return known
-        announced = self.resource.annotations.get(kinds.ANNOTATION_VNI)
-        return None if announced is None else announced_vni(announced)
+        annotated = self.resource.annotations.get(kinds.ANNOTATION_VNI)
+        return None if annotated is None else annotated_vni(annotated)
 
 
 class ControllerCandidate(Candidate[EvpnControllerSpec]):

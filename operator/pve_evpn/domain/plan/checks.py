@@ -243,7 +243,7 @@ VNET: Sequence[Callable[[VNetCandidate], Problem | None]] = (
 
 
 def _not_found(field: str, kind: str, name: str) -> Problem:
-    """Not there, or not for this object: the words are the same, so that nobody learns others' names."""
+    """Not there, or not for this object: the words are the same, so that the names of other namespaces stay unknown."""
     return Problem(
         Reason.REF_NOT_FOUND, f"{field}: there is no {kind} {name!r} that this object may use", retryable=True
     )

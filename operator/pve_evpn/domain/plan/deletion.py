@@ -17,7 +17,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.model import Decision, Step
-from pve_evpn.domain.plan.ownership import announced_origin, claimed_refs, deletable, known_refs, remade
+from pve_evpn.domain.plan.ownership import annotated_origin, claimed_refs, deletable, known_refs, remade
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, changes_between
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.text import some_of
@@ -43,7 +43,7 @@ def leaves_proxmox_alone(resource: Resource[Any]) -> bool:
 
 
 def _left_on_purpose(resource: Resource[Any]) -> bool:
-    """Whether somebody asked for it, by annotation or policy."""
+    """Whether the user asked for it, by annotation or policy."""
     policies = (getattr(resource.spec, "management_policy", None), getattr(resource.spec, "deletion_policy", None))
     return resource.force_orphan or policies[0] == "ObserveOnly" or policies[1] == "Orphan"
 
@@ -96,24 +96,24 @@ class _Decider:
         if getattr(self.desired.cluster.spec, "management_policy", None) == "ObserveOnly":
             return replace(decision, release=True), []
         if leaves_proxmox_alone(resource) and not unrecorded:
-            return replace(decision, release=True), self._put_back(resource, ours) if self.context.recovering else []
+            return replace(decision, release=True), self._unstaged(resource, ours) if self.context.recovering else []
         left = [r for r in ours if r in self.sdn.edited or r in self.sdn.running]
         if not left and self.sdn.complete:
             return replace(decision, release=True, in_sync=True), []
-        if problem := self._hindrance(resource, ref, set(ours)) or self.context.failures.get(resource.key):
+        if problem := self._why_it_stays(resource, ref, set(ours)) or self.context.failures.get(resource.key):
             blocked = replace(decision, blocked=problem)
             undecided = blocked.may_go or problem.reason is Reason.PENDING
-            return blocked, [] if undecided else self._put_back(resource, ours)
+            return blocked, [] if undecided else self._unstaged(resource, ours)
         steps = [Step(r, self.sdn.edited[r], None) for r in left if r in self.sdn.edited]
         return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
 
     def _claimed(self, resource: Resource[Any]) -> dict[SdnRef, Origin]:
         """What is the object's, unless another one has it. No annotation counts beside an object that stays."""
-        announced = announced_origin(resource, self.sdn, self.context.adoption(resource))
+        annotated = annotated_origin(resource, self.sdn, self.context.adoption(resource))
         kind = sdn_kind_of(resource.key)
-        if announced and kind and SdnRef(kind, proxmox_id(resource)) in self.context.desired_refs:
-            announced = None
-        claimed = claimed_refs(resource, self.sdn, self.context.journal, announced)
+        if annotated and kind and SdnRef(kind, proxmox_id(resource)) in self.context.desired_refs:
+            annotated = None
+        claimed = claimed_refs(resource, self.sdn, self.context.journal, annotated)
         zone_id = getattr(resource.status, "zone", None) or self.context.adoption(resource).zone_id
         return {
             ref: origin
@@ -121,11 +121,11 @@ class _Decider:
             if ref in self.context.journal or not remade(ref, self.sdn, zone_id)
         }
 
-    def _put_back(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
-        """What stays and is staged to go, or to change: by somebody else, or by us before something came in between.
+    def _unstaged(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
+        """The steps that unstage deletions and changes of what stays, by another client or by an interrupted run.
 
-        As it runs, so that nothing is left to publish. Where differences are only reported it is done for our own
-        half alone.
+        The objects are staged as they run, so that nothing is left to publish. With ``drift: Report`` this is done for
+        the operator's own half alone.
         """
         report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report" and not self.context.recovering
         if report_only or resource.paused or self.desired.paused or not self.sdn.complete:
@@ -139,7 +139,7 @@ class _Decider:
                 steps.append(Step(ref, have, replace(live, type=have.type)))
         return steps
 
-    def _hindrance(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Problem | None:
+    def _why_it_stays(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Problem | None:
         """Why the object cannot be taken out of Proxmox now, or None. ``own`` goes with it."""
         state = self.state
         if resource.paused or self.desired.paused:
@@ -170,7 +170,7 @@ class _Decider:
         """What keeps ``ref``: what refers to it, and what is to stay though its deletion is staged."""
         edited, running = self.sdn.children_of(ref), self.sdn.children_of(ref, running=True)
         gone = [child for child in running if child in self.staying and child not in self.sdn.edited]
-        return [child for child in (*edited, *gone) if child not in self.going | own]
+        return [child for child in (*edited, *gone) if child not in self.going and child not in own]
 
 
 def guests_on(state: ClusterState, bridge: str) -> list[str]:

@@ -112,7 +112,7 @@ class Decision:
     ``in_sync``: both copies of Proxmox' configuration hold what the spec wants (or, deleting, hold nothing of it).
     ``leftovers``: subnets that the operator created for it, that its spec no longer has and Proxmox still has; those
     that another VNet takes over are not among them.
-    ``drift``: differences somebody else made since it was last programmed.
+    ``drift``: differences that another client made since it was last programmed.
     ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
     ``version``: which object of that name, and which of its specs, was decided about.
     """

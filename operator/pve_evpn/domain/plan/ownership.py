@@ -3,7 +3,8 @@
 Proxmox' SDN objects have no field for an owner, so ownership lives in Kubernetes: in ``status.origin`` (written after
 the fact) and in the journal of an interrupted transaction, which users cannot write. The annotation
 ``pve-evpn.dev/origin`` (written ahead of the first write, and kept by backups that lose the status) counts only where
-an administrator lets the object adopt. Without one of them an object is foreign, however much it looks like ours.
+an administrator lets the object adopt. Without one of them an object is foreign, also with the same name and
+values.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ def deletable(resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> dict
 
 
 def claimed_refs(
-    resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], announced: Origin | None = None
+    resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], annotated: Origin | None = None
 ) -> dict[SdnRef, Origin]:
     """:func:`known_refs`, and what is ours though no status says so (yet, or after a restored backup).
 
-    That is what an interrupted transaction was creating, and for an object whose annotation counts (``announced``, see
-    :func:`announced_origin`) itself and the subnets that its spec lists.
+    That is what an interrupted transaction was creating, and for an object whose annotation counts (``annotated``, see
+    :func:`annotated_origin`) itself and the subnets that its spec lists.
     """
     known = known_refs(resource)
     kind = sdn_kind_of(resource.key)
@@ -83,16 +84,16 @@ def claimed_refs(
         return known
     own = SdnRef(kind, proxmox_id(resource))
     found: dict[SdnRef, Origin] = {}
-    if announced or own in journal:
-        found[own] = announced or Origin.CREATED
+    if annotated or own in journal:
+        found[own] = annotated or Origin.CREATED
     specified = {subnet.cidr for subnet in getattr(resource.spec, "subnets", None) or ()}
     for ref in sdn.subnets_of(own.id) if kind is SdnKind.VNET else ():
-        if ref in journal or (announced is Origin.CREATED and subnet_cidr(ref) in specified):
+        if ref in journal or (annotated is Origin.CREATED and subnet_cidr(ref) in specified):
             found[ref] = Origin.CREATED
     return {**found, **known}
 
 
-def announced_origin(resource: Resource[Any], sdn: SdnSnapshot, adoption: Adoption) -> Origin | None:
+def annotated_origin(resource: Resource[Any], sdn: SdnSnapshot, adoption: Adoption) -> Origin | None:
     """The origin that the annotation of an object without a status gives, where it may be believed.
 
     The users of a namespace can write annotations, so the annotation of a VNet counts only where its zone lets the
@@ -104,10 +105,10 @@ def announced_origin(resource: Resource[Any], sdn: SdnSnapshot, adoption: Adopti
         return None
     ref = SdnRef(kind, proxmox_id(resource))
     there = sdn.edited.get(ref) or sdn.running.get(ref)
-    return resource.origin if there is None or _is_what_was_announced(resource, there, adoption) else None
+    return resource.origin if there is None or _is_what_was_annotated(resource, there, adoption) else None
 
 
-def _is_what_was_announced(resource: Resource[Any], there: SdnObject, adoption: Adoption) -> bool:
+def _is_what_was_annotated(resource: Resource[Any], there: SdnObject, adoption: Adoption) -> bool:
     """Whether an object has the number, and a VNet the zone, that cannot change over its life."""
     spec, allocated = resource.spec, resource.annotations.get(kinds.ANNOTATION_VNI)
     number = {
@@ -143,7 +144,7 @@ def origin_of(
         return Origin.CREATED
     if problem := _cannot_adopt(obj, there, resource, adoption):
         return problem
-    return _adopted_origin(obj, resource, announced_origin(resource, sdn, adoption))
+    return _adopted_origin(obj, resource, annotated_origin(resource, sdn, adoption))
 
 
 def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], adoption: Adoption) -> Problem | None:
@@ -174,11 +175,11 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
     return Problem(Reason.FOREIGN_OBJECT, message) if message else None
 
 
-def _adopted_origin(obj: SdnObject, resource: Resource[Any], announced: Origin | None) -> Origin:
+def _adopted_origin(obj: SdnObject, resource: Resource[Any], annotated: Origin | None) -> Origin:
     """An object whose annotation counts was created by the operator before the status was lost.
 
     A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
     """
     if obj.ref.kind is SdnKind.SUBNET and resource.origin_confirmed:
         return Origin.ADOPTED
-    return announced or Origin.ADOPTED
+    return annotated or Origin.ADOPTED

@@ -1,8 +1,8 @@
 """Which address each node has in an overlay whose peers are the cluster's own nodes (``underlay.clusterNodes``).
 
-Pure. A node that is switched off, or does not tell its addresses, keeps the peer it has in the running configuration:
-what cannot be read has not changed. Nothing is guessed here from the address the cluster knows a node by; within a wide
-network that may be another than the one it is a peer by.
+Pure. A node that is switched off, or whose addresses cannot be read, keeps the peer it has in the running
+configuration: what cannot be read has not changed. Nothing is guessed here from the address the cluster knows a node
+by; within a wide network that may be another than the one it is a peer by.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ClusterPeers:
     unread: tuple[str, ...]
     """Nodes whose address there cannot be known now."""
     kept: tuple[str, ...]
-    """Running peers that must be theirs: they are nobody else's."""
+    """Running peers that belong to these nodes, because they belong to no other."""
 
 
 def cluster_peers(
@@ -60,7 +60,7 @@ def cluster_peers(
 class UnderlayPeers:
     """The peers of a controller. ``addresses`` is None with a fabric, which brings its own.
 
-    ``without``: nodes whose address cannot be told; then the addresses are not complete.
+    ``without``: nodes without a known address; then the addresses are not complete.
     """
 
     addresses: tuple[str, ...] | None = None

@@ -60,7 +60,7 @@ class VniTable:
         self._held.setdefault(ref, set()).add(vni)
 
 
-def announced_vni(text: str) -> int | Problem:
+def annotated_vni(text: str) -> int | Problem:
     """The VNI of an annotation, which users can write. An error says what is wrong with it."""
     if _NUMBER.fullmatch(text) and int(text) <= _HIGHEST:
         return int(text)
