@@ -9,7 +9,7 @@ import pytest
 from pve_lab.faults import CfsLockBusy, ForeignChange, OutOfBandEdit
 from tests.engine.test_foreign import Reply
 from tests.engine.test_lock import _die_at
-from tests.engine.world import CLUSTER, NET1, SEED, World, cluster, programmed, vnet, zone
+from tests.engine.world import CLUSTER, NET1, SEED, ZONE, World, cluster, programmed, vnet, zone
 
 MANUAL = {"apply": {"policy": "Manual"}}
 GOOD = vnet("good", 5004, "10.4.0.0/24")
@@ -47,7 +47,9 @@ async def test_a_manual_plan_is_shown_and_applied_once_its_hash_is_approved() ->
     assert plan["destructive"] is False
     reason, message = world.programmed(good)
     assert reason == "AwaitingApproval"
-    assert f"kubectl annotate proxmoxcluster pve {APPROVED}={plan['hash']} --overwrite" in message
+    assert "ProxmoxCluster pve" in message
+    command = f"kubectl annotate proxmoxcluster pve {APPROVED}={plan['hash']} --overwrite"
+    assert all(command in world.programmed(key)[1] for key in (CLUSTER, ZONE))
     assert world.lab.applies == 1
     await approve(world, "0" * 16)
     assert world.lab.applies == 1

@@ -51,7 +51,9 @@ async def test_a_vnet_that_guests_use_is_kept_and_they_are_named() -> None:
     await world.settle_or_wait()
     reason, message = world.programmed(NET1)
     assert reason == "DeletionBlocked"
-    assert "VM 101 (vm101) net0 on pve2" in message
+    assert "1 guest that this namespace may not use" in message
+    (problem,) = world.kube.status(ZONE)["vnetProblems"]
+    assert "VM 101 (vm101) net0 on pve2" in problem["message"]
     assert "net1" in world.lab.sdn.running["vnets"]
     assert "vnet net1" in world.programmed(ZONE)[1]
     world.lab.guests[101].config["net0"] = "virtio=BC:24:11:00:00:01,bridge=vmbr0"
@@ -68,7 +70,9 @@ async def test_a_guest_that_cannot_be_read_may_use_it_too() -> None:
     await world.settle_or_wait()
     reason, message = world.programmed(NET1)
     assert reason == "DeletionBlocked"
-    assert "VM 101" in message
+    assert "guests that this namespace may not use" in message
+    (problem,) = world.kube.status(ZONE)["vnetProblems"]
+    assert "VM 101" in problem["message"]
     world.lab.faults.remove(fault)
     await world.settle()
     assert NET1 not in world.kube.objects

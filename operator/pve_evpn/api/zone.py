@@ -238,6 +238,15 @@ class IpVrf(ApiModel):
     )
 
 
+class VNetProblem(ApiModel):
+    """What is wrong with a VNet, with the names that its own status leaves out."""
+
+    namespace: Annotated[str, Cut(63)] = Field(description="Namespace of the VNet.")
+    name: Annotated[str, Cut(253)] = Field(description="Name of the VNet.")
+    reason: Annotated[str, Cut(128)] = Field(description="The reason in its status.")
+    message: Annotated[str, Cut(1024)] = Field(description="Why, with names of other namespaces, guests and zones.")
+
+
 class EvpnZoneStatus(ManagedStatus):
     """The state of the zone in Proxmox and on the nodes."""
 
@@ -248,4 +257,10 @@ class EvpnZoneStatus(ManagedStatus):
         None, description="Per node.", json_schema_extra=keyed("name")
     )
     truncated: int | None = Field(None, description="How many more nodes there are.")
+    vnet_problems: Annotated[list[VNetProblem], Cut(32)] | None = Field(
+        None,
+        description="VNets whose own status must not name what is in their way, because their namespace may not see "
+        "it; at most 32.",
+        json_schema_extra=keyed("namespace", "name"),
+    )
     ip_vrf: IpVrf | None = Field(None, description="The VRF as the nodes have it; absent if unknown.")

@@ -20,11 +20,19 @@ class Problem:
     """Why something is not so: a reason for programs, a sentence for people.
 
     ``retryable`` is true where waiting helps (a reference that may still appear); false asks the user to act.
+    ``message`` is for everyone who may read the object. ``detail`` is the same with names that only administrators may
+    see (other namespaces' objects, guests, zones of others); empty where the message names all.
     """
 
     reason: Reason
     message: str
     retryable: bool = False
+    detail: str = ""
+
+    @property
+    def full(self) -> str:
+        """The text for administrators."""
+        return self.detail or self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +56,11 @@ def from_condition(type_: ConditionType, condition: Condition) -> ConditionValue
     return ConditionValue(type_, status, reason, condition.message)
 
 
-def from_problem(type_: ConditionType, problem: Problem, status: bool | None = False) -> ConditionValue:
-    """A condition that is not true because of ``problem``."""
-    return ConditionValue(type_, status, problem.reason, problem.message)
+def from_problem(
+    type_: ConditionType, problem: Problem, status: bool | None = False, *, full: bool = False
+) -> ConditionValue:
+    """A condition that is not true because of ``problem``; ``full`` on objects that only administrators read."""
+    return ConditionValue(type_, status, problem.reason, problem.full if full else problem.message)
 
 
 def ready(values: Iterable[ConditionValue], decisive: Iterable[ConditionType]) -> ConditionValue:

@@ -136,6 +136,14 @@ class Desired:
         return self.cluster.paused
 
 
+def may_name(asking: ObjectKey, holder: ObjectKey | None) -> bool:
+    """Whether a message about ``asking`` may name ``holder`` (None: something in Proxmox that no object stands for).
+
+    Users of a namespace read the message: also one about a zone, which VNets that wait for the zone repeat.
+    """
+    return holder is not None and holder.namespace == asking.namespace and bool(asking.namespace)
+
+
 def oldest_first(resources: Iterable[Resource[SpecT, StatusT]]) -> list[Resource[SpecT, StatusT]]:
     """The order in which claims are granted."""
     return sorted(resources, key=lambda r: r.age_key)

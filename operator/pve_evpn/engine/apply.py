@@ -114,7 +114,7 @@ class Applier:
                 return await self._staging_failed(cluster, result)
             case Outcome.APPLY_FAILED:
                 await self._record(cluster, EventReason.APPLY_FAILED, result)
-                return Problem(Reason.APPLY_FAILED, _with_rest(result), retryable=True)
+                return Problem(Reason.APPLY_FAILED, result.message, retryable=True, detail=_with_rest(result))
             case Outcome.REVERTED:
                 await self._reverted(cluster, result)
             case Outcome.PARTIALLY_APPLIED:
@@ -139,16 +139,17 @@ class Applier:
         if result.left:
             await self._record(cluster, EventReason.SDN_LOCK_TAKEN, result)
         since = timestamp(self._locked_since.astimezone(UTC))
-        message = (
-            f"{_with_rest(result)}. Seen held since {since}; it is waited for and never removed by force. If nobody is "
-            "at work, docs/safety.md says how to remove it"
+        more = (
+            f". Seen held since {since}; it is waited for and never removed by force. If nobody is at work, "
+            "docs/safety.md says how to remove it"
         )
-        return Problem(Reason.SDN_LOCKED, message, retryable=True)
+        return Problem(Reason.SDN_LOCKED, result.message + more, retryable=True, detail=_with_rest(result) + more)
 
     async def _staging_failed(self, cluster: Resource[Any], result: Result) -> Problem:
         """The culprit is left out for a while; the others' steps are due without it."""
         await self._record(cluster, EventReason.STAGING_FAILED, result)
-        problem = Problem(Reason.STAGING_FAILED, f"Proxmox refused: {_with_rest(result)}", retryable=True)
+        message, detail = (f"Proxmox refused: {text}" for text in (result.message, _with_rest(result)))
+        problem = Problem(Reason.STAGING_FAILED, message, retryable=True, detail=detail)
         if result.culprit is None:
             return problem
         self._leave_out(result, {result.culprit}, problem)

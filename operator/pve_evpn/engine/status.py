@@ -21,7 +21,7 @@ from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.effective import ineffective
-from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets
+from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets, vnet_problems
 from pve_evpn.engine import nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
@@ -113,6 +113,7 @@ class StatusWriter:
             self._ineffective,
             count_vnets(sync.plan),
             count_nics(sync.nics),
+            vnet_problems(sync.desired, sync.plan),
         )
 
     # --- what a sync found --------------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ def test_a_vni_in_use_names_its_holder() -> None:
     there = sdn(foreign_zone(), foreign_vnet(vni=5001))
     problem = checks.vni_is_free(candidate(vnet(), zone(), snapshot=there))
     assert problem is not None
-    assert problem.message == "vni: VNI 5001 is already used by Proxmox vnet theirnet"
+    assert problem.detail == "vni: VNI 5001 is already used by Proxmox vnet theirnet"
+    assert problem.message == "vni: VNI 5001 is already in use; choose another one"
 
 
 def test_a_vlan_tag_is_no_vni() -> None:
@@ -138,7 +139,7 @@ def test_subnets_of_two_vnets_of_a_zone_are_apart(cidr: str, holder: str | None)
     there = sdn(foreign_vnet(zone_id="zone1"), subnet("theirnet", "zone1-10.1.0.0-16"))
     problem = checks.subnets_are_apart(candidate(vnet(subnets=[{"cidr": cidr}]), zone(), snapshot=there))
     assert (problem is not None) == (holder is not None)
-    assert holder is None or (problem and f"overlaps 10.1.0.0/16 of VNet {holder}" in problem.message)
+    assert holder is None or (problem and f"overlaps 10.1.0.0/16 of VNet {holder}" in problem.full)
 
 
 def test_subnets_of_other_zones_and_of_the_vnet_itself_do_not_count() -> None:
@@ -187,7 +188,7 @@ def test_an_id_that_another_object_has_is_refused_with_its_name() -> None:
     found.context.claim(found.ref, zone("older").key)
     problem = checks.id_is_free(found)
     assert problem is not None
-    assert "already belongs to EvpnZone older" in problem.message
+    assert "already belongs to EvpnZone older" in problem.full
 
 
 def test_what_another_client_made_is_not_taken_over_unasked() -> None:

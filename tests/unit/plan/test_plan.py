@@ -100,7 +100,7 @@ def test_a_vnet_that_guests_use_is_not_deleted() -> None:
     assert made.steps == ()
     blocked = made.decisions[resources[2].key].blocked
     assert blocked is not None
-    assert "VM 100 (web) net0 on pve4" in blocked.message
+    assert "VM 100 (web) net0 on pve4" in blocked.full
 
 
 def test_a_field_removed_from_the_spec_is_removed_from_what_we_created() -> None:
@@ -208,7 +208,7 @@ def test_a_refused_object_blocks_nothing_else() -> None:
 
 def test_foreign_vnis_count() -> None:
     made = plan(desired(*SEED), observed(sdn(foreign_zone(), foreign_vnet(vni=5001))))
-    assert "theirnet" in refusal(made, SEED[2]).message
+    assert "theirnet" in refusal(made, SEED[2]).full
 
 
 def test_a_second_controller_needs_proxmox_9_2() -> None:

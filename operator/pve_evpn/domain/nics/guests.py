@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pve_evpn.api.cluster import GuestSet
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import Guest, NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, Resource, matches
+from pve_evpn.domain.objects import Desired, Resource
+from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.state import ClusterState, GuestState
 
 
@@ -25,10 +25,7 @@ class GuestDirectory:
         self._by_name: defaultdict[str, list[GuestState]] = defaultdict(list)
         for guest in self._by_vmid.values():
             self._by_name[guest.name].append(guest)
-        spec = desired.cluster.spec
-        self._grants = tuple(spec.guest_access or ()) if spec else ()
-        self._labels = desired.namespaces
-        self._granted: dict[str, tuple[GuestSet, ...]] = {}
+        self.permits = Grants(desired).permits
 
     def find(
         self, nic: Resource[NicAttachmentSpec], spec: NicAttachmentSpec
@@ -57,15 +54,6 @@ class GuestDirectory:
         guest = self._by_vmid.get(attached_to(nic) or 0)
         return guest if guest and self.permits(nic.key.namespace, guest) else None
 
-    def permits(self, namespace: str, guest: GuestState) -> bool:
-        """Whether any grant gives the namespace this guest. Without a grant nothing is permitted."""
-        if namespace not in self._granted:
-            labels = self._labels.get(namespace)
-            self._granted[namespace] = tuple(
-                grant.guests for grant in self._grants if labels is not None and matches(grant.namespaces, labels)
-            )
-        return any(_contains(guests, guest) for guests in self._granted[namespace])
-
     def _named(self, nic: Resource[Any], wanted: Guest) -> list[GuestState]:
         if wanted.vmid is not None:
             guest = self._by_vmid.get(wanted.vmid)
@@ -83,14 +71,6 @@ def attached_to(nic: Resource[Any]) -> int | None:
     """
     known = nic.status.vmid if nic.origin_confirmed else None
     return int(known) if known else None
-
-
-def _contains(guests: GuestSet, guest: GuestState) -> bool:
-    return (
-        guest.pool in (guests.pools or ())
-        or bool(guest.tags.intersection(guests.tags or ()))
-        or any(span.from_ <= guest.vmid <= span.to for span in guests.vmids or ())
-    )
 
 
 def _asked(guest: Guest) -> str:

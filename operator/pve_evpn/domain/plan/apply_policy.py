@@ -96,11 +96,12 @@ def _privileges(_cluster: Any, state: ClusterState, _plan: Plan) -> Problem | No
 def _foreign(cluster: Cluster, _observed: ClusterState, plan: Plan) -> Problem | None:
     if not plan.foreign or includes_foreign(cluster):
         return None
-    message = (
+    detail = (
         f"an apply would also publish what others have staged: {some_of(map(str, plan.foreign))}. Apply or revert that "
         "in Proxmox (Datacenter > SDN), or set spec.apply.foreignPending: Include"
     )
-    return Problem(Reason.FOREIGN_PENDING_CHANGES, message, retryable=True)
+    message = f"an apply would also publish what others have staged; {_see(cluster)}"
+    return Problem(Reason.FOREIGN_PENDING_CHANGES, message, retryable=True, detail=detail)
 
 
 def _host_network(cluster: Cluster, state: ClusterState, _plan: Plan) -> Problem | None:
@@ -109,16 +110,23 @@ def _host_network(cluster: Cluster, state: ClusterState, _plan: Plan) -> Problem
         return None
     online = sorted((node for node in state.nodes.values() if node.online), key=lambda node: node.name)
     if staged := [node for node in online if node.network_pending]:
-        message = (
+        detail = (
             f"an apply would also activate host-network edits staged on {some_of(map(_edited, staged))}. Apply or "
             "revert them on the node (System > Network), or set spec.apply.foreignPending: Include"
         )
-        return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
+        message = f"an apply would also activate host-network edits that are staged on nodes; {_see(cluster)}"
+        return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True, detail=detail)
     if unread := [node for node in online if node.network_pending is None]:
         why = some_of(f"{node.name} ({node.why_unread('network')})" for node in unread)
-        message = f"the operator cannot tell whether host-network edits are staged on {why}"
-        return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True)
+        detail = f"the operator cannot tell whether host-network edits are staged on {why}"
+        message = f"the operator cannot tell whether host-network edits are staged on all nodes; {_see(cluster)}"
+        return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True, detail=detail)
     return None
+
+
+def _see(cluster: Cluster) -> str:
+    """Where the names are that users of a namespace may not see."""
+    return f"the administrators of ProxmoxCluster {cluster.key.name} see what and where in its status"
 
 
 def _edited(node: NodeState) -> str:
@@ -170,12 +178,13 @@ def _approved(cluster: Cluster, plan: Plan) -> bool:
 def _awaiting(cluster: Cluster, plan: Plan) -> Problem:
     count = max(len(plan.steps), len(plan.own_pending))
     what = f"{count} changes wait" if count > 1 else f"{next(iter(summary(plan)), 'the plan')}: waits"
-    message = (
+    detail = (
         f"{what} for approval ({class_counts(plan)}; see status.pendingPlan of the ProxmoxCluster). Approve with: "
         f"kubectl annotate proxmoxcluster {cluster.key.name} "
         f"{kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
     )
-    return Problem(Reason.AWAITING_APPROVAL, message, retryable=True)
+    message = f"waits for approval; {_see(cluster)}"
+    return Problem(Reason.AWAITING_APPROVAL, message, retryable=True, detail=detail)
 
 
 def _outside(windows: Iterable[Window], now: datetime) -> Problem:

@@ -129,7 +129,7 @@ class ZoneCandidate(Candidate[EvpnZoneSpec]):
     @cached_property
     def vni(self) -> int | Problem | None:
         known = self._known_vni(self.spec.vrf_vni, self.resource.status.vrf_vni)
-        return find_vni(self.context.vnis, self.ref, known, self.spec.vni_range, "vrfVni")
+        return find_vni(self.context.vnis, self.ref, self.resource.key, known, self.spec.vni_range, "vrfVni")
 
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:
@@ -157,7 +157,7 @@ class VNetCandidate(Candidate[VNetSpec]):
     def vni(self) -> int | Problem | None:
         assert self.zone
         known = self._known_vni(self.spec.vni, self.resource.status.vni)
-        return find_vni(self.context.vnis, self.ref, known, self.zone[1].vni_range, "vni")
+        return find_vni(self.context.vnis, self.ref, self.resource.key, known, self.zone[1].vni_range, "vni")
 
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:

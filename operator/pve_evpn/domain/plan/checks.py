@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.objects import may_name
 from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.plan.subnets import network_of
@@ -168,8 +169,10 @@ def subnets_are_apart(candidate: VNetCandidate) -> Problem | None:
                 continue
             holder = there.parent if there and there.parent != vnet_id else claim.name if claim else None
             if holder is not None:
-                message = f"subnets: {network} overlaps {network_of(ref)} of VNet {holder} in the same zone"
-                return Problem(Reason.SUBNET_OVERLAP, message)
+                detail = f"subnets: {network} overlaps {network_of(ref)} of VNet {holder} in the same zone"
+                hidden = f"subnets: {network} overlaps a subnet of another VNet in the zone; choose another network"
+                message = detail if may_name(candidate.resource.key, claim) else hidden
+                return Problem(Reason.SUBNET_OVERLAP, message, detail=detail)
     return None
 
 
@@ -203,8 +206,10 @@ def id_is_free(candidate: Candidate[Any]) -> Problem | None:
     for obj in candidate.objects:
         holder = candidate.context.claims.get(obj.ref)
         if holder is not None and holder != candidate.resource.key:
-            message = f"id: {obj.ref} already belongs to {holder}; make this object anew with a free spec.id"
-            return Problem(Reason.ID_CONFLICT, message)
+            detail = f"id: {obj.ref} already belongs to {holder}; make this object anew with a free spec.id"
+            hidden = f"id: {obj.ref} already belongs to another object; make this object anew with a free spec.id"
+            message = detail if may_name(candidate.resource.key, holder) else hidden
+            return Problem(Reason.ID_CONFLICT, message, detail=detail)
     return None
 
 

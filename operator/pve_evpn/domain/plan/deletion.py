@@ -16,10 +16,11 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
+from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import annotated_origin, claimed_refs, deletable, known_refs, remade
 from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, changes_between
-from pve_evpn.domain.state import ClusterState
+from pve_evpn.domain.state import ClusterState, GuestState
 from pve_evpn.text import some_of
 
 _BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
@@ -64,6 +65,7 @@ class _Decider:
         self.desired = context.desired
         self.state = context.state
         self.sdn = context.sdn
+        self.grants = Grants(context.desired)
         self.going: set[SdnRef] = set()
         self.staying = {obj.ref for decision in context.decisions.values() for obj in decision.wanted}
 
@@ -159,12 +161,22 @@ class _Decider:
         if ref.kind is SdnKind.VNET and state.guests is None:
             return Problem(Reason.PENDING, "waits until the guests have been read", retryable=True)
         if ref.kind is SdnKind.VNET and (users := guests_on(state, ref.id)):
-            message = f"{ref} is still used by {some_of(users)}; connect them to another bridge first"
-            return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
+            text = f"{ref} is still used by {{}}; connect them to another bridge first"
+            return self._blocked_by(users, text, resource.key)
         if ref.kind is SdnKind.VNET and (unread := guests_unread(state)):
-            message = f"cannot tell whether {some_of(unread)} still uses {ref}: its configuration could not be read"
-            return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
+            text = f"cannot tell whether {ref} is still used by {{}}: the configuration could not be read"
+            return self._blocked_by(unread, text, resource.key)
         return None
+
+    def _blocked_by(self, guests: list[tuple[GuestState, str]], text: str, key: ObjectKey) -> Problem:
+        """The problem with the guests that the namespace may use by name, and the number of all others."""
+        known = [words for guest, words in guests if self.grants.permits(key.namespace, guest)]
+        others = {guest.vmid for guest, _ in guests if not self.grants.permits(key.namespace, guest)}
+        if others:
+            known.insert(0, f"{len(others)} guest{'s' if len(others) > 1 else ''} that this namespace may not use")
+        detail = text.format(some_of(words for _, words in guests))
+        message = text.format(some_of(known))
+        return Problem(Reason.DELETION_BLOCKED, message, retryable=True, detail=detail)
 
     def _children(self, ref: SdnRef, own: set[SdnRef]) -> list[SdnRef]:
         """What keeps ``ref``: what refers to it, and what is to stay though its deletion is staged."""
@@ -173,8 +185,8 @@ class _Decider:
         return [child for child in (*edited, *gone) if child not in self.going and child not in own]
 
 
-def guests_on(state: ClusterState, bridge: str) -> list[str]:
-    """The NICs connected to ``bridge``, in words: ``VM 100 (web) net0 on pve4``."""
+def guests_on(state: ClusterState, bridge: str) -> list[tuple[GuestState, str]]:
+    """The guests with NICs connected to ``bridge``, each NIC in words: ``VM 100 (web) net0 on pve4``."""
     users = []
     for guest in sorted((state.guests or {}).values(), key=lambda g: g.vmid):
         # What is to change at the next start is still plugged in until then.
@@ -182,11 +194,11 @@ def guests_on(state: ClusterState, bridge: str) -> list[str]:
         for device, config in sorted({*(guest.nics or {}).items(), *live}):
             match = _BRIDGE.search(config)
             if match and match.group(1) == bridge:
-                users.append(f"{guest.label} {device} on {guest.node}")
+                users.append((guest, f"{guest.label} {device} on {guest.node}"))
     return users
 
 
-def guests_unread(state: ClusterState) -> list[str]:
+def guests_unread(state: ClusterState) -> list[tuple[GuestState, str]]:
     """Guests whose NICs are not known; their node may be offline, but they come back with it."""
     unread = [g for g in (state.guests or {}).values() if g.nics is None and not g.template]
-    return [f"{guest.label} on {guest.node}" for guest in sorted(unread, key=lambda g: g.vmid)]
+    return [(guest, f"{guest.label} on {guest.node}") for guest in sorted(unread, key=lambda g: g.vmid)]

@@ -152,11 +152,12 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
     policy = getattr(resource.spec, "adoption_policy", None) or "IfIdentical"
     differences = obj.differences(there)
     listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
-    message = ""
+    message = detail = ""
     if there.type != obj.type:
         message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not ours"
     elif obj.parent and there.parent != obj.parent:
         message = f"{obj.ref} exists in Proxmox below another VNet"
+        detail = f"{obj.ref} exists in Proxmox below VNet {there.parent} and is not ours"
     elif obj.ref.kind is SdnKind.VNET and not adoption.allowed:
         message = (
             f"{obj.ref} exists in Proxmox already, and namespace {resource.key.namespace} may not take over VNets. "
@@ -165,6 +166,7 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
         )
     elif obj.ref.kind is SdnKind.VNET and there.props.get("zone") != adoption.zone_id:
         message = f"{obj.ref} exists in Proxmox in another zone; make this object anew with a free spec.id"
+        detail = f"{obj.ref} exists in Proxmox in zone {there.props.get('zone')}, not in {adoption.zone_id}"
     elif policy == "Never":
         message = f"{obj.ref} exists in Proxmox already, and adoptionPolicy is Never"
     elif policy == "IfIdentical" and differences:
@@ -172,7 +174,7 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
             f"{obj.ref} exists in Proxmox already and differs from this spec ({listed}). Make them equal, or set "
             "adoptionPolicy: Always to overwrite it"
         )
-    return Problem(Reason.FOREIGN_OBJECT, message) if message else None
+    return Problem(Reason.FOREIGN_OBJECT, message, detail=detail) if message else None
 
 
 def _adopted_origin(obj: SdnObject, resource: Resource[Any], annotated: Origin | None) -> Origin:

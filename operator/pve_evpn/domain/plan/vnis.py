@@ -9,7 +9,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.kinds import ANNOTATION_VNI
 from pve_evpn.api.types import VniRange
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.objects import ObjectKey, may_name
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 
 _NUMBER, _HIGHEST = re.compile(r"[1-9][0-9]{0,7}"), 2**24 - 1
@@ -25,7 +25,7 @@ class VniTable:
     """
 
     def __init__(self, *copies: Mapping[SdnRef, SdnObject]) -> None:
-        self._holders: dict[int, dict[SdnRef, str]] = {}
+        self._holders: dict[int, dict[SdnRef, ObjectKey | None]] = {}
         self._held: dict[SdnRef, set[int]] = {}
         self._next: dict[tuple[int, int], int] = {}
         for copy in copies:
@@ -35,15 +35,15 @@ class VniTable:
                 if obj.ref.kind is SdnKind.VNET and zone is not None and zone.type not in _WITH_VNIS:
                     continue
                 if number := obj.props.get(key):
-                    self._add(int(str(number)), obj.ref, f"Proxmox {obj.ref}")
+                    self._add(int(str(number)), obj.ref, None)
 
     def claim(self, vni: int, ref: SdnRef, key: ObjectKey) -> None:
         """Record that the desired object ``key`` has the VNI."""
-        self._add(vni, ref, str(key))
+        self._add(vni, ref, key)
 
-    def holder(self, vni: int, *, besides: SdnRef) -> str | None:
-        """Another object that has ``vni``, in words, or None."""
-        return next((who for ref, who in self._holders.get(vni, {}).items() if ref != besides), None)
+    def holder(self, vni: int, *, besides: SdnRef) -> tuple[SdnRef, ObjectKey | None] | None:
+        """Another object that has ``vni``, with the desired object it belongs to if there is one; or None."""
+        return next((held for held in self._holders.get(vni, {}).items() if held[0] != besides), None)
 
     def lowest_free(self, range_: VniRange, *, besides: SdnRef) -> int | None:
         """The lowest VNI of the range that no other object has; None if all are in use."""
@@ -55,7 +55,7 @@ class VniTable:
         own = [vni for vni in self._held.get(besides, ()) if self.holder(vni, besides=besides) is None]
         return min((vni for vni in (candidate, *own) if range_.first <= vni <= range_.last), default=None)
 
-    def _add(self, vni: int, ref: SdnRef, holder: str) -> None:
+    def _add(self, vni: int, ref: SdnRef, holder: ObjectKey | None) -> None:
         self._holders.setdefault(vni, {})[ref] = holder
         self._held.setdefault(ref, set()).add(vni)
 
@@ -69,11 +69,12 @@ def annotated_vni(text: str) -> int | Problem:
 
 
 def find_vni(
-    table: VniTable, ref: SdnRef, known: int | Problem | None, range_: VniRange | None, field: str
+    table: VniTable, ref: SdnRef, key: ObjectKey, known: int | Problem | None, range_: VniRange | None, field: str
 ) -> int | Problem:
     """The VNI of an object, or why it has none.
 
     Args:
+        key: Who asks, which decides whether the holder of a VNI is named.
         known: As its spec has it, or as it was allocated before; a problem is handed on.
         range_: Where to allocate from.
         field: The field of the spec, for the message.
@@ -81,12 +82,17 @@ def find_vni(
     if isinstance(known, Problem):
         return known
     if known is not None:
-        if holder := table.holder(known, besides=ref):
-            return Problem(Reason.VNI_CONFLICT, f"{field}: VNI {known} is already used by {holder}")
-        return known
+        held = table.holder(known, besides=ref)
+        return known if held is None else _conflict(f"{field}: VNI {known}", *held, key)
     if range_ is None:
         return Problem(Reason.INVALID_SPEC, f"{field}: not set, and the zone has no vniRange to take it from")
     free = table.lowest_free(range_, besides=ref)
     if free is None:
         return Problem(Reason.VNI_CONFLICT, f"{field}: every VNI from {range_.first} to {range_.last} is in use")
     return free
+
+
+def _conflict(what: str, ref: SdnRef, holder: ObjectKey | None, key: ObjectKey) -> Problem:
+    detail = f"{what} is already used by {holder or f'Proxmox {ref}'}"
+    message = detail if may_name(key, holder) else f"{what} is already in use; choose another one"
+    return Problem(Reason.VNI_CONFLICT, message, detail=detail)

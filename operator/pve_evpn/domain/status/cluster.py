@@ -172,7 +172,7 @@ def _deleting(sync: SyncResult) -> ConditionValue:
 def _programmed(sync: SyncResult, nodes: Iterable[ClusterNodeStatus]) -> ConditionValue:
     type_ = ConditionType.PROGRAMMED
     if sync.held:
-        return from_problem(type_, sync.held)
+        return from_problem(type_, sync.held, full=True)
     for problem in sync.failures.values():
         if problem.reason is Reason.REVERTED:
             return from_problem(type_, problem)

@@ -19,7 +19,7 @@ from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
-from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
+from pve_evpn.api.zone import EvpnZoneStatus, VNetProblem, ZoneNode
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_condition, from_problem, merge, progress, ready
 from pve_evpn.domain.health.record import Health, nodes_that_fit, unobserved
 from pve_evpn.domain.nics import NicPlan
@@ -34,6 +34,8 @@ from pve_evpn.text import some_of
 ReportedStatusT = TypeVar("ReportedStatusT", bound=ReportedStatus)
 ManagedStatusT = TypeVar("ManagedStatusT", bound=ManagedStatus)
 
+#: As many as an EvpnZone's status holds.
+_MOST_PROBLEMS = 32
 _DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPERATIONAL)
 
 
@@ -46,6 +48,7 @@ class SyncResult:
     ``waiting``: the plan, or the part of it, that waits for a person or for its time.
     ``credential``: the Secret's key in use. ``credentials_end``: when it expires; None for never or unknown.
     ``ineffective``: objects that cannot take effect as they are specified, and why.
+    ``vnet_problems``: by EvpnZone, see :func:`vnet_problems`.
     ``vnet_count``: VNets that were accepted, by zone in Proxmox. ``nic_count``: NICs that are connected, by VNet.
     """
 
@@ -63,12 +66,31 @@ class SyncResult:
     ineffective: Mapping[ObjectKey, Problem] = field(default_factory=dict)
     vnet_count: Mapping[str, int] = field(default_factory=dict)
     nic_count: Mapping[str, int] = field(default_factory=dict)
+    vnet_problems: Mapping[str, list[VNetProblem]] = field(default_factory=dict)
 
 
 def count_vnets(plan: Plan) -> Mapping[str, int]:
     """VNets that were accepted, by their zone's name in Proxmox."""
     accepted = (d.wanted[0] for d in plan.decisions.values() if d.wanted and not d.refused)
     return Counter(str(vnet.props.get("zone")) for vnet in accepted if vnet.ref.kind is SdnKind.VNET)
+
+
+def vnet_problems(desired: Desired, plan: Plan) -> Mapping[str, list[VNetProblem]]:
+    """Problems of VNets whose own status leaves out names, with the names, by the name of their EvpnZone."""
+    found: dict[str, list[VNetProblem]] = {}
+    for vnet in desired.vnets:
+        decision = plan.decisions.get(vnet.key)
+        if decision is None or vnet.spec is None:
+            continue
+        for problem in (decision.refused, decision.blocked, decision.waiting):
+            if problem and problem.full != problem.message:
+                _, namespace, name = vnet.key
+                row = VNetProblem(namespace=namespace, name=name, reason=problem.reason.value, message=problem.full)
+                found.setdefault(vnet.spec.zone_ref.name, []).append(row)
+                break
+    for rows in found.values():
+        rows.sort(key=lambda row: (row.namespace, row.name))
+    return {zone: rows[:_MOST_PROBLEMS] for zone, rows in found.items()}
 
 
 def count_nics(nics: NicPlan) -> Mapping[str, int]:
@@ -82,7 +104,7 @@ def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision,
     rows = node_rows(decision, sync.state)
     programmed, retryable = _programmed(resource, decision, sync, rows)
     values = [
-        _accepted(decision),
+        _accepted(resource, decision),
         programmed,
         health.operational if programmed.status else not_yet(health.operational),
         _drifted(decision),
@@ -213,9 +235,9 @@ def reported(
 # --- conditions -------------------------------------------------------------------------------------------------
 
 
-def _accepted(decision: Decision) -> ConditionValue:
+def _accepted(resource: Resource[Any], decision: Decision) -> ConditionValue:
     if decision.refused:
-        return from_problem(ConditionType.ACCEPTED, decision.refused)
+        return from_problem(ConditionType.ACCEPTED, decision.refused, full=not resource.key.namespace)
     return ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
 
 
@@ -223,22 +245,22 @@ def _programmed(
     resource: Resource[Any], decision: Decision, sync: SyncResult, rows: Sequence[ZoneNode]
 ) -> tuple[ConditionValue, bool]:
     """``Programmed`` and whether waiting helps. The order of the questions is the order of causes."""
-    type_ = ConditionType.PROGRAMMED
+    type_, full = ConditionType.PROGRAMMED, not resource.key.namespace
     if decision.blocked:
-        return from_problem(type_, decision.blocked), decision.blocked.retryable
+        return from_problem(type_, decision.blocked, full=full), decision.blocked.retryable
     if decision.refused:
-        return from_problem(type_, decision.refused), decision.refused.retryable
+        return from_problem(type_, decision.refused, full=full), decision.refused.retryable
     if decision.waiting:
-        return from_problem(type_, decision.waiting), decision.waiting.retryable
+        return from_problem(type_, decision.waiting, full=full), decision.waiting.retryable
     if decision.in_sync:
         return _on_nodes(rows), True
     if failure := sync.failures.get(resource.key):
-        return from_problem(type_, failure), failure.retryable
+        return from_problem(type_, failure, full=full), failure.retryable
     if not decision.managed and not is_paused(resource, sync.desired):
         what = "it is not in Proxmox" if decision.missing else "Proxmox has different values"
         return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {what}"), False
     if sync.held:
-        return from_problem(type_, sync.held), sync.held.retryable
+        return from_problem(type_, sync.held, full=full), sync.held.retryable
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
         if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
@@ -361,6 +383,7 @@ def _kind_part(
         return EvpnZoneStatus(
             vrf_vni=decision.vni or resource.status.vrf_vni,
             vnets=sync.vnet_count.get(decision.id, 0),
+            vnet_problems=sync.vnet_problems.get(resource.key.name) or None,
             nodes=nodes,
             truncated=more,
         )
