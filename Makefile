@@ -55,6 +55,7 @@ lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=
 .PHONY: crds
 crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart and examples/ have of them
 	@$(PY) -m pve_evpn.api.schema crds/
+	@$(PY) -m pve_evpn.api.admission crds/warnings/
 	@$(PY) charts/generate.py
 
 .PHONY: wheel

@@ -62,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 def generated() -> dict[Path, str]:
     """Every file and what it must hold, apart from the RBAC."""
     files = {CHART / "files" / "crds" / path.name: path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))}
+    warnings = sorted((ROOT / "crds" / "warnings").glob("*.yaml"))
+    files |= {CHART / "files" / "warnings" / path.name: path.read_text() for path in warnings}
     files[CHART / "values.schema.json"] = values_schema()
     files[CHART / "README.md"] = readme()
     files[ARGOCD / "argocd-cm.yaml"] = argocd_settings()

@@ -280,6 +280,23 @@ def test_the_kinds_are_the_committed_ones_and_stay(helm: Helm, tmp_path: Path) -
     assert "annotations" not in given_up["CustomResourceDefinition", "vnets.pve-evpn.dev"]["metadata"]
 
 
+def test_the_warnings_are_the_committed_ones_and_only_warn(helm: Helm, tmp_path: Path) -> None:
+    found = objects(rendered(helm, {}, tmp_path))
+    committed = [
+        document
+        for path in sorted((ROOT / "crds" / "warnings").glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+    ]
+    assert committed
+    for document in committed:
+        made = found[document["kind"], document["metadata"]["name"]]
+        assert made["spec"] == document["spec"]
+        if document["kind"] == "ValidatingAdmissionPolicyBinding":
+            assert made["spec"]["validationActions"] == ["Warn"]
+    without = objects(rendered(helm, {"crds": {"enabled": False}}, tmp_path))
+    assert not [kind for kind, _ in without if kind.startswith("ValidatingAdmissionPolicy")]
+
+
 def test_the_rbac_for_those_without_helm_is_the_charts() -> None:
     assert generate.RBAC.read_text() == generate.rbac(str(ensure()["helm"])), (
         "run: python charts/generate.py --rbac HELM"
