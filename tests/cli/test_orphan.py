@@ -53,7 +53,7 @@ def test_what_cannot_be_done_is_said_in_one_line(stack: Stack) -> None:
         (("orphan",), "name at least one object"),
         (("orphan", "pod/x"), "'pod' is none of proxmoxcluster"),
         (("orphan", "vnet/none", "-n", "nowhere"), "there is no VNet nowhere/none"),
-        (("release-finalizers",), "say --deleting or --all"),
+        (("release-finalizers",), "use --deleting or --all"),
         (("release-finalizers", "--all", "--yes"), "the operator is running"),
     ):
         done = command(stack, *arguments)

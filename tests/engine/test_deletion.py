@@ -292,7 +292,7 @@ async def test_a_staged_deletion_of_a_blocked_vnet_alone_is_taken_back_without_a
     await world.settle_or_wait()
     assert world.lab.sdn.edited == world.lab.sdn.running
     assert world.lab.applies == 1
-    assert "taken back" in world.events("Corrected")[0]
+    assert "unstaged" in world.events("Corrected")[0]
     assert not world.events("Applied")[1:]
 
 

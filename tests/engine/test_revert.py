@@ -67,7 +67,7 @@ async def test_what_could_not_be_taken_back_is_said_and_finished_later() -> None
     world.refuse("DELETE", "/cluster/sdn/vnets/good", "no", times=1)
     world.apply(GOOD)
     await world.one_pass()
-    assert "could not be taken back: delete vnet good: no" in world.events("StagingFailed")[0]
+    assert "could not be unstaged: delete vnet good: no" in world.events("StagingFailed")[0]
     assert world.kube.journal["pve"].dirty
     world.now += timedelta(minutes=1)
     await world.settle()

@@ -25,7 +25,7 @@ def explained() -> Iterator[None]:
     except ApiException as error:
         raise Refusal(f"Kubernetes says {error.status} {error.reason}") from None
     except ConfigException as error:
-        text = f"there is no way to Kubernetes: no service account here, and no kubeconfig ({error})"
+        text = f"Kubernetes cannot be reached: there is neither a service account nor a kubeconfig ({error})"
         raise Refusal(text) from None
     except (aiohttp.ClientError, OSError) as error:
         raise Refusal(f"Kubernetes cannot be reached: {error}") from None

@@ -21,7 +21,7 @@ def add_arguments(parser: Any) -> None:
     """The arguments of a command that changes named objects."""
     parser.add_argument("objects", nargs="*", metavar="KIND/NAME", help="e.g. vnet/blue or evpnzone/tenants")
     parser.add_argument("-n", "--namespace", default="default", help="of namespaced objects (default: default)")
-    parser.add_argument("--yes", action="store_true", help="do it; without it only print what would be done")
+    parser.add_argument("--yes", action="store_true", help="make the changes; without it only print them")
 
 
 async def change_each(
@@ -32,7 +32,7 @@ async def change_each(
         if await act(key, raw):
             print(f"{key}: {done}")
         else:
-            print(f"{key}: changed or gone meanwhile, run it again", file=sys.stderr)
+            print(f"{key}: it was changed or deleted meanwhile; run the command again", file=sys.stderr)
             status = 1
     return status
 
@@ -78,11 +78,11 @@ def left_behind(raw: Raw) -> str:
     """What stays in Proxmox when the object goes without the operator's care."""
     status = raw.get("status") or {}
     if "endpoints" in (raw.get("spec") or {}):
-        return "nothing is made in Proxmox for it"
+        return "it has no object in Proxmox"
     if status.get("vmid") and status.get("device"):
         return f"{status['device']} of guest {status['vmid']} stays on {status.get('vnet') or 'its bridge'}"
     if status.get("id") and status.get("origin"):
         subnets = [row["id"] for row in status.get("subnets") or ()]
         more = f" and its subnets {', '.join(subnets)}" if subnets else ""
         return f"{status['id']}{more} stays in Proxmox"
-    return "nothing is known of it in Proxmox"
+    return "no object in Proxmox is known of it"

@@ -19,9 +19,9 @@ def add(commands: Any) -> None:
     """Its arguments."""
     parser = commands.add_parser(
         "orphan",
-        help="delete objects in Kubernetes and leave what they stand for in Proxmox",
-        description="Have the running operator let go of objects and leave what they stand for in Proxmox. It sets "
-        "the annotation pve-evpn.dev/force-orphan to the object's uid; the object goes once it is deleted.",
+        help="release objects in Kubernetes and leave their networks in Proxmox",
+        description="Have the running operator release objects and leave their networks in Proxmox. It sets "
+        "the annotation pve-evpn.dev/force-orphan to the object's uid; the object is gone once it is deleted.",
     )
     add_arguments(parser)
     parser.set_defaults(do=lambda arguments: guarded(_orphan(arguments)))
@@ -43,4 +43,4 @@ async def _orphan(arguments: argparse.Namespace) -> int:
             metadata = {"annotations": {ANNOTATION_FORCE_ORPHAN: raw["metadata"]["uid"]}}
             return await custom.patch(key, {"metadata": metadata}, status=False) is not None
 
-        return await change_each(objects, mark, "marked; it goes when it is deleted")
+        return await change_each(objects, mark, "marked; delete it, and the operator releases it")

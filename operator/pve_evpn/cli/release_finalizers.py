@@ -25,20 +25,20 @@ def add(commands: Any) -> None:
     """Its arguments."""
     parser = commands.add_parser(
         "release-finalizers",
-        help="free objects that nobody frees any more, because the operator is gone",
-        description="Take the operator's finalizer from objects, so that Kubernetes can remove them without it. "
-        "What they stand for stays in Proxmox. Only for when no operator is running.",
+        help="remove the finalizer from objects where no operator runs any more",
+        description="Remove the operator's finalizer from objects, so that Kubernetes can delete them without it. "
+        "Their networks stay in Proxmox. Only for when no operator is running.",
     )
     add_arguments(parser)
     parser.add_argument("--deleting", action="store_true", help="every object that is being deleted")
     parser.add_argument("--all", action="store_true", help="every object of every kind, being deleted or not")
-    parser.add_argument("--even-if-running", action="store_true", help="do not look for a running operator")
+    parser.add_argument("--even-if-running", action="store_true", help="do not check for a running operator")
     parser.set_defaults(do=lambda arguments: guarded(_release(arguments)))
 
 
 async def _release(arguments: argparse.Namespace) -> int:
     if not (arguments.objects or arguments.deleting or arguments.all):
-        raise Refusal("name objects as KIND/NAME, or say --deleting or --all")
+        raise Refusal("name objects as KIND/NAME, or use --deleting or --all")
     async with api_client() as api:
         custom = CustomObjects(api)
         if not arguments.even_if_running:
@@ -76,14 +76,14 @@ async def _refuse_if_running(api: client.CoordinationV1Api) -> None:
     before = await _held_leases(api)
     silence = max((spec.lease_duration_seconds or 15 for spec in before.values()), default=0)
     if silence:
-        print(f"A Lease is held; looking for at most {silence} s whether it is renewed", flush=True)
+        print(f"A Lease is held; watching for at most {silence} s whether it is renewed", flush=True)
     for _ in range(silence):
         await asyncio.sleep(1)
         for name, spec in (await _held_leases(api)).items():
             if name not in before or spec.renew_time != before[name].renew_time:
                 raise Refusal(
-                    f"the operator is running: {spec.holder_identity} renews the Lease {name} and would put its "
-                    "finalizers back. Use `pve-evpn orphan`, or stop the operator first (or say --even-if-running)"
+                    f"the operator is running: {spec.holder_identity} renews the Lease {name} and would add its "
+                    "finalizers again. Use `pve-evpn orphan`, or stop the operator first (or use --even-if-running)"
                 )
 
 
@@ -96,8 +96,8 @@ async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1Leas
         if error.status != 403:
             raise
         raise Refusal(
-            "whether the operator is running cannot be seen: you may not list Leases in all namespaces. Make sure "
-            "that it is not, and say --even-if-running"
+            "whether the operator is running is unknown: you may not list Leases in all namespaces. Make sure "
+            "that it is not, and use --even-if-running"
         ) from None
     return {
         f"{lease.metadata.namespace}/{lease.metadata.name}": lease.spec

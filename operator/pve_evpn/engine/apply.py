@@ -120,7 +120,7 @@ class Applier:
             case Outcome.PARTIALLY_APPLIED:
                 await self._record(cluster, EventReason.PARTIALLY_APPLIED, result)
             case Outcome.CORRECTED:
-                message = "edits staged on our objects were taken back; nothing had to be applied"
+                message = "another client's edits of managed objects were unstaged; nothing had to be applied"
                 await self._record(cluster, EventReason.CORRECTED, replace(result, message=message))
             case Outcome.APPLIED:
                 count = max(len(result.plan.steps), len(result.plan.own_pending))
@@ -140,7 +140,7 @@ class Applier:
             await self._record(cluster, EventReason.SDN_LOCK_TAKEN, result)
         since = timestamp(self._locked_since.astimezone(UTC))
         more = (
-            f". Seen held since {since}; it is waited for and never removed by force. If nobody is at work, "
+            f". Seen held since {since}; the operator waits and never removes it by force. If no client is at work, "
             "docs/safety.md says how to remove it"
         )
         return Problem(Reason.SDN_LOCKED, result.message + more, retryable=True, detail=_with_rest(result) + more)
@@ -178,7 +178,7 @@ class Applier:
 def _with_rest(result: Result) -> str:
     if not result.left:
         return result.message
-    return f"{result.message}; this could not be taken back: {'; '.join(result.left)}"
+    return f"{result.message}; this could not be unstaged: {'; '.join(result.left)}"
 
 
 def _in_words(result: Result) -> str:

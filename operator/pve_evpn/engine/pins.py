@@ -188,7 +188,7 @@ class PinWriter:
                 message = f"{zombie.node} still advertised {zombie.mac}, which no NIC has any more; it was withdrawn"
                 await self._writer.record(vnet, EventReason.HEALED, message)
             else:
-                log.info("%s: %s on %s is not healed: %s", self._context.cluster, zombie.mac, zombie.node, answer)
+                log.info("%s: %s on %s is not withdrawn: %s", self._context.cluster, zombie.mac, zombie.node, answer)
 
     # --- the way to the nodes -----------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class PinWriter:
             raise NotLeader(f"pinning on {node}")
         helper = self._helper()
         if helper is None:
-            raise NodeUnreadable("NotConfigured", "there is no way to the nodes: see spec.observe.ssh")
+            raise NodeUnreadable("NotConfigured", "the nodes cannot be reached: see spec.observe.ssh")
         text = await helper.ask(
             NodeTarget(node, self._addresses.get(node, "")), COMMAND, "".join(f"{line}\n" for line in lines)
         )
@@ -235,7 +235,7 @@ def _state(pin: Pin, answer: str) -> PinState:
     if answer in ("done", "there"):
         return PinState(True, pin)
     if answer.startswith("no "):
-        why = _REFUSED.get(answer.removeprefix("no "), "the helper on {pin.node} answered in words of another release")
+        why = _REFUSED.get(answer.removeprefix("no "), "the helper on {pin.node} is of another release")
         return PinState(False, note=f"not pinned: {why.format(pin=pin)}")
     return PinState(None, pin, f"whether it is pinned is not known: {answer}")
 

@@ -110,7 +110,7 @@ class Supervisor:
                 await self._report_stray(resource)
             except Exception as error:  # the API server may be away for any reason
                 words = f"{type(error).__name__}: {error}"
-                log.warning("%s belongs to no cluster and could not be told so: %s", resource.key, words)
+                log.warning("%s belongs to no cluster, and its status could not be written: %s", resource.key, words)
                 asyncio.get_running_loop().call_later(STRAY_RETRY, self._changed.set)
 
     async def _report_stray(self, resource: Resource[Any]) -> None:

@@ -385,7 +385,7 @@ class Transaction:
             raise
         except errors.PveError as error:
             return replace(result, message=f"{evidence}; not reverted: {error}", left=tuple(map(str, steps)))
-        message = f"the apply left things worse ({evidence}), so the previous values were put back and applied"
+        message = f"the network was worse after the apply ({evidence}), so the previous values were applied again"
         if still := published.failed:
             message += f"; still: {'; '.join(sorted(still))}"
         return replace(result, outcome=Outcome.REVERTED, message=message, nodes=published.nodes, finished=self._now())
@@ -405,7 +405,7 @@ class Transaction:
             creating=self._journal.entry.creating - missed,
             lost=tuple(StoredObject.of(ref, step.after) for ref, step in created.items()),
         )
-        message = "another client removed our SDN lock by force and took it in the middle of a transaction"
+        message = "another client removed the operator's SDN lock by force and took it in the middle of a transaction"
         self._end(Outcome.LOCKED, message, plan, left=tuple(map(str, staged)))
 
     def _refuse(self, problem: Problem, plan: Plan, left: tuple[str, ...]) -> NoReturn:

@@ -199,7 +199,7 @@ def _readiness(lease: Lease, cache: Cache, kinds: ServedKinds) -> Readiness:
         return Readiness(cache.complete, "leading" if cache.complete else "not everything has been listed yet")
     if lease.error:
         return Readiness(False, f"the Lease cannot be read or written: {lease.error}")
-    return Readiness(True, f"standby; {lease.holder or 'nobody'} leads")
+    return Readiness(True, f"standby; {lease.holder or 'no replica'} leads")
 
 
 async def _before(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:

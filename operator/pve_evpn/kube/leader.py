@@ -86,7 +86,7 @@ class Lease:
             await asyncio.sleep(self._timing.retry)
             if self.is_held:
                 await self._attempt()
-        log.error("the Lease is lost: %s", self.error or f"{self.holder or 'nobody'} holds it now")
+        log.error("the Lease is lost: %s", self.error or f"{self.holder or 'no replica'} holds it now")
 
     async def release(self) -> None:
         """Let the next candidate have it at once; from here on nothing may be written."""

@@ -129,4 +129,4 @@ async def resync_forever(cache: Cache, objects: CustomObjects, seconds: float = 
         try:
             await resync(cache, objects)
         except Exception:
-            log.exception("listing everything anew failed; trying again in %d s", seconds)
+            log.exception("listing all objects again failed; trying again in %d s", seconds)

@@ -72,7 +72,7 @@ def test_only_clusters_are_applied(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ({}, "nothing is known of it in Proxmox"),
+        ({}, "no object in Proxmox is known of it"),
         ({"id": "blue", "origin": "Created"}, "blue stays in Proxmox"),
         (
             {"id": "blue", "origin": "Adopted", "subnets": [{"id": "z-10.0.0.0-24"}]},

@@ -78,5 +78,5 @@ async def test_who_may_not_look_is_not_told_that_nobody_runs() -> None:
             raise ApiException(status=403, reason="Forbidden")
 
     forbidden: Any = Forbidden()
-    with pytest.raises(Refusal, match="cannot be seen"):
+    with pytest.raises(Refusal, match="is unknown"):
         await _refuse_if_running(forbidden)

@@ -188,7 +188,7 @@ def names_no_interface(candidate: ZoneCandidate | VNetCandidate) -> Problem | No
     ifupdown2 would redefine that interface: a VNet called ``vmbr0`` takes over the management bridge.
     """
     if isinstance(candidate, VNetCandidate) and INTERFACE_NAMES.matches(candidate.ref.id):
-        message = f"id: {candidate.ref.id} {INTERFACE_NAMES.message}; make this object anew with another spec.id"
+        message = f"id: {candidate.ref.id} {INTERFACE_NAMES.message}; create this object again with another spec.id"
         return Problem(Reason.ID_CONFLICT, message)
     devices = frozenset(prefix + candidate.ref.id for prefix in _DEVICES[candidate.ref.kind])
     nodes = candidate.context.state.nodes
@@ -197,7 +197,8 @@ def names_no_interface(candidate: ZoneCandidate | VNetCandidate) -> Problem | No
     if not found:
         return None
     where = [name for name, devices_there in taken.items() if found[0] in devices_there]
-    message = f"id: {_names(where)} has an interface {found[0]} of its own; make this object anew with another spec.id"
+    own = f"id: {_names(where)} has an interface {found[0]} of its own"
+    message = f"{own}; create this object again with another spec.id"
     return Problem(Reason.ID_CONFLICT, message)
 
 
@@ -206,8 +207,8 @@ def id_is_free(candidate: Candidate[Any]) -> Problem | None:
     for obj in candidate.objects:
         holder = candidate.context.claims.get(obj.ref)
         if holder is not None and holder != candidate.resource.key:
-            detail = f"id: {obj.ref} already belongs to {holder}; make this object anew with a free spec.id"
-            hidden = f"id: {obj.ref} already belongs to another object; make this object anew with a free spec.id"
+            detail = f"id: {obj.ref} already belongs to {holder}; create this object again with a free spec.id"
+            hidden = f"id: {obj.ref} already belongs to another object; create this object again with a free spec.id"
             message = detail if may_name(candidate.resource.key, holder) else hidden
             return Problem(Reason.ID_CONFLICT, message, detail=detail)
     return None

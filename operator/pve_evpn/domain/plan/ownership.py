@@ -154,18 +154,18 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
     listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
     message = detail = ""
     if there.type != obj.type:
-        message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not ours"
+        message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not managed by this object"
     elif obj.parent and there.parent != obj.parent:
         message = f"{obj.ref} exists in Proxmox below another VNet"
-        detail = f"{obj.ref} exists in Proxmox below VNet {there.parent} and is not ours"
+        detail = f"{obj.ref} exists in Proxmox below VNet {there.parent} and is not managed by this object"
     elif obj.ref.kind is SdnKind.VNET and not adoption.allowed:
         message = (
             f"{obj.ref} exists in Proxmox already, and namespace {resource.key.namespace} may not take over VNets. "
-            "Make this object anew with a free spec.id; or an administrator names the namespace in spec.adoption of "
+            "Create this object again with a free spec.id; or an administrator names the namespace in spec.adoption of "
             "the EvpnZone"
         )
     elif obj.ref.kind is SdnKind.VNET and there.props.get("zone") != adoption.zone_id:
-        message = f"{obj.ref} exists in Proxmox in another zone; make this object anew with a free spec.id"
+        message = f"{obj.ref} exists in Proxmox in another zone; create this object again with a free spec.id"
         detail = f"{obj.ref} exists in Proxmox in zone {there.props.get('zone')}, not in {adoption.zone_id}"
     elif policy == "Never":
         message = f"{obj.ref} exists in Proxmox already, and adoptionPolicy is Never"
