@@ -31,9 +31,11 @@ class Quiet:
         pass
 
 
-async def test_a_stray_that_cannot_be_told_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "STRAY_QUIET", 0.0)
-    monkeypatch.setattr(supervisor, "STRAY_RETRY", 0.0)
+async def test_an_object_that_cannot_be_written_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "UNOWNED_DEBOUNCE", 0.0)
+    monkeypatch.setattr(supervisor, "UNOWNED_RETRY", 0.0)
     kube, made = FakeKube(), []
     for name, number in (("net1", 5001), ("net2", 5002)):
         kube.apply(vnet(name, number))

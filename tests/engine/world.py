@@ -240,7 +240,7 @@ class World:
         """One pass; a dead operator stays dead."""
         assert self.operator is not None
         pause = await self.operator.run_once()
-        await self.supervisor.report_strays()
+        await self.supervisor.report_unowned()
         return pause
 
     async def settle(self, most: int = 30) -> int:

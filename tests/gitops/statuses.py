@@ -249,8 +249,8 @@ def on_the_way() -> Iterator[Case]:
         made = world.desired(item)
         lost = report.unreachable_status(item, made, replace(HEALS, reason=Reason.CLUSTER_UNREACHABLE), NOW)
         yield Case(f"{kind}: Proxmox lost", item, lost, IN_PROGRESS)
-        yield Case(f"{kind}: no such cluster", item, report.stray_status(item, HEALS, NOW), IN_PROGRESS)
-        yield Case(f"{kind}: unreadable", item, report.stray_status(item, FINAL, NOW), FAILED)
+        yield Case(f"{kind}: no such cluster", item, report.unowned_status(item, HEALS, NOW), IN_PROGRESS)
+        yield Case(f"{kind}: unreadable", item, report.unowned_status(item, FINAL, NOW), FAILED)
 
 
 def every() -> list[Case]:

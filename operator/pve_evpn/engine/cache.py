@@ -60,8 +60,8 @@ class Cache:
             return
         resource = resource_from(raw)
         if resource.deleting and not resource.finalizers:
-            # The answer to the write that took the last finalizer away. The watch may have told of the deletion
-            # already, and nobody would tell again.
+            # The answer to the write that removed the last finalizer. The watch may have delivered the deletion
+            # already, and does not deliver it again.
             self.remove(raw)
             return
         known = self._resources.get(resource.key)
@@ -135,7 +135,7 @@ class Cache:
         }
         return Desired(cluster=root, **parts, namespaces=dict(self._namespaces), complete=self.complete)
 
-    def strays(self) -> list[Resource[Any]]:
+    def unowned(self) -> list[Resource[Any]]:
         """Objects that belong to no ProxmoxCluster that exists."""
         return [
             resource

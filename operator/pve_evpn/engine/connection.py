@@ -1,6 +1,6 @@
 """From a ProxmoxCluster's spec and its Secret to a gateway, kept while neither changes.
 
-A changed Secret gives a new gateway with the next pass, so credentials rotate without a restart. Every failure is a
+A changed Secret gives a new gateway with the next sync, so credentials rotate without a restart. Every failure is a
 problem with the words a person needs; none of them quotes a credential.
 """
 

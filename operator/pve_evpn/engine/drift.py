@@ -2,7 +2,7 @@
 
 Every field of every object has a backoff of its own. A field that drifts for the first time is written back at once;
 one that drifts again soon after is left as it is until its backoff has passed. From the third correction on, the
-object says ``DriftFight``, with the user of the last apply that was not the operator's, where Proxmox tells.
+object says ``DriftFight``, with the user of the last apply that was not the operator's, where Proxmox names it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class DriftBrake:
         return max((one.backoff.failures for one in known if one), default=0)
 
     async def _foreign_apply(self, sync: Sync) -> str:
-        """The last apply of another client, in words; empty where Proxmox does not tell."""
+        """The last apply of another client, in words; empty where Proxmox names none."""
         try:
             last: ForeignApply | None = await sync.gateway.last_foreign_apply()
         except errors.PveError:

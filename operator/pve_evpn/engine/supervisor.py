@@ -1,4 +1,4 @@
-"""One reconciler per ProxmoxCluster, each in a task of its own, and a word for objects that belong to none.
+"""One reconciler per ProxmoxCluster, each in a task of its own, and statuses of objects that belong to none.
 
 A cluster that does not answer holds up its own task only. The supervisor starts and ends reconcilers as
 ProxmoxClusters come and go and wakes the right one when an object changes.
@@ -25,11 +25,11 @@ from pve_evpn.engine.writer import ObjectWriter
 
 log = logging.getLogger(__name__)
 
-#: Seconds of quiet before strays are told that they are strays: their zone may be in the same `kubectl apply`.
-STRAY_QUIET = 1.0
+#: Seconds without a change before objects of no cluster say so: their zone may be in the same `kubectl apply`.
+UNOWNED_DEBOUNCE = 1.0
 
-#: Seconds until a stray that could not be told is told again.
-STRAY_RETRY = 10.0
+#: Seconds until the status of such an object is written again after a failure.
+UNOWNED_RETRY = 10.0
 
 
 class Supervisor:
@@ -49,10 +49,10 @@ class Supervisor:
         cache.changed = self.changed
 
     def changed(self, key: ObjectKey) -> None:
-        """Something about ``key`` changed: wake whoever it concerns.
+        """Something about ``key`` changed: wake the reconcilers it concerns.
 
-        Which cluster an object belonged to may have changed with it, and clusters are few, so all are woken; a pass
-        without work costs a few reads.
+        Where an object belongs to no cluster (any more), all are woken: clusters are few, and a sync without work costs
+        a few reads.
         """
         for name, reconciler in self._reconcilers.items():
             resource = self._cache.get(key)
@@ -63,26 +63,26 @@ class Supervisor:
 
     @property
     def busy(self) -> bool:
-        """Whether any reconciler is in the middle of a pass."""
+        """Whether any reconciler is in the middle of a sync."""
         return any(reconciler.busy for reconciler in self._reconcilers.values())
 
     async def run(self) -> None:
-        """Keep reconcilers and clusters in step until :meth:`stop`. However it ends, running passes are ended first."""
+        """Keep reconcilers and clusters in step until :meth:`stop`. Running syncs end first."""
         self._changed.set()
         try:
             while not self._stopping.is_set():
                 await self._changed.wait()
                 self._changed.clear()
                 self._match()
-                await asyncio.sleep(STRAY_QUIET)
+                await asyncio.sleep(UNOWNED_DEBOUNCE)
                 if not self._changed.is_set() and self._cache.complete:
-                    await self.report_strays()
+                    await self.report_unowned()
         finally:
             self.stop()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def stop(self) -> None:
-        """End every reconciler after its present pass, then return from :meth:`run`."""
+        """End every reconciler after its present sync, then return from :meth:`run`."""
         self._stopping.set()
         self._changed.set()
         for reconciler in self._reconcilers.values():
@@ -103,28 +103,28 @@ class Supervisor:
             task.add_done_callback(lambda _task: self._changed.set())
             self._tasks[name] = task
 
-    async def report_strays(self) -> None:
-        """Tell every stray; one that cannot be told holds up no other, and is tried again."""
-        for resource in self._cache.strays():
+    async def report_unowned(self) -> None:
+        """Write the status of every object of no cluster. One that fails holds up no other, and is tried again."""
+        for resource in self._cache.unowned():
             try:
-                await self._report_stray(resource)
+                await self._report_one_unowned(resource)
             except Exception as error:  # the API server may be away for any reason
                 words = f"{type(error).__name__}: {error}"
                 log.warning("%s belongs to no cluster, and its status could not be written: %s", resource.key, words)
-                asyncio.get_running_loop().call_later(STRAY_RETRY, self._changed.set)
+                asyncio.get_running_loop().call_later(UNOWNED_RETRY, self._changed.set)
 
-    async def _report_stray(self, resource: Resource[Any]) -> None:
-        """Say what is missing, or let go what needs nothing from Proxmox."""
+    async def _report_one_unowned(self, resource: Resource[Any]) -> None:
+        """Say what is missing, or release what needs nothing from Proxmox."""
         if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
             await self._writer.release(resource)
             return
         problem = _missing(self._cache, resource)
-        status = report.stray_status(resource, problem, self._clock.now())
+        status = report.unowned_status(resource, problem, self._clock.now())
         await self._writer.write_status(resource, status)
 
 
 def _missing(cache: Cache, resource: Resource[Any]) -> Problem:
-    """What a stray lacks."""
+    """What an object of no cluster lacks."""
     if resource.spec is None:
         return Problem(Reason.INVALID_SPEC, resource.invalid or "the specification could not be read")
     owner = cache.cluster_of(resource)

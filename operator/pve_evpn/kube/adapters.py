@@ -83,7 +83,7 @@ def _with_kind(answer: dict[str, Any] | None, key: ObjectKey) -> dict[str, Any] 
 
 
 class OwnSecrets:
-    """:class:`engine.ports.Secrets`: of the operator's namespace, read afresh each time (a few per pass at most)."""
+    """:class:`engine.ports.Secrets`: of the operator's namespace, read afresh each time (a few per sync at most)."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._core = client.CoreV1Api(api)

@@ -164,7 +164,7 @@ async def _watch_and_reconcile(leader: _Leader) -> None:
         tasks.append(asyncio.create_task(watch.resync_forever(cache, leader.objects)))
 
     async def end() -> None:
-        # kopf has taken over the signals; it would wait 5 s for its own waiter of a flag nobody sets.
+        # kopf has taken over the signals; it would wait 5 s for its own waiter of a flag that is never set.
         ended.set()
         supervisor.stop()
         if tasks:

@@ -1,9 +1,9 @@
 """The Lease: of several replicas one leads, and it knows by its own clock when it must have stopped.
 
-client-go's protocol, so that it gets along with everything that reads Leases: nobody compares clocks of two machines;
+client-go's protocol, so that it works beside everything that reads Leases: clocks of two machines are never compared;
 a candidate waits until the Lease has not changed for its duration *as seen by itself*, and the holder considers it
 lost ``renew_deadline`` after it began the last renewal that worked. The difference between the two is the time in
-which nobody leads. What the holder must no longer do then is for the writers to ask (:attr:`Lease.is_held`).
+which no replica leads. What the holder must no longer do then is for the writers to ask (:attr:`Lease.is_held`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Lease:
         self._seen_at = float("-inf")
         self._object: Any = None
         self.holder = ""
-        """Who holds it, as far as is known; "" if nobody does."""
+        """Who holds it, as far as is known; "" if no replica does."""
         self.error = "the Lease has not been read yet"
         """Why the last attempt got no answer; "" if it got one."""
 
@@ -98,7 +98,7 @@ class Lease:
                 await self._read()  # a renewal that was cut off may have got through
                 if self.holder != self.identity:
                     return
-                # As client-go does it: nobody's, and outdated in a second for those that look at the time only.
+                # As client-go does it: no holder, and outdated in a second for clients that read the time only.
                 await self._write(holder="", duration=1)
             log.info("the Lease is released")
         except _FAILURES as error:
@@ -133,7 +133,7 @@ class Lease:
         except ApiException as error:
             if error.status not in (404, 409):
                 raise
-            self._object = None  # somebody was faster, or it was deleted: the next attempt reads it first
+            self._object = None  # another replica was faster, or it was deleted: the next attempt reads it first
             if renewing:
                 await self._read()
                 if not self._may_be_taken(renewing):

@@ -2,7 +2,7 @@
 
 kopf holds the watches, resumes them and survives an API server that comes and goes. Its handlers, storages, indices
 and timers are not used: at ten thousand objects they cost thousands of writes and fragment one change into many
-applies, while an event handler that only fills a cache costs none. What no watch can tell, namely that a list is
+applies, while an event handler that only fills a cache costs none. What no watch shows, namely that a list is
 complete and what vanished during a gap, comes from lists of our own (:func:`resync`).
 
 This is the only module that imports kopf.
@@ -108,7 +108,7 @@ def _by_address(login: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | None
 
 async def watch(handlers: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
     """Watch until ``stop`` is set or a watch fails for good."""
-    # Its own choice would be the user's name, which the nobody of a container does not have.
+    # Its own choice would be the user's name, which the user of a container does not have.
     identity: Any = "pve-evpn-operator"
     await kopf.operator(registry=handlers, clusterwide=True, standalone=True, identity=identity, stop_flag=stop)
 

@@ -197,7 +197,7 @@ def _stuck(resource: Resource[Any], problem: Problem) -> ConditionValue:
     return ConditionValue(ConditionType.PROGRAMMED, False, Reason.DELETION_BLOCKED, message)
 
 
-def stray_status(resource: Resource[ApiModel, ReportedStatusT], problem: Problem, now: datetime) -> ReportedStatusT:
+def unowned_status(resource: Resource[ApiModel, ReportedStatusT], problem: Problem, now: datetime) -> ReportedStatusT:
     """The status of an object whose cluster or zone does not exist."""
     values = [
         from_problem(ConditionType.ACCEPTED, problem),
