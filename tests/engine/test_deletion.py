@@ -408,3 +408,24 @@ async def test_an_interrupted_change_of_what_is_deleted_and_held_back_stops_nobo
     assert world.ready(changed)["status"] == "True"
     assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
     assert world.lab.sdn.edited == world.lab.sdn.running
+
+
+async def test_a_subnet_with_addresses_in_the_ipam_names_the_way_out() -> None:
+    world = World()
+    world.apply(cluster(), controller(), zone(ipam="pve"), vnet("net1", 5001, "10.1.0.0/24"))
+    await world.settle()
+    place = {"zone": "zone1", "ip": "10.1.0.5"}
+    assert world.by_hand("POST", "/cluster/sdn/vnets/net1/ips", **place).status == 200
+    world.kube.delete(NET1)
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert reason == "StagingFailed"
+    assert "cannot delete subnet '10.1.0.0/24', not empty" in message
+    assert "below 'zone1' in /etc/pve/sdn/pve-ipam-state.json" in message
+    assert "pvesh delete /cluster/sdn/vnets/net1/ips --zone zone1 --ip ADDRESS" in message
+
+    assert world.by_hand("DELETE", "/cluster/sdn/vnets/net1/ips", **place).status == 200
+    world.now += timedelta(minutes=15)
+    await world.settle()
+    assert NET1 not in world.kube.objects
+    assert "net1" not in world.lab.sdn.running["vnets"]

@@ -21,6 +21,7 @@ from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import apply_policy
 from pve_evpn.domain.plan.apply_policy import class_counts, summary
+from pve_evpn.domain.plan.deletion import way_out
 from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.claim import claim
@@ -78,6 +79,8 @@ class Applier:
         transaction = Transaction(self._context, self._journal, self._planner, self._network, sync)
         result = await transaction.run()
         self._failures.succeeded(key for key, decision in sync.plan.decisions.items() if decision.in_sync)
+        if result.culprit:
+            result = replace(result, message=way_out(result.message, result.culprit, sync.state.sdn))
         held = await self._consequence(cluster, result)
         return replace(
             sync,

@@ -19,7 +19,7 @@ from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.plan.model import Decision, Step
 from pve_evpn.domain.plan.ownership import annotated_origin, claimed_refs, deletable, known_refs, remade
-from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, changes_between
+from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, SdnSnapshot, changes_between
 from pve_evpn.domain.state import ClusterState, GuestState
 from pve_evpn.text import some_of
 
@@ -202,3 +202,25 @@ def guests_unread(state: ClusterState) -> list[tuple[GuestState, str]]:
     """Guests whose NICs are not known; their node may be offline, but they come back with it."""
     unread = [g for g in (state.guests or {}).values() if g.nics is None and not g.template]
     return [(guest, f"{guest.label} on {guest.node}") for guest in sorted(unread, key=lambda g: g.vmid)]
+
+
+#: How Proxmox refuses to delete a subnet whose IPAM has addresses in it (``PVEPlugin.pm``, del_subnet).
+_NOT_EMPTY = re.compile(r"cannot delete subnet '(?P<cidr>[^']+)', not empty")
+
+
+def way_out(refusal: str, ref: SdnRef, sdn: SdnSnapshot) -> str:
+    """What Proxmox said of a step it refused, with what the user can do where its words do not tell.
+
+    Proxmox keeps a subnet while its IPAM has addresses in it, and its API lists those of no EVPN zone. So the message
+    names the subnet, the file that has the addresses, and the call that frees one.
+    """
+    match = _NOT_EMPTY.search(refusal)
+    subnet = sdn.edited.get(ref) or sdn.running.get(ref)
+    if match is None or subnet is None or ref.kind is not SdnKind.SUBNET:
+        return refusal
+    zone = ref.id.split("-", 1)[0]
+    return (
+        f"{refusal}: Proxmox' IPAM has addresses in {match['cidr']}, and its API lists none of an EVPN zone. Find them "
+        f"below {zone!r} in /etc/pve/sdn/pve-ipam-state.json on a node, and free each that no guest uses with: "
+        f"pvesh delete /cluster/sdn/vnets/{subnet.parent}/ips --zone {zone} --ip ADDRESS"
+    )
