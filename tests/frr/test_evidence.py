@@ -6,6 +6,7 @@ The nodes are read by source ssh, as the operator reads them.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -222,3 +223,28 @@ def test_a_guest_that_moves_and_one_that_falls_silent_are_not_worse(watch: Watch
     await_("the MAC is withdrawn", lambda: watch.lab.tables("pve1").mac_route(VM1) is None)
     assert compared(watch, before).complete
     watch.lab.set_ageing(300)
+
+
+@pytest.mark.timeout(1200)
+def test_fifty_harmless_applies_are_never_worse_than_before(watch: Watch) -> None:
+    """VNets come and go while a guest moves and falls silent: everything recorded is back within its patience."""
+    chance = random.Random(18)
+    slowest, home = timedelta(0), "pve4"
+    for turn in range(50):
+        before = record_network(watch.poll(), watch.expected(), sdn(), sdn())
+        extra = {f"more{n}": {"type": "vnet", "zone": "EZone1", "tag": 6000 + n} for n in range(chance.randrange(4))}
+        watch.lab.apply(replace(seed(), vnets={**seed().vnets, **extra}))
+        applied_at = datetime.now(UTC)
+        match chance.choice(["speaks", "moves", "falls silent", "nothing"]):
+            case "speaks":
+                watch.lab.speak(100)
+            case "moves":
+                home = chance.choice([name for name in ALL if name != home])
+                watch.lab.move(100, home)
+            case "falls silent":
+                watch.lab.nodes[home].space.ip("link", "set", "dev", VNET, "type", "bridge", "fdb_flush")
+        while not (found := compare(before, watch.poll(), watch.nodes, applied_at)).complete:
+            assert found.worse == (), f"after apply {turn}: {found.message}"
+        slowest = max(slowest, datetime.now(UTC) - applied_at)
+        print(f"apply {turn}: all back after {(datetime.now(UTC) - applied_at).total_seconds():.1f} s", flush=True)
+    print(f"slowest of 50: {slowest.total_seconds():.1f} s")
