@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from pve_evpn.domain.plan.outcome import NodeResult
-from pve_evpn.domain.state import NodeState
+from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.journal import ClusterJournal
 from pve_evpn.engine.lock import LATE
+from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.reload import Reloads
+from pve_evpn.engine.safety import ApplySafety
+from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower, uninterrupted
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway, TaskEnd
+
+log = logging.getLogger(__name__)
+
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +51,82 @@ class Published:
 class Publisher:
     """Applies for one transaction. ``tasks`` follows its tasks."""
 
-    def __init__(self, context: ClusterContext, gateway: Gateway, journal: ClusterJournal, tasks: TaskFollower) -> None:
+    def __init__(
+        self,
+        context: ClusterContext,
+        journal: ClusterJournal,
+        planner: Planner,
+        safety: ApplySafety,
+        tasks: TaskFollower,
+    ) -> None:
         self._context = context
-        self._gateway = gateway
         self._journal = journal
+        self._planner = planner
+        self._safety = safety
         self._tasks = tasks
-        self._reloads = Reloads(context, gateway, tasks)
         self._known: frozenset[str] | None = None
         """Reloads from before the apply that was sent last; None before one was sent."""
 
-    async def publish(self, nodes: Iterable[NodeState]) -> Published:
-        """Apply what is staged, and follow the task and every node's reload.
+    async def publish(self, sync: Sync, staged: Set[SdnRef]) -> Published:
+        """Publish what is staged, and follow it. ``staged`` are the objects it is about.
 
-        Raises :class:`errors.Refused` where Proxmox answered with an error, OutcomeUnknown where it did not answer.
+        Proxmox commits the configuration before it starts the reloads, so an apply that it answers with an error (as
+        "got no worker upid") may have been committed: the running copy says so. Then the apply is sent again, which
+        publishes nothing and reloads the nodes. Raises :class:`errors.PveError` where nothing was committed.
         """
-        members = tuple(nodes)
-        await self._gateway.seal()
-        self._known = await self._reloads.listed(members)
+        try:
+            return await self._once(sync)
+        except errors.LockHeld:
+            raise
+        except errors.Refused as error:
+            if error.status < _SERVER_ERROR:
+                raise
+            after = await self._planner.refresh(sync)
+            if staged & {change.ref for change in after.state.sdn.pending}:
+                raise
+            log.warning("%s: Proxmox committed an apply and answered: %s", self._context.cluster, error)
+            published = await self._reload_all(after, await self._find(sync))
+            return replace(published, note=f"Proxmox committed the changes, but answered the apply with: {error}")
+
+    async def resume(self, sync: Sync) -> Published:
+        """How an apply went whose end an earlier transaction did not see. It is committed."""
+        published = await self._find(sync)
+        return published if sync.state.sdn.pending else await self._reload_all(sync, published)
+
+    async def _reload_all(self, sync: Sync, published: Published) -> Published:
+        """Apply again where online nodes have started no reload. Nothing may be staged: it would be published."""
+        if not published.idle or await self._safety.problem_now(sync):
+            return published
+        try:
+            return await self._once(sync)
+        except errors.Refused as error:
+            log.warning("%s: the nodes are reloaded one by one: %s", self._context.cluster, error)
+            return published
+
+    async def _once(self, sync: Sync) -> Published:
+        """Send one apply, and follow its task and every node's reload. Raises what the gateway raises."""
+        await sync.gateway.seal()
+        self._known = await Reloads(self._context, sync.gateway, self._tasks).listed(sync.state.nodes.values())
         await self._journal.update(apply_started_at=int(self._now()))
-        upid = await self._send()
-        return await self._follow(await self._tasks.follow(upid), members)
+        upid = await self._send(sync.gateway)
+        return await self._follow(sync, await self._tasks.follow(upid))
 
-    async def find(self, nodes: Iterable[NodeState]) -> Published:
+    async def _find(self, sync: Sync) -> Published:
         """How an apply went whose task is not known: the last one, of this transaction or of one that was cut off."""
-        return await self._follow(TaskEnd(True, "OK"), nodes)
+        return await self._follow(sync, TaskEnd(True, "OK"))
 
-    async def _follow(self, end: TaskEnd | None, nodes: Iterable[NodeState]) -> Published:
-        started = self._journal.entry.apply_started_at
-        return Published(end, await self._reloads.of_nodes(nodes, started, self._known))
+    async def _follow(self, sync: Sync, end: TaskEnd | None) -> Published:
+        started, reloads = self._journal.entry.apply_started_at, Reloads(self._context, sync.gateway, self._tasks)
+        return Published(end, await reloads.of_nodes(sync.state.nodes.values(), started, self._known))
 
-    async def _send(self) -> str:
+    async def _send(self, gateway: Gateway) -> str:
         """Send the apply; its task.
 
         While the lock is free Proxmox takes any token. Where it is not known what becomes of the apply, the lock
         therefore stays until it can no longer be executed: it would publish whatever is staged then.
         """
         try:
-            return await self._gateway.apply(self._journal.entry.lock_token)
+            return await gateway.apply(self._journal.entry.lock_token)
         except (errors.OutcomeUnknown, asyncio.CancelledError):
             deadline = int(self._now()) + LATE
             await uninterrupted(self._journal.update(apply_deadline=deadline, relocked=False))

@@ -11,9 +11,8 @@ lock first, which makes Proxmox refuse whatever may still be on its way with the
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -27,9 +26,8 @@ from pve_evpn.domain.plan import apply_policy
 from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
-from pve_evpn.domain.plan.revert import steps_towards, taken_back, unstage, worsened
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnObject, SdnRef
-from pve_evpn.domain.state import ClusterState
+from pve_evpn.domain.plan.revert import taken_back, unstage
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnRef
 from pve_evpn.engine.claim import claim
 from pve_evpn.engine.confirm import SECONDS, Confirmation, Network
 from pve_evpn.engine.context import ClusterContext
@@ -37,15 +35,14 @@ from pve_evpn.engine.journal import ClusterJournal, JournalEntry, PendingConfirm
 from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.publish import Published, Publisher
+from pve_evpn.engine.revert import Reverter
+from pve_evpn.engine.safety import ApplySafety
 from pve_evpn.engine.staging import BROKEN_OFF, LockLost, Staging, StepRefused, restorations
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower, uninterrupted
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import TaskEnd
 
-log = logging.getLogger(__name__)
-
-_SERVER_ERROR = 500
 _BUSY = Problem(Reason.PENDING_APPLY, "objects were changed at this moment; planning again", retryable=True)
 
 
@@ -87,7 +84,10 @@ class Transaction:
             pace = replace(pace, timeout=self._policy.task_timeout_seconds)
         self._lock = SdnLock(context, sync.gateway, journal)
         self._staging = Staging(sync.gateway, journal)
-        self._publisher = Publisher(context, sync.gateway, journal, TaskFollower(sync.gateway, pace, context.clock))
+        self._safety = ApplySafety(context)
+        tasks = TaskFollower(sync.gateway, pace, context.clock)
+        self._publisher = Publisher(context, journal, planner, self._safety, tasks)
+        self._reverter = Reverter(context, planner, self._staging, self._publisher, self._safety)
         seconds = self._policy.confirm_seconds
         self._confirmation = Confirmation(context, journal, planner, network, SECONDS if seconds is None else seconds)
         self._began = self._now()
@@ -147,7 +147,7 @@ class Transaction:
         if self.permission.plan.needs_apply:
             return await self._carry_out(replace(sync, plan=self.permission.plan), before)
         if executed:
-            return self._applied(Plan(), await self._resume(sync))
+            return self._applied(Plan(), await self._publisher.resume(sync))
         if self.permission.problem is None:
             return self._result(Outcome.NOTHING_TO_DO, plan=sync.plan)
         left = await self._staging.unstage(sync.plan, sync) if before.interrupted else ()
@@ -207,7 +207,7 @@ class Transaction:
             refused = await self._staging.stage_all(more)
             seen = await self._planner.refresh(sync, locked=True)
         self._staging.hidden = False
-        problem = self._unsafe(seen)
+        problem = self._safety.problem(seen)
         if problem or refused:
             left = await self._staging.unstage(seen.plan, seen)
             if problem:
@@ -218,25 +218,17 @@ class Transaction:
 
     async def _check_host_networks(self, sync: Sync, before: JournalEntry) -> None:
         """End the transaction if an apply would publish host-network edits made since: the lock does not cover them."""
-        if problem := await self._unsafe_now(sync):
+        if problem := await self._safety.problem_now(sync):
             left = await self._staging.take_back(sync.plan.steps)
             if before.interrupted:
                 left += await self._staging.unstage(sync.plan, sync)
             self._refuse(problem, sync.plan, left)
 
-    async def _unsafe_now(self, sync: Sync) -> Problem | None:
-        """What an apply would publish that is not the operator's, with the hosts' own networks read again."""
-        nodes = await asyncio.gather(*map(self._gateway.host_edits, sync.state.nodes.values()))
-        return self._unsafe(replace(sync, state=replace(sync.state, nodes={node.name: node for node in nodes})))
-
-    def _unsafe(self, sync: Sync) -> Problem | None:
-        return apply_policy.safety_problem(self._cluster(), sync.state, sync.plan)
-
     # --- applying -----------------------------------------------------------------------------------------------
 
     async def _apply(self, sync: Sync) -> _Applied:
         try:
-            published = await self._publish(sync, {change.ref for change in sync.plan.own_pending})
+            published = await self._publisher.publish(sync, {change.ref for change in sync.plan.own_pending})
         except BROKEN_OFF:
             raise
         except errors.LockHeld:
@@ -247,43 +239,6 @@ class Transaction:
         metrics.APPLY_SECONDS.labels(self._context.cluster).observe(self._now() - self._began)
         # An apply that still runs is no reason to send another, and its nodes cannot be judged yet.
         return _Applied(sync, self._applied(sync.plan, published), ended=published.end is not None)
-
-    async def _publish(self, sync: Sync, staged: Set[SdnRef]) -> Published:
-        """Publish what is staged, and follow it. ``staged`` are the objects it is about.
-
-        Proxmox commits the configuration before it starts the reloads, so an apply that it answers with an error (as
-        "got no worker upid") may have been committed: the running copy says so. Then the apply is sent again, which
-        publishes nothing and reloads the nodes. Raises :class:`errors.PveError` where nothing was committed.
-        """
-        nodes = sync.state.nodes.values()
-        try:
-            return await self._publisher.publish(nodes)
-        except errors.LockHeld:
-            raise
-        except errors.Refused as error:
-            if error.status < _SERVER_ERROR:
-                raise
-            after = await self._planner.refresh(sync)
-            if staged & {change.ref for change in after.state.sdn.pending}:
-                raise
-            log.warning("%s: Proxmox committed an apply and answered: %s", self._context.cluster, error)
-            published = await self._reload_all(after, await self._publisher.find(nodes))
-            return replace(published, note=f"Proxmox committed the changes, but answered the apply with: {error}")
-
-    async def _resume(self, sync: Sync) -> Published:
-        """How an apply went whose end an earlier transaction did not see. It is committed."""
-        published = await self._publisher.find(sync.state.nodes.values())
-        return published if sync.state.sdn.pending else await self._reload_all(sync, published)
-
-    async def _reload_all(self, sync: Sync, published: Published) -> Published:
-        """Apply again where online nodes have started no reload. Nothing may be staged: it would be published."""
-        if not published.idle or await self._unsafe_now(sync):
-            return published
-        try:
-            return await self._publisher.publish(sync.state.nodes.values())
-        except errors.Refused as error:
-            log.warning("%s: the nodes are reloaded one by one: %s", self._context.cluster, error)
-            return published
 
     def _applied(self, plan: Plan, published: Published) -> Result:
         end, nodes = published.end, published.nodes
@@ -311,7 +266,7 @@ class Transaction:
         result, before = applied.result, applied.before.state
         if not applied.ended:
             return result
-        after, worse = await self._settled(before, result)
+        after, worse = await self._reverter.settled(self._sync, before, Published(None, result.nodes).failed)
         evidence = "; ".join(sorted(worse))
         if not evidence:
             after, evidence = await self._confirmation.evidence(replace(after, plan=result.plan))
@@ -319,7 +274,7 @@ class Transaction:
             return result
         await self._confirmation.decided(evidence)
         running = {ref: before.sdn.running.get(ref) for ref in _changed(result.plan)}
-        return await self._revert(result, running, await self._planner.refresh(after), evidence)
+        return await self._reverter.revert(result, running, await self._planner.refresh(after), evidence)
 
     async def _resume_confirmation(
         self, sync: Sync, pending: PendingConfirm | None, *, executed: bool
@@ -332,7 +287,7 @@ class Transaction:
             return None
         changes = tuple(PendingChange(stored.ref, PendingState.CHANGED) for stored in pending.before)
         plan = replace(sync.plan, steps=(), own_pending=changes)
-        published = await self._resume(sync) if executed else Published(TaskEnd(True, "OK"))
+        published = await self._publisher.resume(sync) if executed else Published(TaskEnd(True, "OK"))
         result, evidence = self._applied(plan, published), pending.evidence
         if not evidence:
             evidence = "; ".join(sorted(published.failed))
@@ -343,52 +298,11 @@ class Transaction:
         await self._confirmation.decided(evidence)
         sync = await self._planner.refresh(sync)
         ours = {stored.ref for stored in pending.before}
-        foreign = tuple(
-            change for change in sync.plan.foreign if change.ref not in ours
-        )  # a half-staged revert is ours
+        # A revert that was staged half-way is the operator's, though it is not what is desired.
+        foreign = tuple(change for change in sync.plan.foreign if change.ref not in ours)
         sync = replace(sync, plan=replace(sync.plan, foreign=foreign))
-        return await self._revert(result, {stored.ref: stored.object for stored in pending.before}, sync, evidence)
-
-    async def _settled(self, before: ClusterState, result: Result) -> tuple[Sync, frozenset[str]]:
-        """Wait for the nodes to come up; the last refresh, and what is worse than before in it."""
-        failed = Published(None, result.nodes).failed
-        deadline, misses = self._context.clock.monotonic() + self._context.pace.settle, 0
-        while True:
-            over = self._context.clock.monotonic() >= deadline
-            try:
-                after = await self._planner.refresh(self._sync)
-            except errors.Unreachable:
-                misses += 1
-                if over and misses > 1:
-                    raise
-            else:
-                worse = worsened(before, after.state) | failed
-                if over or not worse:
-                    return after, worse
-            await asyncio.sleep(self._context.pace.poll_max)
-
-    async def _revert(
-        self, result: Result, running: Mapping[SdnRef, SdnObject | None], after: Sync, evidence: str
-    ) -> Result:
-        """Stage the objects as they ran before, and apply them; the result says why where that is not done."""
-        if problem := self._unsafe(after):
-            return replace(result, message=f"{evidence}; not reverted: {problem.message}")
-        steps = steps_towards(after.state.sdn.edited, running)
-        if left := await self._staging.stage_all(steps):
-            return replace(result, message=f"{evidence}; not reverted", left=left)
-        if problem := await self._unsafe_now(after):
-            left = await self._staging.take_back(steps)
-            return replace(result, message=f"{evidence}; not reverted: {problem.message}", left=left)
-        try:
-            published = await self._publish(after, {step.ref for step in steps})
-        except BROKEN_OFF:
-            raise
-        except errors.PveError as error:
-            return replace(result, message=f"{evidence}; not reverted: {error}", left=tuple(map(str, steps)))
-        message = f"the network was worse after the apply ({evidence}), so the previous values were applied again"
-        if still := published.failed:
-            message += f"; still: {'; '.join(sorted(still))}"
-        return replace(result, outcome=Outcome.REVERTED, message=message, nodes=published.nodes, finished=self._now())
+        running = {stored.ref: stored.object for stored in pending.before}
+        return await self._reverter.revert(result, running, sync, evidence)
 
     # --- ending -------------------------------------------------------------------------------------------------
 
