@@ -1,8 +1,8 @@
 """``make demo``: the seed topology, from kubectl apply to what EVPN says, on a real control plane and the lab.
 
 It prints what a user would type and see. Everything it starts ends with it; with ``--keep`` it stays until Ctrl-C and
-the two exports to use it are printed. With ``--cluster current`` the objects go into the user's own cluster, and the
-demo takes everything it put there away again.
+prints how to use kubectl, the operator's log and metrics, and the lab's API. With ``--cluster current`` the objects go
+into the user's own cluster, and the demo removes everything it put there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,10 +22,10 @@ from pve_lab.dataplane.create import NAMES, create
 from pve_lab.dataplane.frr import FrrDataplane
 from pve_lab.frr.topology import Topology, Unavailable
 from pve_lab.lab import Lab, seed
-from tests.e2e.stack import KINDS, Stack
+from tests.e2e.stack import KINDS, TOKEN, Stack
 from tests.frr import tables
 from tests.frr.by_ssh import await_agreement, observe_by_ssh
-from tests.kube.controlplane import ControlPlane, CurrentCluster, Kubectl, ensure
+from tests.kube.controlplane import ControlPlane, CurrentCluster, KubectlError, ensure
 from tests.waiting import await_
 
 _BEGAN = time.monotonic()
@@ -67,7 +68,7 @@ def agreement(stack: Stack, frr: Topology) -> None:
     await_("the NIC's status follows", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy") == "pve3")
     await_agreement(stack, frr, nic, vnet)
     shell(stack, "get", "nic", "-A")
-    step("pve3 announces VM 100, with one move counted; the statuses and vtysh agree")
+    step("pve3 advertises VM 100, with one move counted; the statuses and vtysh agree")
     frr.nodes["pve2"].kill_daemon("bgpd")
     step("bgpd of pve2 is killed")
 
@@ -91,7 +92,7 @@ def tour(stack: Stack, frr: Topology | None = None) -> int:
         stack.await_ready(document)
         step(f"Ready: {document['kind']} {document['metadata']['name']}")
     nic = documents[-1]
-    await_("EVPN announces VM 100's NIC", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy"))
+    await_("EVPN advertises VM 100's NIC", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy"))
     if frr:
         await_("all sessions are up", lambda: stack.get(documents[1])["status"].get("sessionsSummary") == "12/12")
         await_agreement(stack, frr, nic, documents[3])
@@ -105,16 +106,28 @@ def tour(stack: Stack, frr: Topology | None = None) -> int:
 
 def leave(stack: Stack) -> bool:
     """Delete the seed, and what the user may have added; whether Proxmox is as it was before."""
-    stack.delete(*stack.seed(), wait=False)
-    stack.delete_all()
+    if stack.operator.ended is not None:
+        step(f"the operator has ended with {stack.operator.ended} by itself, so the objects are not deleted in Proxmox")
+        return False
+    try:
+        stack.delete(*stack.seed(), wait=False)
+        stack.delete_all()
+    except (KubectlError, subprocess.TimeoutExpired) as error:
+        step(f"the objects could not be deleted: {str(error).splitlines()[0]}")
+        return False
     step("kubectl delete -f examples/seed/")
     left = {kind: list(objects) for kind, objects in stack.lab.sdn.running.items() if objects}
     step(f"left in Proxmox: {left or 'nothing'}; VM 100 net0: {stack.lab.guests[100].config['net0']}")
     return not left
 
 
-def wait_for_user(cluster: Kubectl) -> None:
+def wait_for_user(stack: Stack) -> None:
+    """Print how to reach each part, and wait for Ctrl-C."""
+    cluster, (token, secret) = stack.plane, TOKEN
     print(f"\nexport KUBECONFIG={cluster.kubeconfig}\nexport PATH={cluster.program.parent}:$PATH")
+    print(f"tail -f {stack.log}")
+    print(f"curl http://127.0.0.1:{stack.operator.http}/metrics")
+    print(f"curl -k -H 'Authorization: PVEAPIToken={token}={secret}' {stack.server.url}/api2/json/cluster/sdn/vnets")
     print("Ctrl-C ends it.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
@@ -126,7 +139,7 @@ def main() -> int:
     parser.add_argument("--cluster", choices=["embedded", "current"], default="embedded", help="whose Kubernetes")
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR on the nodes, needs root")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo gets the same tidy end
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of ending it leave nothing behind
     lab = Lab(["pve1", "pve2", "pve3", "pve4"], task_seconds=0.5)
     seed(lab)
     with tempfile.TemporaryDirectory(prefix="pve-evpn-demo-") as name, contextlib.ExitStack() as stop:
@@ -157,7 +170,7 @@ def main() -> int:
             observe_by_ssh(stack, frr)
         applies = tour(stack, frr)
         if args.keep:
-            wait_for_user(plane)
+            wait_for_user(stack)
         clean = leave(stack)
         return 0 if clean and applies == 1 else 1
 

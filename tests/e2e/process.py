@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.kube.controlplane.cluster import die_with_parent
 from tests.kube.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,15 @@ class Operator:
     def start(self, *arguments: str) -> None:
         command = [*self.program, "run", *arguments]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=self._folder)
+            self._process = subprocess.Popen(
+                command,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                process_group=0,  # Ctrl-C is for the test, which then ends it in order
+                preexec_fn=die_with_parent,
+            )
 
     def send(self, number: int) -> None:
         assert self._process is not None

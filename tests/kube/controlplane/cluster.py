@@ -135,7 +135,8 @@ class ControlPlane(Kubectl):
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
+            process_group=0,  # Ctrl-C is for the test, which then ends it in order
+            preexec_fn=die_with_parent,
         )
         self._processes.append(process)
 
@@ -161,6 +162,6 @@ class ControlPlane(Kubectl):
         raise RuntimeError(f"the control plane did not start:\n{tail}")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent goes, so that kill -9 of a test run leaves nothing behind."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
