@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from pve_lab.faults import NoIfupdown2
 from tests.engine.world import CLUSTER, NET1, cluster, document, key, programmed, vnet
 
 
@@ -46,3 +49,19 @@ async def test_a_guest_that_answers_an_error_is_quoted_too() -> None:
     await world.settle_or_wait()
     assert "Proxmox answered: unable to parse config" in world.ready(key(attachment))["message"]
     assert world.kube.condition(CLUSTER, "Ready")["status"] == "True"
+
+
+async def test_a_node_that_cannot_reload_says_why() -> None:
+    world = await programmed()
+    fault = world.lab.faults.add(NoIfupdown2(node="pve2"))
+    world.apply(vnet("net2", 5002))
+    for _ in range(3):
+        await world.one_pass()
+    rows = {row["name"]: row for row in world.kube.status(CLUSTER)["nodes"]}
+    assert rows["pve2"]["programmed"] is False
+    assert "ifupdown2" in rows["pve2"]["message"]
+    assert world.programmed()[0] == "PartiallyApplied"
+    world.lab.faults.remove(fault)
+    world.now += timedelta(minutes=5)
+    await world.settle()
+    assert world.complaints() == []

@@ -160,8 +160,10 @@ class ReloadRetry:
             node.name: node
             for node in state.nodes.values()
             if node.online
-            and node.zones is not None
-            and (node.name in missed or ours & state.unavailable_zones(node).keys())
+            and (
+                (node.name in missed and (node.zones is not None or "zones" in node.errors))
+                or (node.zones is not None and ours & state.unavailable_zones(node).keys())
+            )
         }
         self._behind = {name: self._behind.get(name, _Behind(now)) for name in behind}
         due = []
