@@ -138,6 +138,22 @@ def sdn() -> Iterator[Case]:
                 yield Case(name, subject, report.sdn_status(subject, decision, at), expected)
 
 
+def without_effect() -> Iterator[Case]:
+    """``Effective`` is False: the object is in use all the same."""
+    for item, wanted in _sdn_objects():
+        decision = Decision(key=item.key, id=wanted.ref.id, wanted=(wanted,), in_sync=True)
+        sync = SyncResult(
+            world.desired(item),
+            ClusterState(world.observed().version, world.sdn(), AVAILABLE),
+            Plan(decisions={item.key: decision}),
+            NOW,
+            ineffective={item.key: replace(FINAL, reason=Reason.NO_EXIT_NODES)},
+        )
+        status = report.sdn_status(item, decision, sync)
+        assert status.says("Effective") == "False"
+        yield Case(f"{item.key.kind}: a field has no effect", item, status, CURRENT)
+
+
 def _first_cause(decision: Decision, failed: str, held: str, paused: bool) -> str | None:
     """What keeps an object from being programmed, if anything: whether it heals, or only the user can help."""
     for problem in (decision.blocked, decision.refused):
@@ -255,7 +271,7 @@ def on_the_way() -> Iterator[Case]:
 
 def every() -> list[Case]:
     """All of them; those with equal conditions are judged once."""
-    cases = [*on_the_way(), *clusters(), *nodes(), *nics()]
+    cases = [*on_the_way(), *clusters(), *nodes(), *nics(), *without_effect()]
     seen: dict[Any, Case] = {}
     for case in sdn():
         judged = tuple((type_, c["status"], c["reason"]) for type_, c in sorted(case.conditions().items()))

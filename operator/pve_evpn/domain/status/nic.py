@@ -1,7 +1,7 @@
-"""The status of a NicAttachment, from the decision about it and what was observed. Pure, like ``domain.report``.
+"""The status of a NicAttachment, from the decision about it and what was observed. Pure.
 
-Some of it is memory as well as report (the guest, the VNet and bridge it came from, how it came under our care): what
-a look cannot tell stays as it was.
+Some of it is memory as well as report (the guest, the VNet, the bridge it came from, its origin): what a sync does not
+know stays as it was.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def nic_status(
 
 
 def _with_remedy(nic: Resource[Any], health: Health, pin: PinState | None) -> Health:
-    """A host that fell silent can be kept announced: say how, unless that is asked for already."""
+    """A silent host can be kept advertised: the message says how, unless the spec asks for it already."""
     value = health.operational
     asked = getattr(nic.spec, "silent_host", None) == "Pin"
     if value.reason not in (Reason.SILENT, Reason.NEVER_SEEN) or asked or (pin and pin.pinned):
@@ -69,7 +69,7 @@ _UNSEEN = Health(
 
 
 def _memory(nic: Resource[Any], decision: NicDecision) -> NicAttachmentStatus:
-    """What must not be forgotten between passes, and must not be mistaken for another guest's."""
+    """What must survive a restart, and must not be mistaken for another guest's."""
     if decision.attached and not decision.refused:
         origin = decision.origin.value if decision.origin else None
         return NicAttachmentStatus(origin=origin, previous_bridge=decision.previous_bridge)

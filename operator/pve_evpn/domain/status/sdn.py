@@ -1,8 +1,8 @@
-"""From decisions and what was observed to the status of each object. Pure.
+"""The statuses of controllers, zones and VNets, and what all statuses share. Pure.
 
-A status depends on the present state of things and on the status before (for times and for what must survive), never
-on how often somebody looked: reporting the same state twice gives the same status, so that nothing has to be
-written. Each builder lays what it knows over the status before, so that what it does not know stays.
+A status depends on what a sync found and on the status before (for times, and for what must survive a restart), never
+on how many syncs there were: the same state gives the same status, and nothing has to be written. Each builder lays
+what it knows over the status before; what it does not know stays.
 """
 
 from __future__ import annotations
@@ -264,8 +264,8 @@ def _programmed(
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
         if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
-            told = f"{'; '.join(decision.drift)}; not corrected, because spec.drift of the ProxmoxCluster is Report"
-            return ConditionValue(type_, False, reason, told), False
+            message = f"{'; '.join(decision.drift)}; not corrected, because spec.drift of the ProxmoxCluster is Report"
+            return ConditionValue(type_, False, reason, message), False
         return ConditionValue(type_, False, reason, "; ".join(decision.drift)), True
     if is_paused(resource, sync.desired):
         return ConditionValue(type_, False, Reason.PENDING_APPLY, "paused, so the change is not applied"), True
@@ -281,7 +281,7 @@ def _on_nodes(rows: Sequence[ZoneNode]) -> ConditionValue:
         listed = some_of((f"{row.name}: {row.message or row.state.lower()}" for row in unwell), 3, "; ")
         return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed)
     if rows and len(unknown) == len(rows):
-        return ConditionValue(type_, None, Reason.SOURCE_UNAVAILABLE, "no node could be asked")
+        return ConditionValue(type_, None, Reason.SOURCE_UNAVAILABLE, "no node answered")
     count = f" on {len(rows) - len(unknown)} of {len(rows)} nodes" if rows else ""
     return ConditionValue(type_, True, Reason.PROGRAMMED, f"applied{count}")
 
