@@ -90,7 +90,7 @@ BASES: dict[str, Manifest] = {
         "controllerRef": {"name": "evpn1"},
         "secondaryControllerRefs": [{"name": "evpn2"}],
         "vrfVni": 100001,
-        "vniRange": {"first": 5000, "last": 5999},
+        "vniRange": {"first": 5000, "last": 5999, "enforced": True},
         "nodes": ["pve1", "pve2", "pve3"],
         "exitNodes": {"nodes": ["pve1", "pve2"], "primary": "pve1", "localRouting": True},
         "advertiseSubnets": True,
@@ -102,7 +102,12 @@ BASES: dict[str, Manifest] = {
         "bridgeMacLearning": False,
         "ipam": "pve",
         "dns": {"server": "dns1", "reverse": "dns1", "zone": "example.com"},
-        "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "web"}}},
+        "allowedNamespaces": {
+            "from": "Selector",
+            "selector": {"matchLabels": {"team": "web"}},
+            "limits": {"vnets": 10, "subnets": 20, "nics": 100},
+        },
+        "allowedSubnets": ["10.0.0.0/8", "fd00::/48"],
         "adoption": {"namespaces": {"matchLabels": {"team": "web"}}},
     },
     "VNet": {

@@ -84,6 +84,16 @@ class Reason(StrEnum):
         "An older object, or an interface of a node, has the same name in Proxmox.",
     )
     VNI_CONFLICT = "VniConflict", "Accepted: False", "The VNI is in use, or none of the range is free."
+    NOT_ALLOWED = (
+        "NotAllowed",
+        "Accepted: False",
+        "The zone does not allow that VNI or subnet, or a subnet holds addresses of the nodes.",
+    )
+    LIMIT_EXCEEDED = (
+        "LimitExceeded",
+        "Accepted: False",
+        "The namespace has as many VNets, subnets or NICs in the zone as allowedNamespaces.limits says.",
+    )
     SUBNET_OVERLAP = (
         "SubnetOverlap",
         "Accepted: False, Effective: False",

@@ -404,6 +404,11 @@ class VniRange(ApiModel):
 
     first: Vni = Field(description="Lowest VNI (1 to 16777215).")
     last: Vni = Field(description="Highest VNI (1 to 16777215).")
+    enforced: bool | None = Field(
+        None,
+        description="true: the zone's VNets have VNIs of this range only, also those that name one, and VNets of other "
+        "zones have none of it unless it is in their own zone's range too. Default: false.",
+    )
 
 
 def only_one_of(*fields: str, exactly: bool = True) -> str:

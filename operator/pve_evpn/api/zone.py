@@ -19,6 +19,7 @@ from pve_evpn.api.types import (
     MacAddress,
     ManagedSpec,
     Matching,
+    Network,
     NodeName,
     PluginId,
     Port,
@@ -84,6 +85,20 @@ class Dns(ApiModel):
     )
 
 
+class Limits(ApiModel):
+    """How much each namespace may have in the zone. The oldest objects count first; those above a limit are refused."""
+
+    vnets: Annotated[int, Field(ge=0, le=100000)] | None = Field(
+        None, description="VNets per namespace. Default: no limit."
+    )
+    subnets: Annotated[int, Field(ge=0, le=100000)] | None = Field(
+        None, description="Subnets of all VNets of a namespace. Default: no limit."
+    )
+    nics: Annotated[int, Field(ge=0, le=100000)] | None = Field(
+        None, description="NicAttachments per namespace. Default: no limit."
+    )
+
+
 class AllowedNamespaces(ApiModel):
     """Which namespaces may have VNets in the zone. An explicit choice, because it is a permission."""
 
@@ -100,6 +115,7 @@ class AllowedNamespaces(ApiModel):
         alias="from", description="All namespaces, those of selector, or None."
     )
     selector: LabelSelector | None = Field(None, description="Namespaces by label, with from: Selector.")
+    limits: Limits | None = Field(None, description="How much each namespace may have in the zone. Default: no limits.")
 
 
 class Adoption(ApiModel):
@@ -200,6 +216,14 @@ class EvpnZoneSpec(ManagedSpec):
     dns: Dns | None = Field(None, description="Registration of guests in DNS. Default: none.")
     allowed_namespaces: AllowedNamespaces = Field(
         description="Which namespaces may have VNets in this zone. Checked on every change, not only at creation."
+    )
+    allowed_subnets: list[Network] | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="Networks that the subnets of the zone's VNets must be inside of. Default: any. Addresses of the "
+        "nodes are never allowed.",
+        json_schema_extra=SET,
     )
     adoption: Adoption | None = Field(
         None,

@@ -135,6 +135,16 @@ def _mac_in_use(attachment: Attachment, holder: str) -> Problem:
     return Problem(Reason.NIC_CONFLICT, message, retryable=True)
 
 
+def limit_exceeded(attachment: Attachment) -> Problem | None:
+    """The namespace has not more NICs in the zone than the zone says; older objects count first."""
+    namespace = attachment.nic.key.namespace
+    limit = attachment.inventory.count(attachment.zone_id, namespace)
+    if limit is None:
+        return None
+    message = f"namespace {namespace} may have {limit} NICs in this zone; older NicAttachments have them"
+    return Problem(Reason.LIMIT_EXCEEDED, message)
+
+
 #: Why the NIC can never be on that VNet as specified. Nothing is written.
 REFUSALS: tuple[Check, ...] = (
     field_of_other_kind,
@@ -143,6 +153,7 @@ REFUSALS: tuple[Check, ...] = (
     mtu_above_zone,
     mac_of_other_attachment,
     mac_of_other_guest,
+    limit_exceeded,
 )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
 
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics.guests import GuestDirectory
 from pve_evpn.domain.nics.netn import NetN
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource, oldest_first
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource, oldest_first, proxmox_id
 from pve_evpn.domain.state import ClusterState, GuestState
 
 
@@ -31,6 +31,9 @@ class NicInventory:
                     self._interfaces[guest.vmid].add(nic.spec.name)
         self._on_bridge = _nics_by_bridge_and_mac(state)
         self._macs: dict[tuple[str, str], ObjectKey] = {}
+        limits = {proxmox_id(zone): zone.spec.allowed_namespaces.limits for zone in desired.zones if zone.spec}
+        self._limits = {zone_id: found.nics for zone_id, found in limits.items() if found}
+        self._counted: Counter[tuple[str, str]] = Counter()
 
     def _find(self, nic: Resource[NicAttachmentSpec], state: ClusterState) -> tuple[GuestState | None, Problem | None]:
         if nic.spec is None or state.guests is None:
@@ -38,6 +41,14 @@ class NicInventory:
         if nic.deleting and (guest := self._directory.attached(nic)):
             return guest, None
         return self._directory.find(nic, nic.spec)
+
+    def count(self, zone_id: str, namespace: str) -> int | None:
+        """Count one more NIC of a namespace in a zone; the limit instead where that would be too many."""
+        limit = self._limits.get(zone_id)
+        if limit is not None and self._counted[zone_id, namespace] >= limit:
+            return limit
+        self._counted[zone_id, namespace] += 1
+        return None
 
     def guest_of(self, key: ObjectKey) -> tuple[GuestState | None, Problem | None]:
         """The guest of an object, or why it has none."""

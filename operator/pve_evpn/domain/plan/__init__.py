@@ -134,6 +134,9 @@ def _accept(candidate: Candidate[Any]) -> Decision:
     assert not isinstance(origins, Problem)
     for obj in candidate.objects:
         context.claim(obj.ref, resource.key)
+    if isinstance(candidate, VNetCandidate):
+        for obj in candidate.objects:
+            context.usage[candidate.zone_id, resource.key.namespace, obj.ref.kind] += 1
     vni = candidate.vni if isinstance(candidate.vni, int) else None
     if vni is not None:
         context.vnis.claim(vni, candidate.ref, resource.key)

@@ -7,6 +7,7 @@ object is left out of the plan and blocks nothing else; what it has in Proxmox a
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import may_name
 from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
 from pve_evpn.domain.plan.ownership import known_refs
-from pve_evpn.domain.plan.subnets import network_of
+from pve_evpn.domain.plan.subnets import Network, network_of
 from pve_evpn.domain.sdn import Props, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import first_with
 
@@ -157,6 +158,67 @@ def vni_is_free(candidate: Candidate[Any]) -> Problem | None:
     return candidate.vni if isinstance(candidate.vni, Problem) else None
 
 
+def zone_allows_vni(candidate: VNetCandidate) -> Problem | None:
+    """Where a zone's range is enforced, its VNets have VNIs of it, and VNets of other zones have none of it."""
+    vni, context = candidate.vni, candidate.context
+    assert candidate.zone
+    assert isinstance(vni, int)
+    zone, spec = candidate.zone
+    own = spec.vni_range
+    if own is not None and own.first <= vni <= own.last:
+        return None
+    if own is not None and own.enforced:
+        message = f"vni: {vni} is not in the zone's vniRange ({own.first} to {own.last})"
+        return Problem(Reason.NOT_ALLOWED, message)
+    for key, range_ in context.enforced_ranges.items():
+        if key != zone.key and range_.first <= vni <= range_.last:
+            detail = f"vni: {vni} is in the vniRange of {key}, which is enforced"
+            return Problem(Reason.NOT_ALLOWED, f"vni: {vni} is reserved; choose another one", detail=detail)
+    return None
+
+
+def zone_allows_subnets(candidate: VNetCandidate) -> Problem | None:
+    """Every subnet is inside the zone's ``allowedSubnets``, and none has an address of a node."""
+    assert candidate.zone
+    allowed = candidate.zone[1].allowed_subnets
+    allowed_networks = None if allowed is None else [ipaddress.ip_network(text) for text in allowed]
+    for subnet in candidate.spec.subnets or ():
+        network = ipaddress.ip_network(subnet.cidr)
+        if allowed_networks is not None and not any(_within(network, other) for other in allowed_networks):
+            message = f"subnets: {network} is not inside the zone's allowedSubnets ({', '.join(allowed or ())})"
+            return Problem(Reason.NOT_ALLOWED, message)
+        addresses = candidate.context.node_addresses[network.version]
+        position = bisect_left(addresses, int(network.network_address))
+        if position < len(addresses) and addresses[position] <= int(network.broadcast_address):
+            message = f"subnets: {network} has addresses of the Proxmox nodes themselves; choose another network"
+            return Problem(Reason.NOT_ALLOWED, message)
+    return None
+
+
+def _within(network: Network, other: Network) -> bool:
+    if isinstance(network, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and network.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)
+
+
+def limits_hold(candidate: VNetCandidate) -> Problem | None:
+    """The namespace has not more VNets and subnets in the zone than the zone says; older VNets count first."""
+    assert candidate.zone
+    limits, namespace = candidate.zone[1].allowed_namespaces.limits, candidate.resource.key.namespace
+    if limits is None:
+        return None
+    needed = {
+        SdnKind.VNET: (limits.vnets, 1, "VNets"),
+        SdnKind.SUBNET: (limits.subnets, len(candidate.spec.subnets or ()), "subnets"),
+    }
+    for kind, (limit, count, words) in needed.items():
+        used = candidate.context.usage[candidate.zone_id, namespace, kind]
+        if limit is not None and count and used + count > limit:
+            message = f"namespace {namespace} may have {limit} {words} in this zone; older VNets have {used} of them"
+            return Problem(Reason.LIMIT_EXCEEDED, message)
+    return None
+
+
 def subnets_are_apart(candidate: VNetCandidate) -> Problem | None:
     """No subnet overlaps one of another VNet of the zone."""
     context, vnet_id = candidate.context, candidate.ref.id
@@ -241,10 +303,13 @@ ZONE: Sequence[Callable[[ZoneCandidate], Problem | None]] = (
 VNET: Sequence[Callable[[VNetCandidate], Problem | None]] = (
     zone_admits,
     vni_is_free,
+    zone_allows_vni,
+    zone_allows_subnets,
     subnets_are_apart,
     names_no_interface,
     id_is_free,
     may_be_owned,
+    limits_hold,
 )
 
 

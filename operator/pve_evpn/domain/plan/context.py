@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pve_evpn.api.types import ApiModel
+from pve_evpn.api.types import ApiModel, VniRange
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
@@ -41,6 +43,7 @@ class PlanContext:
         recovering: A transaction was interrupted, so a difference is more likely the operator's own than drift.
         decisions: By object; an object comes after everything it may refer to.
         claims: Which desired object has which Proxmox object.
+        usage: How many VNets and subnets were accepted, by zone in Proxmox and namespace.
     """
 
     desired: Desired
@@ -50,6 +53,7 @@ class PlanContext:
     recovering: bool
     decisions: dict[ObjectKey, Decision] = field(default_factory=dict)
     claims: dict[SdnRef, ObjectKey] = field(default_factory=dict)
+    usage: Counter[tuple[str, str, SdnKind]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.vnis = VniTable(self.sdn.edited, self.sdn.running)
@@ -123,6 +127,23 @@ class PlanContext:
                 if ref.kind is SdnKind.SUBNET and origin is Origin.CREATED and network_of(ref) not in kept:
                     found[ref] = vnet.key
         return found
+
+    @cached_property
+    def enforced_ranges(self) -> Mapping[ObjectKey, VniRange]:
+        """The ranges that bind explicit VNIs too, by zone."""
+        specs = {zone.key: zone.spec for zone in self.desired.zones if zone.spec}
+        return {key: spec.vni_range for key, spec in specs.items() if spec.vni_range and spec.vni_range.enforced}
+
+    @cached_property
+    def node_addresses(self) -> Mapping[int, list[int]]:
+        """The nodes' addresses as sorted numbers, by IP version."""
+        texts = {text for node in self.state.nodes.values() for text in (node.address, *(node.addresses or ())) if text}
+        found: dict[int, list[int]] = {4: [], 6: []}
+        for text in texts:
+            with suppress(ValueError):  # a cluster may know a node by a name
+                address = ipaddress.ip_interface(text).ip
+                found[address.version].append(int(address))
+        return {version: sorted(numbers) for version, numbers in found.items()}
 
     def zone_of(self, vnet: Resource[Any]) -> tuple[Resource[Any], EvpnZoneSpec] | None:
         """The zone of a VNet and its spec; None where there is none that the VNet may use."""
