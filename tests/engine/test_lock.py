@@ -257,6 +257,7 @@ async def test_a_lock_request_that_is_executed_late_finds_a_lock_in_its_way() ->
     assert world.lab.sdn.running["vnets"]["net2"]
     token = world.kube.journal["pve"].lock_token
     assert token == world.lab.sdn.lock is not None
+    assert world.kube.status(CLUSTER)["lock"]["holder"] == "Self"
     world.now += timedelta(seconds=10)
     world.lab.settle()
     assert world.lab.sdn.lock == token
