@@ -1,27 +1,38 @@
-"""The command ``pve-evpn``: the operator itself, and what a person needs when there is none.
+"""The command ``pve-evpn``: the operator itself, and what a person asks of it. Also ``kubectl evpn``.
 
-Each subcommand is a module with ``add`` (its arguments) and a function that gets them and returns the exit status.
+Each subcommand is a module with ``add`` (its arguments) and a function that gets them and returns the exit status. Only
+the module of the command at hand is imported, so that ``pve-evpn run`` carries nothing of the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
 
 from pve_evpn import __version__
-from pve_evpn.cli import apply_clusters, orphan, release_finalizers, run
+
+#: One module per command, with the same name; in the order of ``--help``.
+COMMANDS = ("status", "why", "run", "apply-clusters", "orphan", "release-finalizers")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and do it; the exit status."""
-    parser = argparse.ArgumentParser(prog="pve-evpn", description="EVPN networks of Proxmox VE as Kubernetes objects.")
+    given = sys.argv[1:] if argv is None else argv
+    if argv is None and given[:1] == ["run"]:
+        # structlog imports rich where it is installed; this makes that import fail, which structlog expects.
+        sys.modules["rich"] = None  # type: ignore[assignment]  # Python's documented way to block an import
+    parser = argparse.ArgumentParser(
+        prog="kubectl evpn" if Path(sys.argv[0]).name == "kubectl-evpn" else "pve-evpn",
+        description="EVPN networks of Proxmox VE as Kubernetes objects.",
+    )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run.add(commands)
-    apply_clusters.add(commands)
-    orphan.add(commands)
-    release_finalizers.add(commands)
+    for name in given[:1] if given[:1] and given[0] in COMMANDS else COMMANDS:
+        import_module(f"{__name__}.{name.replace('-', '_')}").add(commands)
     commands.add_parser("version", help="print the version").set_defaults(do=_print_version)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     status: int = arguments.do(arguments)
     return status
 

@@ -1,4 +1,7 @@
-"""How a command fails: one line on stderr that says what to do, exit status 1, and no traceback."""
+"""How a command fails: one line on stderr that says what to do, exit status 1, and no traceback.
+
+Exit statuses: 0 done, 1 it could not be done, 2 the command line is wrong, 3 done, and something is not Ready.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
+
+NOT_GOOD = 3
+_INTERRUPTED = 130
 
 
 class Refusal(Exception):
@@ -39,3 +45,5 @@ def guarded(work: Coroutine[Any, Any, int]) -> int:
     except Refusal as error:
         print(f"pve-evpn: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED

@@ -60,14 +60,14 @@ class CustomObjects:
             served = set()
         return sorted(f"{row.plural}.{GROUP}" for row in KINDS.values() if row.plural not in served)
 
-    async def list_all(self, kind: str) -> tuple[list[dict[str, Any]], int]:
-        """Every object of a kind in all namespaces, and the list's resource version."""
+    async def list_all(self, kind: str, namespace: str = "") -> tuple[list[dict[str, Any]], int]:
+        """Every object of a kind, in one namespace or in all of them, and the list's resource version."""
         items: list[dict[str, Any]] = []
         token: str | None = None
         while True:
-            page = await self._api.list_cluster_custom_object(
-                GROUP, VERSION, KINDS[kind].plural, limit=_PAGE, _continue=token
-            )
+            place = (GROUP, VERSION, namespace) if namespace else (GROUP, VERSION)
+            list_page = self._api.list_namespaced_custom_object if namespace else self._api.list_cluster_custom_object
+            page = await list_page(*place, KINDS[kind].plural, limit=_PAGE, _continue=token)
             items += page["items"]
             token = page["metadata"].get("continue")
             if not token:

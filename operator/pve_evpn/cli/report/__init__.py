@@ -1,0 +1,1 @@
+"""What the commands for people say, made from objects alone: no I/O, no terminal."""

@@ -1,0 +1,288 @@
+"""``pve-evpn status``: everything on one screen, and each cause once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pve_evpn.cli.report.causes import group, is_good, state_of
+from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns, some
+from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
+from pve_evpn.domain.objects import Resource
+
+#: Rows of a table that people see; objects that are not Ready come before the others.
+ROWS = 12
+#: Nodes in a session matrix that still fits on a screen.
+MESH = 16
+ESTABLISHED = "Established"
+
+
+def status_report(snapshot: Snapshot, *, everything: bool = False) -> Report:
+    """The screen. ``everything`` shows people every row."""
+    rows = 10**6 if everything else ROWS
+    blocks: list[Block] = [
+        _objects(snapshot, CLUSTER, "clusters", "CLUSTERS", _CLUSTER, _cluster, rows),
+        _objects(snapshot, "EvpnNode", "nodes", "NODES", _NODE, _node, rows),
+        *_meshes(snapshot),
+        _objects(snapshot, "EvpnController", "controllers", "CONTROLLERS", _CONTROLLER, _controller, rows),
+        _objects(snapshot, "EvpnZone", "zones", "ZONES", _ZONE, _zone, rows),
+        _objects(snapshot, "VNet", "vnets", "VNETS", _VNET, _vnet, rows),
+        _objects(snapshot, "NicAttachment", "nics", "NICS", _NIC, _nic, rows),
+    ]
+    blocks = [block for block in blocks if not isinstance(block, Table) or block.rows]
+    if not snapshot.objects:
+        blocks.append(Lines("empty", "", ("No object of pve-evpn.dev is here.",)))
+    causes, good = _causes(snapshot)
+    waits = _waits(snapshot)
+    blocks += [block for block in (causes, waits) if block.rows]
+    if snapshot.unread:
+        lines = tuple(f"{kind}: {why}" for kind, why in snapshot.unread.items())
+        blocks.append(Lines("unread", "NOT READ", lines, Tone.WAITING))
+    if good and snapshot.objects:
+        blocks.append(Lines("summary", "", (f"All {len(snapshot.objects)} objects are Ready or unobserved.",)))
+    return Report(tuple(blocks), good)
+
+
+# --- what is wrong and what waits -------------------------------------------------------------------------------
+
+
+def _causes(snapshot: Snapshot) -> tuple[Table, bool]:
+    """The causes, and whether there is none but what no source can see."""
+    groups = group(snapshot, snapshot.objects)
+    rows = []
+    for cause, affected in groups:
+        tone = Tone.FAINT if cause.unknown else Tone.BAD if cause.needs_you else Tone.WAITING
+        who = "unknown" if cause.unknown else "needs you" if cause.needs_you else "may heal"
+        rows.append(
+            (
+                Cell(who, tone),
+                Cell(str(cause.key)),
+                Cell(cause.reason, tone),
+                Cell(cause.message),
+                Cell(some(affected, 3)),
+                Cell(len(affected)),
+            )
+        )
+    titles = columns(
+        ("state", "STATE"), ("object", "OBJECT"), ("reason", "REASON"), ("message", "MESSAGE"),
+        ("holdsUp", "HOLDS UP"), ("count", "OBJECTS"), wraps=("message", "holdsUp"),
+    )  # fmt: skip
+    return Table("causes", "WHAT IS WRONG", titles, tuple(rows)), all(cause.unknown for cause, _ in groups)
+
+
+def _waits(snapshot: Snapshot) -> Table:
+    rows = []
+    for cluster in snapshot.of_kind(CLUSTER):
+        for what, since, text, todo in waits_of(cluster):
+            rows.append(
+                (Cell(cluster.key.name), Cell(what, Tone.WAITING), age(since, snapshot.now), Cell(text), Cell(todo))
+            )
+    titles = columns(
+        ("cluster", "CLUSTER"), ("what", "WHAT"), ("since", "FOR"), ("message", "MESSAGE"), ("todo", "WHAT TO DO"),
+        wraps=("message", "todo"),
+    )  # fmt: skip
+    return Table("waits", "WHAT WAITS", titles, tuple(rows))
+
+
+def waits_of(cluster: Resource[Any]) -> list[tuple[str, Any, str, str]]:
+    """What holds a ProxmoxCluster's changes up: a word, since when, the message, what to do."""
+    status, name = cluster.status, cluster.key.name
+    found: list[tuple[str, Any, str, str]] = []
+    if cluster.paused:
+        found.append(("paused", None, "nothing is written to Proxmox", f"pve-evpn resume pvec/{name}"))
+    if plan := status.pending_plan:
+        steps = some(plan.summary, 3)
+        found.append(("plan", plan.since, f"{plan.class_ or 'steps'}: {steps}", f"pve-evpn approve {name}"))
+    if lock := status.lock:
+        holder = "the operator" if lock.holder == "Self" else "another client"
+        todo = "wait" if lock.holder == "Self" else "find that client; see PveEvpnSdnLockHeld"
+        found.append(("lock", lock.since, f"{holder} holds Proxmox' SDN lock", todo))
+    if status.pending and status.pending.foreign:
+        text = f"staged by others: {some(status.pending.foreign, 3)}"
+        found.append(("foreign", None, text, "have that edit applied or reverted in Proxmox"))
+    if status.pending and status.pending.host_network:
+        text = f"staged host-network edits on {some(status.pending.host_network)}"
+        found.append(("network", None, text, "apply or revert them on these nodes"))
+    return found
+
+
+# --- the tables -------------------------------------------------------------------------------------------------
+
+_STATE = (("ready", "READY"), ("reason", "REASON"))
+_CLUSTER = columns(
+    ("name", "NAME"), ("version", "VERSION"), ("online", "NODES"), *_STATE, ("lastApply", "LAST APPLY"),
+    ("appliedAt", "AGO"),
+)  # fmt: skip
+_NODE = columns(
+    ("node", "NODE"), ("cluster", "CLUSTER"), ("online", "ONLINE"), ("programmed", "PROGRAMMED"), ("frr", "FRR"),
+    ("routerId", "ROUTER ID"), ("sessions", "SESSIONS"), ("vnis", "VNIS"), ("source", "SOURCE"), *_STATE,
+)  # fmt: skip
+_CONTROLLER = columns(("name", "NAME"), ("id", "ID"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
+_ZONE = columns(
+    ("name", "NAME"), ("id", "ID"), ("l3vni", "L3VNI"), ("controller", "CONTROLLER"), ("vnets", "VNETS"), *_STATE
+)
+_VNET = columns(
+    ("namespace", "NAMESPACE"), ("name", "NAME"), ("id", "ID"), ("zone", "ZONE"), ("vni", "VNI"), ("nics", "NICS"),
+    ("type2", "TYPE2"), ("type3", "TYPE3"), *_STATE,
+)  # fmt: skip
+_NIC = columns(
+    ("namespace", "NAMESPACE"), ("name", "NAME"), ("vmid", "GUEST"), ("device", "DEVICE"), ("node", "NODE"),
+    ("vnet", "VNET"), ("mac", "MAC"), ("evpn", "EVPN"), ("since", "FOR"), *_STATE,
+)  # fmt: skip
+
+_Row = Callable[[Snapshot, Resource[Any]], Sequence[Cell]]
+
+
+def _objects(
+    snapshot: Snapshot, kind: str, key: str, title: str, titles: tuple[Any, ...], row: _Row, most: int
+) -> Table:
+    resources = snapshot.of_kind(kind)
+    rows = tuple((*row(snapshot, resource), *_ready(resource)) for resource in resources)
+    if key == "clusters":  # what was applied last comes after the state
+        rows = tuple((*made[:3], *made[5:], *made[3:5]) for made in rows)
+    wrong_first = sorted(range(len(rows)), key=lambda index: is_good(resources[index]))
+    shown = tuple(sorted(wrong_first[:most]))
+    left = len(rows) - len(shown)
+    hidden = sum(not is_good(resources[index]) for index in wrong_first[most:])
+    note = f"and {left} more, {hidden} of them not Ready (--all shows them)" if left else ""
+    return Table(key, title, titles, rows, shown, note)
+
+
+def _ready(resource: Resource[Any]) -> tuple[Cell, Cell]:
+    status, reason, _ = state_of(resource)
+    tone = {"True": Tone.GOOD, "False": Tone.BAD}.get(status, Tone.FAINT)
+    if resource.deleting:
+        return Cell(status, Tone.WAITING), Cell("Deleting" if status == "True" else reason, Tone.WAITING)
+    return Cell(status, tone), Cell(reason, tone if status != "True" else Tone.PLAIN)
+
+
+def _cluster(snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    status = resource.status
+    last = status.last_transaction
+    return (
+        Cell(resource.key.name),
+        Cell(status.version),
+        Cell(status.nodes_online),
+        Cell(last.outcome if last else None),
+        age(last.finished_at or last.started_at, snapshot.now) if last else Cell(None),
+    )
+
+
+def _node(snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    status, name = resource.status, node_name(resource)
+    cluster = snapshot.cluster_of(resource.key)
+    member = next((row for row in (cluster.status.nodes if cluster else None) or () if row.name == name), None)
+    counts = [sum(row.type == kind for row in status.vnis or ()) for kind in ("L2", "L3")]
+    return (
+        Cell(name),
+        Cell(cluster.key.name if cluster else None),
+        _good(member.online if member else None),
+        _good(member.programmed if member else None),
+        Cell(status.frr_version),
+        Cell(status.router_id),
+        Cell(status.sessions),
+        Cell(f"{counts[0]} L2, {counts[1]} L3" if status.vnis is not None else None),
+        Cell(status.source),
+    )
+
+
+def _controller(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    return (
+        Cell(resource.key.name),
+        Cell(resource.status.id),
+        Cell(resource.spec.asn if resource.spec else None),
+        Cell(resource.status.sessions_summary),
+    )
+
+
+def _zone(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    status = resource.status
+    return (
+        Cell(resource.key.name),
+        Cell(status.id),
+        Cell(status.vrf_vni),
+        Cell(resource.spec.controller_ref.name if resource.spec else None),
+        Cell(status.vnets),
+    )
+
+
+def _vnet(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    status = resource.status
+    routes = status.routes
+    return (
+        Cell(resource.key.namespace),
+        Cell(resource.key.name),
+        Cell(status.id),
+        Cell(status.zone),
+        Cell(status.vni),
+        Cell(status.nics),
+        Cell(routes.type2 if routes else None),
+        Cell(routes.type3 if routes else None),
+    )
+
+
+def _nic(snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    status = resource.status
+    evpn = status.evpn
+    return (
+        Cell(resource.key.namespace),
+        Cell(resource.key.name),
+        Cell(status.vmid),
+        Cell(status.device),
+        Cell(status.node),
+        Cell(status.vnet),
+        Cell(status.mac_address),
+        Cell(evpn.verdict.value if evpn else None),
+        age(evpn.since if evpn else None, snapshot.now),
+    )
+
+
+def _good(value: bool | None) -> Cell:
+    return Cell(value, Tone.BAD if value is False else Tone.PLAIN)
+
+
+def node_name(resource: Resource[Any]) -> str:
+    """The node's name in Proxmox."""
+    return str(resource.spec.node) if resource.spec else resource.key.name
+
+
+# --- the mesh ---------------------------------------------------------------------------------------------------
+
+
+def _meshes(snapshot: Snapshot) -> list[Block]:
+    """One matrix per cluster whose nodes show sessions: a row is what that node says of each peer."""
+    blocks: list[Block] = []
+    for cluster in snapshot.of_kind(CLUSTER):
+        nodes = [
+            node
+            for node in snapshot.of_kind("EvpnNode")
+            if snapshot.cluster_of(node.key) is cluster and node.status.peers is not None
+        ]
+        peers = list(dict.fromkeys(p.node or p.address for node in nodes for p in node.status.peers))
+        if not peers:
+            continue
+        names = sorted({node_name(node) for node in nodes} & set(peers))
+        names += [peer for peer in peers if peer not in names]
+        rows = []
+        for node in nodes:
+            states = {peer.node or peer.address: peer.state for peer in node.status.peers}
+            cells = [_session(states.get(name), name == node_name(node)) for name in names]
+            if len(names) <= MESH:
+                rows.append((Cell(node_name(node)), *cells))
+                continue
+            down = [f"{name} {state}" for name, state in states.items() if state != ESTABLISHED]
+            if down:
+                rows.append((Cell(node_name(node)), Cell(some(down), Tone.BAD)))
+        wide = columns(("node", "NODE"), *((name, name) for name in names))
+        titles = wide if len(names) <= MESH else columns(("node", "NODE"), ("down", "SESSIONS DOWN"), wraps=("down",))
+        if rows:
+            blocks.append(Table(f"mesh/{cluster.key.name}", f"SESSIONS OF {cluster.key.name}", titles, tuple(rows)))
+    return blocks
+
+
+def _session(state: str | None, itself: bool) -> Cell:
+    if itself:
+        return Cell(None, Tone.FAINT, "-")
+    if state is None:
+        return Cell(None, Tone.FAINT, "none")
+    return Cell(state, Tone.GOOD, "up") if state == ESTABLISHED else Cell(state, Tone.BAD)
