@@ -62,7 +62,7 @@ class VniStatus(ApiModel):
 
 
 class EvpnNodeStatus(ObservedStatus):
-    """The two tables a network engineer looks at first."""
+    """BGP sessions and VNIs of one node, as FRR prints them."""
 
     frr_version: Annotated[str, Cut(32)] | None = Field(None, description="FRR's version.")
     router_id: Annotated[str, Cut(45)] | None = Field(None, description="BGP router id.")

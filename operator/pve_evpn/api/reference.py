@@ -24,18 +24,18 @@ _HEAD = f"""\
 
 # API reference
 
-For everybody who writes or reads objects of `{GROUP}/{VERSION}`. `kubectl explain vnet.spec.subnets` prints the same
+For authors and readers of objects of `{GROUP}/{VERSION}`. `kubectl explain vnet.spec.subnets` prints the same
 texts.
 
 - *Proxmox: name* is the property in Proxmox' own API.
 - Defaults are applied when the object is used, never written into it: what you apply is what is stored.
-- An optional field that is left out says nothing. On an object we created in Proxmox its property is then unset, on one
-  we adopted it stays as it is.
+- Of an optional field that is left out, the property in Proxmox is unset on an object that the operator created, and
+  stays as it is on one that it adopted.
 - `spec.id`, `zoneRef` and `vni` of a VNet are fixed once the object is programmed (one that was refused can be
   corrected), other fields marked immutable from the beginning, because nodes, guests and routes
   know the network by them.
-- The rules below each kind are checked by the API server at `kubectl apply`. What takes more than one object to see
-  (a VNI in use, a missing reference, overlapping subnets of two VNets) is reported in the conditions.
+- The API server checks the rules below each kind at `kubectl apply`. Conflicts between objects (a VNI in use, a missing
+  reference, overlapping subnets of two VNets) are in the conditions.
 """
 
 
