@@ -55,7 +55,7 @@ async def test_an_object_that_cannot_be_written_holds_up_no_other(
 
     running = asyncio.create_task(Supervisor(kube.fresh_cache(), kube.ports, make).run())
     async with asyncio.timeout(10):
-        while not all(kube.status(key).get("conditions") for key in STRAYS):
+        while not all(kube.status(key).get("observedGeneration") for key in STRAYS):
             assert not running.done()
             await asyncio.sleep(0)
         kube.apply(cluster())
