@@ -98,8 +98,8 @@ class Applier:
         entry = self._journal.entry
         if self._locked_since:
             return LockStatus(holder="Other", since=self._locked_since)
-        if entry.lock_token and entry.apply_started_at:
-            return LockStatus(holder="Self", since=datetime.fromtimestamp(entry.apply_started_at, UTC))
+        if entry.lock_token and (since := entry.apply_started_at or entry.lock_requested_at):
+            return LockStatus(holder="Self", since=datetime.fromtimestamp(since, UTC))
         return None
 
     # --- what a result means ------------------------------------------------------------------------------------
