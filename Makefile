@@ -79,6 +79,11 @@ test: lint control-plane ## What every change must pass; real FRR with it where 
 .PHONY: test-all
 test-all: test bench e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
 
+.PHONY: redteam
+redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile answers, rules of the API server
+	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench
+	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
+
 .PHONY: bench
 bench: $(READY) ## What it costs: limits on CPU time
 	$(VENV)/bin/pytest tests/bench -s

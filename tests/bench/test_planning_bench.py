@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pve_evpn.domain.plan import plan
 from tests.bench.test_statuses_bench import best_of
 from tests.unit.plan.world import carry_out, controller, desired, observed, reported, vnet, zone
@@ -9,6 +11,7 @@ from tests.unit.plan.world import carry_out, controller, desired, observed, repo
 VNETS, SUBNETS = 80, 32
 
 
+@pytest.mark.redteam
 def test_80_vnets_with_32_subnets_each_are_planned_in_500_ms() -> None:
     vnets = [
         vnet(f"n{i}", vni=5000 + i, subnets=[{"cidr": f"10.{i}.{j}.0/24"} for j in range(SUBNETS)])

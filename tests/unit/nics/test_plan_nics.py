@@ -553,6 +553,7 @@ def test_deleting_while_waiting_for_another_vnet_leaves_the_present_one() -> Non
 # --- what a tenant cannot do --------------------------------------------------------------------------------------
 
 
+@pytest.mark.redteam
 def test_the_bridge_to_go_back_to_is_not_taken_from_an_annotation() -> None:
     forged = {
         "pve-evpn.dev/previous-bridge": "mgmt0",
@@ -565,12 +566,14 @@ def test_the_bridge_to_go_back_to_is_not_taken_from_an_annotation() -> None:
     assert world.decision(item).release
 
 
+@pytest.mark.redteam
 def test_a_nic_is_not_removed_because_an_annotation_says_that_we_made_it() -> None:
     forged = {kinds.ANNOTATION_ORIGIN: "Created", kinds.ANNOTATION_ATTACHED: "vmbr0"}
     assert World(vm()).decision(nic(annotations=forged, deleting=True)).release
     assert World(vm()).decision(nic(annotations=forged)).origin is Origin.ADOPTED
 
 
+@pytest.mark.redteam
 def test_annotations_do_not_tell_which_guests_exist() -> None:
     world = World(vm(105), guestAccess=None)
     said = set()

@@ -151,6 +151,7 @@ def _with_interfaces(**names: frozenset[str] | None) -> dict[str, NodeState]:
     return {name: NodeState(name, True, interfaces=found) for name, found in names.items()}
 
 
+@pytest.mark.redteam
 def test_a_vnet_is_not_named_like_an_interface_of_a_node() -> None:
     nodes = _with_interfaces(pve1=frozenset({"uplink"}), pve2=None, pve3=frozenset({"uplink", "vmbr0"}))
     problem = checks.names_no_interface(candidate(vnet("uplink"), zone(), nodes=nodes))

@@ -28,6 +28,8 @@ from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.session import PveSession
 from pve_evpn.pve.transport import Trust
 
+pytestmark = pytest.mark.redteam
+
 TOKEN = Credentials("evpn@pve", "operator", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee")
 Answer = Callable[[ssl.SSLSocket], None]
 
