@@ -271,6 +271,22 @@ async def test_a_lock_request_that_is_executed_late_finds_a_lock_in_its_way() ->
     assert world.complaints() == []
 
 
+async def test_a_lock_request_that_was_executed_is_waited_for_no_longer_once_its_lock_is_gone() -> None:
+    world = await programmed()
+    world.apply(NEW)
+    world.lab.faults.add(GatewayError(method="POST", path="/cluster/sdn/lock", times=1, outcome="done"))
+    await world.one_pass()
+    world.now += timedelta(seconds=1)
+    await world.one_pass()
+    assert "may be its own" in world.programmed()[1]
+    world.lab.sdn.lock = None
+    await world.one_pass()
+    assert world.lab.sdn.running["vnets"]["net2"]
+    assert world.lab.sdn.lock is None
+    await world.settle()
+    assert world.complaints() == []
+
+
 async def test_after_an_apply_of_unknown_outcome_the_lock_stays_until_it_can_no_longer_come() -> None:
     world = await programmed()
     world.apply(NEW)

@@ -78,6 +78,7 @@ class JournalEntry:
 
     ``lock_token``: of the SDN lock the operator holds; "" between transactions.
     ``lock_requested_at``: when the operator asked for a lock whose token it does not have (yet).
+    ``lock_seen``: the lock was held after that request, so the request has most likely been executed.
     ``creating``: objects that were about to be created, and are the operator's if they are there.
     ``dirty``: edits of the operator may be staged.
     ``apply_started_at``: when an apply was sent whose end was not seen.
@@ -92,6 +93,7 @@ class JournalEntry:
 
     lock_token: str = _stored("token", "", repr=False)
     lock_requested_at: int = _stored("asked", 0)
+    lock_seen: bool = False
     creating: frozenset[SdnRef] = frozenset()
     dirty: bool = False
     apply_started_at: int = _stored("started", 0)

@@ -53,14 +53,18 @@ class SdnLock:
             token = await self._gateway.lock(allow_pending=over_pending)
         except errors.OutcomeUnknown:
             raise
-        except errors.PveError:
-            await self._journal.save(before)
+        except errors.PveError as error:
+            seen = before.lock_requested_at > 0 and isinstance(error, errors.LockHeld)
+            await self._journal.save(replace(before, lock_seen=before.lock_seen or seen))
             raise
         # An earlier request may still be executed, and leave a lock whose token nothing records.
         requested = before.lock_requested_at if before.lock_requested_at > self._now() - LATE else 0
         try:
             await self._journal.update(
-                lock_token=token, lock_requested_at=requested, relocked=bool(self._journal.entry.apply_deadline)
+                lock_token=token,
+                lock_requested_at=requested,
+                lock_seen=before.lock_seen and requested > 0,
+                relocked=bool(self._journal.entry.apply_deadline),
             )
         except Exception:
             await self._gateway.unlock(token)
@@ -94,13 +98,18 @@ class SdnLock:
         except errors.PveError:
             return False
         await self._journal.save(
-            replace(ended, lock_token="", lock_requested_at=0 if entry.lock_token else entry.lock_requested_at)
+            replace(
+                ended,
+                lock_token="",
+                lock_requested_at=0 if entry.lock_token else entry.lock_requested_at,
+                lock_seen=False,
+            )
         )
         return True
 
     def _keeps_out_late_request(self, entry: JournalEntry) -> bool:
         """Whether Proxmox may still execute an earlier lock request: it must find the lock taken."""
-        return bool(entry.lock_requested_at) and entry.lock_requested_at > self._now() - LATE
+        return bool(entry.lock_requested_at) and not entry.lock_seen and entry.lock_requested_at > self._now() - LATE
 
     def _now(self) -> float:
         return self._context.clock.now().timestamp()

@@ -17,6 +17,7 @@ from pve_evpn.kube.adapters import SecretJournal
 ENTRY = JournalEntry(
     lock_token="t",
     lock_requested_at=1,
+    lock_seen=True,
     creating=frozenset({SdnRef(SdnKind.VNET, "net1"), SdnRef(SdnKind.SUBNET, "zone1-10.1.0.0-24")}),
     dirty=True,
     apply_started_at=2,
