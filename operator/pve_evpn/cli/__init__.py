@@ -14,7 +14,10 @@ from pathlib import Path
 from pve_evpn import __version__
 
 #: One module per command, with the same name; in the order of ``--help``.
-COMMANDS = ("status", "why", "run", "apply-clusters", "orphan", "release-finalizers")
+COMMANDS = (
+    "status", "why", "trace", "peers", "vni", "approve", "pause", "resume", "reconcile", "orphan", "release-finalizers",
+    "run", "apply-clusters",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

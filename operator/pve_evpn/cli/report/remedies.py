@@ -57,6 +57,13 @@ REMEDIES: dict[Reason, Remedy] = {
         "Grant it again (allowedNamespaces of the zone, guestAccess of the ProxmoxCluster), or delete this object.",
         "nics.md",
     ),
+    Reason.NOT_ALLOWED: Remedy(
+        "Ask who runs the cluster to allow what the message names, or leave it out.", "troubleshooting.md"
+    ),
+    Reason.LIMIT_EXCEEDED: Remedy(
+        "Delete objects that are no longer needed, or ask who runs the cluster for a higher limit.",
+        "troubleshooting.md",
+    ),
     # --- Programmed
     Reason.WAITING_FOR_DEPENDENCIES: Remedy("Look at the object that the message names.", "troubleshooting.md"),
     Reason.PENDING_APPLY: Remedy(_WAIT, "safety.md"),

@@ -1,0 +1,52 @@
+"""``pve-evpn approve``: shows the plan that waits on a ProxmoxCluster, and approves that plan and no other."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pve_evpn.api.kinds import ANNOTATION_APPROVED_PLAN
+from pve_evpn.cli.annotate import annotate
+from pve_evpn.cli.failures import Refusal, guarded
+from pve_evpn.cli.objects import find
+from pve_evpn.engine.cache import resource_from
+from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.text import from_outside
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    parser = commands.add_parser(
+        "approve",
+        help="approve the plan that waits",
+        description="Show the plan that waits for approval or a window, and approve it. The approval holds for that "
+        "plan only and counts once. Nothing is changed without --yes.",
+        epilog="example: pve-evpn approve pve --yes",
+    )
+    parser.add_argument("cluster", metavar="CLUSTER", help="name of the ProxmoxCluster")
+    parser.add_argument("--hash", default="", help="approve only if the plan still has this hash (or its beginning)")
+    parser.add_argument("--yes", action="store_true", help="do it; without it only print what would be done")
+    parser.set_defaults(do=lambda arguments: guarded(_approve(arguments)))
+
+
+async def _approve(arguments: argparse.Namespace) -> int:
+    async with api_client() as api:
+        custom = CustomObjects(api)
+        [(key, raw)] = await find(custom, [f"pvec/{arguments.cluster}"], "")
+        plan = resource_from({**raw, "kind": key.kind}).status.pending_plan
+        if plan is None:
+            raise Refusal(f"no plan of {key} waits")
+        if not plan.hash.startswith(arguments.hash):
+            raise Refusal(f"the plan of {key} has changed: its hash is now {plan.hash}")
+        print(
+            f"{key}: plan {plan.hash}, waiting since {plan.since:%Y-%m-%d %H:%M} UTC, class {plan.class_ or 'unknown'}"
+        )
+        classes = plan.classes or []
+        for number, step in enumerate(plan.summary):
+            class_ = f" ({classes[number]})" if number < len(classes) else ""
+            print(f"  {from_outside(step)}{class_}")
+        if plan.truncated:
+            print(f"  and {plan.truncated} more")
+        return await annotate(
+            custom, [(key, raw)], ANNOTATION_APPROVED_PLAN, plan.hash, yes=arguments.yes, done="approved"
+        )
