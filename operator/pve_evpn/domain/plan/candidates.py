@@ -6,6 +6,7 @@ that a value depends on has been found good before.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -28,7 +29,7 @@ from pve_evpn.domain.sdn import SdnObject, SdnRef
 SpecT = TypeVar("SpecT", bound=ApiModel)
 
 
-class Candidate(Generic[SpecT]):
+class Candidate(ABC, Generic[SpecT]):
     """What the three kinds have in common."""
 
     #: The fields that Proxmox VE has since 9.2.
@@ -56,9 +57,9 @@ class Candidate(Generic[SpecT]):
         return None
 
     @property
+    @abstractmethod
     def objects(self) -> tuple[SdnObject, ...]:
         """The desired Proxmox objects: itself first, then its subnets."""
-        raise NotImplementedError
 
     @cached_property
     def origins(self) -> dict[SdnRef, Origin] | Problem:
