@@ -13,7 +13,7 @@ IsLeader = Callable[[], bool]
 
 
 class NotLeader(Exception):
-    """The write was not sent: another replica leads by now, or may. Nobody is to retry it here."""
+    """The write was not sent: another replica leads by now, or may. The caller does not retry it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} was not sent: this replica no longer holds the Lease")

@@ -1,6 +1,6 @@
 """The operator's Prometheus metrics: what exists, with which labels. Each is counted where its event happens.
 
-What a status says already is not counted again but read from the stored objects when somebody asks
+What a status says already is not counted again but read from the stored objects when Prometheus asks
 (``engine.status_metrics``). Never labelled by Kubernetes object name where the number of objects is the user's (NICs),
 gauges never end in ``_total``, and label sets of things that are gone are removed (see :func:`forget_cluster`).
 """

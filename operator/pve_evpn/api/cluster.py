@@ -300,7 +300,7 @@ class Observe(ApiModel):
         max_length=3,
         description="Sources in order of preference, per node; the next one is asked where the ones before it fail or "
         "show no sessions or no MACs. Default: [api].",
-        # The order means something, so nobody may merge it.
+        # The order means something, so no tool may merge it.
         json_schema_extra=ATOMIC,
     )
     interval_seconds: Annotated[int, Field(ge=2, le=3600)] | None = Field(

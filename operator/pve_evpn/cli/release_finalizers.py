@@ -88,7 +88,7 @@ async def _refuse_if_running(api: client.CoordinationV1Api) -> None:
 
 
 async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1LeaseSpec]:
-    """Leases of operators that somebody holds, by namespace and name."""
+    """Held Leases of operators, by namespace and name."""
     selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:
         leases = await api.list_lease_for_all_namespaces(label_selector=selector)

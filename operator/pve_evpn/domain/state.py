@@ -135,7 +135,7 @@ class GuestState:
     ``nics`` maps ``net0``... to the configured string with pending values applied; None until its configuration was
     read. ``pending`` has the NICs whose configured value takes effect only after a restart, with the value that is
     live until then (None: not plugged in). ``error`` is what Proxmox answered instead of the configuration, "" if
-    nothing. ``digest`` guards the next write. ``known`` is false while nobody says
+    nothing. ``digest`` guards the next write. ``known`` is false while Proxmox does not say
     whether it runs: its node is off, or its status daemon hangs, and then Proxmox does not know its name either.
     """
 

@@ -78,7 +78,7 @@ class SdnLock:
         """
         entry = self._journal.entry
         if entry.apply_deadline > self._now():
-            return False  # until then Proxmox must find the lock in the way of the lost apply
+            return False  # until then Proxmox must find the lock held when it executes the lost apply
         ended = replace(
             entry,
             apply_started_at=0 if finished else entry.apply_started_at,

@@ -58,7 +58,7 @@ def named(item: Item) -> Item:
 
 
 def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]) -> list[PendingChange]:
-    """Pending edits of collections we only look at; an unknown state counts as a change."""
+    """Pending edits of collections that the operator only reads; an unknown state counts as a change."""
     found = []
     for item in items:
         state = item.get("state")

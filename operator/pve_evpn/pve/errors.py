@@ -17,7 +17,7 @@ class Unreachable(PveError):
 
 
 class TlsRejected(Unreachable):
-    """The server's certificate is not the one we were told to trust."""
+    """The server's certificate is not the trusted one."""
 
 
 class OutcomeUnknown(PveError):

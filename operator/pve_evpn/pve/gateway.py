@@ -78,7 +78,7 @@ class Gateway(ClusterReader):
         return str(answer["data"])
 
     async def unlock(self, token: str) -> None:
-        """Give the lock back. Succeeds too when nobody holds it; raises LockHeld when somebody else does."""
+        """Give the lock back. Succeeds too when it is free; raises LockHeld when another client holds it."""
         await self.call("DELETE", "/cluster/sdn/lock", **{"lock-token": token})
 
     async def stage(self, step: Step, token: str) -> None:
@@ -240,7 +240,7 @@ def _id_param(ref: SdnRef) -> str:
 
 
 def _id_value(ref: SdnRef) -> str:
-    """A subnet is created by its network, not by its id; the dashed form would make an entry nobody can delete."""
+    """A subnet is created by its network, not by its id; the dashed form would make an entry that cannot be deleted."""
     if ref.kind is not SdnKind.SUBNET:
         return ref.id
     _, network, length = ref.id.split("-", 2)

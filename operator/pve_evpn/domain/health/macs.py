@@ -19,7 +19,7 @@ advertised by a node whose zebra has the MAC local without a port               
 advertised, the guest is stopped                                                       WrongNode
 advertised by another node than the home                                               WrongNode
 advertised (by the home, or where the guest runs is unknown)                           Advertised
-not advertised, but some route of the MAC is there whose VNI cannot be told            Unknown
+not advertised, but some route of the MAC is there whose VNI is not known              Unknown
 not advertised, not read, and the home's source failed within its grace time           as before
 not advertised, not read                                                               Unknown
 not advertised, read, was advertised before                                            Silent
@@ -160,7 +160,7 @@ class MacIndex:
         return self._evidence.get((vni, mac.lower()), _Evidence())
 
     def unplaced(self, mac: str) -> EvpnRoute | None:
-        """A route of the MAC whose VNI cannot be told."""
+        """A route of the MAC whose VNI is not known."""
         return self._unplaced.get(mac.lower())
 
     def was_read(self, home: str | None) -> bool:

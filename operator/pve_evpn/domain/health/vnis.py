@@ -98,7 +98,7 @@ class L3View:
 class VniIndex:
     """Every VNI of one cluster observation. Built once per poll; it never changes then.
 
-    Routes whose VNI cannot be told might be of any: a node that has such routes of a type gives no count of that type.
+    Routes whose VNI is not known might be of any: a node that has such routes of a type gives no count of that type.
     """
 
     def __init__(self, observation: ClusterObservation) -> None:

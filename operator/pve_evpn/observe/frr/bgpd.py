@@ -146,7 +146,7 @@ def routes(printed: str, vnis: Collection[BgpVniRow] | None = None) -> tuple[Evp
         vnis: The node's own VNIs, whose import targets say which VNI a route belongs to. None: not known, and the
             VNI is taken from the form of the route targets.
 
-    Only the detailed form states the VNI. See `_Placing` for the others; where it cannot be told, it is None.
+    Only the detailed form states the VNI. See `_Placing` for the others; where it is not known, it is None.
     """
     found = [
         _path(prefix, rd, mapping(path, "a path"))
