@@ -1,24 +1,46 @@
-"""What `pause`, `resume`, `reconcile` and `approve` share: one annotation on named objects, shown before it is set."""
+"""What `orphan`, `pause`, `resume`, `reconcile` and `approve` share: one annotation, shown before it is set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 
-from pve_evpn.cli.objects import DRY_RUN, Raw, change_each
+from pve_evpn.cli.failures import Refusal
+from pve_evpn.cli.objects import DRY_RUN, Raw, change_each, find
 from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.kube.client import CustomObjects
+from pve_evpn.kube.client import CustomObjects, api_client
+
+#: The annotation's value for one object; None removes the annotation.
+Value = Callable[[Raw], str | None]
+
+
+async def annotate_named(
+    arguments: argparse.Namespace, name: str, value: Value, *, effect: Callable[[ObjectKey, Raw], str], done: str
+) -> int:
+    """Annotate the objects of the command line, after a line about each that says what will happen (``effect``).
+
+    Returns the exit status. Raises Refusal where no object is named or one does not exist.
+    """
+    if not arguments.objects:
+        raise Refusal("name at least one object as KIND/NAME")
+    async with api_client() as api:
+        custom = CustomObjects(api)
+        objects = await find(custom, arguments.objects, arguments.namespace)
+        for key, raw in objects:
+            print(f"{key}: {effect(key, raw)}")
+        return await annotate(custom, objects, name, value, yes=arguments.yes, done=done)
 
 
 async def annotate(
     custom: CustomObjects,
     objects: Sequence[tuple[ObjectKey, Raw]],
     name: str,
-    value: str | None,
+    value: Value,
     *,
     yes: bool,
     done: str,
 ) -> int:
-    """Set the annotation, or remove it where ``value`` is None; without ``yes`` say that nothing was changed.
+    """Set the annotation; without ``yes`` say that nothing was changed.
 
     Returns the exit status. ``done`` is printed after each object.
     """
@@ -26,7 +48,7 @@ async def annotate(
         print(DRY_RUN)
         return 0
 
-    async def write(key: ObjectKey, _raw: Raw) -> bool:
-        return await custom.patch(key, {"metadata": {"annotations": {name: value}}}, status=False) is not None
+    async def write(key: ObjectKey, raw: Raw) -> bool:
+        return await custom.patch(key, {"metadata": {"annotations": {name: value(raw)}}}, status=False) is not None
 
     return await change_each(objects, write, done)

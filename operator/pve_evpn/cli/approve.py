@@ -47,6 +47,7 @@ async def _approve(arguments: argparse.Namespace) -> int:
             print(f"  {from_outside(step)}{class_}")
         if plan.truncated:
             print(f"  and {plan.truncated} more")
+        approval = plan.hash
         return await annotate(
-            custom, [(key, raw)], ANNOTATION_APPROVED_PLAN, plan.hash, yes=arguments.yes, done="approved"
+            custom, [(key, raw)], ANNOTATION_APPROVED_PLAN, lambda _raw: approval, yes=arguments.yes, done="approved"
         )

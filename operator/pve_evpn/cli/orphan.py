@@ -9,10 +9,9 @@ import argparse
 from typing import Any
 
 from pve_evpn.api.kinds import ANNOTATION_FORCE_ORPHAN
-from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.objects import DRY_RUN, Raw, add_arguments, change_each, find, left_behind
-from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.cli.annotate import annotate_named
+from pve_evpn.cli.failures import guarded
+from pve_evpn.cli.objects import add_arguments, left_behind
 
 
 def add(commands: Any) -> None:
@@ -28,19 +27,10 @@ def add(commands: Any) -> None:
 
 
 async def _orphan(arguments: argparse.Namespace) -> int:
-    if not arguments.objects:
-        raise Refusal("name at least one object as KIND/NAME")
-    async with api_client() as api:
-        custom = CustomObjects(api)
-        objects = await find(custom, arguments.objects, arguments.namespace)
-        for key, raw in objects:
-            print(f"{key}: {left_behind(raw)}")
-        if not arguments.yes:
-            print(DRY_RUN)
-            return 0
-
-        async def mark(key: ObjectKey, raw: Raw) -> bool:
-            metadata = {"annotations": {ANNOTATION_FORCE_ORPHAN: raw["metadata"]["uid"]}}
-            return await custom.patch(key, {"metadata": metadata}, status=False) is not None
-
-        return await change_each(objects, mark, "marked; delete it, and the operator releases it")
+    return await annotate_named(
+        arguments,
+        ANNOTATION_FORCE_ORPHAN,
+        lambda raw: str(raw["metadata"]["uid"]),
+        effect=lambda _key, raw: left_behind(raw),
+        done="marked; delete it, and the operator releases it",
+    )

@@ -6,10 +6,10 @@ import argparse
 from typing import Any
 
 from pve_evpn.api.kinds import ANNOTATION_PAUSED
-from pve_evpn.cli.annotate import annotate
-from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.objects import add_arguments, find
-from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.cli.annotate import annotate_named
+from pve_evpn.cli.failures import guarded
+from pve_evpn.cli.objects import Raw, add_arguments
+from pve_evpn.domain.objects import ObjectKey
 
 
 def add(commands: Any) -> None:
@@ -26,12 +26,9 @@ def add(commands: Any) -> None:
 
 
 async def _pause(arguments: argparse.Namespace) -> int:
-    if not arguments.objects:
-        raise Refusal("name at least one object as KIND/NAME")
-    async with api_client() as api:
-        custom = CustomObjects(api)
-        objects = await find(custom, arguments.objects, arguments.namespace)
-        for key, _raw in objects:
-            scope = "everything of this cluster" if key.kind == "ProxmoxCluster" else "this object"
-            print(f"{key}: the operator will write nothing to Proxmox for {scope} until it is resumed")
-        return await annotate(custom, objects, ANNOTATION_PAUSED, "true", yes=arguments.yes, done="paused")
+    return await annotate_named(arguments, ANNOTATION_PAUSED, lambda _raw: "true", effect=_effect, done="paused")
+
+
+def _effect(key: ObjectKey, _raw: Raw) -> str:
+    scope = "everything of this cluster" if key.kind == "ProxmoxCluster" else "this object"
+    return f"the operator will write nothing to Proxmox for {scope} until it is resumed"

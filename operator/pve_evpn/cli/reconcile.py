@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.api.kinds import ANNOTATION_RECONCILE
-from pve_evpn.cli.annotate import annotate
-from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.objects import add_arguments, find
-from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.cli.annotate import annotate_named
+from pve_evpn.cli.failures import guarded
+from pve_evpn.cli.objects import Raw, add_arguments
+from pve_evpn.domain.objects import ObjectKey
 
 
 def add(commands: Any) -> None:
@@ -27,14 +27,10 @@ def add(commands: Any) -> None:
 
 
 async def _reconcile(arguments: argparse.Namespace) -> int:
-    if not arguments.objects:
-        raise Refusal("name at least one object as KIND/NAME")
-    async with api_client() as api:
-        custom = CustomObjects(api)
-        objects = await find(custom, arguments.objects, arguments.namespace)
-        for key, raw in objects:
-            last = (raw.get("status") or {}).get("lastHandledReconcileAt")
-            print(f"{key}: the operator will sync its cluster now (last asked: {last or 'never'})")
-        return await annotate(
-            custom, objects, ANNOTATION_RECONCILE, datetime.now(UTC).isoformat(), yes=arguments.yes, done="asked for"
-        )
+    now = datetime.now(UTC).isoformat()
+    return await annotate_named(arguments, ANNOTATION_RECONCILE, lambda _raw: now, effect=_effect, done="asked for")
+
+
+def _effect(_key: ObjectKey, raw: Raw) -> str:
+    last = (raw.get("status") or {}).get("lastHandledReconcileAt")
+    return f"the operator will sync its cluster now (last asked: {last or 'never'})"

@@ -6,10 +6,10 @@ import argparse
 from typing import Any
 
 from pve_evpn.api.kinds import ANNOTATION_PAUSED
-from pve_evpn.cli.annotate import annotate
-from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.objects import add_arguments, find
-from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.cli.annotate import annotate_named
+from pve_evpn.cli.failures import guarded
+from pve_evpn.cli.objects import Raw, add_arguments
+from pve_evpn.domain.objects import ObjectKey
 
 
 def add(commands: Any) -> None:
@@ -26,12 +26,9 @@ def add(commands: Any) -> None:
 
 
 async def _resume(arguments: argparse.Namespace) -> int:
-    if not arguments.objects:
-        raise Refusal("name at least one object as KIND/NAME")
-    async with api_client() as api:
-        custom = CustomObjects(api)
-        objects = await find(custom, arguments.objects, arguments.namespace)
-        for key, raw in objects:
-            paused = ANNOTATION_PAUSED in (raw["metadata"].get("annotations") or {})
-            print(f"{key}: {'the operator will write what has changed meanwhile' if paused else 'it is not paused'}")
-        return await annotate(custom, objects, ANNOTATION_PAUSED, None, yes=arguments.yes, done="resumed")
+    return await annotate_named(arguments, ANNOTATION_PAUSED, lambda _raw: None, effect=_effect, done="resumed")
+
+
+def _effect(_key: ObjectKey, raw: Raw) -> str:
+    paused = ANNOTATION_PAUSED in (raw["metadata"].get("annotations") or {})
+    return "the operator will write what has changed meanwhile" if paused else "it is not paused"
