@@ -8,11 +8,14 @@ Canonical form, because Proxmox compares textually and people do not:
 
 * booleans, absent and ``0`` are the same thing and are left out; true is ``"1"``;
 * node, peer, route target and controller lists are sets: separators, order and repetition mean nothing;
-* MAC addresses are upper case, aliases are trimmed (Proxmox trims on storage), everything else is its text.
+* MAC addresses are upper case, aliases are trimmed (Proxmox trims on storage), IP addresses have their usual spelling
+  (Proxmox stores ``FD00::01`` as it was given), everything else is its text.
 """
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +63,7 @@ _BOOLEAN = frozenset(
     }
 )
 _SETS = frozenset({"exitnodes", "nodes", "peers", "rt-import", "secondary-controllers"})
+_ADDRESSES = frozenset({"dhcp-dns-server", "gateway", "peers"})
 _UPPER = frozenset({"mac"})
 _TRIMMED = frozenset({"alias"})
 
@@ -92,12 +96,15 @@ def canonical(key: str, value: Any) -> Canonical | None:
         return tuple(sorted(_dhcp_range(entry) for entry in value)) or None
     if key in _SETS:
         parts = value if isinstance(value, list | tuple | set | frozenset) else re.split(r"[\s,;]+", str(value))
-        return tuple(sorted({str(part) for part in parts if str(part)})) or None
+        texts = {str(part) for part in parts if str(part)}
+        return tuple(sorted(set(map(_address, texts)) if key in _ADDRESSES else texts)) or None
     if key in _BOOLEAN:
         return "1" if str(value) in ("1", "True", "true") else None
     if isinstance(value, bool):
         return "1" if value else None
     text = str(value)
+    if key in _ADDRESSES:
+        return _address(text)
     if key in _UPPER:
         return text.upper()
     if key in _TRIMMED:
@@ -105,10 +112,24 @@ def canonical(key: str, value: Any) -> Canonical | None:
     return text
 
 
+@functools.lru_cache(maxsize=4096)
+def _address(text: str) -> str:
+    """An IP address in its usual spelling; any other text as it is."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
+
+
 def _dhcp_range(entry: Any) -> str:
+    """Lists have ranges as objects, ``pending`` has them as texts, in which the ends come in either order."""
     if isinstance(entry, Mapping):
-        return f"start-address={entry['start-address']},end-address={entry['end-address']}"
-    return str(entry)
+        ends = entry
+    else:
+        ends = dict(part.strip().partition("=")[::2] for part in str(entry).split(","))
+    if not {"start-address", "end-address"} <= ends.keys():
+        return str(entry)
+    return f"start-address={_address(ends['start-address'])},end-address={_address(ends['end-address'])}"
 
 
 def canonical_props(kind: SdnKind, raw: Mapping[str, Any]) -> dict[str, Canonical]:

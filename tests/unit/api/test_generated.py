@@ -13,7 +13,7 @@ from pve_evpn.api import reference
 from pve_evpn.api import schema as crds
 from pve_evpn.api.kinds import CATEGORY, KINDS
 from pve_evpn.api.types import VALIDATIONS, ApiModel, Rule, rules
-from pve_evpn.domain.plan.render import MANAGED
+from pve_evpn.domain.plan.render import FORMS
 
 ROOT = Path(__file__).parents[3]
 Schema = dict[str, Any]
@@ -138,7 +138,7 @@ def test_printer_columns_show_fields_that_exist(kind: Any) -> None:
 def test_every_property_we_write_to_proxmox_is_named_in_the_reference() -> None:
     described = " ".join(node.get("description", "") for path, node in ALL_NODES if ".spec." in path)
     # A peer list, a resolved reference and an inverted boolean are named like any other property.
-    missing = {key for keys in MANAGED.values() for key in keys if f"Proxmox: {key}" not in described}
+    missing = {key for form in FORMS.values() for key in form.keys if f"Proxmox: {key}" not in described}
     assert missing == set()
 
 

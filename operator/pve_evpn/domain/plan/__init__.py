@@ -178,8 +178,8 @@ def _whole(obj: SdnObject, origin: Origin) -> SdnObject:
     """On an object that the operator created, whatever the spec does not say must be absent too."""
     if origin is not Origin.CREATED:
         return obj
-    kind = obj.ref.kind
-    unsaid = render.MANAGED[kind] - SERVER_FILLED.get(kind, frozenset()) - render.REQUIRED[kind]
+    form = render.form_of(obj)
+    unsaid = form.keys - SERVER_FILLED.get(form.kind, frozenset()) - form.required
     return replace(obj, absent=(obj.absent | unsaid) - obj.props.keys())
 
 

@@ -1,8 +1,8 @@
-"""What a specification means in Proxmox' own properties.
+"""What a specification means in Proxmox' own properties, and what Proxmox' properties are as a specification.
 
-One function per kind: spec in, desired :class:`SdnObject` out. No decisions: whether the object may exist is
-``domain.plan``'s matter. Names on the left are Proxmox' (see the official API schema), names on the right those of our
-API.
+One :class:`Form` per kind with one :class:`Field` per property. A field has both directions side by side: planning
+reads the forms from the API to Proxmox, exporting back. No decisions: whether the object may exist is
+``domain.plan``'s matter. ``key`` is Proxmox' name (see the official API schema), ``path`` that of our API.
 """
 
 from __future__ import annotations
@@ -10,70 +10,180 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import Subnet, VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical
 
-#: Every property our API can say something about, per kind. On an object we created, one of these that the spec does
-#: not set is removed; properties beyond them (a newer Proxmox, another tool) are never touched.
-MANAGED: Mapping[SdnKind, frozenset[str]] = {
-    SdnKind.CONTROLLER: frozenset(
-        [
-            "asn",
-            "peers",
-            "fabric",
-            "nodes",
-            "bgp-mode",
-            "ebgp-multihop",
-            "peer-group-name",
-            "route-map-in",
-            "route-map-out",
-        ]
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One property of Proxmox and the field of the specification that says it.
+
+    Attributes:
+        key: Proxmox' property.
+        path: Attributes from the spec's model on, joined by dots.
+        there: From the spec's value to Proxmox'; it gets None for a field that is not set.
+        back: From a canonical value to the one a manifest has. It may raise ValueError or KeyError.
+        required: Proxmox refuses to remove the property; it can only change its value.
+        refers: The property names objects of this kind, the field references to their Kubernetes objects. Its value in
+            Proxmox is given to the function that renders the kind.
+        given: The value in Proxmox does not follow from the spec alone and is given too.
+    """
+
+    key: str
+    path: str
+    there: Callable[[Any], Any] = _same
+    back: Callable[[Any], Any] = _same
+    required: bool = False
+    refers: SdnKind | None = None
+    given: bool = False
+
+    def of(self, spec: ApiModel) -> Any:
+        """The value in Proxmox for this spec; None where the spec does not say it."""
+        value: Any = spec
+        for attribute in self.path.split("."):
+            value = None if value is None else getattr(value, attribute)
+        return self.there(value)
+
+
+@dataclass(frozen=True)
+class Form:
+    """An object of one kind in Proxmox: its collection, its plugin type, its properties."""
+
+    kind: SdnKind
+    type: str
+    fields: tuple[Field, ...]
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Every property our API can say something about. On an object the operator created, one of these that the
+        spec does not set is removed; properties beyond them (a newer Proxmox, another tool) are never touched."""
+        return frozenset(field.key for field in self.fields)
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        return frozenset(field.key for field in self.fields if field.required)
+
+    def values(self, spec: ApiModel) -> dict[str, Any]:
+        """The properties that follow from the spec alone."""
+        return {field.key: field.of(spec) for field in self.fields if not (field.given or field.refers)}
+
+
+def _inverted(value: bool | None) -> bool | None:
+    return None if value is None else not value
+
+
+def _lower(value: str | None) -> str | None:
+    return value.lower() if value else None
+
+
+def _is_true(value: str) -> bool:
+    return value == "1"
+
+
+def _is_false(value: str) -> bool:
+    return value != "1"
+
+
+def _ranges(ranges: list[Any] | None) -> list[str] | None:
+    return None if ranges is None else [f"start-address={r.start},end-address={r.end}" for r in ranges]
+
+
+def _ranges_back(entries: tuple[str, ...]) -> list[dict[str, str]]:
+    """Raises ValueError or KeyError for an entry that is no range."""
+    found = [dict(part.split("=", 1) for part in entry.split(",")) for entry in entries]
+    return [{"start": entry["start-address"], "end": entry["end-address"]} for entry in found]
+
+
+CONTROLLER = Form(
+    SdnKind.CONTROLLER,
+    "evpn",
+    (
+        Field("asn", "asn", back=int, required=True),
+        Field("peers", "underlay.peers", back=list, given=True),
+        # Proxmox takes exactly one of the two, so that the one is always the absence of the other.
+        Field("fabric", "underlay.fabric", lambda fabric: fabric or ""),
+        Field("nodes", "nodes", back=list),
+        Field("bgp-mode", "bgp_mode", _lower, str.capitalize),
+        Field("ebgp-multihop", "ebgp_multihop", back=int),
+        Field("peer-group-name", "peer_group_name"),
+        Field("route-map-in", "route_map_in"),
+        Field("route-map-out", "route_map_out"),
     ),
-    SdnKind.ZONE: frozenset(
-        [
-            "controller",
-            "secondary-controllers",
-            "vrf-vxlan",
-            "nodes",
-            "exitnodes",
-            "exitnodes-primary",
-            "exitnodes-local-routing",
-            "advertise-subnets",
-            "disable-arp-nd-suppression",
-            "rt-import",
-            "mac",
-            "mtu",
-            "vxlan-port",
-            "bridge-disable-mac-learning",
-            "ipam",
-            "dns",
-            "reversedns",
-            "dnszone",
-        ]
+)
+
+ZONE = Form(
+    SdnKind.ZONE,
+    "evpn",
+    (
+        Field("controller", "controller_ref", required=True, refers=SdnKind.CONTROLLER),
+        Field("secondary-controllers", "secondary_controller_refs", refers=SdnKind.CONTROLLER),
+        Field("vrf-vxlan", "vrf_vni", back=int, required=True, given=True),
+        Field("nodes", "nodes", back=list),
+        Field("exitnodes", "exit_nodes.nodes", back=list),
+        Field("exitnodes-primary", "exit_nodes.primary"),
+        Field("exitnodes-local-routing", "exit_nodes.local_routing", back=_is_true),
+        Field("advertise-subnets", "advertise_subnets", back=_is_true),
+        Field("disable-arp-nd-suppression", "arp_nd_suppression", _inverted, _is_false),
+        Field("rt-import", "route_target_imports", back=list),
+        Field("mac", "anycast_mac"),
+        Field("mtu", "mtu", back=int),
+        Field("vxlan-port", "vxlan_port", back=int),
+        Field("bridge-disable-mac-learning", "bridge_mac_learning", _inverted, _is_false),
+        Field("ipam", "ipam"),
+        Field("dns", "dns.server"),
+        Field("reversedns", "dns.reverse"),
+        Field("dnszone", "dns.zone"),
     ),
-    SdnKind.VNET: frozenset(["zone", "tag", "alias", "isolate-ports"]),
-    SdnKind.SUBNET: frozenset(["gateway", "snat", "dhcp-range", "dhcp-dns-server", "dnszoneprefix"]),
-}
+)
 
-#: Proxmox refuses to remove these; they can only change their value.
-REQUIRED: Mapping[SdnKind, frozenset[str]] = {
-    SdnKind.CONTROLLER: frozenset({"asn"}),
-    SdnKind.ZONE: frozenset({"controller", "vrf-vxlan"}),
-    SdnKind.VNET: frozenset({"zone", "tag"}),
-    SdnKind.SUBNET: frozenset(),
-}
+VNET = Form(
+    SdnKind.VNET,
+    "vnet",
+    (
+        Field("zone", "zone_ref", required=True, refers=SdnKind.ZONE),
+        Field("tag", "vni", back=int, required=True, given=True),
+        Field("alias", "alias"),
+        Field("isolate-ports", "isolate_ports", back=_is_true),
+    ),
+)
+
+SUBNET = Form(
+    SdnKind.SUBNET,
+    "subnet",
+    (
+        Field("gateway", "gateway"),
+        Field("snat", "snat", back=_is_true),
+        Field("dhcp-range", "dhcp_ranges", _ranges, _ranges_back),
+        Field("dhcp-dns-server", "dhcp_dns_server"),
+        Field("dnszoneprefix", "dns_zone_prefix"),
+    ),
+)
+
+FORMS: Mapping[tuple[SdnKind, str], Form] = {(form.kind, form.type): form for form in (CONTROLLER, ZONE, VNET, SUBNET)}
 
 
-def _desired(ref: SdnRef, type_: str, values: Mapping[str, Any], parent: str = "") -> SdnObject:
+def form_of(obj: SdnObject) -> Form:
+    """The form of an object that the operator makes. Raises KeyError for one of another type."""
+    return FORMS[obj.ref.kind, obj.type]
+
+
+def _desired(form: Form, id_: str, values: Mapping[str, Any], parent: str = "") -> SdnObject:
     """None is unsaid; whatever else has no canonical form (false, an empty list) is said to be absent."""
     said = {key: value for key, value in values.items() if value is not None}
-    props = {key: form for key, value in said.items() if (form := canonical(key, value)) is not None}
-    return SdnObject(ref, type_, props, parent, absent=frozenset(said.keys() - props.keys()))
+    props = {key: value for key, said_value in said.items() if (value := canonical(key, said_value)) is not None}
+    return SdnObject(SdnRef(form.kind, id_), form.type, props, parent, absent=frozenset(said.keys() - props.keys()))
 
 
 def fingerprint(objects: Iterable[SdnObject], more: str = "") -> str:
@@ -83,92 +193,35 @@ def fingerprint(objects: Iterable[SdnObject], more: str = "") -> str:
 
 
 def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> SdnObject:
-    """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric.
-
-    Proxmox takes exactly one of the two, so that the one is always the absence of the other.
-    """
-    return _desired(
-        SdnRef(SdnKind.CONTROLLER, id_),
-        "evpn",
-        {
-            "asn": spec.asn,
-            "peers": peers or (),
-            "fabric": spec.underlay.fabric or "",
-            "nodes": spec.nodes,
-            "bgp-mode": spec.bgp_mode.lower() if spec.bgp_mode else None,
-            "ebgp-multihop": spec.ebgp_multihop,
-            "peer-group-name": spec.peer_group_name,
-            "route-map-in": spec.route_map_in,
-            "route-map-out": spec.route_map_out,
-        },
-    )
+    """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric."""
+    return _desired(CONTROLLER, id_, {**CONTROLLER.values(spec), "peers": peers or ()})
 
 
 def zone(
     id_: str, spec: EvpnZoneSpec, controller_id: str, secondary_ids: tuple[str, ...] | None, vrf_vni: int
 ) -> SdnObject:
     """``vrf_vni`` is given apart because it may be allocated from the spec's range."""
-    exits, dns = spec.exit_nodes, spec.dns
-    return _desired(
-        SdnRef(SdnKind.ZONE, id_),
-        "evpn",
-        {
-            "controller": controller_id,
-            "secondary-controllers": secondary_ids,
-            "vrf-vxlan": vrf_vni,
-            "nodes": spec.nodes,
-            "exitnodes": exits.nodes if exits else None,
-            "exitnodes-primary": exits.primary if exits else None,
-            "exitnodes-local-routing": exits.local_routing if exits else None,
-            "advertise-subnets": spec.advertise_subnets,
-            "disable-arp-nd-suppression": _inverted(spec.arp_nd_suppression),
-            "rt-import": spec.route_target_imports,
-            "mac": spec.anycast_mac,
-            "mtu": spec.mtu,
-            "vxlan-port": spec.vxlan_port,
-            "bridge-disable-mac-learning": _inverted(spec.bridge_mac_learning),
-            "ipam": spec.ipam,
-            "dns": dns.server if dns else None,
-            "reversedns": dns.reverse if dns else None,
-            "dnszone": dns.zone if dns else None,
-        },
-    )
+    given = {"controller": controller_id, "secondary-controllers": secondary_ids, "vrf-vxlan": vrf_vni}
+    return _desired(ZONE, id_, {**ZONE.values(spec), **given})
 
 
 def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int) -> SdnObject:
     """The VNet itself; its subnets are objects of their own (:func:`subnet`)."""
-    return _desired(
-        SdnRef(SdnKind.VNET, id_),
-        "vnet",
-        {"zone": zone_id, "tag": vni, "alias": spec.alias, "isolate-ports": spec.isolate_ports},
-    )
+    return _desired(VNET, id_, {**VNET.values(spec), "zone": zone_id, "tag": vni})
 
 
 def subnet(spec: Subnet, zone_id: str, vnet_id: str) -> SdnObject:
     """A subnet's id embeds its network as it was written when it was created, so it is made canonical first."""
-    network = ipaddress.ip_network(spec.cidr)
-    ref = SdnRef(SdnKind.SUBNET, f"{zone_id}-{network.network_address}-{network.prefixlen}")
-    return _desired(
-        ref,
-        "subnet",
-        {
-            "gateway": spec.gateway,
-            "snat": spec.snat,
-            "dhcp-range": [f"start-address={r.start},end-address={r.end}" for r in spec.dhcp_ranges]
-            if spec.dhcp_ranges is not None
-            else None,
-            "dhcp-dns-server": spec.dhcp_dns_server,
-            "dnszoneprefix": spec.dns_zone_prefix,
-        },
-        parent=vnet_id,
-    )
+    return _desired(SUBNET, subnet_id(zone_id, spec.cidr), SUBNET.values(spec), parent=vnet_id)
+
+
+def subnet_id(zone_id: str, cidr: str) -> str:
+    """``<zone>-10.1.0.0-24`` of a network."""
+    network = ipaddress.ip_network(cidr)
+    return f"{zone_id}-{network.network_address}-{network.prefixlen}"
 
 
 def subnet_cidr(ref: SdnRef) -> str:
     """``10.1.0.0/24`` from ``<zone>-10.1.0.0-24``."""
     _, network, length = ref.id.split("-", 2)
     return f"{network}/{length}"
-
-
-def _inverted(value: bool | None) -> bool | None:
-    return None if value is None else not value
