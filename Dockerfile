@@ -20,7 +20,10 @@ COPY operator ./operator
 RUN python3 -m venv --without-pip /opt/pve-evpn \
     && python3 -m pip --python /opt/pve-evpn/bin/python3 install --no-cache-dir --only-binary=:all: \
         --require-hashes -r operator/requirements.lock \
-    && python3 -m pip wheel --no-cache-dir --no-deps -w /wheels . \
+    && python3 -m venv --without-pip /build \
+    && python3 -m pip --python /build/bin/python3 install --no-cache-dir --only-binary=:all: \
+        --require-hashes -r operator/build.lock \
+    && python3 -m pip --python /build/bin/python3 wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels . \
     && python3 -m pip --python /opt/pve-evpn/bin/python3 install --no-cache-dir --no-deps /wheels/*.whl \
     && rm -rf /opt/pve-evpn/lib/python3*/site-packages/pve_lab
 

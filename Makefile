@@ -13,25 +13,41 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 # --- the Python environment: everything pinned by hash, uv only to be quick -------------------------------
-$(READY): operator/requirements.lock tests/requirements.lock pyproject.toml
+LOCKS := operator/requirements.lock operator/build.lock tests/requirements.lock tests/install.lock
+
+$(READY): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=...)" >&2; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip --quiet --disable-pip-version-check install 'uv>=0.9'
+	@$(PY) -m pip --quiet --disable-pip-version-check install --require-hashes -r tests/install.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r tests/requirements.lock
-	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r operator/build.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: setup
 setup: $(READY) ## Create .venv with the locked dependencies
 
+COMPILE = $(VENV)/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-header
+
 .PHONY: lock
 lock: ## Write the lock files anew from pyproject.toml
-	@test -x $(VENV)/bin/uv || { $(PYTHON) -m venv $(VENV) && $(PY) -m pip -q install uv; }
-	$(VENV)/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-header pyproject.toml -o operator/requirements.lock
-	$(VENV)/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-header --extra dev -c operator/requirements.lock pyproject.toml -o tests/requirements.lock
+	@test -x $(VENV)/bin/uv || { $(PYTHON) -m venv $(VENV) && $(PY) -m pip -q install --require-hashes -r tests/install.lock; }
+	$(COMPILE) pyproject.toml -o operator/requirements.lock
+	$(COMPILE) --extra dev -c operator/requirements.lock pyproject.toml -o tests/requirements.lock
+	$(COMPILE) --group build -o operator/build.lock
+	$(COMPILE) --group install -o tests/install.lock
+	$(COMPILE) --group audit -o tests/audit.lock
+
+.PHONY: audit
+audit: ## Known vulnerabilities of everything that is locked (asks PyPI)
+	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
+		$(VENV)/audit/bin/python -m pip -q --disable-pip-version-check install --require-hashes -r tests/audit.lock; }
+	@for lock in $(LOCKS) tests/audit.lock; do echo "$$lock" && \
+		$(VENV)/audit/bin/pip-audit --progress-spinner off --strict --disable-pip --require-hashes -r "$$lock" || exit 1; done
 
 .PHONY: lint
-lint: $(READY) ## ruff, mypy --strict, import-linter
+lint: $(READY) ## ruff, mypy --strict, import-linter, shellcheck
+	$(VENV)/bin/shellcheck operator/pve_evpn/node/* .ci/run
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -60,7 +76,7 @@ crds: $(READY) ## Write crds/ anew from the models, and what the Helm chart and 
 
 .PHONY: wheel
 wheel: $(READY) ## Build the Python package into dist/
-	@$(VENV)/bin/uv build --quiet --wheel --out-dir dist .
+	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --wheel --out-dir dist .
 
 .PHONY: install-yaml
 install-yaml: $(READY) ## Write dist/install.yaml, the chart without Helm (IMAGE=registry/name:tag unless the chart names one)
@@ -71,9 +87,14 @@ control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
 	@$(PY) -m tests.kube.controlplane build
 
 # --- testing it -------------------------------------------------------------------------------------------------
+BUSYBOX = command -v busybox >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	echo "installing busybox" && apt-get update -qq && apt-get install -qq -y busybox >/dev/null; } || \
+	echo "LEFT OUT: the helpers of the nodes under busybox (Debian: apt-get install busybox, as root)"
+
 .PHONY: test
 test: lint control-plane ## What every change must pass; real FRR with it where root can install it
 	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
+	@$(BUSYBOX)
 	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image
 
 .PHONY: test-all
@@ -81,7 +102,8 @@ test-all: test bench e2e-argocd image-test release-check ## Everything: `test`, 
 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile answers, rules of the API server
-	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench
+	@$(BUSYBOX)
+	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench tests/node
 	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
 
 .PHONY: bench

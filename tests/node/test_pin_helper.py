@@ -7,89 +7,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-HELPER = Path(__file__).parents[2] / "operator/pve_evpn/node/pve-evpn-pin"
-MAC, OTHER = "bc:24:11:00:00:01", "bc:24:11:00:00:02"
+from tests.node.namespace import HELPER, MAC, OTHER, Node
+
 PIN, UNPIN, LOOK = (f"{verb} EVPN1 100 0 {MAC}" for verb in ("pin", "unpin", "look"))
-
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="the pin helper's tests make a network namespace: run as root"
-)
-
-
-class Node:
-    """A network namespace that looks like a Proxmox node: one VNet with VM 100, and VM 101 behind its firewall."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.cluster = folder / "pve"
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(
-            ["ip", "netns", "exec", self.name, *command], capture_output=True, text=True, timeout=30, check=True
-        )
-        return done.stdout
-
-    def build(self) -> None:
-        for line in (
-            "link add EVPN1 type bridge",
-            "link add vxlan_EVPN1 type vxlan id 5001 dstport 4789 local 10.0.0.1 nolearning",
-            "link set vxlan_EVPN1 master EVPN1 up",
-            "link set EVPN1 up",
-            "link add vmbr0 type bridge",
-            "link add fwbr101i0 type bridge",
-            "link add tap100i0 type veth peer name guest100",
-            "link set tap100i0 master EVPN1 up",
-            "link set guest100 up",
-            "link add tap101i0 type veth peer name guest101",
-            "link set tap101i0 master fwbr101i0 up",
-            "link add fwpr101p0 type veth peer name fwln101i0",
-            "link set fwpr101p0 master EVPN1 up",
-            "link add tap102i0 type veth peer name guest102",
-            "link set tap102i0 master vmbr0 up",
-        ):
-            self.run("ip", *line.split())
-
-    def ask(self, *lines: str, command: str = "pins", options: tuple[str, ...] = ()) -> list[str]:
-        """The answers to some requests, without the first and the last line."""
-        environment = {"PATH": os.environ["PATH"], "SSH_ORIGINAL_COMMAND": command}
-        done = subprocess.run(
-            ["ip", "netns", "exec", self.name, str(HELPER), "-c", str(self.cluster), *options],
-            input="".join(f"{line}\n" for line in lines), capture_output=True, text=True, timeout=30, env=environment,
-            check=True,
-        )  # fmt: skip
-        first, *answers, last = done.stdout.splitlines()
-        assert (first, last) == ("pve-evpn-pin 1", "pve-evpn-pin end"), done.stdout
-        return answers
-
-    def start(self) -> subprocess.Popen[str]:
-        """A helper that waits for requests."""
-        environment = {"PATH": os.environ["PATH"], "SSH_ORIGINAL_COMMAND": "pins"}
-        command = ["ip", "netns", "exec", self.name, str(HELPER), "-c", str(self.cluster)]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-    def entries(self, mac: str = MAC) -> list[str]:
-        """The bridge's entries for a MAC, without the port's own."""
-        lines = self.run("bridge", "fdb", "show", "br", "EVPN1").splitlines()
-        return [line.removeprefix(mac).strip() for line in lines if line.startswith(mac)]
-
-    def fdb(self, *words: str) -> None:
-        self.run("bridge", "fdb", *words)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(f"pin{os.getpid()}", tmp_path)
-    subprocess.run(["ip", "netns", "add", made.name], check=True)
-    try:
-        made.build()
-        yield made
-    finally:
-        subprocess.run(["ip", "netns", "del", made.name], check=True)
 
 
 def test_pinning_makes_one_plain_static_entry_and_is_idempotent(node: Node) -> None:
@@ -143,13 +67,36 @@ def test_only_a_port_of_a_vnet_is_ever_pinned(node: Node, line: str) -> None:
 
 
 def test_a_guest_whose_configuration_is_elsewhere_does_not_run_here(node: Node) -> None:
-    (node.cluster / "nodes" / "pve1" / "qemu-server").mkdir(parents=True)
-    (node.cluster / "local").symlink_to("nodes/pve1")
+    node.configure(101)
     assert node.ask(PIN) == ["no elsewhere"]
-    (node.cluster / "nodes" / "pve1" / "qemu-server" / "100.conf").touch()
+    node.configure(100, f"net0: virtio={MAC.upper()},bridge=EVPN1,firewall=1")
     assert node.ask(PIN) == ["done"]
-    (node.cluster / "nodes" / "pve1" / "qemu-server" / "100.conf").unlink()
+    (node.cluster / "local" / "qemu-server" / "100.conf").unlink()
     assert node.ask(UNPIN) == ["done"], "un-pinning is allowed after the guest has left"
+
+
+@pytest.mark.redteam
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"net0: virtio={OTHER.upper()},bridge=EVPN1",),
+        (f"net1: virtio={MAC.upper()},bridge=EVPN1",),
+        (f"net0: virtio={OTHER},bridge=EVPN1", "[before]", f"net0: virtio={MAC},bridge=EVPN1"),
+        (f"#net0: virtio={MAC},bridge=EVPN1", f"description: net0: virtio={MAC}"),
+        (f"net0: virtio={MAC}:00,bridge=EVPN1",),
+        (),
+    ],
+    ids=["another", "another NIC", "a snapshot", "words", "longer", "none"],
+)
+def test_only_the_mac_that_proxmox_gives_the_nic_is_pinned(node: Node, lines: tuple[str, ...]) -> None:
+    node.configure(100, *lines)
+    assert node.ask(PIN) == ["no other"]
+    assert node.entries() == []
+
+
+def test_the_mac_of_a_container_is_pinned(node: Node) -> None:
+    node.configure(100, f"net0: name=eth0,bridge=EVPN1,hwaddr={MAC.upper()},type=veth", folder="lxc")
+    assert node.ask(PIN) == ["done"]
 
 
 def test_healing_lets_an_entry_come_and_go_and_leaves_no_trace(node: Node) -> None:

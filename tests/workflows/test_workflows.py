@@ -31,12 +31,43 @@ def test_actionlint_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.redteam
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_actions_are_pinned_to_a_whole_version(path: Path) -> None:
-    used = re.findall(r"uses: (\S+)", path.read_text())
+def test_actions_are_pinned_to_a_commit_and_name_its_version(path: Path) -> None:
+    """A tag can be moved to other code; Dependabot reads the version behind the commit."""
+    used = re.findall(r"uses: (.+)", path.read_text())
     assert used
-    loose = [action for action in used if not re.search(r"@v\d+\.\d+\.\d+$", action) and not action.startswith("./")]
+    loose = [
+        use for use in used if not re.fullmatch(r"\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use) and not use.startswith("./")
+    ]
     assert loose == []
+
+
+@pytest.mark.redteam
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile", *(str(path.relative_to(ROOT)) for path in WORKFLOWS)])
+def test_nothing_is_installed_or_built_without_a_hash(name: str) -> None:
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    commands = [part.strip() for line in text.splitlines() for part in re.split(r"&&|\|\||[;{}]", line)]
+    installs = [command for command in commands if re.search(r"\bpip\b.* install\b", command)]
+    loose = [one for one in installs if "--require-hashes" not in one and "--no-deps" not in one]
+    assert loose == []
+    builds = [one for one in commands if re.search(r"\bpip\b.* wheel |\buv build\b|--editable|/wheels/", one)]
+    isolated = [one for one in builds if "--no-build-isolation" not in one and not one.endswith(".whl")]
+    assert isolated == []
+
+
+@pytest.mark.redteam
+@pytest.mark.parametrize(
+    "lock",
+    sorted([*ROOT.glob("operator/*.lock"), *ROOT.glob("tests/*.lock")]),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_locked_package_has_a_version_and_hashes(lock: Path) -> None:
+    entries = [entry for entry in re.split(r"\n(?=\S)", lock.read_text().strip()) if not entry.startswith("#")]
+    assert entries
+    assert [
+        entry for entry in entries if not re.match(r"[\w.\[\]-]+==\S+.*\\\n +--hash=sha256:[0-9a-f]{64}", entry)
+    ] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -45,7 +76,7 @@ def test_a_workflow_may_only_read_unless_a_job_says_otherwise(path: Path) -> Non
 
 
 def test_one_action_has_one_version() -> None:
-    used = {use for path in WORKFLOWS for use in re.findall(r"uses: ([^\s.]\S+@\S+)", path.read_text())}
+    used = {use for path in WORKFLOWS for use in re.findall(r"uses: ([^\s.]\S+@.+)", path.read_text())}
     names = [use.partition("@")[0] for use in used]
     assert len(names) == len(set(names))
 

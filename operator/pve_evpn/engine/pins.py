@@ -45,6 +45,7 @@ HELD = 120.0
 _REFUSED = {
     "absent": "{pin.node} has no port of {pin.device} in VNet {pin.vnet}",
     "elsewhere": "the guest's configuration is not on {pin.node}: the guest is moving",
+    "other": "the guest's configuration on {pin.node} gives {pin.device} another MAC",
     "remote": "EVPN has the MAC on another node, which must withdraw it first",
     "taken": "the bridge on {pin.node} has a foreign entry for the MAC",
     "failed": "the kernel of {pin.node} refused the entry",

@@ -69,12 +69,13 @@ class Node:
             server.bind(str(self.sockets / f"{daemon}.vty"))
             self._open.append(server)
 
-    def ask(self, command: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
+    def ask(self, command: str | None, sent: str = "", /, **environment: str) -> subprocess.CompletedProcess[str]:
         """As sshd runs a forced command."""
         wanted = {} if command is None else {"SSH_ORIGINAL_COMMAND": command}
         return subprocess.run(
             [*self.shell, str(HELPER), "-d", str(self.sockets)],
-            env={"PATH": f"{self.bin}:{os.environ['PATH']}", "LOG": str(self.log), **wanted, **environment},
+            env={"PATH": f"{self.bin}:{os.environ['PATH']}", "LOG": str(self.log), **environment, **wanted},
+            input=sent,
             capture_output=True,
             text=True,
             timeout=60,
@@ -94,7 +95,7 @@ class Node:
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     shell = SHELLS[request.param]
     if shutil.which(shell[0]) is None:
-        pytest.skip(f"left out: {shell[0]} is not installed")
+        pytest.skip(f"LEFT OUT, the helper under {shell[0]}: it is not installed (Debian: apt-get install {shell[0]})")
     node = Node(tmp_path, shell)
     with contextlib.closing(node):
         yield node
@@ -204,6 +205,7 @@ _WORDS = st.one_of(
 )
 
 
+@pytest.mark.redteam
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(command=_WORDS)
 def test_any_other_words_are_refused(node: Node, command: str) -> None:
@@ -214,6 +216,39 @@ def test_any_other_words_are_refused(node: Node, command: str) -> None:
     assert node.asked() == []
 
 
+_TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=40)
+_NAMES = st.sampled_from(
+    ["LANG", "LC_ALL", "LC_EVIL", "IFS", "ENV", "PS4", "CDPATH", "TMPDIR", "HOME", "VTYSH_PAGER", "VTYSH_HISTFILE",
+     "DOCUMENTS", "FORMER", "folder", "daemon", "command", "live", "dead", "complaint", "wanted", "socket", "option"]
+)  # fmt: skip
+
+
+@pytest.mark.redteam
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(environment=st.dictionaries(_NAMES, _TEXT), sent=st.text(max_size=200))
+def test_the_callers_environment_and_input_change_no_answer(node: Node, environment: dict[str, str], sent: str) -> None:
+    if not node.sockets.joinpath("zebra.vty").exists():
+        node.start("zebra", "bgpd")
+    for command in ("read", "show evpn json", "show running-config"):
+        plain, other = node.ask(command), node.ask(command, sent, **environment)
+        assert (other.returncode, other.stdout) == (plain.returncode, plain.stdout)
+        assert other.stderr.endswith(plain.stderr)  # bash complains of a locale before it reads a line
+
+
+@pytest.mark.redteam
+def test_it_leaves_no_file_behind(node: Node, tmp_path: Path) -> None:
+    """So no symbolic link that another user lays leads it elsewhere."""
+    node.start(*COMMANDS)
+
+    def files() -> dict[Path, int]:
+        return {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if path != node.log}
+
+    before = files()
+    node.ask("read", TMPDIR=str(tmp_path), HOME=str(tmp_path), DEAD="bgpd")
+    assert files() == before
+
+
+@pytest.mark.redteam
 def test_bytes_that_are_no_text_are_refused(node: Node) -> None:
     chance = random.Random(3)
     for _ in range(30):
