@@ -92,13 +92,13 @@ BUSYBOX = command -v busybox >/dev/null || { [ "$$(id -u)" = 0 ] && command -v a
 	echo "LEFT OUT: the helpers of the nodes under busybox (Debian: apt-get install busybox, as root)"
 
 .PHONY: test
-test: lint control-plane ## What every change must pass; real FRR with it where root can install it
+test: lint control-plane ## What every change must pass; the short tests on real FRR where root can install it
 	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
 	@$(BUSYBOX)
-	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image
+	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image -m "not frr_long"
 
 .PHONY: test-all
-test-all: test bench e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
+test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile answers, rules of the API server
@@ -111,7 +111,7 @@ bench: $(READY) ## What it costs: limits on CPU time
 	$(VENV)/bin/pytest tests/bench -s
 
 .PHONY: e2e-frr
-e2e-frr: $(READY) ## Everything on real FRR in network namespaces (needs root; installs Debian's frr if missing)
+e2e-frr: $(READY) ## All tests on real FRR, the long ones too (minutes; needs root, installs Debian's frr if missing)
 	@if $(PY) -m pve_lab.frr.install; then $(VENV)/bin/pytest tests/frr; \
 	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi
 

@@ -14,6 +14,8 @@ in it what it needs and puts back what it breaks:
 * ``lab.ssh`` has what the operator's ssh source needs: ``private_key``, ``known_hosts``, ``addresses``, ``port``,
   ``user``; ``lab.ssh.force("/usr/local/sbin/pve-evpn-observe ...")`` changes what that key may do.
 
+A test that takes long is marked ``frr_long``: `make test` leaves it out, `make e2e-frr` does not.
+
 The bridges forget a silent MAC after `world.AGEING` seconds; ``lab.set_ageing(300)`` keeps it.
 """
 

@@ -30,6 +30,8 @@ from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, VM1, VNET, VNI, await_full_mesh, seed
 from tests.waiting import await_
 
+pytestmark = pytest.mark.frr_long
+
 CONTROLLER = ObjectKey("EvpnController", "", "evpn1")
 NIC = ObjectKey("NicAttachment", "default", "vm1-net0")
 RFC8365 = 0x10000000

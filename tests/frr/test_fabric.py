@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pve_evpn.observe.frr.underlay import openfabric_neighbours
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
 from tests.waiting import await_
+
+pytestmark = pytest.mark.frr_long
 
 NODES = {"pve1": "192.168.16.1", "pve2": "192.168.16.2"}
 FABRIC = {"pve1": "10.9.0.1", "pve2": "10.9.0.2"}

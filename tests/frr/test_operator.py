@@ -56,6 +56,7 @@ def test_the_status_is_what_vtysh_says(observing: Observing) -> None:
         assert status["frrVersion"] in observing.frr.vtysh(node, "show version")
 
 
+@pytest.mark.frr_long
 def test_a_quiet_network_causes_no_patches(observing: Observing) -> None:
     observing.agree()
     # OSPF and BFD are still settling while BGP stands already, and the statuses tell of them too.
@@ -132,6 +133,7 @@ def test_a_guest_that_moves(observing: Observing) -> None:
     observing.agree()
 
 
+@pytest.mark.frr_long
 def test_a_node_that_ssh_does_not_reach_is_unknown_and_never_down(observing: Observing) -> None:
     """Its neighbours still see its sessions, so nothing is said to be down."""
     observing.frr.sshd["pve3"].stop()
@@ -186,6 +188,7 @@ def test_a_host_that_never_speaks_is_pinned_through_the_key_moves_and_leaves_no_
     observing.frr.ssh.force("/usr/local/sbin/pve-evpn-observe")
 
 
+@pytest.mark.frr_long
 def test_a_zone_without_mac_learning_has_proxmox_pin_every_nic(observing: Observing, silent: Silent) -> None:
     """No key that may write is needed, and none is given."""
     zone = observing.document("EvpnZone")
@@ -202,6 +205,7 @@ def test_a_zone_without_mac_learning_has_proxmox_pin_every_nic(observing: Observ
     await_("the zone is as before", lambda: observing.frr.nodes["pve1"].bridges.made[VNET].learning is True, 60)
 
 
+@pytest.mark.frr_long
 def test_a_node_left_out_of_the_peers_is_found(observing: Observing) -> None:
     """Instead of the fabric, addresses written by hand, and pve2's is forgotten."""
     controller = observing.document("EvpnController")

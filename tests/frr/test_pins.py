@@ -161,6 +161,7 @@ def test_a_host_that_never_spoke_is_announced_while_pinned(lab: Topology, operat
     await_("the un-pinned MAC is withdrawn", lambda: announced_by(lab, METER) is None)
 
 
+@pytest.mark.frr_long
 def test_a_pinned_mac_outlives_five_ageing_times_that_others_do_not(lab: Topology, operator: Operator) -> None:
     operator.attach(Nic(110, 0, "net1", METER), "pve4")
     operator.attach(Nic(120, 0, "net1", CONTROL), "pve4", policy="Observe")

@@ -34,7 +34,10 @@ router bgp 65001
  exit-address-family
 """
 
-pytestmark = pytest.mark.skipif(bool(frr10.missing()), reason=f"LEFT OUT, zombies of FRR 10.3: {frr10.missing()}")
+pytestmark = [
+    pytest.mark.frr_long,
+    pytest.mark.skipif(bool(frr10.missing()), reason=f"LEFT OUT, zombies of FRR 10.3: {frr10.missing()}"),
+]
 
 
 def mac(vmid: int) -> str:
