@@ -7,6 +7,8 @@ is made from the official schema of a release by
 
 where SCHEMA.json is the API viewer's tree as JSON (``{"paths": [{"path", "methods": [{"verb", "parameters",
 "returns", "permissions"}]}]}``). Tests hold the lab's answers and the operator's requests against it.
+
+``apidoc-datacenter.json`` has the same of methods that such a schema may lack; they were read in pve-firewall's source.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).with_name("apidoc-9.2.json")
+_BESIDE = Path(__file__).with_name("apidoc-datacenter.json")
 #: What the table keeps of a schema, and its name there. The table leaves out two defaults: the type "string", and that
 #: a property is optional.
 _KEPT = {
@@ -110,7 +113,7 @@ class Method:
 @functools.cache
 def methods() -> Mapping[str, Method]:
     """The whole table."""
-    table = json.loads(TABLE.read_text())
+    table = json.loads(TABLE.read_text()) | json.loads(_BESIDE.read_text())
     found = {}
     for key, entry in table.items():
         verb, _, path = key.partition(" ")

@@ -201,6 +201,9 @@ _FORMATS: dict[str, Callable[[str, str], str]] = {
     "ip": _test(is_ip, "value does not look like a valid IP address\n"),
     "ipv4": _test(lambda text: is_ip(text) and ":" not in text, "value does not look like a valid IPv4 address\n"),
     "ipv6": _test(lambda text: is_ip(text) and ":" in text, "value does not look like a valid IPv6 address\n"),
+    "IPorCIDR": _test(
+        lambda text: is_ip(text) or is_cidr(text), "value does not look like a valid IP address or CIDR network\n"
+    ),
     "CIDR": _test(is_cidr, "value does not look like a valid CIDR network\n"),
     "CIDRv4": _test(
         lambda text: is_cidr(text) and ":" not in text, "value does not look like a valid IPv4 CIDR network\n"

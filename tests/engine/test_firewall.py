@@ -235,7 +235,7 @@ async def test_a_rule_that_proxmox_stores_otherwise_is_taken_back_and_named() ->
 
 async def test_a_rule_whose_alias_is_gone_is_a_problem_and_no_write() -> None:
     world = await programmed()
-    world.lab.firewall_names = KnownNames(aliases={"office": 4})
+    world.lab.firewall_names = KnownNames(aliases={"office": "10.9.0.0/16"})
     world.apply(net1(drop("office")))
     await world.settle()
     assert world.complaints() == []

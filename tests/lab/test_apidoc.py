@@ -19,6 +19,7 @@ import pytest
 from pve_evpn.domain.plan.firewall import InsertRule, MoveRule, RemoveRule, SetOptions, SwitchRule
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical_props
+from pve_evpn.domain.state import FirewallName
 from pve_evpn.pve.client import PveClient
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
@@ -221,7 +222,9 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         have = replace(objects[kind], props=before)
         props = {key: value for key, value in {**before, **changes}.items() if value is not None}
         await gateway.stage(Step(have.ref, have, replace(have, props=props)), token)
-    observed = await gateway.read_cluster(release, guests=True)
+    names = {kind: frozenset({"a"}) for kind in FirewallName}
+    observed = await gateway.read_cluster(release, guests=True, names=names)
+    assert observed.firewall_names.keys() == names.keys()
     assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
     other = {"type": "forward", "action": "DROP", "enable": "0"}

@@ -15,6 +15,7 @@ from tests.lab.clients import LabClient
 
 VNET = "/cluster/sdn/vnets/v1/firewall"
 RULES, OPTIONS = f"{VNET}/rules", f"{VNET}/options"
+DATACENTER = "/cluster/firewall"
 MODIFIED = "detected modified configuration"
 #: Of an empty list.
 NOTHING = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
@@ -178,7 +179,7 @@ def test_what_is_set_and_deleted_at_once(pve: LabClient) -> None:
 
 
 def test_a_name_that_vanishes_leaves_the_rule_with_errors(pve: LabClient) -> None:
-    pve.lab.firewall_names.aliases["office"] = 4
+    pve.lab.firewall_names.aliases["office"] = "10.9.0.0/16"
     add(pve, source="Office")
     assert pve.get(RULES)[0]["ipversion"] == 4
     del pve.lab.firewall_names.aliases["office"]
@@ -193,6 +194,33 @@ def test_the_sets_that_proxmox_makes_of_a_vnet_can_be_named(pve: LabClient) -> N
     for name in ("+sdn/v1-all", "+blocked", "+dc/blocked"):
         add(pve, source=name)
     assert pve.errors("POST", RULES, type="forward", action="DROP", source="+sdn/v2-all").keys() == {"source"}
+
+
+def test_the_names_of_the_datacenter_are_listed_and_can_be_made(pve: LabClient) -> None:
+    assert {"macro": "SSH", "descr": "SSH"} in pve.get(f"{DATACENTER}/macros")
+    pve.post(f"{DATACENTER}/groups", group="web")
+    pve.post(f"{DATACENTER}/ipset", name="blocked")
+    pve.post(f"{DATACENTER}/aliases", name="Office", cidr="10.9.0.0/16")
+    assert [row["group"] for row in pve.get(f"{DATACENTER}/groups")] == ["web"]
+    assert [row["name"] for row in pve.get(f"{DATACENTER}/ipset")] == ["blocked"]
+    (alias,) = pve.get(f"{DATACENTER}/aliases")
+    assert (alias["name"], alias["cidr"], alias["ipversion"]) == ("Office", "10.9.0.0/16", 4)
+    add(pve, source="office", dest="+blocked")
+    assert pve.errors("POST", f"{DATACENTER}/groups", group="web") == {"group": "Security group 'web' already exists"}
+    assert pve.errors("POST", f"{DATACENTER}/ipset", name="blocked") == {"name": "IPSet 'blocked' already exists"}
+    assert pve.errors("POST", f"{DATACENTER}/aliases", name="OFFICE", cidr="::1").keys() == {"name"}
+    assert pve.errors("POST", f"{DATACENTER}/aliases", name="home", cidr="everywhere").keys() == {"cidr"}
+
+
+def test_ipsets_and_aliases_are_listed_to_auditors_only(pve: LabClient) -> None:
+    def answers() -> list[int]:
+        return [pve.ask("GET", f"{DATACENTER}/{name}", "op@pve!tok").status for name in lists]
+
+    lists = ("macros", "groups", "ipset", "aliases")
+    pve.lab.access.grant("op@pve", "/sdn", "SDN.Audit")
+    assert answers() == [200, 200, 403, 403]
+    pve.lab.access.grant("op@pve", "/", "Sys.Audit")
+    assert answers() == [200] * 4
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -245,7 +273,7 @@ def test_what_the_schema_finds_is_named_all_at_once(pve: LabClient) -> None:
 
 
 def test_aliases_of_both_versions_are_refused_without_a_name(pve: LabClient) -> None:
-    pve.lab.firewall_names.aliases.update(four=4, six=6)
+    pve.lab.firewall_names.aliases.update(four="10.4.0.1", six="2001:db8::1")
     text = pve.message("POST", RULES, type="forward", action="DROP", source="four", dest="six")
     assert text == "detected mixed ipv4/ipv6 addresses in rule\n"
 

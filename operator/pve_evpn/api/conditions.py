@@ -128,8 +128,9 @@ class Reason(StrEnum):
     )
     REF_NOT_FOUND = (
         "RefNotFound",
-        "Accepted: False",
-        "Something the spec names does not exist, or this object may not use it. It resolves when that exists.",
+        "Accepted: False, Effective: False",
+        "Something the spec names does not exist, or this object may not use it. It resolves when that exists. "
+        "Effective: a firewall rule names a macro, security group, IP set or alias that Proxmox does not have.",
     )
     REF_NOT_PERMITTED = (
         "RefNotPermitted",
@@ -211,6 +212,11 @@ class Reason(StrEnum):
     NO_REMOTE_VTEPS = "NoRemoteVteps", "Operational: False", "A node sees no other VTEP for the VNI."
     SILENT = "Silent", "Operational: False", "NicAttachment: its MAC was advertised and has been withdrawn."
     NEVER_SEEN = "NeverSeen", "Operational: False", "NicAttachment: its MAC has never been advertised."
+    NEXT_HOP_NOT_VTEP = (
+        "NextHopNotVtep",
+        "Operational: False",
+        "EvpnZone: a type-5 route leads to an address that is no VTEP, so there is no tunnel for its traffic.",
+    )
     WRONG_NODE = "WrongNode", "Operational: False", "NicAttachment: another node than the guest's advertises its MAC."
     DUPLICATE = "Duplicate", "Operational: False", "NicAttachment: its MAC keeps moving between nodes (RFC 7432, 15.1)."
     ZOMBIE = "Zombie", "Operational: False", "NicAttachment: a node advertises its MAC though the NIC is gone."

@@ -6,6 +6,7 @@ import functools
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 from pve_evpn.domain.privileges import Rights
@@ -165,11 +166,29 @@ class GuestState:
         return self.running or not self.known
 
 
+class FirewallName(StrEnum):
+    """Kinds of names that the datacenter's firewall defines and rules refer to. The values are for people."""
+
+    MACRO = "macro"
+    GROUP = "security group"
+    IPSET = "IP set"
+    ALIAS = "alias"
+
+    def form(self, name: str) -> str:
+        """The name for comparing: Proxmox looks up macros and aliases whatever their case."""
+        return name.lower() if self in (FirewallName.MACRO, FirewallName.ALIAS) else name
+
+
+#: Names by kind, in the form for comparing.
+FirewallNames = Mapping[FirewallName, frozenset[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """What one read of a cluster found. ``guests`` is None where guests were not read (nothing needed them).
 
-    ``rights`` are the credentials', None where they are not known.
+    ``rights`` are the credentials', None where they are not known. ``firewall_names`` has the kinds that rules of VNets
+    use, as far as the credentials may list them.
     """
 
     version: PveVersion
@@ -180,6 +199,7 @@ class ClusterState:
     cluster_name: str = ""
     release: str = ""
     rights: Rights | None = None
+    firewall_names: FirewallNames = field(default_factory=dict)
 
     @property
     def capabilities(self) -> Capabilities:

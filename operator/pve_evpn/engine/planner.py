@@ -11,6 +11,7 @@ from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import plan
+from pve_evpn.domain.plan.firewall import names_used
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, NodeState, PveVersion
 from pve_evpn.engine.connection import NoConnection
@@ -90,6 +91,7 @@ class Planner:
             hosts=hosts,
             zones=zones,
             fresh=lambda guest: every or guest.vmid in vmids or guest.name in names,
+            names=names_used(vnet.spec.firewall for vnet in desired.vnets if vnet.spec and vnet.spec.firewall),
         )
 
     def _plan(self, state: ClusterState, entry: JournalEntry) -> Plan:

@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pve_evpn.domain.state import GuestState
+from pve_evpn.domain.state import FirewallName, FirewallNames, GuestState
 
 Items = list[Mapping[str, Any]]
 #: Reads the subnets of a VNet in both copies (``?pending=1``).
@@ -233,6 +233,44 @@ class GuestMemory:
     def touched(self, vmids: Iterable[int]) -> None:
         """A task, or a write of the operator's, may have changed these guests."""
         self._touched.update(vmids)
+
+
+@dataclass(slots=True)
+class _Names:
+    """``there``: the names of one kind, None where the credentials may not list them; ``used`` when it was read."""
+
+    there: frozenset[str] | None
+    used: frozenset[str]
+    read_at: float
+
+
+@dataclass
+class NameMemory:
+    """The names of the datacenter's firewall, of the kinds that rules use. They change rarely, and by hand.
+
+    ``fetch`` lists one kind; None where the credentials may not. ``resync`` as in :class:`SubnetMemory`.
+    """
+
+    fetch: Callable[[FirewallName], Awaitable[frozenset[str] | None]]
+    resync: float
+    _known: dict[FirewallName, _Names] = field(default_factory=dict)
+
+    async def read(self, used: FirewallNames, now: float) -> FirewallNames:
+        """What there is of each kind that is used; a kind that is not known is left out.
+
+        A kind is read again past the bound, and for a name that is new among those used and was not there.
+        """
+        self._known = {kind: known for kind, known in self._known.items() if used.get(kind)}
+        due = [kind for kind, names in used.items() if names and self._is_due(kind, names, now)]
+        for kind, there in zip(due, await asyncio.gather(*map(self.fetch, due)), strict=True):
+            self._known[kind] = _Names(there, used[kind], now)
+        return {kind: known.there for kind, known in self._known.items() if known.there is not None}
+
+    def _is_due(self, kind: FirewallName, names: frozenset[str], now: float) -> bool:
+        known = self._known.get(kind)
+        if known is None or now - known.read_at >= self.resync:
+            return True
+        return known.there is not None and not names - known.used <= known.there
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,18 @@ from pve_evpn.domain.sdn import (
     SdnRef,
     SdnSnapshot,
 )
-from pve_evpn.domain.state import ClusterState, GuestState, NodeState, PveVersion, capabilities_of
+from pve_evpn.domain.state import (
+    ClusterState,
+    FirewallName,
+    FirewallNames,
+    GuestState,
+    NodeState,
+    PveVersion,
+    capabilities_of,
+)
 from pve_evpn.pve import decode, errors
 from pve_evpn.pve.client import PveClient
-from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, SubnetMemory, TaskMemory
+from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, NameMemory, SubnetMemory, TaskMemory
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
@@ -39,6 +47,13 @@ COLLECTION: Mapping[SdnKind, str] = {
     SdnKind.ZONE: "/cluster/sdn/zones",
     SdnKind.VNET: "/cluster/sdn/vnets",
 }
+#: The lists of the datacenter's firewall, and the key of a row that names it.
+_FIREWALL_LISTS: Mapping[FirewallName, tuple[str, str]] = {
+    FirewallName.MACRO: ("/cluster/firewall/macros", "macro"),
+    FirewallName.GROUP: ("/cluster/firewall/groups", "group"),
+    FirewallName.IPSET: ("/cluster/firewall/ipset", "name"),
+    FirewallName.ALIAS: ("/cluster/firewall/aliases", "name"),
+}
 
 
 class ClusterReader(PveClient):
@@ -50,6 +65,7 @@ class ClusterReader(PveClient):
         self._tasks = TaskMemory()
         self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=0)
         self._guests = GuestMemory(resync=0)
+        self._names = NameMemory(self._read_names, resync=0)
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
         self._rights: Rights | None = None
 
@@ -71,6 +87,7 @@ class ClusterReader(PveClient):
         if seconds != self._subnets.resync:
             self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=seconds)
             self._guests = GuestMemory(resync=seconds)
+            self._names = NameMemory(self._read_names, resync=seconds)
 
     async def read_cluster(
         self,
@@ -81,6 +98,7 @@ class ClusterReader(PveClient):
         hosts: Mapping[str, NodeState] = MappingProxyType({}),
         zones: bool = True,
         fresh: Callable[[GuestState], bool] = lambda _guest: False,
+        names: FirewallNames = MappingProxyType({}),
     ) -> ClusterState:
         """Read the cluster: what may have changed since the last read, the rest from memory.
 
@@ -91,6 +109,7 @@ class ClusterReader(PveClient):
             hosts: Nodes whose host network was read a moment ago, in the same sync: it is taken from there.
             zones: Whether the nodes are asked for the states of their zones; else these too are those of ``hosts``.
             fresh: Guests that are needed as they are now.
+            names: Those of the datacenter's firewall that rules use; only their kinds are read.
 
         Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
         """
@@ -109,6 +128,7 @@ class ClusterReader(PveClient):
             quorate=quorate,
             cluster_name=name,
             rights=self._rights,
+            firewall_names=await self._names.read(names, time.monotonic()),
         )
 
     async def _sdn(self, version: PveVersion, *, before_apply: bool) -> SdnSnapshot:
@@ -187,6 +207,14 @@ class ClusterReader(PveClient):
         except errors.NotFound:  # deleted since the list was made
             return []
         return list(rows or ())
+
+    async def _read_names(self, kind: FirewallName) -> frozenset[str] | None:
+        path, key = _FIREWALL_LISTS[kind]
+        try:
+            rows = await self.get(path)
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+            return None
+        return frozenset(kind.form(str(row[key])) for row in rows or () if row.get(key))
 
     async def _subnet_digest(self, vnet: str) -> str:
         try:

@@ -43,17 +43,24 @@ _OPTION = re.compile(
 
 @dataclass
 class KnownNames:
-    """Names of the datacenter's firewall that rules refer to: aliases (in lower case) with IP version, IP sets."""
+    """Names of the datacenter's firewall that rules refer to: aliases with their networks, IP sets, security groups.
 
-    aliases: dict[str, int] = field(default_factory=dict)
+    Proxmox looks up an alias whatever its case. ``sdn_ipsets`` are the sets that it makes itself.
+    """
+
+    aliases: dict[str, str] = field(default_factory=dict)
     ipsets: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
     sdn_ipsets: set[str] = field(default_factory=set)
 
     def has_ipset(self, scope: str, name: str) -> bool:
         return name in {"": self.ipsets, "dc/": self.ipsets, "sdn/": self.sdn_ipsets, "guest/": ()}[scope]
 
     def alias_version(self, scope: str, name: str) -> int | None:
-        return None if scope == "guest/" else self.aliases.get(name.lower())
+        if scope == "guest/":
+            return None
+        found = (cidr for alias, cidr in self.aliases.items() if alias.lower() == name.lower())
+        return next((6 if ":" in cidr else 4 for cidr in found), None)
 
 
 def is_true(value: Any) -> bool:

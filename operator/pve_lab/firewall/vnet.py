@@ -53,7 +53,7 @@ class VnetFirewall:
 
     @property
     def options_digest(self) -> str:
-        return _sha1([self.options])
+        return digest_of([self.options])
 
     @property
     def rules(self) -> list[Rule]:
@@ -62,7 +62,7 @@ class VnetFirewall:
 
     @property
     def rules_digest(self) -> str:
-        return _sha1(self.rules)
+        return digest_of(self.rules)
 
     def rule(self, place: int) -> Rule:
         rules = self.rules
@@ -144,7 +144,7 @@ class VnetFirewall:
             self.text += "[RULES]\n\n" + "".join(f"{written(rule)}\n" for rule in rules) + "\n"
 
 
-def _sha1(rows: Iterable[Mapping[str, Any]]) -> str:
+def digest_of(rows: Iterable[Mapping[str, Any]]) -> str:
     """Proxmox' digest of a list; what is no scalar does not count."""
     text = "".join(
         f"{key}:{value}\n" for row in rows for key, value in sorted(row.items()) if not isinstance(value, dict)

@@ -12,6 +12,7 @@ from pve_lab.route import Route, from_apidoc
 from pve_lab.routes import (
     access,
     cluster,
+    datacenter_firewall,
     fabrics,
     firewall,
     guests,
@@ -151,7 +152,15 @@ _FABRICS = (
     from_apidoc("DELETE", _LIST_ENTRY, prefix_lists.delete_list_entry, strict=False),
 )
 
+_DATACENTER = "/cluster/firewall"
 _FIREWALL = (
+    from_apidoc("GET", _DATACENTER + "/macros", datacenter_firewall.macros),
+    from_apidoc("GET", _DATACENTER + "/groups", datacenter_firewall.groups),
+    from_apidoc("POST", _DATACENTER + "/groups", datacenter_firewall.create_group),
+    from_apidoc("GET", _DATACENTER + "/ipset", datacenter_firewall.ipsets),
+    from_apidoc("POST", _DATACENTER + "/ipset", datacenter_firewall.create_ipset),
+    from_apidoc("GET", _DATACENTER + "/aliases", datacenter_firewall.aliases),
+    from_apidoc("POST", _DATACENTER + "/aliases", datacenter_firewall.create_alias),
     from_apidoc("GET", _VNET + "/firewall", firewall.index),
     from_apidoc("GET", _VNET + "/firewall/options", firewall.options),
     from_apidoc("PUT", _VNET + "/firewall/options", firewall.set_options),

@@ -24,6 +24,7 @@ from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import (
     ClusterObservation,
+    EvpnRoute,
     MacIp,
     NodeObservation,
 )
@@ -392,6 +393,39 @@ def test_an_empty_flood_list_has_its_own_reason(bench: Bench) -> None:
     health = bench.poll()[VNET]
     assert words(health) == ("False", "NoRemoteVteps")
     assert health.operational.message == "pve1 has no other VTEP in its flood list"
+
+
+RMAC = "62:ae:00:00:00:0a"
+
+
+@pytest.mark.parametrize(
+    ("hop", "router_mac", "complaint"),
+    [
+        ("192.168.16.4", RMAC, ""),
+        ("192.0.2.7", RMAC, ""),
+        ("192.0.2.7", None, "has next hop 192.0.2.7, which is no node's VTEP, and the route has no router MAC"),
+        ("10.0.9.4", RMAC, "has next hop 10.0.9.4, an address of pve4 that is not its VTEP"),
+    ],
+    ids=["a node's VTEP", "a VTEP outside of the cluster", "no VTEP", "another address of a node"],
+)
+def test_a_type_5_route_that_leads_to_no_vtep_is_said_on_its_zone(
+    bench: Bench, hop: str, router_mac: str | None, complaint: str
+) -> None:
+    members = bench.expected.members
+    pve4 = replace(members["pve4"], addresses=("192.168.16.4/24", "10.0.9.4/24"))
+    bench.expected = replace(bench.expected, members={**members, "pve4": pve4})
+    poll = bench.overlay.seen()
+    learnt = EvpnRoute(5, "[5]:y", "x:1", L3_VNI, L3_VNI, None, "10.7.0.0", 16, hop, best=True, router_mac=router_mac)
+    well = learnt._replace(ip="10.8.0.0", next_hop="192.168.16.2", router_mac=RMAC)
+    pve1 = poll.nodes["pve1"]
+    assert isinstance(pve1, NodeObservation)
+    seen = replace(pve1, routes=(*(pve1.routes or ()), learnt, well))
+    zone = bench.poll(replace(poll, nodes={**poll.nodes, "pve1": seen}))[ZONE].operational
+    if complaint:
+        assert (zone.word, zone.reason) == ("False", "NextHopNotVtep")
+        assert zone.message == f"the type-5 route 10.7.0.0/16 {complaint}"
+    else:
+        assert zone.word == "True"
 
 
 @pytest.mark.parametrize(("vni", "key"), [(VNI, VNET), (L3_VNI, ZONE)])

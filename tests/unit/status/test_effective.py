@@ -9,6 +9,7 @@ import pytest
 
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
+from pve_evpn.domain.state import FirewallName, FirewallNames
 from pve_evpn.domain.status.effective import ineffective
 from tests.unit.plan.world import NODES, controller, desired, observed, resource, vnet, zone
 
@@ -17,9 +18,11 @@ LOCAL = {**EXITS, "localRouting": True}
 PEERS = {"peers": ["192.168.16.1", "192.168.16.2", "192.168.16.3", "192.168.16.4"]}
 
 
-def found(*objects: Resource[Any], mtu: int | None = None) -> dict[str, tuple[str, str]]:
-    """Reason and message by name of the object."""
-    state = observed()
+def found(
+    *objects: Resource[Any], mtu: int | None = None, names: FirewallNames | None = None
+) -> dict[str, tuple[str, str]]:
+    """Reason and message by name of the object. ``names``: of the datacenter's firewall, as far as they are known."""
+    state = replace(observed(), firewall_names=names or {})
     if mtu is not None:
         nodes = {name: replace(node, mtus={node.address: mtu, "10.0.0.1": 1280}) for name, node in NODES.items()}
         state = replace(state, nodes=nodes)
@@ -92,6 +95,47 @@ def test_a_containers_address_is_in_a_subnet_of_its_vnet() -> None:
     assert reason == "AddressOutsideSubnets"
     assert message == "ip: 10.2.0.9 is in no subnet of its VNet, which has 10.1.0.0/24"
     assert found(*nets, container(ip="dhcp", ip6="2001:db8::9/64")) == {}
+
+
+NAMES = {
+    FirewallName.MACRO: frozenset({"ssh"}),
+    FirewallName.GROUP: frozenset({"web"}),
+    FirewallName.IPSET: frozenset({"blocked"}),
+    FirewallName.ALIAS: frozenset({"office"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ({"action": "ACCEPT", "macro": "Ssh", "source": "Office", "dest": "dc/OFFICE"}, ""),
+        ({"securityGroup": "web"}, ""),
+        ({"action": "DROP", "source": "+dc/blocked", "dest": "+blocked"}, ""),
+        ({"action": "DROP", "source": "10.1.0.0/24", "dest": "10.1.0.1-10.1.0.9"}, ""),
+        ({"action": "DROP", "source": "fd00::/64"}, ""),
+        ({"action": "DROP", "source": "+sdn/net1-all", "dest": "+sdn/guest-ipam-100"}, ""),
+        ({"action": "ACCEPT", "macro": "SHH"}, "macro: Proxmox has no macro 'SHH'"),
+        ({"securityGroup": "Web"}, "securityGroup: Proxmox has no security group 'Web', so the rule filters nothing"),
+        ({"action": "DROP", "source": "+allowed"}, "source: Proxmox has no IP set 'allowed'"),
+        ({"action": "DROP", "dest": "dc/home"}, "dest: Proxmox has no alias 'home'"),
+        (
+            {"action": "DROP", "dest": "+sdn/net2-all"},
+            "dest: Proxmox has no IP set 'net2-all', for it has no such VNet",
+        ),
+    ],
+)
+def test_rules_name_what_proxmox_has(rule: dict[str, Any], complaint: str) -> None:
+    first = {"action": "ACCEPT", "proto": "tcp", "dport": "443"}
+    net1 = vnet("net1", vni=5001, zoneRef={"name": "zone1"}, firewall={"enabled": True, "rules": [first, rule]})
+    told = found(zone(), net1, names=NAMES)
+    if not complaint:
+        assert told == {}
+        return
+    reason, message = told["net1"]
+    assert reason == "RefNotFound"
+    assert message.startswith(f"firewall.rules[1].{complaint}")
+    if "sdn/" not in str(rule):
+        assert found(zone(), net1) == {}, "what is not known is not missing"
 
 
 def test_many_networks_are_compared_in_one_pass() -> None:

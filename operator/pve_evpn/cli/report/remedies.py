@@ -128,6 +128,11 @@ REMEDIES: dict[Reason, Remedy] = {
         "Look at the sessions of the nodes named (pve-evpn peers), then at their VNIs (pve-evpn vni).",
         "runbooks/PveEvpnVtepMissing.md",
     ),
+    Reason.NEXT_HOP_NOT_VTEP: Remedy(
+        "Find the router that advertises the route (show bgp l2vpn evpn route type prefix, on the node named), and let "
+        "it keep its own VTEP as next hop.",
+        "observing.md",
+    ),
     Reason.VNI_MISSING: Remedy(
         "Look at the VNIs of the node named (pve-evpn vni) and at its last reload.", "runbooks/PveEvpnVtepMissing.md"
     ),

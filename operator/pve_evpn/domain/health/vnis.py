@@ -26,7 +26,7 @@ from pve_evpn.domain.health.context import (
 )
 from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
 from pve_evpn.domain.health.record import Health
-from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, NodeObservation, VniRow
+from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, EvpnRoute, NodeObservation, VniRow
 from pve_evpn.domain.state import same_form
 
 #: What VXLAN adds to a frame in bytes: Ethernet, IP, UDP, VXLAN.
@@ -109,6 +109,11 @@ class VniIndex:
         self._routes: dict[str, Counter[tuple[int, int | None]]] = {}
         self._prefixes: dict[str, Counter[tuple[int | None, str]]] = {}
         self._installed: Counter[tuple[str, str]] = Counter()
+        self._prefix_routes: dict[int, dict[str, EvpnRoute]] = {}
+        self.tunnel_ends: set[str] = set()
+        """Next hops of type-3 routes: VTEPs, of whichever device."""
+        self.shows_router_macs = False
+        """Whether the source shows the router MACs of type-5 routes."""
         for name, node in observation.answered().items():
             self._rows.update({(name, row.vni): row for row in node.vnis or ()})
             self._bgp_rows.update({(name, row.vni): row for row in node.bgp_vnis or ()})
@@ -116,6 +121,7 @@ class VniIndex:
             if node.routes is not None:
                 by_rd = self.vnis_by_rd
                 distinct = {(r.route_type, by_rd.get(r.rd, r.vni), r.rd, r.prefix) for r in node.routes}
+                self._note_next_hops(node.routes)
                 self._routes[name] = Counter((kind, vni) for kind, vni, _, _ in distinct)
                 networks = {
                     (by_rd.get(r.rd, r.vni), f"{r.ip}/{r.prefix_length}", r.rd)
@@ -172,6 +178,22 @@ class VniIndex:
             router_mac=own.router_mac if own else None,
             prefixes=prefixes,
         )
+
+    def _note_next_hops(self, routes: Iterable[EvpnRoute]) -> None:
+        for route in routes:
+            if route.next_hop is None or route.route_type not in (3, 5):
+                continue
+            if route.route_type == 3:
+                self.tunnel_ends.add(same_form(route.next_hop))
+                continue
+            self.shows_router_macs |= route.router_mac is not None
+            vni = self.vnis_by_rd.get(route.rd, route.vni)
+            if vni is not None and route.best and not route.own:
+                self._prefix_routes.setdefault(vni, {}).setdefault(route.next_hop, route)
+
+    def prefix_routes(self, vni: int) -> Iterable[EvpnRoute]:
+        """One type-5 route of an L3 VNI by each next hop, of those that nodes have learnt and prefer."""
+        return self._prefix_routes.get(vni, {}).values()
 
     def _row(self, name: str, vni: int) -> VniRow | Literal[False] | None:
         """The node's row; ``False`` if it was seen to have none, ``None`` if that could not be seen."""
@@ -232,6 +254,7 @@ def zone_health(zone: ExpectedZone, index: VniIndex, context: HealthContext) -> 
     absent = [entry.node for entry in seen.nodes if entry.present is False]
     problems += [(Reason.VNI_MISSING, f"{node} does not have L3 VNI {zone.vni}") for node in absent]
     problems += _mtu_problems(zone, context)
+    problems += _untunnelled(zone, index, context)
     unseen = [entry.node for entry in seen.nodes if entry.present is None]
     condition = _condition(zone.vni, problems, unseen, zone.nodes, context)
     return Health(condition, dated(context.previous(zone.key), part, context.observation.at))
@@ -249,6 +272,40 @@ def _mtu_problems(zone: ExpectedZone, context: HealthContext) -> list[tuple[Reas
             message = f"MTU {zone.mtu} needs {needs} in the underlay, and {node} has {has} at {vtep}"
             problems.append((Reason.MTU_TOO_BIG, message))
     return problems
+
+
+def _untunnelled(zone: ExpectedZone, index: VniIndex, context: HealthContext) -> list[tuple[Reason, str]]:
+    """Type-5 routes whose next hop has no tunnel, so that what they attract is lost.
+
+    A next hop is certainly wrong where it is an address of a node that is not its VTEP, or where a route without a
+    router MAC (RFC 9136, 4.4.1) leads to no VTEP. Any other counts as a VTEP outside of the cluster.
+    """
+    vteps = {same_form(address) for address in context.vteps(zone.vni, zone.id).values()}
+    vteps |= index.tunnel_ends | {same_form(address) for address in context.node_by_vtep}
+    problems: dict[str, str] = {}
+    for route in index.prefix_routes(zone.vni):
+        hop = same_form(route.next_hop or "")
+        if hop in vteps or hop in problems:
+            continue
+        owner = _owner_of(hop, context)
+        if owner:
+            problems[hop] = f"an address of {owner} that is not its VTEP"
+        elif route.router_mac is None and index.shows_router_macs:
+            problems[hop] = "which is no node's VTEP, and the route has no router MAC"
+        else:
+            continue
+        problems[hop] = f"the type-5 route {route.ip}/{route.prefix_length} has next hop {hop}, {problems[hop]}"
+    return [(Reason.NEXT_HOP_NOT_VTEP, message) for _, message in sorted(problems.items())]
+
+
+def _owner_of(address: str, context: HealthContext) -> str:
+    """The node that has the address on an interface and shows which VTEPs it has; empty if there is none."""
+    answered = context.observation.answered()
+    for name, member in context.expected.members.items():
+        shows_vteps = name in answered and bool(answered[name].vteps)
+        if shows_vteps and address in {same_form(own) for own in (*(member.addresses or ()), member.address)}:
+            return name
+    return ""
 
 
 # --- VNet ---------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pve_evpn.api.firewall import Firewall, FirewallRule
+from pve_evpn.domain.state import FirewallName, FirewallNames
 from pve_evpn.text import from_outside
 
 #: A rule in Proxmox' properties; ``enable`` is always there, a property that is not set is not.
@@ -369,6 +370,43 @@ def _aligned(want: Sequence[_Compared], have: Sequence[_Compared]) -> list[tuple
             pairs.append((place, pos))
             place, pos = place + 1, pos + 1
     return pairs
+
+
+# --- names that rules refer to ---------------------------------------------------------------------------------------
+
+
+class NameUse(NamedTuple):
+    """A name that a rule uses. ``made``: Proxmox makes the IP set itself (``+sdn/...``)."""
+
+    field: str
+    kind: FirewallName
+    name: str
+    made: bool = False
+
+
+def names_in(spec: Firewall) -> Iterator[NameUse]:
+    """The names that the rules use, with the fields that have them."""
+    for number, rule in enumerate(spec.rules or ()):
+        where = f"firewall.rules[{number}]"
+        if rule.macro:
+            yield NameUse(f"{where}.macro", FirewallName.MACRO, rule.macro)
+        if rule.security_group:
+            yield NameUse(f"{where}.securityGroup", FirewallName.GROUP, rule.security_group)
+        for field_, text in (("source", rule.source), ("dest", rule.dest)):
+            if text and text.startswith("+"):
+                name = text[1:].removeprefix("dc/")
+                made = name.startswith("sdn/")
+                yield NameUse(f"{where}.{field_}", FirewallName.IPSET, name.removeprefix("sdn/"), made)
+            elif text and text[0].isalpha() and ":" not in text:
+                yield NameUse(f"{where}.{field_}", FirewallName.ALIAS, text.removeprefix("dc/"))
+
+
+def names_used(specs: Iterable[Firewall]) -> FirewallNames:
+    """The names of the datacenter's firewall that any of these uses."""
+    found: dict[FirewallName, set[str]] = {}
+    for use in (use for spec in specs for use in names_in(spec) if not use.made):
+        found.setdefault(use.kind, set()).add(use.kind.form(use.name))
+    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------

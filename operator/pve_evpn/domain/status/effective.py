@@ -18,8 +18,10 @@ from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey
+from pve_evpn.domain.plan.firewall import NameUse, names_in
 from pve_evpn.domain.plan.model import Plan
-from pve_evpn.domain.state import ClusterState
+from pve_evpn.domain.sdn import SdnKind
+from pve_evpn.domain.state import ClusterState, FirewallName
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -29,6 +31,8 @@ _VXLAN, _VXLAN_IPV6 = 50, 70
 _DEFAULT_MTU = 1450
 #: Proxmox connects an exit node with the VRF by a pair of interfaces that has these addresses in every such zone.
 _LOCAL_ROUTING = ipaddress.ip_network("10.255.255.0/30")
+#: The IP sets that Proxmox makes of each VNet end so.
+_MADE_OF_VNETS = frozenset({"all", "gateway", "no-gateway", "dhcp"})
 
 
 class Ineffective(NamedTuple):
@@ -213,6 +217,42 @@ def addresses_are_in_subnets(accepted: _Accepted) -> Iterator[Ineffective]:
                 break
 
 
+def firewall_names_exist(accepted: _Accepted) -> Iterator[Ineffective]:
+    """Rules name macros, security groups, IP sets and aliases that Proxmox has, as far as it lists them.
+
+    Proxmox refuses most rules with a wrong name, and takes one with a security group that does not exist: it filters
+    nothing.
+    """
+    vnets = {vnet.key: accepted.plan.decisions[vnet.key].id for vnet in accepted.vnets}
+    sets_of = frozenset(vnets.values()) | {ref.id for ref in accepted.state.sdn.running if ref.kind is SdnKind.VNET}
+    for vnet in accepted.vnets:
+        uses = names_in(vnet.spec.firewall) if vnet.spec.firewall else ()
+        missing = next((use for use in uses if not _exists(use, accepted.state, sets_of)), None)
+        if missing is not None:
+            yield Ineffective(vnet.key, Problem(Reason.REF_NOT_FOUND, _no_such(missing)))
+
+
+def _exists(use: NameUse, state: ClusterState, vnets: frozenset[str]) -> bool:
+    """Whether the name is there; so it is taken to be where Proxmox does not list its kind."""
+    if use.made:
+        vnet, _, part = use.name.partition("-")
+        return part not in _MADE_OF_VNETS or vnet in vnets
+    there = state.firewall_names.get(use.kind)
+    return there is None or use.kind.form(use.name) in there
+
+
+def _no_such(use: NameUse) -> str:
+    if use.made:
+        return f"{use.field}: Proxmox has no IP set {use.name!r}, for it has no such VNet; correct the name"
+    if use.kind is FirewallName.MACRO:
+        return f"{use.field}: Proxmox has no macro {use.name!r}; correct the name"
+    effect = ", so the rule filters nothing" if use.kind is FirewallName.GROUP else ""
+    return (
+        f"{use.field}: Proxmox has no {use.kind} {use.name!r}{effect}; correct the name, or have it created "
+        "(Datacenter > Firewall)"
+    )
+
+
 def _networks(vnet: _VNet) -> Iterable[tuple[int, IpNetwork]]:
     return ((number, ipaddress.ip_network(subnet.cidr)) for number, subnet in enumerate(vnet.spec.subnets or ()))
 
@@ -223,4 +263,5 @@ CHECKS: tuple[Callable[[_Accepted], Iterator[Ineffective]], ...] = (
     networks_leave_by_one_zone,
     local_routing_is_free,
     addresses_are_in_subnets,
+    firewall_names_exist,
 )
