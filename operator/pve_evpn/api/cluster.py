@@ -413,10 +413,11 @@ class LockStatus(ApiModel):
 
 
 class PendingPlan(Counted):
-    """A plan that waits for approval or a window."""
+    """What would be changed in Proxmox' SDN configuration and is not, and why."""
 
     hash: Annotated[str, Cut(64)] = Field(
-        description="Approve by setting the annotation pve-evpn.dev/approved-plan to this. It counts once."
+        description="Approve by setting the annotation pve-evpn.dev/approved-plan to this. It counts once. Where steps "
+        "wait for approval or a window, it stands for these, else for all."
     )
     summary: Annotated[list[Annotated[str, Cut(256)]], Cut(64)] = Field(
         description="The steps, one per line.", json_schema_extra=ATOMIC
@@ -426,6 +427,15 @@ class PendingPlan(Counted):
     classes: list[StepClass] | None = Field(
         None, max_length=64, description="The class of each line of summary.", json_schema_extra=ATOMIC
     )
+    reasons: list[Annotated[str, Cut(64)]] | None = Field(
+        None,
+        max_length=64,
+        description="Why each line of summary is not carried out: a reason of Programmed, AnnotationPaused, "
+        "ClusterPaused, or FieldsDiffer where the object is only observed or its drift only reported.",
+        json_schema_extra=ATOMIC,
+    )
+    reason: Annotated[str, Cut(64)] | None = Field(None, description="The reason of the first line.")
+    message: Annotated[str, Cut(1024)] | None = Field(None, description="The same for people.")
     class_: StepClass | None = Field(
         None,
         alias="class",
@@ -506,6 +516,6 @@ class ProxmoxClusterStatus(ReportedStatus):
     truncated: int | None = Field(None, description="How many more nodes there are.")
     privileges: Privileges | None = Field(None, description="What the credentials lack.")
     pending: Pending | None = Field(None, description="Edits waiting for an apply.")
-    pending_plan: PendingPlan | None = Field(None, description="The plan that waits for approval or a window.")
+    pending_plan: PendingPlan | None = Field(None, description="What would be changed and is not, and why.")
     lock: LockStatus | None = Field(None, description="The SDN lock, while the operator waits for it or keeps it.")
     last_transaction: LastTransaction | None = Field(None, description="The last transaction.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pve_evpn.api.conditions import Reason
 from pve_evpn.api.kinds import ANNOTATION_APPROVED_PLAN
 from pve_evpn.cli.annotate import annotate
 from pve_evpn.cli.failures import Refusal, guarded
@@ -19,7 +20,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "approve",
         help="approve the plan that waits",
-        description="Show the plan that waits for approval or a window, and approve it. The approval holds for that "
+        description="Show the plan that waits, and approve it. The approval holds for that "
         "plan only and counts once. Nothing is changed without --yes.",
         epilog="example: pve-evpn approve pve --yes",
     )
@@ -42,6 +43,8 @@ async def _approve(arguments: argparse.Namespace) -> int:
             f"{key}: plan {plan.hash}, waiting since {plan.since:%Y-%m-%d %H:%M} UTC, class {plan.class_ or 'unknown'}"
         )
         classes = plan.classes or []
+        if plan.reason not in (None, Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW):
+            print(f"  approval alone does not release it: {from_outside(plan.message or plan.reason)}")
         for number, step in enumerate(plan.summary):
             class_ = f" ({classes[number]})" if number < len(classes) else ""
             print(f"  {from_outside(step)}{class_}")

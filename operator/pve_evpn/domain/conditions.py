@@ -35,6 +35,19 @@ class Problem:
         return self.detail or self.message
 
 
+def all_of(problems: Iterable[Problem]) -> Problem | None:
+    """Several problems as one, with the reason of the first, so that a user meets all of them at once."""
+    found = list(problems)
+    if len(found) < 2:
+        return found[0] if found else None
+    return Problem(
+        found[0].reason,
+        "; ".join(problem.message for problem in found),
+        retryable=all(problem.retryable for problem in found),
+        detail="; ".join(problem.full for problem in found),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ConditionValue:
     """One condition without its times: ``status`` is True, False, or None for Unknown."""

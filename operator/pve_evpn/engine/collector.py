@@ -159,7 +159,8 @@ def _cluster_samples(status: ProxmoxClusterStatus, now: datetime) -> Iterator[tu
     yield "pending_objects", ("foreign",), len(pending.foreign or ()) + (pending.truncated or 0)
     yield "pending_objects", ("host-network",), len(pending.host_network or ())
     yield "sdn_lock_held_seconds", (), _age(now, lock.since if lock and lock.holder == "Other" else None)
-    yield "pending_plan_age_seconds", (), _age(now, status.pending_plan.since if status.pending_plan else None)
+    plan = status.pending_plan
+    yield "pending_plan_age_seconds", (), _age(now, plan.since if plan and plan.reason in _PLANNED else None)
     if last and last.finished_at:
         yield "last_transaction_timestamp_seconds", (last.outcome,), last.finished_at.timestamp()
     if status.token_expires_at:

@@ -78,8 +78,9 @@ class FirewallWriter:
             if not different:
                 return self._as_specified(task, actual, wanted)
             was_programmed = task.vnet.status.programmed_hash == decision.fingerprint
-            drift = different[:5] if was_programmed else ()
-            decision = replace(decision, in_sync=False, drift=(*decision.drift, *drift))
+            drift = tuple(different) if was_programmed else ()
+            changes = (*decision.changes, *different)
+            decision = replace(decision, in_sync=False, drift=(*decision.drift, *drift), changes=changes)
             may_write = decision.managed and not (drift and report_only)
             await self._context.writer.record_drift(task.vnet, drift, corrected=may_write)
             if not may_write or not self._context.is_leader():

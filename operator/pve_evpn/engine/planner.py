@@ -13,6 +13,7 @@ from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.firewall import names_used
 from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.plan.withheld import leaves_out
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, NodeState, PveVersion
 from pve_evpn.engine.connection import NoConnection
 from pve_evpn.engine.context import ClusterContext
@@ -62,6 +63,21 @@ class Planner:
     def replan(self, sync: Sync) -> Sync:
         """Plan again from the state as it is known."""
         return replace(sync, desired=self.desired(), plan=self._plan(sync.state, sync.journal))
+
+    def with_everything(self, sync: Sync) -> Sync:
+        """Add what would be done without pauses, ``ObserveOnly``, ``drift: Report`` and earlier failures."""
+        if not leaves_out(sync.plan):
+            return sync
+        entry = sync.journal
+        everything = plan(
+            sync.desired,
+            sync.state,
+            journal=entry.created(sync.state.sdn),
+            recovering=entry.interrupted,
+            spent=entry.consumed_approval,
+            everything=True,
+        )
+        return replace(sync, everything=everything)
 
     def desired(self) -> Desired:
         """What users want now. Raises NoConnection if the ProxmoxCluster is gone."""

@@ -232,6 +232,7 @@ class Reconciler:
         sync = self._observer.expect(sync)
         sync = await self._pins.write(sync)
 
+        sync = self._planner.with_everything(sync)
         sync = await self._with_failures(sync)
         await self.statuses.report(sync)
         await self._journal.forget_created()

@@ -17,6 +17,7 @@ from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.plan.model import Decision
+from pve_evpn.domain.plan.withheld import waiting_plan
 from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
@@ -106,7 +107,7 @@ class StatusWriter:
             sync.held,
             sync.failures,
             sync.health,
-            sync.waiting,
+            waiting_plan(sync.desired, sync.plan, sync.waiting, sync.held, sync.everything),
             sync.pins,
             sync.credential,
             sync.credentials_end,

@@ -26,6 +26,7 @@ class Sync:
 
     ``journal`` is what the plan goes by: during a transaction the entry as the transaction found it. ``held``: why the
     plan, or a part of it, is not carried out now. ``waiting``: the part that waits for a person or for its time.
+    ``everything``: the plan without pauses and the like, where they leave something out.
     ``result``: of the transaction, if there was one. ``reloads``: of nodes, in this sync. ``lock``: ``status.lock``.
     ``failures``: objects that are left out, and why. ``observation``: the nodes' last poll, ``health`` what it means
     for each object. ``credential``: the Secret's key in use.
@@ -38,6 +39,7 @@ class Sync:
     journal: JournalEntry = field(default_factory=JournalEntry)
     held: Problem | None = None
     waiting: Plan | None = None
+    everything: Plan | None = None
     result: Result | None = None
     lock: LockStatus | None = None
     reloads: Mapping[str, NodeResult] = field(default_factory=dict)

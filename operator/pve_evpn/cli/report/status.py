@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pve_evpn.api.conditions import Reason
 from pve_evpn.cli.report.causes import group, is_good, state_of
 from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns, some
+from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
 from pve_evpn.domain.objects import Resource
 
@@ -91,8 +93,10 @@ def waits_of(cluster: Resource[Any]) -> list[tuple[str, Any, str, str]]:
     if cluster.paused:
         found.append(("paused", None, "nothing is written to Proxmox", f"pve-evpn resume pvec/{name}"))
     if plan := status.pending_plan:
-        steps = some(plan.summary, 3)
-        found.append(("plan", plan.since, f"{plan.class_ or 'steps'}: {steps}", f"pve-evpn approve {name}"))
+        text = f"{plan.class_ or 'steps'}: {some(plan.summary, 3)}"
+        asks = plan.reason in (None, Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
+        todo = f"pve-evpn approve {name}" if asks else remedy_for(plan.reason or "").text
+        found.append(("plan", plan.since, text if asks else f"{plan.message}: {text}", todo))
     if lock := status.lock:
         holder = "the operator" if lock.holder == "Self" else "another client"
         todo = "wait" if lock.holder == "Self" else "find that client; see PveEvpnSdnLockHeld"

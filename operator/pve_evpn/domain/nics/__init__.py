@@ -162,6 +162,8 @@ class _NicPlanner:
         was_here = attached_to(nic) == guest.vmid and nic.status.vnet == attachment.vnet.id
         if was_here and was_programmed(nic):
             decision = replace(decision, missing=actual is None, drift=_drift(attachment))
+        changes = differences(actual, desired) if actual else (f"{decision.device} is to be added",)
+        decision = replace(decision, changes=changes)
         if wait := first_problem(checks.WAITS, attachment):
             return replace(decision, waiting=wait)
         report_only = getattr(self.desired.cluster.spec, "drift", "Correct") == "Report"

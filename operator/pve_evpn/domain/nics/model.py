@@ -45,7 +45,8 @@ class NicDecision:
     written, as ``origin`` says. ``previous_bridge``: the bridge it was on before, "" for none, None if that is not
     known. ``write``: what is to be written now. ``restart``: fields that are written and wait for a restart of the
     guest. ``misplaced``: connected on a node that its zone does not have. ``warnings``: shown whatever the conditions
-    say. ``left``: the NIC that stays connected when the object goes, though its policy is to detach it.
+    say. ``changes``: what a write changes, in words, whether or not it is carried out now. ``left``: the NIC that stays
+    connected when the object goes, though its policy is to detach it.
     """
 
     key: ObjectKey
@@ -68,6 +69,7 @@ class NicDecision:
     missing: bool = False
     restart: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     write: NicWrite | None = None
 

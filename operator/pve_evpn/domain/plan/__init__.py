@@ -44,6 +44,7 @@ def plan(
     failures: Mapping[ObjectKey, Problem] = MappingProxyType({}),
     recovering: bool = False,
     spent: str = "",
+    everything: bool = False,
 ) -> Plan:
     """Decide everything for one cluster.
 
@@ -54,8 +55,10 @@ def plan(
             reverted. What needs them waits with them.
         recovering: A transaction was interrupted, so a difference is more likely the operator's own than drift.
         spent: The approval that was used last; it makes the next equal plan another one.
+        everything: Plan also what is paused, only observed or only reported: what would be done without that. Such a
+            plan is shown, never carried out.
     """
-    context = PlanContext(desired, state, journal, failures, recovering)
+    context = PlanContext(desired, state, journal, failures, recovering, everything)
     for decision in _decisions(context):
         context.decisions[decision.key] = decision
     deletions = decide_deletion(context)
@@ -148,7 +151,7 @@ def _accept(candidate: Candidate[Any]) -> Decision:
         wanted=tuple(_whole(obj, origins[obj.ref]) for obj in candidate.objects),
         origin=origins[candidate.ref],
         origins=origins,
-        managed=not ("ObserveOnly" in policies or resource.paused or context.desired.paused),
+        managed=context.everything or not ("ObserveOnly" in policies or resource.paused or context.desired.paused),
         missing=candidate.ref not in sdn.edited,
         version=resource.version,
         fingerprint=render.fingerprint(
@@ -171,7 +174,9 @@ def _compared(decision: Decision, context: PlanContext) -> Decision:
     )
     in_sync = not leftovers and all(_holds(obj, sdn) for obj in decision.wanted)
     waiting = decision.waiting or (None if in_sync else context.failures.get(decision.key))
-    return replace(decision, in_sync=in_sync, waiting=waiting, drift=_drift(decision, resource, context))
+    changes = () if in_sync else tuple(map(str, in_order(_steps(decision, context))))
+    drift = _drift(decision, resource, context)
+    return replace(decision, in_sync=in_sync, waiting=waiting, drift=drift, changes=changes)
 
 
 def _whole(obj: SdnObject, origin: Origin) -> SdnObject:
@@ -224,22 +229,27 @@ def _waiting(decision: Decision, candidate: Candidate[Any]) -> Decision:
 
 def _changes(context: PlanContext) -> Iterator[Step]:
     """The steps that make the objects that stay as they are desired."""
-    edited = context.sdn.edited
-    report_only = getattr(context.desired.cluster.spec, "drift", "Correct") == "Report"
+    report_only = getattr(context.desired.cluster.spec, "drift", "Correct") == "Report" and not context.everything
     for key, decision in context.decisions.items():
         if not decision.managed or decision.refused or decision.waiting or context.resources[key].deleting:
             continue
         if decision.drift and report_only:
             continue
-        for obj in decision.wanted:
-            have = edited.get(obj.ref)
-            if have is None:
-                yield _creation(obj, context.sdn)
-            elif obj.differences(have):
-                yield Step(obj.ref, have, obj.over(have))
-        for ref in decision.leftovers:
-            if ref in edited and context.desired.complete and context.sdn.complete:
-                yield Step(ref, edited[ref], None)
+        yield from _steps(decision, context)
+
+
+def _steps(decision: Decision, context: PlanContext) -> Iterator[Step]:
+    """The steps that make one object as it is desired."""
+    edited = context.sdn.edited
+    for obj in decision.wanted:
+        have = edited.get(obj.ref)
+        if have is None:
+            yield _creation(obj, context.sdn)
+        elif obj.differences(have):
+            yield Step(obj.ref, have, obj.over(have))
+    for ref in decision.leftovers:
+        if ref in edited and context.desired.complete and context.sdn.complete:
+            yield Step(ref, edited[ref], None)
 
 
 def _creation(obj: SdnObject, sdn: SdnSnapshot) -> Step:

@@ -25,6 +25,7 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.step_class import StepClass, in_words
 from pve_evpn.domain.privileges import Feature, lack_in_words, missing
+from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.text import some_of
 
@@ -247,12 +248,12 @@ def _digestible(step: Step) -> list[Any]:
 
 def summary(plan: Plan) -> list[str]:
     """The steps for a person, and what an interrupted run staged already."""
-    return [words for words, _ in _lines(plan)]
+    return [words for words, _, _ in lines(plan)]
 
 
 def summary_classes(plan: Plan) -> list[StepClass]:
     """The class of each line of :func:`summary`."""
-    return [step_class for _, step_class in _lines(plan)]
+    return [step_class for _, _, step_class in lines(plan)]
 
 
 def class_counts(plan: Plan) -> str:
@@ -260,9 +261,10 @@ def class_counts(plan: Plan) -> str:
     return in_words(summary_classes(plan))
 
 
-def _lines(plan: Plan) -> list[tuple[str, StepClass]]:
+def lines(plan: Plan) -> list[tuple[str, SdnRef, StepClass]]:
+    """Each line of the summary with the object it is about and its class."""
     stepping = {step.ref for step in plan.steps}
     staged = [change for change in plan.own_pending if change.ref not in stepping]
-    lines = [(str(step), step.ref) for step in plan.steps]
-    lines += [(f"apply what is staged already: {change}", change.ref) for change in staged]
-    return [(words, plan.classes.get(ref, StepClass.RELOAD)) for words, ref in lines]
+    found = [(str(step), step.ref) for step in plan.steps]
+    found += [(f"apply what is staged already: {change}", change.ref) for change in staged]
+    return [(words, ref, plan.classes.get(ref, StepClass.RELOAD)) for words, ref in found]

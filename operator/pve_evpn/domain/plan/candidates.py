@@ -17,7 +17,7 @@ from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
-from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.conditions import Problem, all_of
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
 from pve_evpn.domain.plan import render
 from pve_evpn.domain.plan.context import PlanContext
@@ -65,6 +65,7 @@ class Candidate(ABC, Generic[SpecT]):
     def origins(self) -> dict[SdnRef, Origin] | Problem:
         """The origin that each of its objects has or would get, or why one of them is not to be touched."""
         found: dict[SdnRef, Origin] = {}
+        problems: list[Problem] = []
         adoption = self.context.adoption(self.resource)
         known, sdn = known_refs(self.resource), self.context.sdn
         for obj in self.objects:
@@ -74,9 +75,10 @@ class Candidate(ABC, Generic[SpecT]):
                 return Problem(Reason.FOREIGN_OBJECT, message)
             judged = origin or origin_of(obj, self.resource, sdn, self.context.journal, adoption)
             if isinstance(judged, Problem):
-                return judged
-            found[obj.ref] = judged
-        return found
+                problems.append(judged)
+            else:
+                found[obj.ref] = judged
+        return all_of(problems) or found
 
     def _known_vni(self, specified: int | None, allocated: int | None) -> int | Problem | None:
         """By the spec, else as it was allocated before: by the status, or the annotation written ahead of it."""

@@ -41,6 +41,7 @@ class PlanContext:
         journal: Objects that an interrupted transaction was creating: if they are there, the operator made them.
         failures: Objects whose steps are left out for now, and why.
         recovering: A transaction was interrupted, so a difference is more likely the operator's own than drift.
+        everything: Plan also what is paused, only observed or only reported.
         decisions: By object; an object comes after everything it may refer to.
         claims: Which desired object has which Proxmox object.
         usage: How many VNets and subnets were accepted, by zone in Proxmox and namespace.
@@ -51,6 +52,7 @@ class PlanContext:
     journal: frozenset[SdnRef]
     failures: Mapping[ObjectKey, Problem]
     recovering: bool
+    everything: bool = False
     decisions: dict[ObjectKey, Decision] = field(default_factory=dict)
     claims: dict[SdnRef, ObjectKey] = field(default_factory=dict)
     usage: Counter[tuple[str, str, SdnKind]] = field(default_factory=Counter)

@@ -144,7 +144,7 @@ class _Decider:
     def _why_it_stays(self, resource: Resource[Any], ref: SdnRef, own: set[SdnRef]) -> Problem | None:
         """Why the object cannot be taken out of Proxmox now, or None. ``own`` goes with it."""
         state = self.state
-        if resource.paused or self.desired.paused:
+        if not self.context.everything and (resource.paused or self.desired.paused):
             message = f"paused: remove the annotation, or set deletionPolicy: Orphan to leave {ref} in Proxmox"
             return Problem(Reason.DELETION_BLOCKED, message)
         if not self.desired.complete:

@@ -113,6 +113,7 @@ class Decision:
     ``leftovers``: subnets that the operator created for it, that its spec no longer has and Proxmox still has; those
     that another VNet takes over are not among them.
     ``drift``: differences that another client made since it was last programmed.
+    ``changes``: the steps that the object needs, in words, whether or not they are carried out now.
     ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
     ``version``: which object of that name, and which of its specs, was decided about.
     """
@@ -131,6 +132,7 @@ class Decision:
     in_sync: bool = False
     managed: bool = True
     drift: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     missing: bool = False
     fingerprint: str = ""
     version: str = ""

@@ -151,7 +151,7 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
     """Why the object that Proxmox has must be left alone, whatever its adoptionPolicy says; then what that says."""
     policy = getattr(resource.spec, "adoption_policy", None) or "IfIdentical"
     differences = obj.differences(there)
-    listed = "; ".join(map(str, differences[:5])) + (" ..." if len(differences) > 5 else "")
+    listed = "; ".join(map(str, differences))
     message = detail = ""
     if there.type != obj.type:
         message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not managed by this object"

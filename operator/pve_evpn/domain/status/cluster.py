@@ -20,8 +20,9 @@ from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.apply_policy import is_read_only, plan_hash, summary, summary_classes
+from pve_evpn.domain.plan.apply_policy import is_read_only, plan_hash, summary
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
+from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
 from pve_evpn.domain.state import release_in_words
 from pve_evpn.domain.status.sdn import SyncResult, paused, reported
@@ -37,6 +38,8 @@ _DECISIVE = (
     ConditionType.QUORATE,
     ConditionType.PROGRAMMED,
 )
+#: As many as a pendingPlan shows.
+_MOST_STEPS = 64
 #: What stops all of these says nothing about those that come after it.
 _ORDER = (
     (ConditionType.REACHABLE, Reason.REACHABLE, {Reason.CLUSTER_UNREACHABLE, Reason.TLS_REJECTED}),
@@ -206,17 +209,22 @@ def _nodes(cluster: Cluster, sync: SyncResult, reloads: Mapping[str, NodeResult]
 
 
 def _pending_plan(cluster: Cluster, sync: SyncResult) -> PendingPlan | None:
-    if sync.waiting is None:
+    """What would be changed and is not. Nothing of it changes while the plan and its reasons stay."""
+    waiting = sync.waiting
+    if waiting is None:
         return None
-    hash_, steps = plan_hash(sync.waiting), summary(sync.waiting)
+    hash_, steps, first = plan_hash(waiting.plan), waiting.steps, waiting.problem
     before = cluster.status.pending_plan
     since = before.since if before and before.hash == hash_ else sync.now
     return PendingPlan(
         hash=hash_,
-        summary=steps,
-        classes=[step_class.value for step_class in summary_classes(sync.waiting)[:64]],
-        class_=sync.waiting.step_class.value,
-        destructive=sync.waiting.is_destructive,
+        summary=[step.words for step in steps],
+        classes=[step.step_class.value for step in steps[:_MOST_STEPS]],
+        reasons=[step.problem.reason.value for step in steps[:_MOST_STEPS]],
+        reason=first.reason.value,
+        message=first.full,
+        class_=waiting.step_class.value,
+        destructive=waiting.step_class is StepClass.DESTRUCTIVE,
         since=since,
     )
 

@@ -18,7 +18,7 @@ from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.status.sdn import SyncResult, effective, is_paused, not_yet, paused, reported
+from pve_evpn.domain.status.sdn import NOT_CORRECTED, SyncResult, effective, is_paused, not_yet, paused, reported
 
 
 def nic_status(
@@ -134,12 +134,18 @@ def _programmed(nic: Resource[Any], decision: NicDecision, sync: SyncResult) -> 
         return ConditionValue(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True
     if failure:
         return from_problem(type_, failure), failure.retryable
+    changes = "; ".join(decision.changes)
     if not decision.managed and not is_paused(nic, sync.desired):
-        return ConditionValue(type_, False, Reason.FIELDS_DIFFER, "observed only: the guest's NIC differs"), False
+        return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {changes}"), False
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
+        if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
+            message = f"{'; '.join(decision.drift)}; {NOT_CORRECTED}"
+            return ConditionValue(type_, False, reason, message), False
         return ConditionValue(type_, False, reason, "; ".join(decision.drift)), True
-    return ConditionValue(type_, False, Reason.PENDING_APPLY, "the NIC has not been written yet"), True
+    if is_paused(nic, sync.desired):
+        return ConditionValue(type_, False, Reason.PENDING_APPLY, f"paused, so this is not written: {changes}"), True
+    return ConditionValue(type_, False, Reason.PENDING_APPLY, f"not written yet: {changes}"), True
 
 
 def _restart_message(decision: NicDecision, failure: str) -> str:

@@ -27,6 +27,7 @@ from pve_evpn.domain.nics.pins import PinState
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.ownership import known_refs
+from pve_evpn.domain.plan.withheld import WaitingPlan
 from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.text import some_of
@@ -36,6 +37,7 @@ ManagedStatusT = TypeVar("ManagedStatusT", bound=ManagedStatus)
 
 #: As many as an EvpnZone's status holds.
 _MOST_PROBLEMS = 32
+NOT_CORRECTED = "not corrected, because spec.drift of the ProxmoxCluster is Report"
 _DECISIVE = (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.OPERATIONAL)
 
 
@@ -45,7 +47,7 @@ class SyncResult:
 
     ``held``: why nothing is written at all (unreachable, locked, foreign edits, a window), or None.
     ``failures``: per object, what Proxmox said when it refused the object's step.
-    ``waiting``: the plan, or the part of it, that waits for a person or for its time.
+    ``waiting``: what would be changed and is not.
     ``credential``: the Secret's key in use. ``credentials_end``: when it expires; None for never or unknown.
     ``ineffective``: objects that cannot take effect as they are specified, and why.
     ``vnet_problems``: by EvpnZone, see :func:`vnet_problems`.
@@ -59,7 +61,7 @@ class SyncResult:
     held: Problem | None = None
     failures: Mapping[ObjectKey, Problem] = field(default_factory=dict)
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
-    waiting: Plan | None = None
+    waiting: WaitingPlan | None = None
     pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)
     credential: str = ""
     credentials_end: datetime | None = None
@@ -257,19 +259,24 @@ def _programmed(
     if failure := sync.failures.get(resource.key):
         return from_problem(type_, failure, full=full), failure.retryable
     if not decision.managed and not is_paused(resource, sync.desired):
-        what = "it is not in Proxmox" if decision.missing else "Proxmox has different values"
-        return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {what}"), False
+        return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {_differences(decision)}"), False
     if sync.held:
         return from_problem(type_, sync.held, full=full), sync.held.retryable
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
         if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
-            message = f"{'; '.join(decision.drift)}; not corrected, because spec.drift of the ProxmoxCluster is Report"
+            message = f"{'; '.join(decision.drift)}; {NOT_CORRECTED}"
             return ConditionValue(type_, False, reason, message), False
         return ConditionValue(type_, False, reason, "; ".join(decision.drift)), True
     if is_paused(resource, sync.desired):
-        return ConditionValue(type_, False, Reason.PENDING_APPLY, "paused, so the change is not applied"), True
-    return ConditionValue(type_, False, Reason.PENDING_APPLY, "the change has not been applied yet"), True
+        message = f"paused, so this is not applied: {_differences(decision)}"
+        return ConditionValue(type_, False, Reason.PENDING_APPLY, message), True
+    return ConditionValue(type_, False, Reason.PENDING_APPLY, f"not applied yet: {_differences(decision)}"), True
+
+
+def _differences(decision: Decision) -> str:
+    """All that differs from Proxmox, or is not published there yet."""
+    return "; ".join(decision.changes) or "what is staged in Proxmox"
 
 
 def _on_nodes(rows: Sequence[ZoneNode]) -> ConditionValue:
