@@ -30,6 +30,8 @@ def api_clients(url: str, token: str, secret: str, ca_file: Path | None) -> str:
             "operator (in its namespace, with the ProxmoxCluster of examples/seed pointing here):",
             f"  kubectl -n pve-evpn-system create secret generic pve-credentials --from-literal=tokenId='{token}'"
             f" --from-literal=token={secret} --from-file=ca.crt={ca_file}",
+            "  kubectl -n pve-evpn-system label secret pve-credentials pve-evpn.dev/cluster=pve",
+            f"  kubectl -n pve-evpn-system annotate secret pve-credentials pve-evpn.dev/endpoints={url}",
             f"  spec.endpoints: [{url}]",
         ]
     return "\n".join(parts)

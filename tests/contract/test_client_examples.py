@@ -52,7 +52,10 @@ def test_proxmoxer(said: dict[str, str]) -> None:
 
 
 def test_the_operators_secret(said: dict[str, str]) -> None:
-    *_, token_id, token, file = shlex.split(said["operator"].splitlines()[0])
+    create, label, annotate, endpoints = said["operator"].splitlines()
+    *_, token_id, token, file = shlex.split(create)
     assert (token_id, token) == ("--from-literal=tokenId=root@pam!tok", "--from-literal=token=secret")
+    assert label.endswith(" pve-evpn.dev/cluster=pve")
+    assert endpoints == f"spec.endpoints: [{annotate.rpartition('=')[2]}]"
     authority = Path(file.removeprefix("--from-file=ca.crt="))
     assert authority.read_text().startswith("-----BEGIN CERTIFICATE-----")

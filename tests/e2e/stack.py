@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
 from pve_lab import apidoc
 from pve_lab.lab import Lab
 from pve_lab.request import Request
@@ -25,6 +26,8 @@ from tests.waiting import await_
 __all__ = ["KINDS", "NAMESPACE", "ROOT", "TOKEN", "Stack", "await_"]
 
 TOKEN = ("root@pam!tok", "secret")
+#: An endpoint where nothing listens.
+NOWHERE = "https://127.0.0.1:1"
 KINDS = ("pvec", "evpnc", "evpnz", "vnet", "nic", "evpnn")
 _PLACES = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name"
 _NO_FINALIZERS = '{"metadata":{"finalizers":null}}'
@@ -70,7 +73,12 @@ class Stack:
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "pve-credentials", "namespace": NAMESPACE},
+            "metadata": {
+                "name": "pve-credentials",
+                "namespace": NAMESPACE,
+                "labels": {LABEL_CLUSTER: "pve"},
+                "annotations": {ANNOTATION_ENDPOINTS: f"{self.server.url} {NOWHERE}"},
+            },
             "stringData": data,
         }
         self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(secret))

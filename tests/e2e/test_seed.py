@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import NOWHERE, Stack
 from tests.waiting import await_
 
 pytestmark = pytest.mark.kube
@@ -114,7 +114,7 @@ def test_a_wrong_token_and_a_dead_endpoint_are_named(stack: Stack) -> None:
     assert stack.condition(seed[0], "Reachable")["status"] == "True"
     stack.write_secret("secret")
     stack.await_ready(*seed)
-    dead = {**seed[0], "spec": {**seed[0]["spec"], "endpoints": ["https://127.0.0.1:1"]}}
+    dead = {**seed[0], "spec": {**seed[0]["spec"], "endpoints": [NOWHERE]}}
     stack.apply(dead)
     message = stack.await_condition(seed[0], "Ready", "ClusterUnreachable")
     assert "refused" in message

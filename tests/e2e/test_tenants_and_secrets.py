@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import KINDS, Stack
+from tests.e2e.stack import KINDS, NOWHERE, Stack
 
 pytestmark = pytest.mark.kube
 TENANT = "tenant-blue"
@@ -43,7 +43,7 @@ def test_credentials_are_shown_nowhere(stack: Stack) -> None:
     stack.lab.tokens["root@pam!tok"] = "right-and-private-91bc"
     stack.write_secret("right-and-private-91bc")
     stack.await_ready(*seed)
-    stack.apply({**seed[0], "spec": {**seed[0]["spec"], "endpoints": ["https://127.0.0.1:1"]}})
+    stack.apply({**seed[0], "spec": {**seed[0]["spec"], "endpoints": [NOWHERE]}})
     stack.await_condition(seed[0], "Ready", "ClusterUnreachable")
 
     shown = stack.log.read_text()

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pve_evpn.api.kinds import KINDS, LABEL_CLUSTER
+from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, KINDS, LABEL_CLUSTER
 from pve_evpn.api.schema import default_status
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.cache import WATCHED, Cache
 from pve_evpn.engine.journal import JournalEntry
-from pve_evpn.engine.ports import Ports, RawObject
+from pve_evpn.engine.ports import Ports, RawObject, Secret
 
 
 @dataclass
@@ -36,6 +36,8 @@ class FakeKube:
 
     objects: dict[ObjectKey, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    bound: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Label ``cluster`` and annotation ``endpoints`` of a Secret; default: as ProxmoxCluster pve needs them."""
     journal: dict[str, JournalEntry] = field(default_factory=dict)
     events: list[Posted] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
@@ -46,6 +48,11 @@ class FakeKube:
     _uid: int = 0
 
     # --- the user's side ----------------------------------------------------------------------------------------
+
+    def bind(self, name: str, cluster: str, endpoints: str = "") -> None:
+        """A Secret as ``c``, bound to another ProxmoxCluster, with the endpoints of that one or others."""
+        self.secrets.setdefault(name, self.secrets["c"])
+        self.bound[name] = cluster, endpoints
 
     def apply(self, document: Mapping[str, Any]) -> ObjectKey:
         """``kubectl apply``: create it, or replace its spec and merge its annotations."""
@@ -195,9 +202,16 @@ class _Objects:
 class _Secrets:
     kube: FakeKube
 
-    async def read(self, name: str) -> Mapping[str, str] | None:
+    namespace = "pve-evpn-system"
+
+    async def read(self, name: str) -> Secret | None:
         self.kube.around(f"secret {name}")
-        return self.kube.secrets.get(name)
+        if (data := self.kube.secrets.get(name)) is None:
+            return None
+        cluster, endpoints = self.kube.bound.get(name, ("pve", ""))
+        spec = self.kube.objects.get(ObjectKey("ProxmoxCluster", "", cluster), {}).get("spec", {})
+        endpoints = endpoints or " ".join([*spec.get("endpoints", ()), spec.get("proxyUrl", "")])
+        return Secret(data, {LABEL_CLUSTER: cluster}, {ANNOTATION_ENDPOINTS: endpoints})
 
 
 @dataclass

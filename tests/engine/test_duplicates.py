@@ -14,7 +14,8 @@ TWIN = ObjectKey("ProxmoxCluster", "", "twin")
 
 def twin_of(world: World) -> Reconciler:
     """A second ProxmoxCluster with objects of its own, and its reconciler."""
-    document = cluster()
+    document = cluster(credentialsSecretRef={"name": "twin"})
+    world.kube.bind("twin", "twin")
     document["metadata"]["name"] = "twin"
     reference: dict[str, Any] = {"clusterRef": {"name": "twin"}}
     world.apply(

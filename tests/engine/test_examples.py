@@ -14,6 +14,7 @@ import yaml
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.engine.secrets import ClusterSecrets
 from pve_evpn.engine.sources import Sources
 from pve_evpn.pve.credentials import Credentials
 from pve_lab.guests import Guest
@@ -159,7 +160,8 @@ async def test_observed_by_ssh() -> None:
         "ssh-privatekey": key.export_private_key().decode(),
         "known_hosts": f"192.168.16.1 {public}\n",
     }
-    sources = Sources(world.kube.ports.secrets, lambda: None)
+    world.kube.bound["pve-ssh"] = ("observed", "")
+    sources = Sources(ClusterSecrets("observed", world.kube.ports.secrets), lambda: None)
     await sources.chain(observe, 10, timedelta(seconds=30))
     assert sources.ssh is not None, "the example and its kubectl line give a source that can be set up"
     await sources.close()

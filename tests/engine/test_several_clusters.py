@@ -55,7 +55,8 @@ def url(listening: socket.socket) -> str:
 async def test_a_dead_proxmox_does_not_delay_another(world: World) -> None:
     hole = black_hole()
     with LabServer(world.lab) as server:
-        dead = cluster(endpoints=[url(hole)])
+        dead = cluster(endpoints=[url(hole)], credentialsSecretRef={"name": "dead"})
+        world.kube.bind("dead", "dead")
         dead["metadata"]["name"] = "dead"
         world.apply(dead, cluster(endpoints=[server.url], tls={"caBundle": server.ca_pem}), *SEED[1:])
         cache = world.kube.fresh_cache()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from pve_evpn.api.kinds import LABEL_CLUSTER
 from pve_lab.frr.topology import Topology
 from tests.e2e.stack import NAMESPACE, Stack
 from tests.frr.world import NODES, VM1, VNI
@@ -17,7 +18,7 @@ _SECRET = "pve-node-ssh"
 def observe_by_ssh(stack: Stack, frr: Topology) -> None:
     """Give the operator the key to the nodes; to be called before the seed is applied."""
     data = {"ssh-privatekey": frr.ssh.private_key, "known_hosts": frr.ssh.known_hosts}
-    meta = {"name": _SECRET, "namespace": NAMESPACE}
+    meta = {"name": _SECRET, "namespace": NAMESPACE, "labels": {LABEL_CLUSTER: "pve"}}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}
     stack.plane.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
     stack.observe = {

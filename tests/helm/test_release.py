@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from charts import generate
+from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
 from pve_lab.lab import Lab, seed
 from tests.e2e.process import ROOT
 from tests.e2e.stack import NAMESPACE, TOKEN, Stack
@@ -146,7 +147,12 @@ def test_the_same_without_helm(user: User, tmp_path: Path) -> None:
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "pve-credentials", "namespace": NAMESPACE},
+            "metadata": {
+                "name": "pve-credentials",
+                "namespace": NAMESPACE,
+                "labels": {LABEL_CLUSTER: "pve"},
+                "annotations": {ANNOTATION_ENDPOINTS: " ".join(cluster["spec"]["endpoints"])},
+            },
             "stringData": cluster["credentials"],
         },
         {

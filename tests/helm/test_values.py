@@ -178,6 +178,17 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
             )
         },
     ),
+    (
+        "rbac.clusters",
+        ["pve", "dc2"],
+        {
+            f"Role/{NAME} rules 0 resourceNames": ["pve-evpn-journal-pve", "pve-evpn-journal-dc2"],
+            f"Role/{NAME} rules 0 verbs": ["get", "patch"],
+            f"Role/{NAME} rules 1 resourceNames": MISSING,
+            f"Role/{NAME} rules 1 verbs": ["create"],
+        },
+    ),
+    ("rbac.secrets", ["mine"], {f"Role/{NAME} rules 1 resourceNames": ["mine"]}),
     ("rbac.aggregate", False, {f"ClusterRole/{NAME}-view": MISSING, f"ClusterRole/{NAME}-admin": MISSING}),
     ("podDisruptionBudget.enabled", False, {BUDGET: MISSING}),
     ("podDisruptionBudget.minAvailable", "50%", {f"{BUDGET} spec minAvailable": "50%"}),
@@ -237,7 +248,7 @@ BASE: dict[str, Any] = {
     **{name: {"enabled": True} for name in ("networkPolicy", "serviceMonitor", "prometheusRule", "dashboards")},
 }
 #: Values that only act beside another one.
-BESIDE = {"extraVolumeMounts": ("extraVolumes", [VOLUME])}
+BESIDE = {"extraVolumeMounts": ("extraVolumes", [VOLUME]), "rbac.secrets": ("rbac.clusters", ["pve"])}
 
 
 def found(documents: dict[tuple[str, str], dict[str, Any]], path: str) -> Any:

@@ -18,12 +18,14 @@ GROUP = "pve-evpn.dev"
 VERSION = "v1alpha1"
 CATEGORY = "pve-evpn"
 
-#: On every EvpnNode the operator made: the ProxmoxCluster it made it for.
+#: On every EvpnNode the ProxmoxCluster that the operator made it for; on a Secret the only one that may use it.
 LABEL_CLUSTER = f"{GROUP}/cluster"
 FINALIZER = f"{GROUP}/cleanup"
 ANNOTATION_PAUSED = f"{GROUP}/paused"
 ANNOTATION_RECONCILE = f"{GROUP}/reconcile-requested-at"
 ANNOTATION_FORCE_ORPHAN = f"{GROUP}/force-orphan"
+#: On a Secret with credentials.
+ANNOTATION_ENDPOINTS = f"{GROUP}/endpoints"
 ANNOTATION_APPROVED_PLAN = f"{GROUP}/approved-plan"
 # Written ahead of the first write to Proxmox, so that a crash or a restored backup cannot make us forget.
 ANNOTATION_ORIGIN = f"{GROUP}/origin"
@@ -37,6 +39,8 @@ ANNOTATIONS: dict[str, str] = {
     ANNOTATION_RECONCILE: "Set by users. Any new value requests a sync now; status.lastHandledReconcileAt repeats it.",
     ANNOTATION_APPROVED_PLAN: "Set by users on a ProxmoxCluster. The hash of status.pendingPlan: approves that plan "
     "and no other, once.",
+    ANNOTATION_ENDPOINTS: "Set by users on a Secret with credentials. The addresses that they may be sent to, "
+    "separated by spaces: every address in endpoints of the ProxmoxCluster, and its proxyUrl.",
     ANNOTATION_FORCE_ORPHAN: "Set by users to end a stuck deletion. The object's uid: the operator releases it at "
     "once, and its network stays in Proxmox.",
     ANNOTATION_ORIGIN: "Set by the operator. Created or Adopted, as in status.origin; backups keep it.",

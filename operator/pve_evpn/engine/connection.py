@@ -15,6 +15,7 @@ from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
 from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
@@ -41,7 +42,7 @@ class Connection:
         self._context = context
         self._cluster = context.cluster
         self._make = make
-        self._secrets = context.ports.secrets
+        self._secrets = ClusterSecrets(context.cluster, context.ports.secrets)
         self._gateway: Gateway | None = None
         self._made_from = ""
         self._token_key = "token"
@@ -50,10 +51,11 @@ class Connection:
     async def gateway(self, spec: ProxmoxClusterSpec) -> Gateway:
         """The gateway for this spec and the Secret as it is now. Raises NoConnection."""
         name = spec.credentials_secret_ref.name
-        data = await self._secrets.read(name)
-        if data is None:
-            message = f"credentialsSecretRef: there is no Secret {name!r} in the operator's namespace"
-            raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True))
+        addresses = [*spec.endpoints, *([spec.proxy_url] if spec.proxy_url else [])]
+        try:
+            data = await self._secrets.credentials(name, addresses)
+        except NotUsable as error:
+            raise _missing(f"credentialsSecretRef: {error}") from None
         if self._token_key not in data:
             self._token_key = "token"
         trust = await self._trust(spec)
@@ -64,8 +66,7 @@ class Connection:
                 credentials = Credentials.from_secret(data, self._token_key)
                 self._gateway = self._make(self._cluster, spec.endpoints, credentials, trust)
             except ValueError as error:
-                message = f"Secret {name!r}: {error}"
-                raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True)) from None
+                raise _missing(f"Secret {name!r}: {error}") from None
             self._made_from = made_from
         return self._gateway
 
@@ -105,12 +106,15 @@ class Connection:
             return Trust(proxy=spec.proxy_url)
         ca = tls.ca_bundle
         if ref := tls.ca_secret_ref:
-            data = await self._secrets.read(ref.name)
-            if data is None or ref.key not in data:
-                message = f"tls.caSecretRef: there is no key {ref.key!r} in a Secret {ref.name!r}"
-                raise NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True))
-            ca = data[ref.key]
+            try:
+                ca = await self._secrets.value(ref.name, ref.key)
+            except NotUsable as error:
+                raise _missing(f"tls.caSecretRef: {error}") from None
         return Trust(ca, tls.fingerprint, bool(tls.insecure_skip_verify), spec.proxy_url)
+
+
+def _missing(message: str) -> NoConnection:
+    return NoConnection(Problem(Reason.CREDENTIALS_MISSING, message, retryable=True))
 
 
 def _fingerprint(spec: ProxmoxClusterSpec, data: Mapping[str, str], trust: Trust, token_key: str) -> str:

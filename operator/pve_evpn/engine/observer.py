@@ -28,6 +28,7 @@ from pve_evpn.engine.confirm import NetworkView
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.events import TransitionRecorder, measure
 from pve_evpn.engine.pins import Helper
+from pve_evpn.engine.secrets import ClusterSecrets
 from pve_evpn.engine.sources import Sources
 from pve_evpn.engine.status import HealthByKey
 from pve_evpn.engine.sync import Sync
@@ -78,7 +79,7 @@ class Observer:
     def __init__(self, context: ClusterContext, *, sources: Sources | None = None, hold: timedelta = HOLD) -> None:
         self._context = context
         self._hold = hold
-        self._sources = sources or Sources(context.ports.secrets, lambda: self._access)
+        self._sources = sources or Sources(ClusterSecrets(context.cluster, context.ports.secrets), lambda: self._access)
         self._access: Access | None = None
         self._known = _Known()
         self._recorder: TransitionRecorder | None = None

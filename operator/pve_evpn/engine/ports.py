@@ -6,7 +6,7 @@ Nothing here mentions HTTP, kopf or a client library: the engine can be driven w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pve_evpn.domain.objects import ObjectKey
@@ -38,11 +38,24 @@ class Objects(Protocol):
     async def delete(self, key: ObjectKey) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A Secret; ``data`` is decoded."""
+
+    data: Mapping[str, str] = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
 class Secrets(Protocol):
     """Secrets of the operator's own namespace, and of no other."""
 
-    async def read(self, name: str) -> Mapping[str, str] | None:
-        """The decoded data; None if there is no such Secret."""
+    @property
+    def namespace(self) -> str:
+        """That namespace."""
+
+    async def read(self, name: str) -> Secret | None:
+        """None if there is no such Secret."""
 
 
 class Events(Protocol):

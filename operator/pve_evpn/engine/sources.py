@@ -15,7 +15,7 @@ from datetime import timedelta
 from pve_evpn.api.cluster import Observe
 from pve_evpn.api.cluster import SshSource as SshSpec
 from pve_evpn.domain.observation import NodeObservation, SourceName
-from pve_evpn.engine.ports import Secrets
+from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
 from pve_evpn.observe.fallback import Chain
 from pve_evpn.observe.frr_exporter import FrrExporterSource
 from pve_evpn.observe.pve_api import Access, ApiSource
@@ -31,7 +31,7 @@ TIMEOUT = 5.0
 class Sources:
     """The chain of one cluster. `access`: how Proxmox is reached at the moment, for source api."""
 
-    def __init__(self, secrets: Secrets, access: Callable[[], Access | None]) -> None:
+    def __init__(self, secrets: ClusterSecrets, access: Callable[[], Access | None]) -> None:
         self._secrets = secrets
         self._access = access
         self._chain: Chain | None = None
@@ -94,10 +94,10 @@ class Sources:
         return key, await self._value("ssh.knownHostsSecretRef", ref.name, ref.key)
 
     async def _value(self, where: str, name: str, key: str) -> str:
-        data = await self._secrets.read(name)
-        if data is None or key not in data:
-            raise _Unusable(f"{where}: there is no key {key!r} in a Secret {name!r} of the operator's namespace")
-        return data[key]
+        try:
+            return await self._secrets.value(name, key)
+        except NotUsable as error:
+            raise _Unusable(f"{where}: {error}") from None
 
 
 class _Unusable(Exception):

@@ -21,6 +21,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from pve_evpn.api.kinds import GROUP, KINDS, LABEL_CLUSTER, VERSION
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.journal import JournalEntry, entry_from_json, entry_to_json
+from pve_evpn.engine.ports import Secret
 from pve_evpn.kube.client import MERGE_PATCH, WRITERS, CustomObjects
 from pve_evpn.leadership import IsLeader, NotLeader
 
@@ -87,17 +88,21 @@ class OwnSecrets:
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._core = client.CoreV1Api(api)
-        self._namespace = namespace
+        self.namespace = namespace
 
-    async def read(self, name: str) -> Mapping[str, str] | None:
+    async def read(self, name: str) -> Secret | None:
         try:
-            secret = await self._core.read_namespaced_secret(name, self._namespace)
+            secret = await self._core.read_namespaced_secret(name, self.namespace)
         except ApiException as error:
             if error.status in (403, 404):
                 return None
             raise
         data = secret.data or {}
-        return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+        return Secret(
+            {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()},
+            secret.metadata.labels or {},
+            secret.metadata.annotations or {},
+        )
 
 
 class SecretJournal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,10 @@ import asyncssh
 import pytest
 
 from pve_evpn.api.cluster import Observe
+from pve_evpn.api.kinds import LABEL_CLUSTER
 from pve_evpn.domain.observation import ObservationFailure
+from pve_evpn.engine.ports import Secret
+from pve_evpn.engine.secrets import ClusterSecrets
 from pve_evpn.engine.sources import Sources
 from pve_evpn.observe.fallback import Chain
 from pve_evpn.observe.source import NodeTarget
@@ -26,12 +28,16 @@ class Secrets:
         self.data: dict[str, dict[str, str]] = {"ssh": {"ssh-privatekey": key, "known_hosts": HOSTS}}
         self.reads = 0
         self.down = False
+        self.bound_to = "pve"
 
-    async def read(self, name: str) -> Mapping[str, str] | None:
+    namespace = "pve-evpn-system"
+
+    async def read(self, name: str) -> Secret | None:
         self.reads += 1
         if self.down:
             raise ConnectionError("the API server does not answer")
-        return self.data.get(name)
+        data = self.data.get(name)
+        return None if data is None else Secret(data, {LABEL_CLUSTER: self.bound_to})
 
 
 HOSTS = "pve1 " + asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
@@ -45,7 +51,7 @@ def spec(**changes: Any) -> Observe:
 class Bench:
     def __init__(self) -> None:
         self.secrets = Secrets()
-        self.sources = Sources(self.secrets, lambda: None)
+        self.sources = Sources(ClusterSecrets("pve", self.secrets), lambda: None)
 
     async def chain(self, observe: Observe) -> Chain:
         return await self.sources.chain(observe, 15, timedelta(0))
@@ -119,7 +125,8 @@ async def test_sources_without_secrets_read_none(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("break_", "complaint"),
     [
-        (lambda data: data.clear(), "NotConfigured: ssh.keySecretRef: there is no key 'ssh-privatekey'"),
+        (lambda data: data.clear(), "NotConfigured: ssh.keySecretRef: the operator's namespace has no Secret 'ssh'"),
+        (lambda data: data["ssh"].pop("ssh-privatekey"), "NotConfigured: ssh.keySecretRef: there is no key 'ssh-"),
         (lambda data: data["ssh"].pop("known_hosts"), "NotConfigured: ssh.knownHostsSecretRef: there is no key"),
         (lambda data: data["ssh"].update({"ssh-privatekey": "no key"}), "NotConfigured: the SSH private key cannot"),
         (lambda data: data["ssh"].update({"known_hosts": ""}), "HostKeyMismatch: no host key is pinned for pve1"),

@@ -107,7 +107,8 @@ REMEDIES: dict[Reason, Remedy] = {
         "runbooks/PveEvpnClusterUnreachable.md",
     ),
     Reason.CREDENTIALS_MISSING: Remedy(
-        "Create the Secret that the message names, in the operator's own namespace.", "install.md"
+        "Create the Secret that the message names, or bind it to the cluster as the message says.",
+        "install.md",
     ),
     Reason.AUTHENTICATION_FAILED: Remedy(
         "Correct the token in the Secret: tokenId is user@realm!name, token is its secret part.", "proxmox-access.md"
