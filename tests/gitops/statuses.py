@@ -221,6 +221,7 @@ def clusters() -> Iterator[Case]:
         Reason.NODE_NETWORK_PENDING,
         Reason.AWAITING_APPROVAL,
         Reason.OUTSIDE_WINDOW,
+        Reason.APPLIES_SPACED,
         Reason.STAGING_FAILED,
         Reason.APPLY_FAILED,
     ):

@@ -217,6 +217,12 @@ class ApplyPolicy(ApiModel):
         "The SDN lock is held meanwhile. An apply interrupts sessions for up to 45 and routes for up to 60 seconds "
         "anyway, so less than 80 seconds find little. Additions are confirmed as soon as all is well. Default: 90.",
     )
+    min_interval_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        None,
+        description="How long a namespace whose objects caused about five applies in a row waits for its next one, in "
+        "seconds, 0 to 3600; it doubles while that goes on, up to four times as much. The next apply, whoever's turn "
+        "it is, has all changes that wait. 0: never. Default: 15.",
+    )
     task_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] | None = Field(
         None,
         description="How long an apply and the nodes' reloads are followed, in seconds, 10 to 3600. Default: 300.",
@@ -468,6 +474,10 @@ class LastTransaction(ApiModel):
     )
     started_at: Timestamp = Field(description="When it took the lock.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
+    next_apply_after: Timestamp | None = Field(
+        None,
+        description="Until when the namespaces whose changes it had wait for the next one; absent: they do not.",
+    )
     nodes: Annotated[list[TransactionNode], Cut(64)] | None = Field(
         None, description="Each node's reload.", json_schema_extra=keyed("name")
     )

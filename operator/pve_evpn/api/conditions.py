@@ -159,6 +159,11 @@ class Reason(StrEnum):
     )
     AWAITING_APPROVAL = "AwaitingApproval", "Programmed: False", "The plan waits for a person's approval."
     OUTSIDE_WINDOW = "OutsideWindow", "Programmed: False", "The plan waits for a maintenance window."
+    APPLIES_SPACED = (
+        "AppliesSpaced",
+        "Programmed: False",
+        "Its namespace caused many applies in a short time; the message has the time of the next one.",
+    )
     STAGING_FAILED = "StagingFailed", "Programmed: False", "Proxmox refused a change; the operator unstaged the others."
     APPLY_FAILED = "ApplyFailed", "Programmed: False", "The apply, or the write to a guest, failed."
     PARTIALLY_APPLIED = "PartiallyApplied", "Programmed: False", "Some nodes have not loaded the configuration."

@@ -31,12 +31,14 @@ from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.journal import ClusterJournal
 from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
+from pve_evpn.engine.spacing import ApplySpacing, interval_of
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.transaction import Transaction
 from pve_evpn.text import some_of
 
 log = logging.getLogger(__name__)
 
+_APPLIES = frozenset({Outcome.APPLIED, Outcome.PARTIALLY_APPLIED, Outcome.APPLY_FAILED, Outcome.REVERTED})
 #: Steps named in an Event, which has 1 KiB, and in a line of the log.
 _STEPS_SHOWN, _STEPS_LOGGED = 8, 50
 
@@ -58,6 +60,7 @@ class Applier:
         self._network = network
         self._failures = failures
         self._locked_since: datetime | None = None
+        self._spaced: ApplySpacing | None = None
 
     async def apply(self, sync: Sync) -> Sync:
         """Carry out the plan if there is something to do and nothing forbids it; also finish what was interrupted.
@@ -73,14 +76,19 @@ class Applier:
             return replace(sync, lock=self._lock)
         await claim(self._context, sync.plan, existing=True)
         permission = apply_policy.permit(cluster, sync.state, sync.plan, self._context.clock.now())
+        spacing = self._spacing(cluster)
         if not permission.plan.needs_apply and not self._journal.entry.interrupted:
             self._locked_since = None
             return replace(sync, held=permission.problem, waiting=permission.waiting, lock=self._lock)
+        exempt = self._journal.entry.interrupted or permission.approved
+        if not exempt and (problem := spacing.problem(permission.plan, self._context.clock.now())):
+            return replace(sync, held=problem, waiting=permission.waiting, lock=self._lock)
         transaction = Transaction(self._context, self._journal, self._planner, self._network, sync)
         result = await transaction.run()
         self._failures.succeeded(key for key, decision in sync.plan.decisions.items() if decision.in_sync)
         if result.culprit:
             result = replace(result, message=way_out(result.message, result.culprit, sync.state.sdn))
+        result = self._counted(cluster, result)
         held = await self._consequence(cluster, result)
         return replace(
             sync,
@@ -101,6 +109,29 @@ class Applier:
         if entry.lock_token and (since := entry.apply_started_at or entry.lock_requested_at):
             return LockStatus(holder="Self", since=datetime.fromtimestamp(since, UTC))
         return None
+
+    def seconds_to_next(self) -> float | None:
+        """Until an apply that was put off is due; None where none was."""
+        due = self._spaced.due if self._spaced else None
+        return max(0.0, (due - self._context.clock.now()).total_seconds()) if due else None
+
+    def _spacing(self, cluster: Resource[Any]) -> ApplySpacing:
+        interval = interval_of(cluster)
+        if self._spaced is None:
+            self._spaced = ApplySpacing(interval, cluster.status.last_transaction)
+        self._spaced.interval, self._spaced.due = interval, None
+        return self._spaced
+
+    def _counted(self, cluster: Resource[Any], result: Result) -> Result:
+        """Count an apply for the namespaces whose changes it had, a refused change for the namespace it came from."""
+        refs: frozenset[SdnRef] = frozenset()
+        if result.outcome in _APPLIES:
+            refs = result.plan.refs
+        elif result.outcome is Outcome.STAGING_FAILED and result.culprit:
+            refs = frozenset({result.culprit})
+        spacing = self._spacing(cluster)
+        due = spacing.count({key.namespace for key in result.plan.keys_of(refs)}, self._context.clock.now())
+        return replace(result, next_apply_after=due)
 
     # --- what a result means ------------------------------------------------------------------------------------
 
@@ -166,8 +197,7 @@ class Applier:
             f"{result.message}. It is tried again when the spec changes, or when the annotation "
             f"{kinds.ANNOTATION_RECONCILE} gets a new value"
         )
-        refs = {step.ref for step in result.plan.steps} | {change.ref for change in result.plan.own_pending}
-        self._leave_out(result, refs, Problem(Reason.REVERTED, message))
+        self._leave_out(result, result.plan.refs, Problem(Reason.REVERTED, message))
 
     def _leave_out(self, result: Result, refs: Iterable[SdnRef], problem: Problem) -> None:
         for key in result.plan.keys_of(refs):

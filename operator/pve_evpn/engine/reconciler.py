@@ -51,6 +51,8 @@ GRACE = 60.0
 #: Seconds by which the clocks of Proxmox and the operator may differ before the log says so.
 CLOCK_OFFSET = 60.0
 INTERVAL = 15.0
+#: Seconds after an apply that was put off is due.
+_SOON = 0.1
 
 
 class Observer(Network, Protocol):
@@ -148,7 +150,9 @@ class Reconciler:
             if settled:
                 self._backoff.succeeded()
                 return self._interval(desired)
-            return min(self._interval(desired), self._backoff.failed()) * _jitter()
+            delay = min(self._interval(desired), self._backoff.failed()) * _jitter()
+            due = self._applier.seconds_to_next()
+            return delay if due is None else min(delay, due + _SOON)
         except NoConnection as error:
             await self._lost(desired, error.problem)
         except errors.AuthenticationFailed as error:

@@ -16,7 +16,7 @@ OF_THE_CLUSTER = frozenset(
         Reason.CLUSTER_UNREACHABLE, Reason.TLS_REJECTED, Reason.CREDENTIALS_MISSING, Reason.AUTHENTICATION_FAILED,
         Reason.PRIVILEGES_MISSING, Reason.NO_QUORUM, Reason.DUPLICATE_CLUSTER, Reason.SDN_LOCKED,
         Reason.FOREIGN_PENDING_CHANGES, Reason.NODE_NETWORK_PENDING, Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW,
-        Reason.PENDING_APPLY, Reason.OUTCOME_UNKNOWN, Reason.CLUSTER_PAUSED,
+        Reason.APPLIES_SPACED, Reason.PENDING_APPLY, Reason.OUTCOME_UNKNOWN, Reason.CLUSTER_PAUSED,
     }
 )  # fmt: skip
 #: What follows where BGP sessions of the controller are down: routes do not reach the other nodes.

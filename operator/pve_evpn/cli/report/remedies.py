@@ -84,6 +84,7 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.OUTSIDE_WINDOW: Remedy(
         "Wait for the maintenance window, or approve the plan now: pve-evpn approve", "runbooks/PveEvpnPlanWaits.md"
     ),
+    Reason.APPLIES_SPACED: Remedy("Wait until the time in the message; change several objects at once.", "safety.md"),
     Reason.STAGING_FAILED: Remedy(
         "Correct what Proxmox' message names; then pve-evpn reconcile.", "runbooks/PveEvpnApplyFailed.md"
     ),

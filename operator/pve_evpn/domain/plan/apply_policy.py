@@ -229,8 +229,7 @@ def plan_hash(plan: Plan) -> str:
     """
     steps = [_digestible(step) for step in plan.steps]
     changes = [str(change) for change in plan.own_pending]
-    refs = {*(step.ref for step in plan.steps), *(change.ref for change in plan.own_pending)}
-    objects = sorted(plan.decisions[key].version for key in plan.keys_of(refs))
+    objects = sorted(plan.decisions[key].version for key in plan.keys_of(plan.refs))
     text = json.dumps([steps, changes, objects, plan.spent])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -182,6 +182,11 @@ class Plan:
         """The highest class of anything in it."""
         return highest([*self.classes.values(), *self.staged.values()])
 
+    @property
+    def refs(self) -> frozenset[SdnRef]:
+        """What it changes, or has staged already."""
+        return frozenset({*(step.ref for step in self.steps), *(change.ref for change in self.own_pending)})
+
     def depending_on(self, refs: Iterable[SdnRef]) -> frozenset[SdnRef]:
         """The refs, and those whose steps Proxmox refuses until the steps of these are staged.
 

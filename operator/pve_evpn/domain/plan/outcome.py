@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from pve_evpn.domain.conditions import Problem
@@ -42,6 +43,7 @@ class Result:
     """The outcome, with what a report needs.
 
     ``culprit`` is the object Proxmox refused, ``left`` what undoing left, ``plan`` what was carried out.
+    ``next_apply_after``: until when the namespaces in ``plan`` wait for their next apply; None where they do not.
     """
 
     outcome: Outcome
@@ -54,3 +56,4 @@ class Result:
     started: float = 0.0
     finished: float = 0.0
     id: str = ""
+    next_apply_after: datetime | None = None

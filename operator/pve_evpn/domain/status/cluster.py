@@ -241,6 +241,7 @@ def _transaction(result: Result | None) -> ProxmoxClusterStatus:
         steps=summary(result.plan) or None,
         started_at=datetime.fromtimestamp(result.started, UTC),
         finished_at=datetime.fromtimestamp(result.finished, UTC),
+        next_apply_after=result.next_apply_after,
         nodes=[_transaction_node(node) for _, node in sorted(result.nodes.items())] or None,
     )
     return ProxmoxClusterStatus(last_transaction=last)
