@@ -28,6 +28,7 @@ class Posted:
     kind: str
     reason: str
     message: str
+    cause: str = ""
 
 
 @dataclass
@@ -231,9 +232,9 @@ class _Journal:
 class _Events:
     kube: FakeKube
 
-    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
+    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str, cause: str = "") -> None:
         self.kube.around("event")
-        self.kube.events.append(Posted(key, kind, reason, message))
+        self.kube.events.append(Posted(key, kind, reason, message, cause or message))
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

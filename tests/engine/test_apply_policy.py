@@ -306,8 +306,8 @@ async def test_disruptive_steps_wait_and_harmless_ones_go_ahead() -> None:
     assert world.lab.sdn.running["zones"]["zone1"]["mtu"] in (1400, "1400")
     assert world.complaints() == []
     applied = world.events("Applied")
-    assert "2 changes applied on every node (reload: 2): create" in applied[-2]
-    assert "1 change applied on every node (disruptive: 1)" in applied[-1]
+    assert "2 changes applied on every node in 0 s (reload: 2): create" in applied[-2]
+    assert "1 change applied on every node in 0 s (disruptive: 1)" in applied[-1]
 
 
 async def test_credentials_that_may_not_write_are_named_with_the_command_before_the_first_write() -> None:

@@ -472,12 +472,16 @@ class LastTransaction(ApiModel):
     steps: Annotated[list[Annotated[str, Cut(512)]], Cut(32)] | None = Field(
         None, description="The steps in words, as in pendingPlan.summary.", json_schema_extra=ATOMIC
     )
+    classes: Annotated[list[StepClass], Cut(32)] | None = Field(
+        None, description="The class of each of steps.", json_schema_extra=ATOMIC
+    )
     started_at: Timestamp = Field(description="When it took the lock.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
     next_apply_after: Timestamp | None = Field(
         None,
         description="Until when the namespaces whose changes it had wait for the next one; absent: they do not.",
     )
+    duration_seconds: int | None = Field(None, description="How long it took, in seconds, rounded up.")
     nodes: Annotated[list[TransactionNode], Cut(64)] | None = Field(
         None, description="Each node's reload.", json_schema_extra=keyed("name")
     )

@@ -18,14 +18,21 @@ class EventReason(StrEnum):
     SDN_LOCK_TAKEN = "SdnLockTaken"
     NODE_CAUGHT_UP = "NodeCaughtUp"
 
-    # Any object.
+    # Any object: what became of it in Proxmox.
+    CREATED = "Created"
+    DELETED = "Deleted"
+    ADOPTED = "Adopted"
+    RELEASED = "Released"
+    STALLED = "Stalled"
     DRIFTED = "Drifted"
     DRIFT_FIGHT = "DriftFight"
     ORPHANED = "Orphaned"
 
+    # Any object: its spec was changed and is applied, or written to its guest.
+    UPDATED = "Updated"
+
     # A NicAttachment, and for HEALED a VNet.
     ATTACHED = "Attached"
-    UPDATED = "Updated"
     MOVED = "Moved"
     DETACHED = "Detached"
     PINNED = "Pinned"
@@ -63,6 +70,7 @@ _WARNINGS = frozenset(
         EventReason.APPLY_FAILED,
         EventReason.REVERTED,
         EventReason.SDN_LOCK_TAKEN,
+        EventReason.STALLED,
         EventReason.DRIFTED,
         EventReason.DRIFT_FIGHT,
         EventReason.ORPHANED,

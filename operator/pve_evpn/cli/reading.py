@@ -95,5 +95,6 @@ async def _events(api: client.EventsV1Api, namespace: str) -> list[RecordedEvent
 
 def _recorded(item: Any) -> RecordedEvent:
     about = ObjectKey(item.regarding.kind, item.regarding.namespace or "", item.regarding.name)
-    at = item.event_time or item.metadata.creation_timestamp
+    last = item.series.last_observed_time if item.series else None
+    at = last or item.event_time or item.metadata.creation_timestamp
     return RecordedEvent(at, about, item.reason or "", item.note or "", item.type == "Warning")

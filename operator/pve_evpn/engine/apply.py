@@ -158,8 +158,9 @@ class Applier:
                 await self._record(cluster, EventReason.CORRECTED, replace(result, message=message))
             case Outcome.APPLIED:
                 count = max(len(result.plan.steps), len(result.plan.own_pending))
+                seconds = result.finished - result.started
                 classes = f" ({class_counts(result.plan)})" if result.plan.classes else ""
-                applied = f"{count} change{'s' if count != 1 else ''} applied on every node{classes}"
+                applied = f"{count} change{'s' if count != 1 else ''} applied on every node in {seconds:.0f} s{classes}"
                 steps = some_of(summary(result.plan), most=_STEPS_SHOWN, separator="; ")
                 message = "; ".join(part for part in (f"{applied}: {steps}", result.message) if part)
                 await self._record(cluster, EventReason.APPLIED, replace(result, message=message))
@@ -205,7 +206,9 @@ class Applier:
                 self._failures.record(resource, problem)
 
     async def _record(self, cluster: Resource[Any], reason: EventReason, result: Result) -> None:
-        await self._context.writer.record(cluster, reason, f"{_with_rest(result)} (transaction {result.id})")
+        # The same failure of a later attempt is the same cause; the id is that of the first one.
+        message = _with_rest(result)
+        await self._context.writer.record(cluster, reason, f"{message} (transaction {result.id})", cause=message)
 
 
 def _with_rest(result: Result) -> str:

@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from pve_evpn.api import kinds
-from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan.model import Decision, Plan
+from pve_evpn.engine import lifecycle
 from pve_evpn.engine.context import ClusterContext
 
 
@@ -24,8 +25,16 @@ async def claim(context: ClusterContext, plan: Plan, *, existing: bool) -> bool:
         if resource is None or not _is_claimable(resource, decision):
             continue
         if existing == (decision.ref not in creating):
-            claims.append(context.writer.claim(resource, _annotations(resource, decision)))
+            claims.append(_claim(context, resource, decision))
     return all(await asyncio.gather(*claims))
+
+
+async def _claim(context: ClusterContext, resource: Resource[Any], decision: Decision) -> bool:
+    """Claim one object; with the finalizer, an object that Proxmox had comes under the operator's care."""
+    claimed = await context.writer.claim(resource, _annotations(resource, decision))
+    if claimed and not resource.has_finalizer and decision.origin is Origin.ADOPTED:
+        await context.writer.record(resource, *lifecycle.adopted(decision))
+    return claimed
 
 
 def _annotations(resource: Resource[Any], decision: Decision) -> dict[str, str]:

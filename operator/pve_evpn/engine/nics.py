@@ -23,9 +23,10 @@ from pve_evpn.domain.nics import GuestWrite, NicDecision, NicPlan, plan_nics
 from pve_evpn.domain.nics.fields import api_name, differences
 from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.netn import NetN
-from pve_evpn.domain.objects import Desired, ObjectKey
+from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource
 from pve_evpn.domain.state import ClusterState
 from pve_evpn.domain.status import nic as nic_status
+from pve_evpn.engine import lifecycle
 from pve_evpn.engine.connection import problem_of
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
@@ -252,13 +253,19 @@ class NicWriter:
             if resource is None or resource.deleting or decision.guest is None or decision.refused:
                 continue
             if decision.in_sync and decision.managed:
-                waiting.append(self._writer.claim(resource, _annotations(decision)))
+                waiting.append(self._claim(resource, decision))
             waiting.append(self._writer.record_drift(resource, decision.drift, corrected=key in written))
             before, now = resource.status.node, decision.guest.node
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
                 message = f"{decision.guest.label} moved from {before} to {now}"
                 waiting.append(self._writer.record(resource, EventReason.MOVED, message))
         await asyncio.gather(*waiting)
+
+    async def _claim(self, resource: Resource[Any], decision: NicDecision) -> None:
+        """Claim an object whose NIC is as specified; with the finalizer, a NIC that was there is taken over."""
+        claimed = await self._writer.claim(resource, _annotations(decision))
+        if claimed and not resource.has_finalizer and decision.origin is Origin.ADOPTED:
+            await self._writer.record(resource, *lifecycle.nic_adopted(decision))
 
     async def _record_changes(self, before: NicPlan, after: NicPlan, writes: list[GuestWrite]) -> None:
         """An Event for each NIC that was written and now is as it should be."""

@@ -61,8 +61,8 @@ class Secrets(Protocol):
 class Events(Protocol):
     """Kubernetes Events: transitions for people, never a log."""
 
-    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
-        """``kind`` is Normal or Warning."""
+    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str, cause: str = "") -> None:
+        """``kind`` is Normal or Warning. What has the same ``cause`` (default: the message) is counted as one."""
 
 
 @dataclass(frozen=True, slots=True)

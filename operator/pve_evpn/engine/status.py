@@ -7,8 +7,9 @@ sync and the observer share it, so reports take turns: a status is always made f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from pve_evpn.domain.conditions import Problem
@@ -23,7 +24,7 @@ from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.domain.status.effective import ineffective
 from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets, vnet_problems
-from pve_evpn.engine import nodes
+from pve_evpn.engine import lifecycle, nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
 
@@ -59,7 +60,7 @@ class StatusWriter:
                     cluster, at, sync.gateway.active_endpoint, sync.result, sync.reloads, sync.lock
                 )
                 await self._writer.write_status(cluster, status)
-            await self._write_members(at, sync.nics)
+            await self._write_members(at, sync.nics, lifecycle.applied_steps(sync.result))
             await self._release_cluster()
             if not sync.desired.cluster.deleting:
                 await nodes.sync(self._context, sync.state.nodes)
@@ -80,7 +81,7 @@ class StatusWriter:
             for resource in desired:
                 current = self._cache.get(resource.key)
                 if current is not None and current.deleting and _needs_nothing(current):
-                    await self._writer.release(current)
+                    await self._writer.release(current, lifecycle.left_behind(current))
             unknown = [r for r in desired if past_grace or r.deleting or not report.was_reported(r)]
             await self._write_lost(unknown, _Lost(desired, problem), health)
             await self._release_cluster()
@@ -119,19 +120,28 @@ class StatusWriter:
 
     # --- what a sync found --------------------------------------------------------------------------------------
 
-    async def _write_members(self, at: SyncResult, nics: NicPlan) -> None:
+    async def _write_members(
+        self, at: SyncResult, nics: NicPlan, applied: Mapping[ObjectKey, Sequence[str]] = MappingProxyType({})
+    ) -> None:
+        """``applied``: the steps that were made live since the last report, in words."""
         for group in (at.desired.controllers, at.desired.zones, at.desired.vnets):
-            await asyncio.gather(*(self._write_sdn(r, at.plan.decisions.get(r.key), at) for r in group))
+            writes = (self._write_sdn(r, at.plan.decisions.get(r.key), at, applied.get(r.key, ())) for r in group)
+            await asyncio.gather(*writes)
         await asyncio.gather(*(self._write_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
 
-    async def _write_sdn(self, resource: Resource[Any], decision: Decision | None, at: SyncResult) -> None:
+    async def _write_sdn(
+        self, resource: Resource[Any], decision: Decision | None, at: SyncResult, applied: Sequence[str]
+    ) -> None:
         current = self._cache.get(resource.key)
         if decision is None or current is None or current.generation != resource.generation:
             return  # a newer spec is on its way; its own sync reports
         if decision.release and current.deleting:
-            await self._writer.release(current)
+            await self._writer.release(current, lifecycle.gone(current, decision))
             return
-        await self._writer.write_status(current, report.sdn_status(current, decision, at))
+        status = report.sdn_status(current, decision, at)
+        await self._writer.write_status(current, status)
+        if event := lifecycle.programmed(current.status, status, decision, applied):
+            await self._writer.record(current, *event)
 
     async def _write_nic(self, nic: Resource[Any], decision: NicDecision | None, at: SyncResult) -> None:
         current = self._cache.get(nic.key)
@@ -140,7 +150,7 @@ class StatusWriter:
         pin = at.pins.get(nic.key)
         forgotten = pin is not None and pin.holds and not current.force_orphan
         if decision.release and current.deleting and not forgotten:
-            await self._writer.release(current, decision.left)
+            await self._writer.release(current, lifecycle.nic_gone(current, decision))
             return
         await self._writer.write_status(current, nic_report.nic_status(current, decision, at))
 

@@ -17,6 +17,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.status import sdn as report
+from pve_evpn.engine import lifecycle
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.clock import Clock, SystemClock
 from pve_evpn.engine.ports import Ports
@@ -116,7 +117,7 @@ class Supervisor:
     async def _report_one_unowned(self, resource: Resource[Any]) -> None:
         """Say what is missing, or release what needs nothing from Proxmox."""
         if resource.deleting and (leaves_proxmox_alone(resource) or resource.origin is None):
-            await self._writer.release(resource)
+            await self._writer.release(resource, lifecycle.left_behind(resource))
             return
         problem = _missing(self._cache, resource)
         status = report.unowned_status(resource, problem, self._clock.now())

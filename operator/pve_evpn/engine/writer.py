@@ -16,8 +16,7 @@ from pve_evpn.api.conditions import Condition, ConditionType
 from pve_evpn.api.events import EventReason
 from pve_evpn.api.status import StatusT, patch
 from pve_evpn.domain.objects import ObjectKey, Resource
-from pve_evpn.domain.plan.ownership import known_refs
-from pve_evpn.domain.sdn import SdnKind
+from pve_evpn.domain.plan.ownership import known_in_words
 from pve_evpn.domain.status.sdn import is_drifted
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Events, Ports, RawObject
@@ -51,11 +50,14 @@ class EventRecorder:
         self._cache = cache
         self._events = events
 
-    async def record(self, resource: Resource[Any], reason: EventReason, message: str) -> None:
-        """Record one Event about an object; its type follows from the reason."""
-        if reason in _NIC_CHANGES:
+    async def record(self, resource: Resource[Any], reason: EventReason, message: str, cause: str = "") -> None:
+        """Record one Event about an object; its type follows from the reason.
+
+        What happens again for the same ``cause`` (default: the message) is counted in the Event that is there.
+        """
+        if reason in _NIC_CHANGES and (resource.key.kind == "NicAttachment" or reason is EventReason.HEALED):
             metrics.NIC_CHANGES.labels(self._cache.cluster_of(resource) or "", reason.lower()).inc()
-        await self._events.post(resource.key, resource.uid, reason.type, reason, message)
+        await self._events.post(resource.key, resource.uid, reason.type, reason, message, cause)
 
 
 class ObjectWriter:
@@ -66,9 +68,9 @@ class ObjectWriter:
         self._objects = ports.objects
         self._events = EventRecorder(cache, ports.events)
 
-    async def record(self, resource: Resource[Any], reason: EventReason, message: str) -> None:
-        """Record an Event about an object."""
-        await self._events.record(resource, reason, message)
+    async def record(self, resource: Resource[Any], reason: EventReason, message: str, cause: str = "") -> None:
+        """Record an Event about an object; one of the same ``cause`` (default: the message) is counted."""
+        await self._events.record(resource, reason, message, cause)
 
     async def record_drift(self, resource: Resource[Any], drift: Iterable[str], *, corrected: bool) -> None:
         """Record once that another client changed what the spec says; corrected at once, it would show in no status."""
@@ -84,6 +86,8 @@ class ObjectWriter:
         if changes := patch(resource.status, status):
             _log_ready(resource, status)
             self._remember(await self._objects.patch_status(resource.key, changes))
+            if (stalled := status.condition(ConditionType.STALLED)) and not _was_stalled(resource, stalled):
+                await self.record(resource, EventReason.STALLED, f"{stalled.reason}: {stalled.message}")
 
     async def claim(self, resource: Resource[Any], annotations: Mapping[str, str]) -> bool:
         """Add the operator's finalizer and these annotations where they are missing.
@@ -97,10 +101,10 @@ class ObjectWriter:
         raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
         return self._remember(raw)
 
-    async def release(self, resource: Resource[Any], left: str = "") -> None:
+    async def release(self, resource: Resource[Any], event: tuple[EventReason, str] | None = None) -> None:
         """Remove the operator's finalizer; Kubernetes then deletes the object.
 
-        An Event names what stays in Proxmox: ``left``, or everything of an object that is given up by force.
+        ``event`` says what became of it. One that is given up by force says what stays in Proxmox.
         """
         if not resource.has_finalizer:
             return
@@ -108,10 +112,10 @@ class ObjectWriter:
         raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, {})
         if not self._remember(raw):
             return
-        if resource.force_orphan:
-            left = ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)))
-        if left:
-            await self.record(resource, EventReason.ORPHANED, f"left in Proxmox: {left}")
+        if resource.force_orphan and (left := known_in_words(resource)):
+            event = EventReason.ORPHANED, f"left in Proxmox: {left}"
+        if event:
+            await self.record(resource, *event)
 
     async def create(self, kind: str, name: str, spec: Mapping[str, Any], owner: ObjectKey) -> None:
         """Create a cluster-scoped object below its owner, unless it is there."""
@@ -133,6 +137,12 @@ def _log_ready(resource: Resource[Any, Any], status: Any) -> None:
     if now is not None and (before is None or before.status != now.status or before.reason != now.reason):
         name = str(resource.key)
         log.info("%s: Ready is %s, %s: %s", name, now.status, now.reason, now.message, extra={"object": name})
+
+
+def _was_stalled(resource: Resource[Any], now: Condition) -> bool:
+    """Whether the object was stalled before, by the same spec for the same reason."""
+    before = resource.status.condition(ConditionType.STALLED)
+    return before is not None and (before.reason, before.observed_generation) == (now.reason, now.observed_generation)
 
 
 def _ready(status: Any) -> Condition | None:

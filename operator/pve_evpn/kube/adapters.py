@@ -1,7 +1,7 @@
 """The engine's ports to Kubernetes, on the client of ``kube.client``.
 
 Objects and their status, Secrets of our own namespace, the transaction journal (a Secret, because it holds the lock
-token), and Events. Nothing here decides; each method does one request. Writes of what only a leader may say are not
+token). Nothing here decides; each method does one request. Writes of what only a leader may say are not
 sent once the Lease is lost: a status, and above all a journal, of the past would overwrite the successor's.
 """
 
@@ -12,13 +12,12 @@ import base64
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.api.kinds import GROUP, KINDS, LABEL_CLUSTER, VERSION
+from pve_evpn.api.kinds import GROUP, LABEL_CLUSTER, VERSION
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.journal import JournalEntry, entry_from_json, entry_to_json
 from pve_evpn.engine.ports import Secret
@@ -144,36 +143,3 @@ class SecretJournal:
 
 def _journal_name(cluster: str) -> str:
     return f"pve-evpn-journal-{cluster}"
-
-
-class KubeEvents:
-    """:class:`engine.ports.Events` on events.k8s.io; a lost Event is logged, never an error."""
-
-    def __init__(self, api: client.ApiClient, namespace: str, instance: str) -> None:
-        self._events = client.EventsV1Api(api)
-        self._namespace = namespace
-        self._instance = instance
-
-    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
-        namespace = key.namespace or "default"  # where the API server wants Events of cluster-scoped objects
-        body = {
-            "metadata": {"generateName": f"{key.name[:200]}-", "namespace": namespace},
-            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "reportingController": f"{GROUP}/operator",
-            "reportingInstance": self._instance,
-            "action": "Reconcile",
-            "type": kind,
-            "reason": reason,
-            "note": message[:1024],
-            "regarding": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KINDS[key.kind].name,
-                "name": key.name,
-                "namespace": key.namespace or None,
-                "uid": uid,
-            },
-        }
-        try:
-            await self._events.create_namespaced_event(namespace, body)
-        except (ApiException, OSError) as error:
-            log.warning("event %s for %s was not posted: %s", reason, key, getattr(error, "reason", error))

@@ -26,8 +26,9 @@ from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.supervisor import Supervisor
 from pve_evpn.kube import server, watch
-from pve_evpn.kube.adapters import KubeEvents, KubeObjects, OwnSecrets, SecretJournal
+from pve_evpn.kube.adapters import KubeObjects, OwnSecrets, SecretJournal
 from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.kube.events import KubeEvents
 from pve_evpn.kube.kinds import ServedKinds
 from pve_evpn.kube.leader import Lease, LeaseKeeper
 from pve_evpn.kube.server import Readiness

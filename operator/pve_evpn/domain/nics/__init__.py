@@ -80,7 +80,7 @@ class _NicPlanner:
         """Decide about one object. It must be called for the oldest object first: it claims MAC addresses."""
         decision = NicDecision(nic.key, origin=nic.origin, managed=self._managed(nic))
         if nic.deleting and self._leaves_guest_alone(nic):
-            return replace(decision, release=True)
+            return replace(decision, release=True, kept=True)
         if nic.spec is None:
             return replace(decision, refused=Problem(Reason.INVALID_SPEC, nic.invalid or "unreadable"))
         decision = replace(decision, device=nic.spec.device)

@@ -46,7 +46,7 @@ class NicDecision:
     known. ``write``: what is to be written now. ``restart``: fields that are written and wait for a restart of the
     guest. ``misplaced``: connected on a node that its zone does not have. ``warnings``: shown whatever the conditions
     say. ``changes``: what a write changes, in words, whether or not it is carried out now. ``left``: the NIC that stays
-    connected when the object goes, though its policy is to detach it.
+    connected when the object goes, though its policy is to detach it. ``kept``: its policy leaves the guest as it is.
     """
 
     key: ObjectKey
@@ -64,6 +64,7 @@ class NicDecision:
     misplaced: Problem | None = None
     release: bool = False
     left: str = ""
+    kept: bool = False
     in_sync: bool = False
     managed: bool = True
     missing: bool = False

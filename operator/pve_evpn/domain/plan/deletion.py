@@ -49,6 +49,18 @@ def _left_on_purpose(resource: Resource[Any]) -> bool:
     return resource.force_orphan or policies[0] == "ObserveOnly" or policies[1] == "Orphan"
 
 
+def why_left(resource: Resource[Any]) -> str:
+    """Why an object that :func:`leaves_proxmox_alone`, or a NicAttachment, goes without a change in Proxmox."""
+    spec = resource.spec
+    if resource.force_orphan:
+        return "it was released by force"
+    if getattr(spec, "management_policy", None) == "ObserveOnly":
+        return "managementPolicy is ObserveOnly"
+    if getattr(spec, "deletion_policy", None) == "Orphan":
+        return "deletionPolicy is Orphan"
+    return "it was adopted" if resource.origin is Origin.ADOPTED else "its cluster is only observed"
+
+
 def decide_deletion(context: PlanContext) -> Deletions:
     """Decide about every controller, zone and VNet that is being deleted; children before parents.
 

@@ -219,6 +219,14 @@ class Plan:
             classes={ref: step_class for ref, step_class in self.classes.items() if has(ref)},
         )
 
+    def owners(self) -> Mapping[SdnRef, ObjectKey]:
+        """The Kubernetes object of each Proxmox object."""
+        return {
+            ref: key
+            for key, decision in self.decisions.items()
+            for ref in (*decision.origins, *decision.leftovers, *(obj.ref for obj in decision.wanted))
+        }
+
     def keys_of(self, refs: Iterable[SdnRef]) -> tuple[ObjectKey, ...]:
         """The Kubernetes objects that these Proxmox objects belong to."""
         asked = frozenset(refs)

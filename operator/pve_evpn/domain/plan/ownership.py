@@ -45,6 +45,11 @@ def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
     return refs
 
 
+def known_in_words(resource: Resource[Any]) -> str:
+    """:func:`known_refs` for people: ``vnet web, subnet zone1-10.1.0.0-24``."""
+    return ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)))
+
+
 #: The types of the objects that the operator makes.
 _TYPES = {SdnKind.CONTROLLER: "evpn", SdnKind.ZONE: "evpn", SdnKind.VNET: "vnet", SdnKind.SUBNET: "subnet"}
 

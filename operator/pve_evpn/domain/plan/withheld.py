@@ -6,13 +6,13 @@ object is left out: it is paused, only observed, its drift only reported, or Pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan.apply_policy import lines
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.step_class import StepClass, highest
@@ -78,7 +78,7 @@ def waiting_plan(
     found = [WaitingStep(words, class_, held or _DUE) for words, _, class_ in lines(due)] if due else []
     rest = _rest(everything, plan, due) if everything else None
     if rest:
-        owners, resources = _owners(rest), {resource.key: resource for resource in desired}
+        owners, resources = rest.owners(), {resource.key: resource for resource in desired}
         for words, ref, step_class in lines(rest):
             key = owners.get(ref)
             why = _why(resources[key], plan.decisions[key], desired) if key else _DUE
@@ -99,15 +99,6 @@ def _rest(everything: Plan, *plans: Plan | None) -> Plan | None:
 
 def _refs(plan: Plan) -> Iterable[SdnRef]:
     return [*(step.ref for step in plan.steps), *(change.ref for change in plan.own_pending)]
-
-
-def _owners(plan: Plan) -> Mapping[SdnRef, ObjectKey]:
-    """The Kubernetes object of each Proxmox object."""
-    return {
-        ref: key
-        for key, decision in plan.decisions.items()
-        for ref in (*decision.origins, *decision.leftovers, *(obj.ref for obj in decision.wanted))
-    }
 
 
 def _why(resource: Resource[Any], decision: Decision, desired: Desired) -> Problem:

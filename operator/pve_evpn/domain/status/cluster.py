@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -20,7 +21,7 @@ from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.apply_policy import is_read_only, plan_hash, summary
+from pve_evpn.domain.plan.apply_policy import is_read_only, plan_hash, summary, summary_classes
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
@@ -239,9 +240,11 @@ def _transaction(result: Result | None) -> ProxmoxClusterStatus:
         message="; ".join([result.message, *result.left]).strip("; ") or None,
         changes=len(result.plan.steps),
         steps=summary(result.plan) or None,
+        classes=[step_class.value for step_class in summary_classes(result.plan)] or None,
         started_at=datetime.fromtimestamp(result.started, UTC),
         finished_at=datetime.fromtimestamp(result.finished, UTC),
         next_apply_after=result.next_apply_after,
+        duration_seconds=math.ceil(result.finished - result.started),
         nodes=[_transaction_node(node) for _, node in sorted(result.nodes.items())] or None,
     )
     return ProxmoxClusterStatus(last_transaction=last)

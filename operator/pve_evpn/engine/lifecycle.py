@@ -1,0 +1,94 @@
+"""Events about what became of an object in Proxmox: created, updated, adopted, deleted, released.
+
+Each belongs to a change that is written down in the object at the same time (its status, its finalizer), so that a
+restart or the next sync does not record it again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pve_evpn.api.conditions import ManagedStatus
+from pve_evpn.api.events import EventReason
+from pve_evpn.domain.nics import NicDecision
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.plan.deletion import why_left
+from pve_evpn.domain.plan.model import Decision
+from pve_evpn.domain.plan.outcome import Outcome, Result
+from pve_evpn.domain.plan.ownership import known_in_words
+from pve_evpn.text import some_of
+
+Event = tuple[EventReason, str]
+
+#: Steps that an Event names.
+_SHOWN = 8
+_LIVE = (Outcome.APPLIED, Outcome.PARTIALLY_APPLIED)
+
+
+def applied_steps(result: Result | None) -> Mapping[ObjectKey, Sequence[str]]:
+    """The steps that a transaction made live, in words, by object; none of those that took back a foreign change."""
+    found: defaultdict[ObjectKey, list[str]] = defaultdict(list)
+    if result is None or result.outcome not in _LIVE:
+        return found
+    owners = result.plan.owners()
+    for step in result.plan.steps:
+        key = owners.get(step.ref)
+        if key and not result.plan.decisions[key].drift:
+            found[key].append(str(step))
+    return found
+
+
+def programmed(before: ManagedStatus, now: ManagedStatus, decision: Decision, steps: Sequence[str]) -> Event | None:
+    """The Event about an object that stays, where this sync made it as its spec says."""
+    words = some_of(steps, most=_SHOWN, separator="; ")
+    is_new = not before.programmed_hash and now.programmed_hash
+    if is_new and decision.managed and now.origin == "Created":
+        return EventReason.CREATED, words or f"{decision.ref} is in Proxmox"
+    if words and before.programmed_hash:
+        return EventReason.UPDATED, words
+    return None
+
+
+def adopted(decision: Decision) -> Event:
+    """The Event about an object of Proxmox that the operator takes over now."""
+    changes = some_of(decision.changes, most=_SHOWN, separator="; ")
+    return EventReason.ADOPTED, f"took over {decision.ref}" + (f", which differs: {changes}" if changes else "")
+
+
+def nic_adopted(decision: NicDecision) -> Event:
+    """The Event about a NIC that was on its VNet already."""
+    label = decision.guest.label if decision.guest else "its guest"
+    return EventReason.ADOPTED, f"took over {decision.device} of {label}, which is on {decision.vnet_id} already"
+
+
+def gone(resource: Resource[Any], decision: Decision) -> Event | None:
+    """The Event about a controller, zone or VNet that is released; None where it never had anything in Proxmox."""
+    known = known_in_words(resource)
+    if not known:
+        return None
+    if decision.in_sync:
+        return EventReason.DELETED, f"gone from Proxmox: {known}"
+    return left_behind(resource)
+
+
+def left_behind(resource: Resource[Any]) -> Event | None:
+    """The Event about an object that is released and leaves what it has in Proxmox there."""
+    known = _nic_in_words(resource) if resource.key.kind == "NicAttachment" else known_in_words(resource)
+    return (EventReason.RELEASED, f"left in Proxmox, because {why_left(resource)}: {known}") if known else None
+
+
+def nic_gone(nic: Resource[Any], decision: NicDecision) -> Event | None:
+    """The Event about a NicAttachment that is released; that it was detached has been recorded."""
+    if decision.left:
+        return EventReason.ORPHANED, f"left in Proxmox: {decision.left}"
+    return left_behind(nic) if decision.kept else None
+
+
+def _nic_in_words(nic: Resource[Any]) -> str:
+    """The NIC that the status says was attached; empty if none was."""
+    status = nic.status
+    if not status.origin or not status.vnet:
+        return ""
+    return f"{status.device or 'the NIC'} of guest {status.vmid} on {status.vnet}"
