@@ -6,21 +6,20 @@ import json
 import uuid
 
 import pytest
+from kubernetes.aio import client, config
 
 from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.kube.client import api_client
 from pve_evpn.kube.events import KubeEvents
 from tests.kube.controlplane import ControlPlane
 
 pytestmark = pytest.mark.kube
 
 
-async def test_a_repetition_is_a_series_of_the_event_that_is_there(
-    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+async def test_a_repetition_is_a_series_of_the_event_that_is_there(control_plane: ControlPlane, namespace: str) -> None:
+    configuration = client.Configuration()
+    await config.load_kube_config(str(control_plane.kubeconfig), client_configuration=configuration)
     key, uid = ObjectKey("VNet", namespace, "web"), str(uuid.uuid4())
-    async with api_client() as api:
+    async with client.ApiClient(configuration) as api:
         events = KubeEvents(api, namespace, "pod-1")
         for _ in range(3):
             await events.post(key, uid, "Warning", "Drifted", "alias is theirs, specified ours")

@@ -6,7 +6,6 @@ object is left out: it is paused, only observed, its drift only reported, or Pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan.apply_policy import lines
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.step_class import StepClass, highest
-from pve_evpn.domain.sdn import SdnRef
 
 #: Why a plan waits, where nothing else is known.
 _DUE = Problem(Reason.PENDING_APPLY, "changes wait to be applied", retryable=True)
@@ -75,7 +73,13 @@ def waiting_plan(
         everything: The plan without pauses and the like; None where nothing is left out.
     """
     due = waiting or (plan if plan.needs_apply else None)
-    found = [WaitingStep(words, class_, held or _DUE) for words, _, class_ in lines(due)] if due else []
+    also, _ = plan.divided(due.refs) if due else (None, None)
+    found = [
+        WaitingStep(words, step_class, held or _DUE)
+        for part in (due, also)
+        if part
+        for words, _, step_class in lines(part)
+    ]
     rest = _rest(everything, plan, due) if everything else None
     if rest:
         owners, resources = rest.owners(), {resource.key: resource for resource in desired}
@@ -92,13 +96,9 @@ def waiting_plan(
 
 def _rest(everything: Plan, *plans: Plan | None) -> Plan | None:
     """The steps that are in none of the plans."""
-    planned = {ref for plan in plans if plan for ref in _refs(plan)}
-    _, rest = everything.divided(frozenset(_refs(everything)) - planned)
+    planned = {ref for plan in plans if plan for ref in plan.refs}
+    _, rest = everything.divided(everything.refs - planned)
     return rest if rest.needs_apply else None
-
-
-def _refs(plan: Plan) -> Iterable[SdnRef]:
-    return [*(step.ref for step in plan.steps), *(change.ref for change in plan.own_pending)]
 
 
 def _why(resource: Resource[Any], decision: Decision, desired: Desired) -> Problem:
