@@ -222,8 +222,9 @@ happens, and the message names it.
 
 The kinds (CRDs, brought up to date by each upgrade and kept by an uninstall), a Deployment without privileges on a
 read-only file system, the operator's own roles, roles for people that join Kubernetes' `view`, `edit` and `admin`, a
-Service, a PodDisruptionBudget, and on demand a NetworkPolicy, a ServiceMonitor, a PrometheusRule and Grafana
-dashboards. ProxmoxClusters listed under `clusters` are applied by a Job after each install and upgrade.
+Service, a PodDisruptionBudget, a NetworkPolicy, and on demand a ServiceMonitor, a PrometheusRule and Grafana
+dashboards. ProxmoxClusters listed under `clusters` are applied by a Job after each install and upgrade; the Job's
+rights are deleted with it.
 
 ## Values
 

@@ -264,9 +264,62 @@ def test_each_pod_is_let_out_to_what_it_needs_and_no_further(helm: Helm, tmp_pat
         labels = found[kind, name]["spec"]["template"]["metadata"]["labels"]
         ours = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= labels.items()]
         ports[kind] = [{port["port"] for rule in policy["egress"] for port in rule["ports"]} for policy in ours]
-    assert ports == {"Deployment": [{53, 443, 6443, 8006, 22, 9342}], "Job": [{53, 443, 6443}]}
-    without_job = objects(rendered(helm, {"networkPolicy": {"enabled": True}}, tmp_path))
+    dns, api_server = {53, 5353}, {443, 6443, 8443, 16443}
+    assert ports == {"Deployment": [{*dns, *api_server, 8006, 22, 9342}], "Job": [{*dns, *api_server}]}
+    without_job = objects(rendered(helm, {}, tmp_path))
     assert [kind for kind, _ in without_job].count("NetworkPolicy") == 1
+
+
+@pytest.mark.redteam
+def test_by_default_pods_reach_dns_the_api_server_and_proxmox_and_are_reached_for_metrics_and_probes(
+    helm: Helm, tmp_path: Path
+) -> None:
+    observe = {"ssh": {"keySecretRef": {"name": "x"}, "port": 2222}, "frrExporter": {"port": 9343}}
+    spec = {
+        "endpoints": ["https://pve1:8006", "https://[2001:db8::1]", "https://pve3:9006"],
+        "proxyUrl": "http://proxy:3128",
+        "observe": observe,
+    }
+    found = objects(rendered(helm, {"clusters": [{**ONE_CLUSTER, "spec": spec}]}, tmp_path))
+    policy = found["NetworkPolicy", "pve-evpn-operator"]["spec"]
+    pod = found["Deployment", "pve-evpn-operator"]["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    (container,) = pod["spec"]["containers"]
+    assert policy["ingress"] == [{"ports": [{"port": "http"}]}]
+    assert [port["name"] for port in container["ports"]] == ["http"]
+    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"http"}
+    dns, api_server, proxmox = ({port["port"] for port in rule["ports"]} for rule in policy["egress"])
+    assert dns >= {53}
+    assert api_server >= {443, 6443}
+    assert proxmox == {8006, 22, 9342, 443, 9006, 3128, 2222, 9343}
+
+
+@pytest.mark.redteam
+def test_the_rights_of_the_job_that_applies_clusters_end_with_it(helm: Helm, tmp_path: Path) -> None:
+    found = objects(rendered(helm, {"clusters": [ONE_CLUSTER]}, tmp_path))
+    job = found["Job", "pve-evpn-operator-clusters"]["metadata"]["annotations"]
+    rights = [
+        found[kind, "pve-evpn-operator-clusters"] for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+    ]
+    for made in (right["metadata"]["annotations"] for right in rights):
+        for policy in ("helm.sh/hook", "helm.sh/hook-delete-policy"):
+            assert made[policy] == job[policy]
+        assert "hook-succeeded" in made["helm.sh/hook-delete-policy"]
+        assert int(made["helm.sh/hook-weight"]) < int(job.get("helm.sh/hook-weight", 0))
+
+
+@pytest.mark.redteam
+def test_with_names_the_operator_reads_no_other_secret(helm: Helm, tmp_path: Path) -> None:
+    clusters = [{**ONE_CLUSTER, "credentials": {"token": "x"}}]
+    values = {"clusters": clusters, "rbac": {"secrets": ["other"], "clusters": ["pve", "dc2"]}}
+    rules = objects(rendered(helm, values, tmp_path))["Role", "pve-evpn-operator"]["rules"]
+    may: dict[str, set[str]] = {}
+    for rule in rules:
+        for verb in rule["verbs"] if "secrets" in rule["resources"] else ():
+            may[verb] = may.get(verb, set()) | set(rule.get("resourceNames", ["*"]))
+    journals = {"pve-evpn-journal-pve", "pve-evpn-journal-dc2"}
+    assert may == {"get": {"other", "pve-credentials"} | journals, "patch": journals, "create": {"*"}}
 
 
 def test_the_kinds_are_the_committed_ones_and_stay(helm: Helm, tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
     images = user.plane.kubectl("get", "deployment", "-n", NAMESPACE, "-o", "jsonpath={..image}")
     assert images.startswith("registry.example.com/pve-evpn-operator:")
     assert "ProxmoxCluster pve: applied" in user.kubelet.job_output
+    rights = user.plane.kubectl("get", "clusterrole,clusterrolebinding,serviceaccount", "-n", NAMESPACE, "-o", "name")
+    assert f"serviceaccount/{RELEASE}\n" in rights
+    assert f"{RELEASE}-clusters" not in rights, "the Job's rights end with it"
     await_("the cluster is Ready", lambda: ready(user, "pvec", "pve"))
     assert len(user.kubelet.pods) == 2
     networks = user.networks()

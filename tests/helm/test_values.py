@@ -217,8 +217,13 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
     ("service.ipFamilies", ["IPv6"], {f"{SERVICE} spec ipFamilies": ["IPv6"]}),
     ("networkPolicy.enabled", False, {POLICY: MISSING, f"{POLICY}-clusters": MISSING}),
     ("networkPolicy.from", [PEER], {f"{POLICY} spec ingress 0 from": [PEER]}),
+    (
+        "networkPolicy.dnsPorts",
+        [1053],
+        {f"{POLICY} spec egress 0 ports": [{"port": 1053, "protocol": name} for name in ("UDP", "TCP")]},
+    ),
     ("networkPolicy.apiServerPorts", [16443], {f"{POLICY} spec egress 1 ports": [{"port": 16443}]}),
-    ("networkPolicy.proxmoxPorts", [443], {f"{POLICY} spec egress 2 ports": [{"port": 443}]}),
+    ("networkPolicy.proxmoxPorts", [9000], {f"{POLICY} spec egress 2 ports 0": {"port": 9000}}),
     (
         "networkPolicy.proxmoxCidrs",
         ["2001:db8::/64", "192.0.2.0/24"],

@@ -97,3 +97,20 @@ securityContext: {{- include "pve-evpn.podSecurity" . | nindent 2 }}
 {{- $unit := regexFind "[a-z]+$" . -}}
 {{- mul (trimSuffix $unit . | int64) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit) -}}
 {{- end }}
+
+{{- /* Ports on the way to Proxmox, as a YAML list: the values' own, and what `clusters` say. */}}
+{{- define "pve-evpn.proxmoxPorts" -}}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.proxmoxPorts }}{{ $ports = append $ports (int .) }}{{ end }}
+{{- range .Values.clusters }}
+{{- range compact (concat (.spec.endpoints | default list) (list .spec.proxyUrl)) }}
+{{- $port := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" }}
+{{- $ports = append $ports (int ($port | default (ternary "443" "80" (hasPrefix "https:" .)))) }}
+{{- end }}
+{{- $observe := .spec.observe | default dict }}
+{{- range list $observe.ssh $observe.frrExporter }}
+{{- with . }}{{ with .port }}{{ $ports = append $ports (int .) }}{{ end }}{{ end }}
+{{- end }}
+{{- end }}
+{{- toYaml (uniq $ports) }}
+{{- end }}
