@@ -111,7 +111,7 @@ async def test_a_staged_property_of_somebody_is_named_and_not_published() -> Non
 
 
 @pytest.mark.parametrize("path", ["fabrics/all", "route-maps/entries", "prefix-lists"])
-async def test_kinds_we_never_write_count_too(path: str) -> None:
+async def test_edits_of_fabrics_and_policies_count_too(path: str) -> None:
     world = await programmed()
     rows = {
         "fabrics/all": {"fabrics": [{"id": "Fabric2", "state": "new", "pending": {}}, {"id": "Fabric1"}], "nodes": []},
@@ -124,7 +124,7 @@ async def test_kinds_we_never_write_count_too(path: str) -> None:
     reason, message = world.programmed()
     assert reason == "ForeignPendingChanges"
     assert any(
-        name in message for name in ("fabric Fabric2 new", "route-map rm/10 changed (action)", "prefix-list pl deleted")
+        name in message for name in ("fabric Fabric2 new", "route-map rm changed (10)", "prefix-list pl deleted")
     )
     assert world.lab.applies == 1
 

@@ -15,12 +15,13 @@ import pytest
 from kubernetes import client, config
 
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
+from tests.kube import routing_cases
 from tests.kube.controlplane import ControlPlane
+from tests.kube.routing_cases import GONE
 
 pytestmark = pytest.mark.kube
 
 NAMESPACE = "default"
-GONE = object()
 FINGERPRINT = ":".join(["AB"] * 32)
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -158,6 +159,7 @@ BASES: dict[str, Manifest] = {
         "deletionPolicy": "Detach",
     },
     "EvpnNode": {"clusterRef": {"name": "pve"}, "node": "pve1"},
+    **routing_cases.BASES,
 }
 
 #: Changes that turn the base NicAttachment into a container's.
@@ -306,6 +308,7 @@ ACCEPTED: list[tuple[str, str, Manifest]] = [
     ("NicAttachment", "trunks instead of a tag", {"tag": GONE, "trunks": [7, 8]}),
     ("NicAttachment", "a guest by name, its kind unsaid", {"guest": {"name": "web"}, "type": GONE}),
     ("NicAttachment", "the last device", {"device": "net31"}),
+    *routing_cases.ACCEPTED,
 ]  # fmt: skip
 
 
@@ -585,6 +588,7 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     # --- EvpnNode
     ("EvpnNode", {"node": GONE}, "spec.node: Required value"),
     ("EvpnNode", {"node": "pve1.example.com"}, "must be a Proxmox node's name"),
+    *routing_cases.REFUSED,
 ]  # fmt: skip
 
 
@@ -635,6 +639,7 @@ IMMUTABLE: list[tuple[str, Manifest, Manifest, str]] = [
     ("NicAttachment", {}, {"guest": {"vmid": 101}}, "guest cannot change"),
     ("NicAttachment", {}, {"device": "net1"}, "device cannot change"),
     ("EvpnNode", {}, {"node": "pve2"}, "node cannot change"),
+    *routing_cases.IMMUTABLE,
 ]
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from pve_evpn.domain.plan.firewall import InsertRule, MoveRule, RemoveRule, SetOptions, SwitchRule
 from pve_evpn.domain.plan.model import Step
-from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical_props
+from pve_evpn.domain.sdn import Canonical, SdnKind, SdnObject, SdnRef, canonical_props
 from pve_evpn.domain.state import FirewallName
 from pve_evpn.pve.client import PveClient
 from pve_evpn.pve.credentials import Credentials
@@ -135,6 +135,10 @@ def test_every_reading_method_of_the_lab_can_be_asked(pve: LabClient) -> None:
 # --- the operator -----------------------------------------------------------------------------------------------------
 
 _PROPS: dict[SdnKind, tuple[str, str, dict[str, Any]]] = {
+    SdnKind.PREFIX_LIST: (
+        "pl1", "prefix-list",
+        {"entries": ["action=permit,prefix=10.0.0.0/8,ge=16,le=24,seq=5", "action=deny,prefix=::/0,seq=10"]},
+    ),
     SdnKind.CONTROLLER: (
         "c1", "evpn",
         {"asn": 65001, "peers": "192.168.16.1,192.168.16.2"},
@@ -148,6 +152,16 @@ _PROPS: dict[SdnKind, tuple[str, str, dict[str, Any]]] = {
             "vxlan-port": 4790, "bridge-disable-mac-learning": 1,
         },
     ),
+    SdnKind.ROUTE_MAP: (
+        "rm1", "route-map",
+        {
+            "10": (
+                "action permit", "match ip-address-prefix-list pl1", "match peer eth0", "set ip-next-hop-unchanged",
+                "set metric +rtt", "exit on-match-goto 30",
+            ),
+            "20": ("action deny", "call rm2", "exit on-match-next"),
+        },
+    ),
     SdnKind.VNET: ("v1", "vnet", {"zone": "z1", "tag": 5001, "alias": "a net", "isolate-ports": 1}),
     SdnKind.SUBNET: (
         "z1-10.0.0.0-24", "subnet",
@@ -157,7 +171,9 @@ _PROPS: dict[SdnKind, tuple[str, str, dict[str, Any]]] = {
         },
     ),
 }  # fmt: skip
-_CHANGED: dict[SdnKind, dict[str, str | None]] = {
+_CHANGED: dict[SdnKind, dict[str, Canonical | None]] = {
+    SdnKind.PREFIX_LIST: {"entries": ("action=deny,prefix=::/0,seq=10",)},
+    SdnKind.ROUTE_MAP: {"10": ("action deny", "match vni 5"), "20": None, "30": ("action permit",)},
     SdnKind.CONTROLLER: {"asn": "65002"},
     SdnKind.ZONE: {"mtu": None, "vxlan-port": "4791"},
     SdnKind.VNET: {"alias": "another"},
@@ -206,7 +222,8 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     objects = {}
     for kind, (id_, type_, props) in _PROPS.items():
         parent = "v1" if kind is SdnKind.SUBNET else ""
-        objects[kind] = SdnObject(SdnRef(kind, id_), type_, canonical_props(kind, props), parent)
+        form = props if kind is SdnKind.ROUTE_MAP else canonical_props(kind, props)
+        objects[kind] = SdnObject(SdnRef(kind, id_), type_, form, parent)
         await gateway.stage(Step(objects[kind].ref, None, objects[kind]), token)
     await gateway.seal()
     upid = await gateway.apply(token)
@@ -215,12 +232,14 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     assert await gateway.task_log(upid)
     await gateway.reload_node("pve1")
     assert await gateway.reload_tasks("pve1", 0)
+    changed: dict[SdnKind, dict[str, Canonical]] = {}
     for kind, changes in _CHANGED.items():
-        before = canonical_props(kind, _PROPS[kind][2])
+        before = dict(objects[kind].props)
         if kind is SdnKind.SUBNET:
             before = canonical_props(kind, await gateway.get("/cluster/sdn/vnets/v1/subnets/z1-10.0.0.0-24"))
         have = replace(objects[kind], props=before)
         props = {key: value for key, value in {**before, **changes}.items() if value is not None}
+        changed[kind] = props
         await gateway.stage(Step(have.ref, have, replace(have, props=props)), token)
     names = {kind: frozenset({"a"}) for kind in FirewallName}
     observed = await gateway.read_cluster(release, guests=True, names=names)
@@ -240,8 +259,9 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     ):
         await gateway.write_firewall("v1", write, await gateway.firewall("v1"))
     assert (await gateway.firewall("v1")).rules == ()
-    for made in reversed(objects.values()):
-        await gateway.stage(Step(made.ref, made, None), token)
+    for kind, made in reversed(objects.items()):
+        last = replace(made, props=changed[kind]) if kind is SdnKind.ROUTE_MAP else made
+        await gateway.stage(Step(made.ref, last, None), token)
     await gateway.unlock(token)
     assert observed.guests is not None
     assert observed.guests.keys() == (await gateway.guests()).keys()
@@ -253,7 +273,9 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
 
     assert witness.wrong == []
     verbs = {
-        (verb, kind) for verb in ("POST", "PUT", "DELETE") for kind in ("zones", "vnets", "controllers", "subnets")
+        (verb, kind)
+        for verb in ("POST", "PUT", "DELETE")
+        for kind in ("zones", "vnets", "controllers", "subnets", "route-maps", "prefix-lists")
     }
     assert verbs <= {(seen.split(" ")[0], kind) for seen in witness.seen for kind in seen.split("/")}
 
@@ -264,9 +286,9 @@ async def test_what_others_have_staged_is_named_even_where_it_is_new(witness: Wi
     lab.route_maps.create({"route-map-id": "rm1", "order": "10", "action": "permit"})
     lab.prefix_lists.create("pl1", [])
     observed = await witness.gateway.read_cluster("9.2.3", guests=False)
-    assert {str(change.ref): str(change.state) for change in observed.sdn.other_pending} == {
+    assert {str(change.ref): str(change.state) for change in observed.sdn.pending} == {
         "fabric new1": "new",
-        "route-map rm1/10": "new",
+        "route-map rm1": "new",
         "prefix-list pl1": "new",
     }
     assert observed.sdn.fabrics == {"Fabric1", "new1"}

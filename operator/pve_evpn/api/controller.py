@@ -92,6 +92,14 @@ class Underlay(ApiModel):
     )
 
 
+def one_route_map_each() -> tuple[Rule, ...]:
+    """A route map is named by its id or by its RouteMap."""
+    return tuple(
+        Rule(only_one_of(field, f"{field}Ref", exactly=False), f"set at most one of {field} and {field}Ref")
+        for field in ("routeMapIn", "routeMapOut")
+    )
+
+
 class EvpnControllerSpec(ManagedSpec):
     """An EVPN controller. Before Proxmox VE 9.2 a cluster can have one."""
 
@@ -101,6 +109,7 @@ class EvpnControllerSpec(ManagedSpec):
                 "!has(self.ebgpMultihop) || !has(self.bgpMode) || self.bgpMode != 'Internal'",
                 "ebgpMultihop has no meaning with bgpMode: Internal",
             ),
+            *one_route_map_each(),
         )
     )
 
@@ -138,10 +147,16 @@ class EvpnControllerSpec(ManagedSpec):
         "Proxmox: peer-group-name.",
     )
     route_map_in: ConfigId | None = Field(
-        None, description="Route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."
+        None, description="Id of a route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."
     )
     route_map_out: ConfigId | None = Field(
-        None, description="Route map for sent routes (Proxmox VE 9.2). Proxmox: route-map-out."
+        None, description="Id of a route map for sent routes (Proxmox VE 9.2). Proxmox: route-map-out."
+    )
+    route_map_in_ref: ClusterScopedRef | None = Field(
+        None, description="RouteMap for received routes, instead of routeMapIn. Proxmox: route-map-in."
+    )
+    route_map_out_ref: ClusterScopedRef | None = Field(
+        None, description="RouteMap for sent routes, instead of routeMapOut. Proxmox: route-map-out."
     )
 
 

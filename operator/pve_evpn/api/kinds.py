@@ -10,6 +10,7 @@ from pve_evpn.api.conditions import ConditionType, ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
+from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
 from pve_evpn.api.types import ID_FIXED, INTERFACE_NAMES, ApiModel, Rule, fixed_once_programmed
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
@@ -76,11 +77,13 @@ class Kind:
     columns: tuple[Column, ...] = field(default=())
     rules: tuple[Rule, ...] = field(default=())
     """CEL about the object as a whole: the only place where spec and status can be compared."""
-    sdn_kind: Literal["", "controller", "zone", "vnet"] = ""
+    sdn_kind: Literal["", "prefix-list", "route-map", "fabric", "controller", "zone", "vnet"] = ""
     """The Proxmox collection it stands for an object of; empty where it stands for none."""
+    sdn_type: str = ""
+    """Proxmox' type of that object; empty where the spec says it."""
     id_pattern: str = ""
     """Names that Proxmox accepts for that object."""
-    desired_as: Literal["", "controllers", "zones", "vnets", "nics"] = ""
+    desired_as: Literal["", "prefix_lists", "route_maps", "controllers", "zones", "vnets", "nics"] = ""
     """Where ``domain.objects.Desired`` has the objects of this kind."""
 
     @property
@@ -91,6 +94,7 @@ class Kind:
 #: Zones and VNets give their names to network interfaces, hence 8 characters; controllers give theirs to none.
 _SHORT_ID = r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]"
 _LONG_ID = r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]"
+_POLICY_ID = r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,30}[a-zA-Z0-9])?"
 
 _MANAGED = (
     ConditionType.READY,
@@ -138,6 +142,22 @@ KINDS: dict[str, Kind] = {
             ),
         ),
         Kind(
+            "PrefixList", "prefixlists", ("pfl",), "Cluster", PrefixListSpec, PrefixListStatus,
+            "An ordered list of networks that route maps and fabrics name (Proxmox VE 9.2).",
+            _MANAGED,
+            (Column("ID", ".status.id"), Column("Entries", ".status.entries", "integer"), *_READY, *_LAST),
+            (ID_FIXED,),
+            sdn_kind="prefix-list", sdn_type="prefix-list", id_pattern=_POLICY_ID, desired_as="prefix_lists",
+        ),
+        Kind(
+            "RouteMap", "routemaps", ("rmap",), "Cluster", RouteMapSpec, RouteMapStatus,
+            "An ordered list of rules about routes that controllers and fabrics name (Proxmox VE 9.2).",
+            _MANAGED,
+            (Column("ID", ".status.id"), Column("Entries", ".status.entries", "integer"), *_READY, *_LAST),
+            (ID_FIXED,),
+            sdn_kind="route-map", sdn_type="route-map", id_pattern=_POLICY_ID, desired_as="route_maps",
+        ),
+        Kind(
             "EvpnController", "evpncontrollers", ("evpnc",), "Cluster", EvpnControllerSpec, EvpnControllerStatus,
             "The BGP instance that carries EVPN between the nodes of a Proxmox cluster.",
             _MANAGED,
@@ -149,7 +169,7 @@ KINDS: dict[str, Kind] = {
                 *_LAST,
             ),
             (ID_FIXED,),
-            sdn_kind="controller", id_pattern=_LONG_ID, desired_as="controllers",
+            sdn_kind="controller", sdn_type="evpn", id_pattern=_LONG_ID, desired_as="controllers",
         ),
         Kind(
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
@@ -157,7 +177,7 @@ KINDS: dict[str, Kind] = {
             _MANAGED,
             (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST),
             (ID_FIXED,),
-            sdn_kind="zone", id_pattern=_SHORT_ID, desired_as="zones",
+            sdn_kind="zone", sdn_type="evpn", id_pattern=_SHORT_ID, desired_as="zones",
         ),
         Kind(
             "VNet", "vnets", ("vnet",), "Namespaced", VNetSpec, VNetStatus,
@@ -201,7 +221,7 @@ KINDS: dict[str, Kind] = {
                     for other in (f"self.metadata.name.contains('-') || !{_BY_PREFIX}", f"!{_BY_PATTERN}")
                 ),
             ),
-            sdn_kind="vnet", id_pattern=_SHORT_ID, desired_as="vnets",
+            sdn_kind="vnet", sdn_type="vnet", id_pattern=_SHORT_ID, desired_as="vnets",
         ),
         Kind(
             "NicAttachment", "nicattachments", ("nic",), "Namespaced", NicAttachmentSpec, NicAttachmentStatus,

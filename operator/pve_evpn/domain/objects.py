@@ -23,6 +23,7 @@ from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
+from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
 from pve_evpn.api.types import ApiModel, LabelSelector
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
@@ -118,6 +119,8 @@ class Desired:
     """
 
     cluster: Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
+    prefix_lists: tuple[Resource[PrefixListSpec, PrefixListStatus], ...] = ()
+    route_maps: tuple[Resource[RouteMapSpec, RouteMapStatus], ...] = ()
     controllers: tuple[Resource[EvpnControllerSpec, EvpnControllerStatus], ...] = ()
     zones: tuple[Resource[EvpnZoneSpec, EvpnZoneStatus], ...] = ()
     vnets: tuple[Resource[VNetSpec, VNetStatus], ...] = ()
@@ -126,10 +129,13 @@ class Desired:
     complete: bool = True
 
     def __iter__(self) -> Iterator[Resource[ApiModel]]:
-        yield from self.controllers
-        yield from self.zones
-        yield from self.vnets
+        for group in self.sdn_groups():
+            yield from group
         yield from self.nics
+
+    def sdn_groups(self) -> tuple[tuple[Resource[Any, Any], ...], ...]:
+        """What stands for an SDN object in Proxmox, by kind, those that others refer to first."""
+        return (self.prefix_lists, self.route_maps, self.controllers, self.zones, self.vnets)
 
     @property
     def paused(self) -> bool:
@@ -153,7 +159,7 @@ def oldest_first(resources: Iterable[Resource[SpecT, StatusT]]) -> list[Resource
 
 
 def proxmox_id(resource: Resource[ApiModel]) -> str:
-    """The Proxmox name of a controller, zone or VNet.
+    """The Proxmox name of an object.
 
     Proxmox names are short and global, Kubernetes names are long and namespaced. The rule is stable: ``spec.id``, else
     the name the object already has (``status.id``, so that it never changes its name when the rule does), else
@@ -186,7 +192,7 @@ def sdn_kind_of(key: ObjectKey) -> SdnKind | None:
 
 
 def own_ref(resource: Resource[ApiModel]) -> SdnRef:
-    """The Proxmox object that a controller, zone or VNet stands for."""
+    """The Proxmox object that an object of a kind with one stands for."""
     return SdnRef(SdnKind(KINDS[resource.key.kind].sdn_kind), proxmox_id(resource))
 
 

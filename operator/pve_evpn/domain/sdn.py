@@ -8,6 +8,8 @@ Canonical form, because Proxmox compares textually and people do not:
 
 * booleans, absent and ``0`` are the same thing and are left out; true is ``"1"``;
 * node, peer, route target and controller lists are sets: separators, order and repetition mean nothing;
+* lists of property strings have their parts in one order (:mod:`~pve_evpn.domain.spelling`);
+* a route map is one object, though Proxmox has an object for each of its entries: each is a property;
 * MAC addresses are upper case, aliases are trimmed (Proxmox trims on storage), IP addresses have their usual spelling
   (Proxmox stores ``FD00::01`` as it was given), everything else is its text.
 """
@@ -22,6 +24,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+from pve_evpn.domain import spelling
 
 Canonical = str | tuple[str, ...]
 Props = Mapping[str, Canonical]
@@ -43,7 +47,18 @@ class SdnKind(StrEnum):
 
 
 #: Parents first: the order in which objects can be created; deletions go the other way.
-CREATION_ORDER = (SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET, SdnKind.SUBNET)
+CREATION_ORDER = (
+    SdnKind.PREFIX_LIST,
+    SdnKind.ROUTE_MAP,
+    SdnKind.FABRIC,
+    SdnKind.FABRIC_NODE,
+    SdnKind.CONTROLLER,
+    SdnKind.ZONE,
+    SdnKind.VNET,
+    SdnKind.SUBNET,
+)
+#: Objects that have no Kubernetes object of their own, with the kind of the one they are part of.
+PART_OF: Mapping[SdnKind, SdnKind] = {SdnKind.FABRIC_NODE: SdnKind.FABRIC, SdnKind.SUBNET: SdnKind.VNET}
 
 #: Values Proxmox fills in by itself. An EVPN zone created without `mac` gets a random anycast MAC on every write
 #: that finds none, so deleting it would change the network each time.
@@ -64,17 +79,26 @@ _BOOLEAN = frozenset(
 )
 _SETS = frozenset({"exitnodes", "nodes", "peers", "rt-import", "secondary-controllers"})
 _ADDRESSES = frozenset({"dhcp-dns-server", "gateway", "peers"})
+#: Arrays of property strings whose order means nothing.
+_STRUCTURED = frozenset({"allowed_ips", "interfaces", "redistribute"})
+_ARRAYS = frozenset({"dhcp-range", "entries", "secondary-controllers"}) | _STRUCTURED
 _UPPER = frozenset({"mac"})
 _TRIMMED = frozenset({"alias"})
 
 #: Keys of an answer that name or describe the object rather than configure it.
 IDENTITY_KEYS: Mapping[SdnKind, frozenset[str]] = {
+    SdnKind.PREFIX_LIST: frozenset({"id"}),
+    SdnKind.ROUTE_MAP: frozenset({"route-map-id", "order"}),
+    SdnKind.FABRIC: frozenset({"id", "protocol"}),
+    SdnKind.FABRIC_NODE: frozenset({"fabric_id", "node_id", "protocol"}),
     SdnKind.CONTROLLER: frozenset({"controller", "type"}),
     SdnKind.ZONE: frozenset({"zone", "type"}),
     SdnKind.VNET: frozenset({"vnet", "type"}),
     SdnKind.SUBNET: frozenset({"subnet", "id", "type", "vnet", "zone", "network", "mask", "cidr"}),
 }
-_META_KEYS = frozenset({"digest", "state", "pending"})
+_META_KEYS = frozenset({"digest", "state", "pending", "lock-token"})
+#: Properties that Proxmox' schema of the lists spells otherwise than its code and its schema of the writes.
+_RESPELLED = {"bgp-multipath-as-relax": "bgp-multipath-as-path-relax"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,8 +120,14 @@ def canonical(key: str, value: Any) -> Canonical | None:
         return tuple(sorted(_dhcp_range(entry) for entry in value)) or None
     if key in _SETS:
         parts = value if isinstance(value, list | tuple | set | frozenset) else re.split(r"[\s,;]+", str(value))
-        texts = {str(part) for part in parts if str(part)}
-        return tuple(sorted(set(map(_address, texts)) if key in _ADDRESSES else texts)) or None
+        members = {_member(part) for part in parts if part}
+        return tuple(sorted(set(map(_address, members)) if key in _ADDRESSES else members)) or None
+    if key in _STRUCTURED:
+        return tuple(sorted({_member(part) for part in value})) or None
+    if key == "entries":
+        return spelling.by_seq(value) or None
+    if key == "area":
+        return spelling.area(value)
     if key in _BOOLEAN:
         return "1" if str(value) in ("1", "True", "true") else None
     if isinstance(value, bool):
@@ -121,6 +151,11 @@ def _address(text: str) -> str:
         return text
 
 
+def _member(part: Any) -> str:
+    """A member of a set; a WireGuard node's peers are property strings, all others plain values."""
+    return spelling.property_string(part) if isinstance(part, Mapping) or "=" in str(part) else str(part)
+
+
 def _dhcp_range(entry: Any) -> str:
     """Lists have ranges as objects, ``pending`` has them as texts, in which the ends come in either order."""
     if isinstance(entry, Mapping):
@@ -135,7 +170,8 @@ def _dhcp_range(entry: Any) -> str:
 def canonical_props(kind: SdnKind, raw: Mapping[str, Any]) -> dict[str, Canonical]:
     """All configuring properties of one answer of Proxmox in canonical form."""
     skip = IDENTITY_KEYS.get(kind, frozenset()) | _META_KEYS
-    pairs = ((key, canonical(key, value)) for key, value in raw.items() if key not in skip)
+    items = ((_RESPELLED.get(key, key), value) for key, value in raw.items() if key not in skip)
+    pairs = ((key, canonical(key, value)) for key, value in items)
     return {key: value for key, value in pairs if value is not None}
 
 
@@ -143,7 +179,8 @@ def wire(key: str, value: Canonical) -> str | list[str]:
     """A canonical value as the API takes it: lists joined by commas, array parameters as repeated ones."""
     if isinstance(value, str):
         return value
-    return list(value) if key in ("dhcp-range", "secondary-controllers") else ",".join(value)
+    structured = any("=" in member for member in value)  # a peer of WireGuard, but of no controller
+    return list(value) if structured or key in _ARRAYS else ",".join(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +190,7 @@ class SdnObject:
     Attributes:
         type: Proxmox' plugin type.
         props: Its properties in canonical form. Of a desired object, those that must hold; the others are unsaid.
-        parent: The VNet of a subnet.
+        parent: The VNet of a subnet, the fabric of a fabric's node.
         absent: Of a desired object only: the properties that must not be set.
     """
 
@@ -238,7 +275,7 @@ class PendingChange:
 class SdnSnapshot:
     """Both copies of the SDN configuration, read once.
 
-    ``other_pending`` holds edits of collections the operator never writes (fabrics, route maps, prefix lists).
+    ``other_pending`` holds edits of collections that this program does not know.
     ``reworded`` are edits by Proxmox' word whose values mean what the running ones mean (another order in a list).
     ``fabric_addresses``: by fabric and node the address that node has in that running fabric.
     ``complete`` says that every collection could be read; nothing may be deleted on the word of an incomplete one.
@@ -266,11 +303,14 @@ class SdnSnapshot:
         """The objects of the edited (or running) copy that refer to ``ref``; Proxmox does not delete it before them."""
         return (self._running_children if running else self._edited_children).get(ref, ())
 
-    def subnets_of(self, vnet: str) -> tuple[SdnRef, ...]:
-        """The subnets of a VNet in either copy."""
-        ref = SdnRef(SdnKind.VNET, vnet)
+    def parts_of(self, ref: SdnRef) -> tuple[SdnRef, ...]:
+        """The subnets of a VNet, or the nodes of a fabric, in either copy."""
         found = (*self._running_children.get(ref, ()), *self._edited_children.get(ref, ()))
-        here = (child for child in found if (self.edited.get(child) or self.running[child]).parent == vnet)
+        here = (
+            child
+            for child in found
+            if PART_OF.get(child.kind) is ref.kind and (self.edited.get(child) or self.running[child]).parent == ref.id
+        )
         return tuple(dict.fromkeys(here))
 
     @cached_property
@@ -294,6 +334,21 @@ def _children(copy: Mapping[SdnRef, SdnObject]) -> Mapping[SdnRef, tuple[SdnRef,
 def parents_of(obj: SdnObject) -> Iterable[SdnRef]:
     """What ``obj`` refers to; Proxmox wants it to be there first."""
     match obj.ref.kind:
+        case SdnKind.ROUTE_MAP:
+            lists, called = spelling.named_by(line for entry in obj.props.values() for line in entry)
+            return [
+                *(SdnRef(SdnKind.PREFIX_LIST, name) for name in sorted(lists)),
+                *(SdnRef(SdnKind.ROUTE_MAP, name) for name in sorted(called)),
+            ]
+        case SdnKind.FABRIC:
+            sources = [spelling.parts_of(source).get("route-map") for source in obj.props.get("redistribute") or ()]
+            maps = [SdnRef(SdnKind.ROUTE_MAP, name) for name in dict.fromkeys(sources) if name]
+            return [*_refs(SdnKind.PREFIX_LIST, obj, "route_filter"), *maps]
+        case SdnKind.FABRIC_NODE:
+            return [SdnRef(SdnKind.FABRIC, obj.parent)]
+        case SdnKind.CONTROLLER:
+            maps = _refs(SdnKind.ROUTE_MAP, obj, "route-map-in", "route-map-out")
+            return [*_refs(SdnKind.FABRIC, obj, "fabric"), *maps]
         case SdnKind.ZONE:
             return [SdnRef(SdnKind.CONTROLLER, name) for name in dict.fromkeys(controllers_of(obj))]
         case SdnKind.VNET:
@@ -301,6 +356,11 @@ def parents_of(obj: SdnObject) -> Iterable[SdnRef]:
         case SdnKind.SUBNET:
             return [SdnRef(SdnKind.VNET, obj.parent)]
     return []
+
+
+def _refs(kind: SdnKind, obj: SdnObject, *keys: str) -> list[SdnRef]:
+    """What the properties name, each once."""
+    return [SdnRef(kind, name) for name in dict.fromkeys(str(obj.props[key]) for key in keys if obj.props.get(key))]
 
 
 def controllers_of(zone: SdnObject) -> tuple[str, ...]:

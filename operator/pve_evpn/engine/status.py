@@ -124,7 +124,7 @@ class StatusWriter:
         self, at: SyncResult, nics: NicPlan, applied: Mapping[ObjectKey, Sequence[str]] = MappingProxyType({})
     ) -> None:
         """``applied``: the steps that were made live since the last report, in words."""
-        for group in (at.desired.controllers, at.desired.zones, at.desired.vnets):
+        for group in at.desired.sdn_groups():
             writes = (self._write_sdn(r, at.plan.decisions.get(r.key), at, applied.get(r.key, ())) for r in group)
             await asyncio.gather(*writes)
         await asyncio.gather(*(self._write_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.domain.sdn import (
+    Canonical,
     PendingChange,
     PendingState,
     SdnKind,
@@ -16,16 +17,20 @@ from pve_evpn.domain.sdn import (
     SdnRef,
     canonical_props,
 )
+from pve_evpn.domain.spelling import route_map_entry
 from pve_evpn.domain.state import GuestState, NodeState
 
 Item = Mapping[str, Any]
 _NET_KEY = re.compile(r"net\d+")
 
-_ID_KEY: Mapping[SdnKind, str] = {
-    SdnKind.CONTROLLER: "controller",
-    SdnKind.ZONE: "zone",
-    SdnKind.VNET: "vnet",
-    SdnKind.SUBNET: "subnet",
+_ID_KEYS: Mapping[SdnKind, tuple[str, ...]] = {
+    SdnKind.PREFIX_LIST: ("id",),
+    SdnKind.FABRIC: ("id",),
+    SdnKind.FABRIC_NODE: ("fabric_id", "node_id"),
+    SdnKind.CONTROLLER: ("controller",),
+    SdnKind.ZONE: ("zone",),
+    SdnKind.VNET: ("vnet",),
+    SdnKind.SUBNET: ("subnet",),
 }
 
 
@@ -35,8 +40,10 @@ def both_copies(kind: SdnKind, item: Item, parent: str = "") -> tuple[SdnObject 
     Unchanged items have no ``state``. Of a changed one the top level is the running form and ``pending`` holds the
     new values, with the word ``deleted`` for a removed one; of a new one everything but the names is in ``pending``.
     """
-    ref = SdnRef(kind, str(item[_ID_KEY[kind]]))
-    type_ = str(item.get("type", kind))
+    whole = named(item)
+    ref = SdnRef(kind, "/".join(str(whole[key]) for key in _ID_KEYS[kind]))
+    type_ = str(whole.get("type") or whole.get("protocol") or kind)
+    parent = str(whole["fabric_id"]) if kind is SdnKind.FABRIC_NODE else parent
     top = {key: value for key, value in item.items() if key not in ("state", "pending", "digest")}
     changes: Mapping[str, Any] = item.get("pending") or {}
     merged = {key: value for key, value in {**top, **changes}.items() if changes.get(key) != "deleted"}
@@ -52,13 +59,43 @@ def both_copies(kind: SdnKind, item: Item, parent: str = "") -> tuple[SdnObject 
     return edited, running
 
 
+def route_maps(items: Iterable[Item]) -> tuple[dict[SdnRef, SdnObject], dict[SdnRef, SdnObject], list[PendingChange]]:
+    """The edited and the running route maps from the ``?pending=1`` list of all entries.
+
+    Also the edits among them that only change the spelling of an entry.
+    """
+    copies: tuple[dict[str, dict[str, Canonical]], ...] = ({}, {})
+    reworded = []
+    for item in items:
+        whole = named(item)
+        name, order = str(whole["route-map-id"]), str(whole["order"])
+        top = {key: value for key, value in item.items() if key not in ("state", "pending", "digest")}
+        changes: Mapping[str, Any] = item.get("pending") or {}
+        merged = {key: value for key, value in {**top, **changes}.items() if changes.get(key) != "deleted"}
+        state = item.get("state")
+        old, new = route_map_entry(top), route_map_entry(merged if state else top)
+        for copy, lacking, entry in zip(copies, ("deleted", "new"), (new, old), strict=True):
+            if state != lacking:
+                copy.setdefault(name, {})[order] = entry
+        if state not in (None, "new", "deleted") and old == new:
+            reworded.append(PendingChange(SdnRef(SdnKind.ROUTE_MAP, name), PendingState.CHANGED, (order,)))
+    edited, running = (
+        {
+            (ref := SdnRef(SdnKind.ROUTE_MAP, name)): SdnObject(ref, str(SdnKind.ROUTE_MAP), entries)
+            for name, entries in copy.items()
+        }
+        for copy in copies
+    )
+    return edited, running, reworded
+
+
 def named(item: Item) -> Item:
     """An item with its names on top: of a new fabric, route map or prefix list Proxmox shows all below ``pending``."""
     return {**(item.get("pending") or {}), **item} if item.get("state") == "new" else item
 
 
 def other_pending(kind: SdnKind, items: Iterable[Item], id_keys: tuple[str, ...]) -> list[PendingChange]:
-    """Pending edits of collections that the operator only reads; an unknown state counts as a change."""
+    """Pending edits of collections that this program does not know; an unknown state counts as a change."""
     found = []
     for item in items:
         state = item.get("state")

@@ -24,22 +24,12 @@ from pve_evpn.domain.plan.firewall import (
     firewall_state,
 )
 from pve_evpn.domain.plan.model import Step
-from pve_evpn.domain.sdn import (
-    PARENT,
-    Canonical,
-    Props,
-    SdnKind,
-    SdnRef,
-    canonical_props,
-    compare,
-    wire,
-)
+from pve_evpn.domain.sdn import SdnKind, SdnObject
 from pve_evpn.domain.state import GuestState
 from pve_evpn.pve import errors
 from pve_evpn.pve.reader import COLLECTION, ClusterReader
+from pve_evpn.pve.writes import Write, digest_in, names_subnets_of, taking_back, writes_of
 from pve_evpn.text import from_outside
-
-#: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 
 #: As PVE::Tools::upid_decode reads it; an id with a slash in it would lead into another path.
 _UPID = re.compile(
@@ -82,42 +72,32 @@ class Gateway(ClusterReader):
         await self.call("DELETE", "/cluster/sdn/lock", **{"lock-token": token})
 
     async def stage(self, step: Step, token: str) -> None:
-        """Write one step into the edited configuration."""
-        if step.ref.kind is SdnKind.SUBNET:
-            for obj in filter(None, (step.before, step.after)):
-                self._subnets.wrote(obj.parent)
-        path = _path(step.ref, step.object.parent)
-        if step.after is None:
-            await self.call("DELETE", path, **{"lock-token": token})
-        elif step.before is None:
-            params = {**_on_wire(step.after.props), _id_param(step.ref): _id_value(step.ref), "lock-token": token}
-            if step.ref.kind is not SdnKind.VNET:
-                params["type"] = step.after.type
-            await self.call("POST", path.rpartition("/")[0], **params)
-        else:
-            digest = await self._unchanged(step.ref, _path(step.ref, step.before.parent), step.before.props)
-            # A PUT below another VNet moves a subnet there.
-            changes = [diff for diff in step.diff if diff.key != PARENT]
-            want = {d.key: d.want for d in changes if d.want is not None}
-            if "dnszone" in want and "dns" in step.after.props:
-                want["dns"] = step.after.props["dns"]  # Proxmox takes the one only together with the other
-            params = _on_wire(want)
-            if gone := [d.key for d in changes if d.want is None]:
-                params["delete"] = ",".join(gone)
-            await self.call("PUT", path, digest=digest, **params, **{"lock-token": token})
+        """Write one step into the edited configuration.
+
+        Where Proxmox refuses one of several requests, those before it are taken back. After a broken connection
+        nothing is: then it is not known what Proxmox executed.
+        """
+        for vnet in names_subnets_of(step):
+            self._subnets.wrote(vnet)
+        done = 0
+        try:
+            for write in writes_of(step):
+                await self._write(write, step.before, token)
+                done += 1
+        except errors.LockHeld:
+            raise
+        except (errors.Refused, errors.Forbidden):
+            for write in taking_back(step, done):
+                await self._write(write, None, token)
+            raise
         metrics.PLANNED.labels(self.cluster, str(step.ref.kind), step.action).inc()
 
-    async def _unchanged(self, ref: SdnRef, path: str, before: Props) -> str:
-        """The file's digest, having made sure that the object still is what the plan saw.
-
-        A digest covers all objects of a kind and is new after each write, so by itself it would only prove that we
-        have just read it.
-        """
-        item = await self.get(path)
-        now = canonical_props(ref.kind, item)
-        if differences := compare(now, before, must_be_absent=now.keys()):
-            raise errors.DigestMismatch(f"{ref} was changed meanwhile ({', '.join(d.key for d in differences)})")
-        return str(item["digest"])
+    async def _write(self, write: Write, before: SdnObject | None, token: str) -> None:
+        """Send one request, with the digest of what is there, if that is what the plan saw."""
+        guard: dict[str, str] = {}
+        if write.reads and before is not None:
+            guard = _guard(digest_in(await self.get(write.reads), before))
+        await self.call(write.method, write.path, **write.params, **guard, **{"lock-token": token})
 
     async def seal(self) -> None:
         """Everything is staged that the next apply will publish: remember the subnet file as the operator left it."""
@@ -227,25 +207,3 @@ def _firewall_path(vnet: str) -> str:
 
 def _guard(digest: str) -> dict[str, str]:
     return {"digest": digest} if digest else {}
-
-
-def _path(ref: SdnRef, parent: str) -> str:
-    if ref.kind is SdnKind.SUBNET:
-        return f"/cluster/sdn/vnets/{parent}/subnets/{ref.id}"
-    return f"{COLLECTION[ref.kind]}/{ref.id}"
-
-
-def _id_param(ref: SdnRef) -> str:
-    return str(ref.kind)
-
-
-def _id_value(ref: SdnRef) -> str:
-    """A subnet is created by its network, not by its id; the dashed form would make an entry that cannot be deleted."""
-    if ref.kind is not SdnKind.SUBNET:
-        return ref.id
-    _, network, length = ref.id.split("-", 2)
-    return f"{network}/{length}"
-
-
-def _on_wire(props: Mapping[str, Canonical]) -> dict[str, Any]:
-    return {key: wire(key, value) for key, value in props.items()}

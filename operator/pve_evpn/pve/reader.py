@@ -41,7 +41,7 @@ _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
 _REACH_SECONDS = 300.0
 #: Applies of one node that are compared with those known; more cannot have run since the last read.
 _NEWEST_APPLIES = 10
-#: The lists of the kinds that the operator writes.
+#: The lists of the kinds that have one of their own.
 COLLECTION: Mapping[SdnKind, str] = {
     SdnKind.CONTROLLER: "/cluster/sdn/controllers",
     SdnKind.ZONE: "/cluster/sdn/zones",
@@ -54,6 +54,10 @@ _FIREWALL_LISTS: Mapping[FirewallName, tuple[str, str]] = {
     FirewallName.IPSET: ("/cluster/firewall/ipset", "name"),
     FirewallName.ALIAS: ("/cluster/firewall/aliases", "name"),
 }
+#: Fabrics with their nodes in one answer; route maps as entries; prefix lists, which say nothing without ``verbose``.
+FABRICS = "/cluster/sdn/fabrics"
+ROUTE_MAPS = "/cluster/sdn/route-maps/entries"
+PREFIX_LISTS = "/cluster/sdn/prefix-lists"
 
 
 class ClusterReader(PveClient):
@@ -144,9 +148,11 @@ class ClusterReader(PveClient):
         subnets = await self._subnets.read(vnets, time.monotonic(), before_apply=before_apply)
         for vnet, items in subnets.items():
             reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
-        others, fabrics, addresses = await self._others(version)
+        fabrics, addresses = await self._fabrics(edited, running, reworded)
+        if capabilities_of(version).policies:
+            await self._policies(edited, running, reworded)
         sees_all, unknown = await self._reach()
-        others += [change for name in unknown for change in await self._strange(name)]
+        others = [change for name in unknown for change in await self._strange(name)]
         return SdnSnapshot(
             edited, running, tuple(others), tuple(reworded), fabrics, complete=sees_all, fabric_addresses=addresses
         )
@@ -223,23 +229,29 @@ class ClusterReader(PveClient):
             return ""
         return str(rows[0].get("digest") or "") if rows else ""
 
-    async def _others(self, version: PveVersion) -> tuple[list[Any], frozenset[str], dict[str, dict[str, str]]]:
-        """Collections an apply publishes too, though we never write them."""
-        asks = [self.get("/cluster/sdn/fabrics/all", pending=1)]
-        if capabilities_of(version).policies:
-            asks += [
-                self.get("/cluster/sdn/route-maps/entries", pending=1),
-                self.get("/cluster/sdn/prefix-lists", pending=1),
-            ]
-        fabrics, *rest = await asyncio.gather(*asks)
-        found = decode.other_pending(SdnKind.FABRIC, fabrics.get("fabrics") or (), ("id",))
-        found += decode.other_pending(SdnKind.FABRIC_NODE, fabrics.get("nodes") or (), ("fabric_id", "node_id"))
-        if rest:
-            found += decode.other_pending(SdnKind.ROUTE_MAP, rest[0] or (), ("route-map-id", "order"))
-            found += decode.other_pending(SdnKind.PREFIX_LIST, rest[1] or (), ("id",))
-        there = (item for item in fabrics.get("fabrics") or () if item.get("state") != "deleted")
-        names = frozenset(str(decode.named(item)["id"]) for item in there)
-        return found, names, decode.fabric_addresses(fabrics.get("nodes") or ())
+    async def _fabrics(
+        self, edited: dict[SdnRef, SdnObject], running: dict[SdnRef, SdnObject], reworded: list[PendingChange]
+    ) -> tuple[frozenset[str], dict[str, dict[str, str]]]:
+        """Read fabrics and their nodes; the edited fabrics' names, and the addresses of the running ones' nodes."""
+        answer = await self.get(f"{FABRICS}/all", pending=1)
+        fabrics, nodes = answer.get("fabrics") or (), answer.get("nodes") or ()
+        reworded += _sort_in(SdnKind.FABRIC, fabrics, "", edited, running)
+        reworded += _sort_in(SdnKind.FABRIC_NODE, nodes, "", edited, running)
+        names = frozenset(ref.id for ref in edited if ref.kind is SdnKind.FABRIC)
+        return names, decode.fabric_addresses(nodes)
+
+    async def _policies(
+        self, edited: dict[SdnRef, SdnObject], running: dict[SdnRef, SdnObject], reworded: list[PendingChange]
+    ) -> None:
+        """Read prefix lists and route maps."""
+        lists, entries = await asyncio.gather(
+            self.get(PREFIX_LISTS, pending=1, verbose=1), self.get(ROUTE_MAPS, pending=1)
+        )
+        reworded += _sort_in(SdnKind.PREFIX_LIST, lists or (), "", edited, running)
+        new, old, spelled = decode.route_maps(entries or ())
+        edited |= new
+        running |= old
+        reworded += spelled
 
     async def _node(self, node: NodeState, before: NodeState | None, ask_zones: bool) -> NodeState:
         """Add what only the node itself can say; None where it does not answer."""

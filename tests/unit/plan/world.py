@@ -70,16 +70,23 @@ def vnet(name: str = "net1", *, age: int = 0, **spec: Any) -> Resource[Any]:
     return resource("VNet", name, {"zoneRef": {"name": "zone1"}, "vni": 5001, **spec}, age=age)
 
 
+def prefix_list(name: str = "pl1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {"clusterRef": {"name": "pve"}, "entries": [{"seq": 5, "action": "Permit", "prefix": "10.0.0.0/8"}]}
+    return resource("PrefixList", name, {**base, **spec}, age=age)
+
+
+def route_map(name: str = "rm1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {"clusterRef": {"name": "pve"}, "entries": [{"order": 10, "action": "Permit"}]}
+    return resource("RouteMap", name, {**base, **spec}, age=age)
+
+
 def desired(*resources: Resource[Any], **changes: Any) -> Desired:
     by_kind: dict[str, list[Resource[Any]]] = {kind: [] for kind in KINDS}
     for item in resources:
         by_kind[item.key.kind].append(item)
     made = Desired(
         cluster=by_kind["ProxmoxCluster"][0] if by_kind["ProxmoxCluster"] else cluster(),
-        controllers=tuple(by_kind["EvpnController"]),
-        zones=tuple(by_kind["EvpnZone"]),
-        vnets=tuple(by_kind["VNet"]),
-        nics=tuple(by_kind["NicAttachment"]),
+        **{kind.desired_as: tuple(by_kind[name]) for name, kind in KINDS.items() if kind.desired_as},  # type: ignore[arg-type]
         namespaces={"default": {"team": "a"}},
     )
     return replace(made, **changes)

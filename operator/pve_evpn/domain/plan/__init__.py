@@ -23,13 +23,21 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first, own_ref
 from pve_evpn.domain.plan import checks, firewall, render
-from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
+from pve_evpn.domain.plan.candidates import (
+    Candidate,
+    ControllerCandidate,
+    PrefixListCandidate,
+    RouteMapCandidate,
+    VNetCandidate,
+    ZoneCandidate,
+)
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.deletion import decide_deletion
 from pve_evpn.domain.plan.model import Decision, Plan, Step, in_order
-from pve_evpn.domain.plan.ownership import known_refs, leftover_subnets
+from pve_evpn.domain.plan.ownership import known_refs, leftover_parts
 from pve_evpn.domain.plan.pending import classes_of, split_pending, staged_classes
-from pve_evpn.domain.sdn import SERVER_FILLED, SdnObject, SdnRef, SdnSnapshot, show
+from pve_evpn.domain.plan.policies import calls
+from pve_evpn.domain.sdn import SERVER_FILLED, SdnKind, SdnObject, SdnRef, SdnSnapshot, show
 from pve_evpn.domain.state import ClusterState
 
 log = logging.getLogger(__name__)
@@ -79,6 +87,10 @@ def plan(
 def _decisions(context: PlanContext) -> Iterator[Decision]:
     """About the objects that stay: parents first, and the oldest first, which wins every conflict."""
     desired = context.desired
+    for prefix_list in _staying(desired.prefix_lists):
+        yield _compared(_decide_alone(prefix_list, context, PrefixListCandidate, checks.PREFIX_LIST), context)
+    for route_map in _called_first(_staying(desired.route_maps)):
+        yield _compared(_decide_alone(route_map, context, RouteMapCandidate, checks.ROUTE_MAP), context)
     for controller in _staying(desired.controllers):
         yield _compared(_decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER), context)
     for zone in _staying(desired.zones):
@@ -91,6 +103,22 @@ def _decisions(context: PlanContext) -> Iterator[Decision]:
 
 def _staying(resources: Sequence[Resource[Any]]) -> list[Resource[Any]]:
     return oldest_first(resource for resource in resources if not resource.deleting)
+
+
+def _called_first(route_maps: list[Resource[Any]]) -> list[Resource[Any]]:
+    """The same order, but for maps that others call: they come before these."""
+    by_name = {route_map.key.name: route_map for route_map in route_maps}
+    found: dict[str, Resource[Any]] = {}
+
+    def add(name: str, inside: frozenset[str]) -> None:
+        if name in by_name and name not in found and name not in inside:
+            for called in calls(by_name[name].spec):
+                add(called, inside | {name})
+            found[name] = by_name[name]
+
+    for name in by_name:
+        add(name, frozenset())
+    return list(found.values())
 
 
 def _decide_alone(
@@ -148,7 +176,7 @@ def _accept(candidate: Candidate[Any]) -> Decision:
         resource.key,
         id=candidate.ref.id,
         vni=vni,
-        wanted=tuple(_whole(obj, origins[obj.ref]) for obj in candidate.objects),
+        wanted=tuple(_whole(obj, origins[obj.ref], sdn) for obj in candidate.objects),
         origin=origins[candidate.ref],
         origins=origins,
         managed=context.everything or not ("ObserveOnly" in policies or resource.paused or context.desired.paused),
@@ -165,10 +193,11 @@ def _compared(decision: Decision, context: PlanContext) -> Decision:
     if decision.refused:
         return decision
     resource, sdn = context.resources[decision.key], context.sdn
-    surplus = leftover_subnets(resource, sdn, context.journal, keep=decision.origins)
+    surplus = leftover_parts(resource, sdn, context.journal, keep=decision.origins)
     leftovers = tuple(ref for ref in surplus if context.claims.get(ref, decision.key) == decision.key)
-    # A subnet that the spec no longer has stays in the status until Proxmox has it no more, or below another VNet.
-    staying = [ref for ref in surplus if ref in leftovers or ref in sdn.subnets_of(decision.id)]
+    # A part that the spec no longer has stays in the status until Proxmox has it no more, or below another VNet.
+    itself = decision.ref
+    staying = [ref for ref in surplus if ref in leftovers or (itself and ref in sdn.parts_of(itself))]
     decision = replace(
         decision, leftovers=leftovers, origins={**decision.origins, **dict.fromkeys(staying, Origin.CREATED)}
     )
@@ -179,12 +208,15 @@ def _compared(decision: Decision, context: PlanContext) -> Decision:
     return replace(decision, in_sync=in_sync, waiting=waiting, drift=drift, changes=changes)
 
 
-def _whole(obj: SdnObject, origin: Origin) -> SdnObject:
+def _whole(obj: SdnObject, origin: Origin, sdn: SdnSnapshot) -> SdnObject:
     """On an object that the operator created, whatever the spec does not say must be absent too."""
     if origin is not Origin.CREATED:
         return obj
     form = render.form_of(obj)
     unsaid = form.keys - SERVER_FILLED.get(form.kind, frozenset()) - form.required
+    if form.kind is SdnKind.ROUTE_MAP:
+        copies = (sdn.edited.get(obj.ref), sdn.running.get(obj.ref))
+        unsaid = frozenset(order for there in copies if there for order in there.props)
     return replace(obj, absent=(obj.absent | unsaid) - obj.props.keys())
 
 

@@ -1,4 +1,4 @@
-"""A controller, zone or VNet that is to stay, with what follows from its spec in this cluster.
+"""An object that is to stay and stands for one in Proxmox, with what follows from its spec in this cluster.
 
 A value is computed when it is first needed. :mod:`pve_evpn.domain.plan.checks` asks in an order in which everything
 that a value depends on has been found good before.
@@ -7,21 +7,22 @@ that a value depends on has been found good before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.policy import PrefixListSpec, RouteMapSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem, all_of
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
-from pve_evpn.domain.plan import render
+from pve_evpn.domain.plan import policies, render
 from pve_evpn.domain.plan.context import PlanContext
-from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade
+from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade, sdn_type
 from pve_evpn.domain.plan.peers import UnderlayPeers, underlay_peers
 from pve_evpn.domain.plan.vnis import annotated_vni, find_vni
 from pve_evpn.domain.sdn import SdnObject, SdnRef
@@ -29,9 +30,15 @@ from pve_evpn.domain.sdn import SdnObject, SdnRef
 SpecT = TypeVar("SpecT", bound=ApiModel)
 
 
-class Candidate(ABC, Generic[SpecT]):
-    """What the three kinds have in common."""
+#: The properties in Proxmox of fields that refer to other objects beside a field that has their id.
+_PROPERTIES = {"routeMapInRef": "route-map-in", "routeMapOutRef": "route-map-out"}
 
+
+class Candidate(ABC, Generic[SpecT]):
+    """What all kinds have in common."""
+
+    #: The capability of a release without which Proxmox has no such object; empty if all have it.
+    needs: ClassVar[str] = ""
     #: The fields that Proxmox VE has since 9.2.
     newer_fields: ClassVar[tuple[str, ...]] = ()
 
@@ -47,9 +54,30 @@ class Candidate(ABC, Generic[SpecT]):
         return ()
 
     @property
+    def references(self) -> Iterable[tuple[str, str, str]]:
+        """Field, kind and name of the cluster-scoped objects that the spec names, but for its ProxmoxCluster."""
+        return ()
+
+    @property
     def parents(self) -> tuple[Resource[Any], ...]:
         """The desired objects that must be in Proxmox before this one."""
-        return ()
+        found = (self.referenced(kind, name) for _, kind, name in self.references)
+        return tuple({resource.key: resource for resource in found if resource is not None}.values())
+
+    def referenced(self, kind: str, name: str) -> Resource[Any] | None:
+        """A cluster-scoped object of the same ProxmoxCluster."""
+        return self.context.resources.get(ObjectKey(kind, "", name))
+
+    def name_of(self, kind: str, name: str) -> str:
+        """The Proxmox name of a referenced object, which is known to be there."""
+        resource = self.referenced(kind, name)
+        assert resource is not None
+        return self.context.id_of(resource)
+
+    def named(self) -> dict[str, str]:
+        """Properties that name other objects by reference, with the names of these in Proxmox."""
+        named = {_PROPERTIES[field]: (kind, name) for field, kind, name in self.references if field in _PROPERTIES}
+        return {key: self.name_of(kind, name) for key, (kind, name) in named.items()}
 
     @property
     def vni(self) -> int | Problem | None:
@@ -70,7 +98,7 @@ class Candidate(ABC, Generic[SpecT]):
         known, sdn = known_refs(self.resource), self.context.sdn
         for obj in self.objects:
             origin = known.get(obj.ref) or self.context.taken_over(obj.ref, self.resource)
-            if origin and obj.ref not in self.context.journal and (how := remade(obj.ref, sdn, adoption.zone_id)):
+            if origin and obj.ref not in self.context.journal and (how := self._remade(obj.ref, adoption.zone_id)):
                 message = f"{obj.ref} exists in Proxmox {how}: another client has made it anew, and it is not ours"
                 return Problem(Reason.FOREIGN_OBJECT, message)
             judged = origin or origin_of(obj, self.resource, sdn, self.context.journal, adoption)
@@ -79,6 +107,9 @@ class Candidate(ABC, Generic[SpecT]):
             else:
                 found[obj.ref] = judged
         return all_of(problems) or found
+
+    def _remade(self, ref: SdnRef, zone_id: str) -> str:
+        return remade(ref, self.context.sdn, sdn_type(self.resource), zone_id)
 
     def _known_vni(self, specified: int | None, allocated: int | None) -> int | Problem | None:
         """By the spec, else as it was allocated before: by the status, or the annotation written ahead of it."""
@@ -89,8 +120,51 @@ class Candidate(ABC, Generic[SpecT]):
         return None if annotated is None else annotated_vni(annotated)
 
 
+def route_map_references(spec: object) -> Iterator[tuple[str, str, str]]:
+    """The RouteMaps that a controller names."""
+    for attribute, field in (("route_map_in_ref", "routeMapInRef"), ("route_map_out_ref", "routeMapOutRef")):
+        if ref := getattr(spec, attribute, None):
+            yield field, "RouteMap", ref.name
+
+
+class PrefixListCandidate(Candidate[PrefixListSpec]):
+    needs = "policies"
+
+    @cached_property
+    def objects(self) -> tuple[SdnObject, ...]:
+        return (render.prefix_list(self.ref.id, self.spec),)
+
+
+class RouteMapCandidate(Candidate[RouteMapSpec]):
+    needs = "policies"
+
+    @property
+    def references(self) -> Iterable[tuple[str, str, str]]:
+        return policies.references(self.spec)
+
+    @cached_property
+    def circle(self) -> tuple[str, ...]:
+        """The way by which the map calls itself; empty if it does not."""
+        return policies.circle(self.resource.key.name, lambda name: policies.calls(self._spec_of(name)))
+
+    def _spec_of(self, name: str) -> object:
+        resource = self.referenced("RouteMap", name)
+        return resource.spec if resource else None
+
+    @cached_property
+    def objects(self) -> tuple[SdnObject, ...]:
+        return (policies.route_map(self.ref.id, self.spec, self.name_of),)
+
+
 class ControllerCandidate(Candidate[EvpnControllerSpec]):
-    newer_fields = ("nodes", "bgp_mode", "ebgp_multihop", "peer_group_name", "route_map_in", "route_map_out")
+    newer_fields = (
+        *("nodes", "bgp_mode", "ebgp_multihop", "peer_group_name"),
+        *("route_map_in", "route_map_out", "route_map_in_ref", "route_map_out_ref"),
+    )
+
+    @property
+    def references(self) -> Iterable[tuple[str, str, str]]:
+        yield from route_map_references(self.spec)
 
     @property
     def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
@@ -103,7 +177,7 @@ class ControllerCandidate(Candidate[EvpnControllerSpec]):
 
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:
-        return (render.controller(self.ref.id, self.spec, self.peers.addresses),)
+        return (render.controller(self.ref.id, self.spec, self.peers.addresses, self.named()),)
 
 
 class ZoneCandidate(Candidate[EvpnZoneSpec]):

@@ -1,4 +1,4 @@
-"""The checks of a controller, zone or VNet that is to stay: each says why the object is refused, or None.
+"""The checks of an object that is to stay: each says why the object is refused, or None.
 
 The lists at the end give their order; the first problem counts, and a check may rely on those before it. A refused
 object is left out of the plan and blocks nothing else; what it has in Proxmox already stays as it is.
@@ -17,7 +17,14 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import may_name
-from pve_evpn.domain.plan.candidates import Candidate, ControllerCandidate, VNetCandidate, ZoneCandidate
+from pve_evpn.domain.plan.candidates import (
+    Candidate,
+    ControllerCandidate,
+    PrefixListCandidate,
+    RouteMapCandidate,
+    VNetCandidate,
+    ZoneCandidate,
+)
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.plan.subnets import Network, network_of
 from pve_evpn.domain.sdn import Props, SdnKind, SdnObject, SdnRef
@@ -32,6 +39,47 @@ _DEVICES: Mapping[SdnKind, tuple[str, ...]] = {
     SdnKind.ZONE: ("vrf_", "vrfbr_", "vrfvx_", "xvrf_", "xvrfp_"),
     SdnKind.VNET: ("", "vxlan_"),
 }
+
+
+def release_has_kind(candidate: Candidate[Any]) -> Problem | None:
+    """This release of Proxmox has such objects."""
+    state, kind = candidate.context.state, candidate.resource.key.kind
+    if not candidate.needs or getattr(state.capabilities, candidate.needs):
+        return None
+    message = f"{kind}: needs Proxmox VE {first_with(candidate.needs)} or newer, and it is {state.version}"
+    return Problem(Reason.VERSION_UNSUPPORTED, message, retryable=True)
+
+
+def references_exist(candidate: Candidate[Any]) -> Problem | None:
+    """What the spec names is desired in the same cluster."""
+    for field, kind, name in candidate.references:
+        if candidate.referenced(kind, name) is None:
+            return _not_found(field, kind, name)
+    return None
+
+
+def calls_end(candidate: RouteMapCandidate) -> Problem | None:
+    """The route map does not call itself, nor a map that leads back to it."""
+    if not candidate.circle:
+        return None
+    message = f"callRef: the calls lead back to this map: {' -> '.join(candidate.circle)}; remove one of them"
+    return Problem(Reason.INVALID_SPEC, message, retryable=True)
+
+
+def lists_have_the_family(candidate: RouteMapCandidate) -> Problem | None:
+    """A prefix list that is compared with addresses of one family has entries of it.
+
+    FRR keeps the entries of the two families in two lists, and an empty list permits everything.
+    """
+    for field, kind, name in candidate.references:
+        resource = candidate.referenced(kind, name)
+        if kind != "PrefixList" or resource is None or resource.spec is None:
+            continue
+        version = 6 if field.endswith("6Ref") else 4
+        if all(ipaddress.ip_network(entry.prefix).version != version for entry in resource.spec.entries):
+            message = f"{field}: PrefixList {name!r} has no IPv{version} network, so it would permit every route"
+            return Problem(Reason.INVALID_SPEC, message, retryable=True)
+    return None
 
 
 def release_has_fields(candidate: Candidate[Any]) -> Problem | None:
@@ -52,7 +100,7 @@ def release_has_room(candidate: ControllerCandidate) -> Problem | None:
     if context.state.capabilities.several_controllers:
         return None
     there = [ref for ref, obj in context.sdn.edited.items() if ref.kind is SdnKind.CONTROLLER and obj.type == "evpn"]
-    claimed = [ref for ref in context.claims if ref.kind is SdnKind.CONTROLLER]
+    claimed = [ref for ref, key in context.claims.items() if key.kind == "EvpnController"]
     others = [ref.id for ref in (*sorted(there), *claimed) if ref != candidate.ref]
     if not others:
         return None
@@ -281,8 +329,22 @@ def may_be_owned(candidate: Candidate[Any]) -> Problem | None:
     return candidate.origins if isinstance(candidate.origins, Problem) else None
 
 
+PREFIX_LIST: Sequence[Callable[[PrefixListCandidate], Problem | None]] = (
+    release_has_kind,
+    id_is_free,
+    may_be_owned,
+)
+ROUTE_MAP: Sequence[Callable[[RouteMapCandidate], Problem | None]] = (
+    release_has_kind,
+    references_exist,
+    calls_end,
+    lists_have_the_family,
+    id_is_free,
+    may_be_owned,
+)
 CONTROLLER: Sequence[Callable[[ControllerCandidate], Problem | None]] = (
     release_has_fields,
+    references_exist,
     release_has_room,
     fabric_exists,
     nodes_exist,

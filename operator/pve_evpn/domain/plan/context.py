@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +29,7 @@ from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.plan.ownership import Adoption, known_refs
 from pve_evpn.domain.plan.subnets import SubnetTable, network_of
 from pve_evpn.domain.plan.vnis import VniTable
-from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import PART_OF, SdnKind, SdnRef, SdnSnapshot
 from pve_evpn.domain.state import ClusterState
 
 
@@ -64,7 +64,7 @@ class PlanContext:
         # What is being deleted keeps its subnets too, until Proxmox no longer has them.
         for resource in oldest_first(r for r in self.desired if not r.deleting):
             for ref in known_refs(resource):
-                if ref.kind is not SdnKind.SUBNET:
+                if ref.kind not in PART_OF:
                     self.claim(ref, self.claims.get(ref, resource.key))
         for resource in oldest_first(r for r in self.desired if r.deleting):
             for ref in known_refs(resource):
@@ -93,29 +93,31 @@ class PlanContext:
         return {resource.key: resource for resource in self.desired}
 
     @cached_property
-    def desired_refs(self) -> frozenset[SdnRef]:
-        """What the objects that stay stand for, accepted or not."""
-        return frozenset(own_ref(r) for r in self.desired if not r.deleting and sdn_kind_of(r.key))
+    def desired_refs(self) -> frozenset[tuple[str, SdnRef]]:
+        """What the objects that stay stand for, accepted or not, with their kinds."""
+        return frozenset((r.key.kind, own_ref(r)) for r in self.desired if not r.deleting and sdn_kind_of(r.key))
 
     def taken_over(self, ref: SdnRef, resource: Resource[Any]) -> Origin | None:
         """The origin of a Proxmox object that another desired object gives up in favour of ``resource``.
 
-        A subnet that a VNet's spec has no more moves to the VNet whose spec has it now. A controller or zone that is
-        being deleted leaves its Proxmox object to a new one with the same id: those who write them are administrators.
+        A subnet that a VNet's spec has no more moves to the VNet whose spec has it now. A cluster-scoped object that is
+        being deleted leaves its Proxmox object to a new one of its kind with the same id: those who write them are
+        administrators.
         """
         if ref.kind is SdnKind.SUBNET:
             giver = self._given_up.get(ref)
             return Origin.CREATED if giver is not None and giver != resource.key else None
-        kinds: dict[SdnKind, Iterable[Resource[Any]]] = {
-            SdnKind.CONTROLLER: self.desired.controllers,
-            SdnKind.ZONE: self.desired.zones,
-        }
-        going = (known_refs(other) for other in kinds.get(ref.kind, ()) if other.deleting)
+        alike = (other for other in self.desired if not other.key.namespace and other.key.kind == resource.key.kind)
+        going = (known_refs(other) for other in alike if other.deleting)
         return next((known[ref] for known in going if ref in known), None)
 
     def _succeeded(self, resource: Resource[Any], ref: SdnRef) -> bool:
-        """Whether a new controller or zone stands for what ``resource``, which is being deleted, stood for."""
-        return not resource.key.namespace and ref in self.desired_refs
+        """Whether a new object of its kind stands for what ``resource``, which is being deleted, stood for.
+
+        ``ref`` is that, or a part of it.
+        """
+        itself = SdnRef(PART_OF[ref.kind], ref.id.partition("/")[0]) if ref.kind in PART_OF else ref
+        return not resource.key.namespace and (resource.key.kind, itself) in self.desired_refs
 
     @cached_property
     def _given_up(self) -> Mapping[SdnRef, ObjectKey]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pve_evpn.api.conditions import Reason
@@ -17,9 +18,18 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.grants import Grants
-from pve_evpn.domain.plan.model import Decision, Step
-from pve_evpn.domain.plan.ownership import annotated_origin, claimed_refs, deletable, known_refs, remade
-from pve_evpn.domain.sdn import CREATION_ORDER, SdnKind, SdnRef, SdnSnapshot, changes_between
+from pve_evpn.domain.plan.model import LEFT_BEHIND, Decision, Step, call_depths
+from pve_evpn.domain.plan.ownership import annotated_origin, claimed_refs, deletable, known_refs, remade, sdn_type
+from pve_evpn.domain.sdn import (
+    CREATION_ORDER,
+    PART_OF,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    SdnSnapshot,
+    changes_between,
+    parents_of,
+)
 from pve_evpn.domain.state import ClusterState, GuestState
 from pve_evpn.text import some_of
 
@@ -62,7 +72,7 @@ def why_left(resource: Resource[Any]) -> str:
 
 
 def decide_deletion(context: PlanContext) -> Deletions:
-    """Decide about every controller, zone and VNet that is being deleted; children before parents.
+    """Decide about every object that is being deleted and stands for one in Proxmox; children before parents.
 
     ``context.decisions`` are those about objects that stay.
     """
@@ -88,9 +98,7 @@ class _Decider:
         decided: dict[ObjectKey, Decision] = {}
         steps: list[Step] = []
         for kind in reversed(CREATION_ORDER):
-            for resource in self.desired:
-                if not resource.deleting or sdn_kind_of(resource.key) is not kind:
-                    continue
+            for resource in self._users_first(kind):
                 decision, own_steps = self._decide(resource, kind)
                 decided[resource.key] = decision
                 steps += own_steps
@@ -98,6 +106,14 @@ class _Decider:
                 if decision.release or decision.blocked:
                     self.staying |= decision.origins.keys()
         return Deletions(decided, tuple(steps))
+
+    def _users_first(self, kind: SdnKind) -> list[Resource[Any]]:
+        """The objects of a kind that are being deleted; a route map comes after those that call it."""
+        going = [r for r in self.desired if r.deleting and sdn_kind_of(r.key) is kind]
+        if kind is not SdnKind.ROUTE_MAP:
+            return going
+        depth = call_depths(self.sdn.edited.values())
+        return sorted(going, key=lambda r: -depth.get(proxmox_id(r), 0))
 
     def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
         ref = SdnRef(kind, proxmox_id(resource))
@@ -119,20 +135,20 @@ class _Decider:
             undecided = blocked.may_go or problem.reason is Reason.PENDING
             return blocked, [] if undecided else self._unstaged(resource, ours)
         steps = [Step(r, self.sdn.edited[r], None) for r in left if r in self.sdn.edited]
-        return decision, sorted(steps, key=lambda s: s.ref.kind is not SdnKind.SUBNET)
+        return decision, sorted(steps, key=lambda s: s.ref.kind not in PART_OF)
 
     def _claimed(self, resource: Resource[Any]) -> dict[SdnRef, Origin]:
         """What is the object's, unless another one has it. No annotation counts beside an object that stays."""
         annotated = annotated_origin(resource, self.sdn, self.context.adoption(resource))
         kind = sdn_kind_of(resource.key)
-        if annotated and kind and SdnRef(kind, proxmox_id(resource)) in self.context.desired_refs:
+        if annotated and kind and (resource.key.kind, SdnRef(kind, proxmox_id(resource))) in self.context.desired_refs:
             annotated = None
         claimed = claimed_refs(resource, self.sdn, self.context.journal, annotated)
         zone_id = getattr(resource.status, "zone", None) or self.context.adoption(resource).zone_id
         return {
             ref: origin
             for ref, origin in claimed.items()
-            if ref in self.context.journal or not remade(ref, self.sdn, zone_id)
+            if ref in self.context.journal or not remade(ref, self.sdn, sdn_type(resource), zone_id)
         }
 
     def _unstaged(self, resource: Resource[Any], origins: Mapping[SdnRef, Origin]) -> list[Step]:
@@ -194,7 +210,24 @@ class _Decider:
         """What keeps ``ref``: what refers to it, and what is to stay though its deletion is staged."""
         edited, running = self.sdn.children_of(ref), self.sdn.children_of(ref, running=True)
         gone = [child for child in running if child in self.staying and child not in self.sdn.edited]
-        return [child for child in (*edited, *gone) if child not in self.going and child not in own]
+        return [
+            child
+            for child in (*edited, *gone)
+            if child not in self.going and child not in own and not self._lets_go(child, ref)
+        ]
+
+    def _lets_go(self, child: SdnRef, ref: SdnRef) -> bool:
+        """Whether the same transaction makes ``child`` refer to something else, before ``ref`` is deleted."""
+        after = self._changed.get(child) if ref.kind in LEFT_BEHIND else None
+        return after is not None and ref not in parents_of(after)
+
+    @cached_property
+    def _changed(self) -> Mapping[SdnRef, SdnObject]:
+        """What stays, as the transaction leaves it."""
+        report_only = getattr(self.desired.cluster.spec, "drift", None) == "Report"
+        decisions = (d for d in self.context.decisions.values() if d.managed and not d.refused and not d.waiting)
+        written = (decision for decision in decisions if not (decision.drift and report_only))
+        return {obj.ref: obj.over(self.sdn.edited.get(obj.ref)) for d in written for obj in d.wanted}
 
 
 def guests_on(state: ClusterState, bridge: str) -> list[tuple[GuestState, str]]:

@@ -85,20 +85,39 @@ def carried_out(objects: Mapping[SdnRef, SdnObject], steps: Iterable[Step]) -> d
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
     """An order Proxmox accepts.
 
-    Children go before parents, which also frees their VNIs; then parents come before children. Controllers go last
-    of all, after the zones that may have moved away from them.
+    Children go before parents, which also frees their VNIs; then parents come before children. Controllers, fabrics and
+    policies go last of all, after those that may have moved away from them.
     """
+    ordered = tuple(steps)
     rank = {kind: index for index, kind in enumerate(CREATION_ORDER)}
+    depth = call_depths(step.object for step in ordered)
 
-    def key(step: Step) -> tuple[int, int, str]:
-        level = rank[step.ref.kind]
+    def key(step: Step) -> tuple[int, int, int, str]:
+        level, calls = rank[step.ref.kind], depth.get(step.ref.id, 0) if step.ref.kind is SdnKind.ROUTE_MAP else 0
         if step.action != "delete":
-            return (1, level, step.ref.id)
-        if step.ref.kind is SdnKind.CONTROLLER:
-            return (2, level, step.ref.id)
-        return (0, -level, step.ref.id)
+            return (1, level, calls, step.ref.id)
+        return (2 if step.ref.kind in LEFT_BEHIND else 0, -level, -calls, step.ref.id)
 
-    return tuple(sorted(steps, key=key))
+    return tuple(sorted(ordered, key=key))
+
+
+#: Kinds that others may move away from in the same transaction.
+LEFT_BEHIND = frozenset({SdnKind.PREFIX_LIST, SdnKind.ROUTE_MAP, SdnKind.FABRIC, SdnKind.CONTROLLER})
+
+
+def call_depths(objects: Iterable[SdnObject]) -> dict[str, int]:
+    """How many calls follow one after another from each route map, as far as ``objects`` say."""
+    calls = {
+        obj.ref.id: [ref.id for ref in parents_of(obj) if ref.kind is SdnKind.ROUTE_MAP]
+        for obj in objects
+        if obj.ref.kind is SdnKind.ROUTE_MAP
+    }
+    depths = dict.fromkeys(calls, 0)
+    for _ in calls:  # each round follows one call more; those of a circle have no end
+        depths = {
+            name: max((1 + depths.get(called, 0) for called in below), default=0) for name, below in calls.items()
+        }
+    return depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +129,8 @@ class Decision:
     ``blocked``: it is being deleted and cannot be, yet.
     ``release``: its finalizer may go.
     ``in_sync``: both copies of Proxmox' configuration hold what the spec wants (or, deleting, hold nothing of it).
-    ``leftovers``: subnets that the operator created for it, that its spec no longer has and Proxmox still has; those
-    that another VNet takes over are not among them.
+    ``leftovers``: subnets or fabric nodes that the operator created for it, that its spec no longer has and Proxmox
+    still has; those that another VNet takes over are not among them.
     ``drift``: differences that another client made since it was last programmed.
     ``changes``: the steps that the object needs, in words, whether or not they are carried out now.
     ``fingerprint``: a digest of what is wanted; the status remembers the last one that was programmed.
@@ -139,7 +158,7 @@ class Decision:
 
     @property
     def ref(self) -> SdnRef | None:
-        """The object's own reference, apart from its subnets'."""
+        """The object's own reference, apart from its parts'."""
         return self.wanted[0].ref if self.wanted else None
 
     @property

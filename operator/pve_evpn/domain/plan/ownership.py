@@ -15,11 +15,12 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ManagedStatus, Reason
+from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Origin, Resource, own_ref, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
-from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import PART_OF, SdnKind, SdnObject, SdnRef, SdnSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Adoption:
 
 
 def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
-    """Every Proxmox object the status says belongs to ``resource``: itself, and a VNet's subnets."""
+    """Every Proxmox object the status says belongs to ``resource``: itself, a VNet's subnets, a fabric's nodes."""
     status, kind, origin = resource.status, sdn_kind_of(resource.key), resource.origin
     refs: dict[SdnRef, Origin] = {}
     if kind and isinstance(status, ManagedStatus) and status.id and origin and resource.origin_confirmed:
@@ -47,22 +48,23 @@ def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
 
 def known_in_words(resource: Resource[Any]) -> str:
     """:func:`known_refs` for people: ``vnet web, subnet zone1-10.1.0.0-24``."""
-    return ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind is SdnKind.SUBNET)))
+    return ", ".join(map(str, sorted(known_refs(resource), key=lambda ref: ref.kind in PART_OF)))
 
 
-#: The types of the objects that the operator makes.
-_TYPES = {SdnKind.CONTROLLER: "evpn", SdnKind.ZONE: "evpn", SdnKind.VNET: "vnet", SdnKind.SUBNET: "subnet"}
+def sdn_type(resource: Resource[Any]) -> str:
+    """Proxmox' type of the object that ``resource`` stands for; empty where the spec, which says it, cannot be read."""
+    return KINDS[resource.key.kind].sdn_type or str(getattr(resource.spec, "protocol", "")).lower()
 
 
-def remade(ref: SdnRef, sdn: SdnSnapshot, zone_id: str) -> str:
+def remade(ref: SdnRef, sdn: SdnSnapshot, type_: str, zone_id: str) -> str:
     """How an object that was the operator's is another one of the same name now, in words; empty if it is the same.
 
-    Another client deleted it and made one of another type, or a VNet in another zone. A zone that is only staged for a
-    VNet is an edit like any other.
+    Another client deleted it and made one of another type than ``type_``, or a VNet in another zone. A zone that is
+    only staged for a VNet is an edit like any other. A part has no type that could change.
     """
     copies = [obj for obj in (sdn.running.get(ref), sdn.edited.get(ref)) if obj is not None]
     for there in copies:
-        if there.type != _TYPES.get(ref.kind, there.type):
+        if type_ and ref.kind not in PART_OF and there.type != type_:
             return f"as type {there.type!r}"
     if ref.kind is SdnKind.VNET and zone_id and copies and copies[0].props.get("zone") != zone_id:
         return "in another zone"
@@ -81,7 +83,7 @@ def claimed_refs(
     """:func:`known_refs`, and what is ours though no status says so (yet, or after a restored backup).
 
     That is what an interrupted transaction was creating, and for an object whose annotation counts (``annotated``, see
-    :func:`annotated_origin`) itself and the subnets that its spec lists.
+    :func:`annotated_origin`) itself and the parts (subnets, fabric nodes) that its spec lists.
     """
     known = known_refs(resource)
     kind = sdn_kind_of(resource.key)
@@ -91,11 +93,16 @@ def claimed_refs(
     found: dict[SdnRef, Origin] = {}
     if annotated or own in journal:
         found[own] = annotated or Origin.CREATED
-    specified = {subnet.cidr for subnet in getattr(resource.spec, "subnets", None) or ()}
-    for ref in sdn.subnets_of(own.id) if kind is SdnKind.VNET else ():
-        if ref in journal or (annotated is Origin.CREATED and subnet_cidr(ref) in specified):
+    for ref in sdn.parts_of(own):
+        if ref in journal or (annotated is Origin.CREATED and _specifies(resource, ref)):
             found[ref] = Origin.CREATED
     return {**found, **known}
+
+
+def _specifies(resource: Resource[Any], part: SdnRef) -> bool:
+    """Whether the spec lists the subnet."""
+    listed = getattr(resource.spec, "subnets", None) or ()
+    return part.kind is SdnKind.SUBNET and subnet_cidr(part) in {subnet.cidr for subnet in listed}
 
 
 def annotated_origin(resource: Resource[Any], sdn: SdnSnapshot, adoption: Adoption) -> Origin | None:
@@ -114,26 +121,29 @@ def annotated_origin(resource: Resource[Any], sdn: SdnSnapshot, adoption: Adopti
 
 
 def _is_what_was_annotated(resource: Resource[Any], there: SdnObject, adoption: Adoption) -> bool:
-    """Whether an object has the number, and a VNet the zone, that cannot change over its life."""
+    """Whether an object has the number, and a VNet the zone, that cannot change over its life.
+
+    A kind without such a number is not believed: it is adopted like any other client's object, or not at all.
+    """
     spec, allocated = resource.spec, resource.annotations.get(kinds.ANNOTATION_VNI)
     number = {
         SdnKind.CONTROLLER: ("asn", getattr(spec, "asn", None)),
         SdnKind.ZONE: ("vrf-vxlan", getattr(spec, "vrf_vni", None) or allocated),
         SdnKind.VNET: ("tag", getattr(spec, "vni", None) or allocated),
     }
-    key, ours = number[there.ref.kind]
-    same = there.type in ("evpn", "vnet") and str(there.props.get(key)) == str(ours)
+    key, ours = number.get(there.ref.kind, ("", None))
+    same = bool(key) and there.type == sdn_type(resource) and str(there.props.get(key)) == str(ours)
     return same and (there.ref.kind is not SdnKind.VNET or there.props.get("zone") == adoption.zone_id)
 
 
-def leftover_subnets(
+def leftover_parts(
     resource: Resource[Any], sdn: SdnSnapshot, journal: frozenset[SdnRef], *, keep: Container[SdnRef]
 ) -> tuple[SdnRef, ...]:
-    """Subnets in Proxmox that the operator created for this VNet and that are not among those to keep."""
+    """Subnets or fabric nodes in Proxmox that the operator created for this object and that are not among ``keep``."""
     return tuple(
         ref
         for ref, origin in sorted(claimed_refs(resource, sdn, journal).items())
-        if ref.kind is SdnKind.SUBNET
+        if ref.kind in PART_OF
         and origin is Origin.CREATED
         and ref not in keep
         and (ref in sdn.edited or ref in sdn.running)
@@ -185,8 +195,8 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
 def _adopted_origin(obj: SdnObject, resource: Resource[Any], annotated: Origin | None) -> Origin:
     """An object whose annotation counts was created by the operator before the status was lost.
 
-    A subnet has no annotation of its own. It shares its VNet's fate while no status says more.
+    A part has no annotation of its own. It shares the fate of what it is part of while no status says more.
     """
-    if obj.ref.kind is SdnKind.SUBNET and resource.origin_confirmed:
+    if obj.ref.kind in PART_OF and resource.origin_confirmed:
         return Origin.ADOPTED
     return annotated or Origin.ADOPTED

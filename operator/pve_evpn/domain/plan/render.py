@@ -16,9 +16,11 @@ from functools import cached_property
 from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.policy import PrefixListSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import Subnet, VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
+from pve_evpn.domain.plan import policies
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical
 
 
@@ -171,7 +173,17 @@ SUBNET = Form(
     ),
 )
 
-FORMS: Mapping[tuple[SdnKind, str], Form] = {(form.kind, form.type): form for form in (CONTROLLER, ZONE, VNET, SUBNET)}
+PREFIX_LIST = Form(
+    SdnKind.PREFIX_LIST,
+    "prefix-list",
+    (Field("entries", "entries", policies.list_entries, policies.list_entries_back),),
+)
+#: Its properties are its entries, named by their order (:mod:`~pve_evpn.domain.plan.policies`).
+ROUTE_MAP = Form(SdnKind.ROUTE_MAP, "route-map", ())
+
+FORMS: Mapping[tuple[SdnKind, str], Form] = {
+    (form.kind, form.type): form for form in (PREFIX_LIST, ROUTE_MAP, CONTROLLER, ZONE, VNET, SUBNET)
+}
 
 
 def form_of(obj: SdnObject) -> Form:
@@ -179,7 +191,7 @@ def form_of(obj: SdnObject) -> Form:
     return FORMS[obj.ref.kind, obj.type]
 
 
-def _desired(form: Form, id_: str, values: Mapping[str, Any], parent: str = "") -> SdnObject:
+def desired_object(form: Form, id_: str, values: Mapping[str, Any], parent: str = "") -> SdnObject:
     """None is unsaid; whatever else has no canonical form (false, an empty list) is said to be absent."""
     said = {key: value for key, value in values.items() if value is not None}
     props = {key: value for key, said_value in said.items() if (value := canonical(key, said_value)) is not None}
@@ -192,9 +204,19 @@ def fingerprint(objects: Iterable[SdnObject], more: str = "") -> str:
     return hashlib.sha256((json.dumps(sorted(parts)) + more).encode()).hexdigest()[:12]
 
 
-def controller(id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None) -> SdnObject:
-    """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric."""
-    return _desired(CONTROLLER, id_, {**CONTROLLER.values(spec), "peers": peers or ()})
+def prefix_list(id_: str, spec: PrefixListSpec) -> SdnObject:
+    """The list with its entries in their order."""
+    return desired_object(PREFIX_LIST, id_, PREFIX_LIST.values(spec))
+
+
+def controller(
+    id_: str, spec: EvpnControllerSpec, peers: tuple[str, ...] | None, named: Mapping[str, str]
+) -> SdnObject:
+    """``peers`` are the addresses resolved from the underlay, None where the underlay is a fabric.
+
+    ``named``: properties that name other objects by reference, with the names of these in Proxmox.
+    """
+    return desired_object(CONTROLLER, id_, {**CONTROLLER.values(spec), "peers": peers or (), **named})
 
 
 def zone(
@@ -202,17 +224,17 @@ def zone(
 ) -> SdnObject:
     """``vrf_vni`` is given apart because it may be allocated from the spec's range."""
     given = {"controller": controller_id, "secondary-controllers": secondary_ids, "vrf-vxlan": vrf_vni}
-    return _desired(ZONE, id_, {**ZONE.values(spec), **given})
+    return desired_object(ZONE, id_, {**ZONE.values(spec), **given})
 
 
 def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int) -> SdnObject:
     """The VNet itself; its subnets are objects of their own (:func:`subnet`)."""
-    return _desired(VNET, id_, {**VNET.values(spec), "zone": zone_id, "tag": vni})
+    return desired_object(VNET, id_, {**VNET.values(spec), "zone": zone_id, "tag": vni})
 
 
 def subnet(spec: Subnet, zone_id: str, vnet_id: str) -> SdnObject:
     """A subnet's id embeds its network as it was written when it was created, so it is made canonical first."""
-    return _desired(SUBNET, subnet_id(zone_id, spec.cidr), SUBNET.values(spec), parent=vnet_id)
+    return desired_object(SUBNET, subnet_id(zone_id, spec.cidr), SUBNET.values(spec), parent=vnet_id)
 
 
 def subnet_id(zone_id: str, cidr: str) -> str:

@@ -1,4 +1,4 @@
-"""The statuses of controllers, zones and VNets, and what all statuses share. Pure.
+"""The statuses of what stands for an SDN object in Proxmox, and what all statuses share. Pure.
 
 A status depends on what a sync found and on the status before (for times, and for what must survive a restart), never
 on how many syncs there were: the same state gives the same status, and nothing has to be written. Each builder lays
@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, ManagedStatus, Reason, ReportedStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
+from pve_evpn.api.policy import PolicyStatus
 from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
@@ -101,7 +102,7 @@ def count_nics(nics: NicPlan) -> Mapping[str, int]:
 
 
 def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision, sync: SyncResult) -> ManagedStatusT:
-    """The status of a controller, zone or VNet."""
+    """The status of an object that stands for one in Proxmox."""
     health = sync.health.get(resource.key) or unobserved()
     rows = node_rows(decision, sync.state)
     programmed, retryable = _programmed(resource, decision, sync, rows)
@@ -405,7 +406,20 @@ def _kind_part(
             nodes=shown,
             truncated=more,
         )
+    if isinstance(resource.status, PolicyStatus):
+        return _policy_part(decision, sync)
     return ManagedStatus()
+
+
+def _policy_part(decision: Decision, sync: SyncResult) -> PolicyStatus:
+    """What a prefix list or route map reports: its entries, and what names it."""
+    sdn, ref = sync.state.sdn, decision.ref
+    there = sdn.running.get(ref) if ref else None
+    count = None
+    if there is not None:
+        count = len(there.props if there.ref.kind is SdnKind.ROUTE_MAP else there.props.get("entries") or ())
+    users = {*sdn.children_of(ref), *sdn.children_of(ref, running=True)} if ref else ()
+    return PolicyStatus(entries=count, used_by=[str(user) for user in sorted(users)] or None)
 
 
 def _unwell(row: ZoneNode) -> bool:

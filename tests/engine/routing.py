@@ -1,0 +1,30 @@
+"""Makers of routing objects (policies, fabrics, BGP controllers) for tests of the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.engine.world import document
+
+ON_PVE = {"clusterRef": {"name": "pve"}}
+
+
+def prefix_list(name: str = "pl1", *prefixes: str, **spec: Any) -> dict[str, Any]:
+    entries = [
+        {"seq": 5 * place, "action": "Permit", "prefix": prefix}
+        for place, prefix in enumerate(prefixes or ("10.0.0.0/8",), 1)
+    ]
+    return document("PrefixList", name, {**ON_PVE, "entries": entries, **spec})
+
+
+def route_map(name: str = "rm1", *entries: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return document("RouteMap", name, {**ON_PVE, "entries": entries or [entry()], **spec})
+
+
+def entry(order: int = 10, action: str = "Permit", **more: Any) -> dict[str, Any]:
+    return {"order": order, "action": action, **more}
+
+
+def matching(order: int, name: str, **more: Any) -> dict[str, Any]:
+    """An entry that asks a prefix list."""
+    return entry(order, match={"prefixListRef": {"name": name}}, **more)

@@ -1,0 +1,135 @@
+"""Cases of the CRD tests for routing objects: their bases, and what is accepted and refused of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+GONE = object()
+Manifest = dict[str, Any]
+
+_MANAGED = {"managementPolicy": "Full", "deletionPolicy": "Delete", "adoptionPolicy": "IfIdentical"}
+
+BASES: dict[str, Manifest] = {
+    "PrefixList": {
+        "clusterRef": {"name": "pve"},
+        "id": "own-networks_1",
+        "entries": [
+            {"seq": 5, "action": "Permit", "prefix": "10.0.0.0/8", "ge": 16, "le": 24},
+            {"seq": 10, "action": "Deny", "prefix": "2001:db8::/32", "le": 128},
+            {"seq": 4294967295, "action": "Deny", "prefix": "0.0.0.0/0"},
+        ],
+        **_MANAGED,
+    },
+    "RouteMap": {
+        "clusterRef": {"name": "pve"},
+        "id": "to-the-world",
+        "entries": [
+            {
+                "order": 10,
+                "action": "Permit",
+                "match": {
+                    "routeType": "Prefix",
+                    "vni": 5001,
+                    "prefixListRef": {"name": "own"},
+                    "prefixList6Ref": {"name": "own6"},
+                    "nextHopPrefixListRef": {"name": "own"},
+                    "nextHopPrefixList6Ref": {"name": "own6"},
+                    "nextHop": "10.0.0.1",
+                    "nextHop6": "2001:db8::1",
+                    "metric": 0,
+                    "localPreference": 100,
+                    "peer": "eth0.5",
+                    "tag": "untagged",
+                },
+                "set": {
+                    "nextHop": "10.0.0.2",
+                    "nextHop6": "2001:db8::2",
+                    "nextHop6PreferGlobal": True,
+                    "localPreference": "+10",
+                    "tag": "7",
+                    "weight": 20,
+                    "metric": "-rtt",
+                    "src": "10.0.0.3",
+                },
+                "callRef": {"name": "other"},
+                "exit": {"action": "GoTo", "order": 30},
+            },
+            {"order": 20, "action": "Deny", "exit": {"action": "Next"}},
+        ],
+        **_MANAGED,
+    },
+}
+
+ACCEPTED: list[tuple[str, str, Manifest]] = [
+    ("PrefixList", "as many entries as there can be", {"entries": [
+        {"seq": n, "action": "Permit", "prefix": f"2001:db8:{n:x}::/48", "ge": 49, "le": 64} for n in range(1, 65)]}),
+    ("PrefixList", "every network",
+     {"entries": [{"seq": 1, "action": "Permit", "prefix": "::/0", "ge": 0, "le": 128}]}),
+    ("RouteMap", "one entry for everything", {"entries": [{"order": 0, "action": "Permit"}]}),
+    ("RouteMap", "the next hop left alone", {"entries.0.set": {"nextHopUnchanged": True, "metric": "+10"}}),
+    ("RouteMap", "two switches of which one is off",
+     {"entries.0.set": {"nextHopUnchanged": False, "nextHopPeerAddress": True}}),
+    ("RouteMap", "a peer by its address", {"entries.0.match.peer": "2001:db8::1"}),
+    ("RouteMap", "as many entries as there can be", {"entries": [
+        {"order": n, "action": "Permit", "match": {"prefixListRef": {"name": "a" * 253}, "nextHop": "10.0.0.1"},
+         "set": {"metric": "+rtt"}, "callRef": {"name": "b" * 253}} for n in range(64)]}),
+    ("EvpnController", "route maps by name", {
+        "routeMapIn": GONE, "routeMapOut": GONE, "routeMapInRef": {"name": "a"}, "routeMapOutRef": {"name": "b"}}),
+]  # fmt: skip
+
+_ID = "must be 1 to 32 letters, digits, - and _"
+REFUSED: list[tuple[str, Manifest, str]] = [
+    # --- PrefixList
+    ("PrefixList", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
+    ("PrefixList", {"id": "-own"}, _ID),
+    ("PrefixList", {"id": "own list"}, _ID),
+    ("PrefixList", {"id": "a" * 33}, "may not be more than 32 bytes"),
+    ("PrefixList", {"entries": []}, "spec.entries in body should have at least 1 items"),
+    ("PrefixList", {"entries": GONE}, "spec.entries: Required value"),
+    ("PrefixList", {"entries.0.seq": GONE}, "spec.entries[0].seq: Required value"),
+    ("PrefixList", {"entries.0.seq": 0}, "should be greater than or equal to 1"),
+    ("PrefixList", {"entries.0.seq": 10}, "Duplicate value"),
+    ("PrefixList", {"entries.0.action": "permit"}, 'supported values: "Permit", "Deny"'),
+    ("PrefixList", {"entries.0.prefix": "10.0.0.1/8"}, "must be the network itself"),
+    ("PrefixList", {"entries.0.prefix": "10.0.0.0"}, "must be a network such as"),
+    ("PrefixList", {"entries.0.prefix": GONE}, "spec.entries[0].prefix: Required value"),
+    ("PrefixList", {"entries.0.ge": 7}, "ge must not be below the prefix's own length"),
+    ("PrefixList", {"entries.0.ge": 25}, "le must not be below ge"),
+    ("PrefixList", {"entries.0.le": 33}, "ge and le must not be above 32 for an IPv4 prefix"),
+    ("PrefixList", {"entries.1.le": 31}, "le must not be below the prefix's own length"),
+    ("PrefixList", {"entries.1.le": 129}, "should be less than or equal to 128"),
+    # --- RouteMap
+    ("RouteMap", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
+    ("RouteMap", {"id": "map_"}, _ID),
+    ("RouteMap", {"entries": []}, "spec.entries in body should have at least 1 items"),
+    ("RouteMap", {"entries.0.order": 65536}, "should be less than or equal to 65535"),
+    ("RouteMap", {"entries.0.order": -1}, "should be greater than or equal to 0"),
+    ("RouteMap", {"entries.0.order": 20}, "Duplicate value"),
+    ("RouteMap", {"entries.0.action": GONE}, "spec.entries[0].action: Required value"),
+    ("RouteMap", {"entries.0.match.routeType": "prefix"}, "supported values"),
+    ("RouteMap", {"entries.0.match.vni": 16777216}, "should be less than or equal to 16777215"),
+    ("RouteMap", {"entries.0.match.nextHop": "2001:db8::1"}, "must be an IPv4 address"),
+    ("RouteMap", {"entries.0.match.nextHop6": "10.0.0.1"}, "must be an IPv6 address"),
+    ("RouteMap", {"entries.0.match.peer": "a,b"}, "must be an IP address, or the name of an interface or a peer group"),
+    ("RouteMap", {"entries.0.match.tag": "seven"}, "must be a number or the word untagged"),
+    ("RouteMap", {"entries.0.match.metric": -1}, "should be greater than or equal to 0"),
+    ("RouteMap", {"entries.0.match.prefixListRef": {}}, "prefixListRef.name: Required value"),
+    ("RouteMap", {"entries.0.set.metric": "fast"}, "must be a number, + or - and a number, rtt"),
+    ("RouteMap", {"entries.0.set.localPreference": "high"}, "must be a number, or + or - and a number"),
+    ("RouteMap", {"entries.0.set.nextHopUnchanged": True}, "set at most one of nextHop, nextHopPeerAddress and"),
+    ("RouteMap", {"entries.0.set.nextHop6PeerAddress": True}, "set at most one of nextHop6 and nextHop6PeerAddress"),
+    ("RouteMap", {"entries.0.set.src": "10.0.0.3/32"}, "must be an IP address in its usual spelling"),
+    ("RouteMap", {"entries.0.exit": {"action": "GoTo"}}, "order belongs to the actions GoTo and Continue"),
+    ("RouteMap", {"entries.0.exit": {"action": "Next", "order": 30}}, "order belongs to the actions GoTo and Continue"),
+    ("RouteMap", {"entries.0.exit.order": 10}, "exit.order must be above the entry's own order"),
+    # --- what names them
+    ("EvpnController", {"routeMapInRef": {"name": "a"}}, "set at most one of routeMapIn and routeMapInRef"),
+    ("EvpnController", {"routeMapOutRef": {"name": "a"}}, "set at most one of routeMapOut and routeMapOutRef"),
+]
+
+IMMUTABLE: list[tuple[str, Manifest, Manifest, str]] = [
+    ("PrefixList", {}, {"id": "other"}, "id is chosen at creation"),
+    ("PrefixList", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
+    ("RouteMap", {}, {"id": None}, "id is chosen at creation"),
+    ("RouteMap", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
+]
