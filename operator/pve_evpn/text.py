@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable
 
@@ -39,3 +40,18 @@ def some_of(items: Iterable[str], most: int = 5, separator: str = ", ") -> str:
     listed = list(items)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return separator.join(listed[:most]) + rest
+
+
+#: How alike two names are at least, between 0 and 1: ``net1`` and ``net2`` have 0.75.
+_ALIKE = 0.7
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """``; is web meant?`` where one of the known names differs in case or by about a letter, else nothing.
+
+    Args:
+        known: Only names that whoever reads the message may know.
+    """
+    by_folded = {one.casefold(): one for one in sorted(known) if one != name}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=_ALIKE)
+    return f"; is {by_folded[close[0]]} meant?" if close else ""

@@ -241,6 +241,17 @@ CASES = [
     ),
 ]
 
+CASES.append(
+    Fires(
+        "PveEvpnPausedForLong",
+        {'pve_evpn_paused_since_timestamp_seconds{cluster="pve",kind="VNet"}': f"{300 - DAY}x20"},
+        at=6,
+        not_yet=5,
+        labels={"cluster": "pve", "kind": "VNet"},
+        summary="An object of kind VNet (pve) has been paused for 1d 0h 1m 0s.",
+    )
+)
+
 #: Nothing here is worth anybody's sleep.
 HEALTHY = {
     'pve_evpn_build_info{version="0.1.0"}': "1x120",
@@ -256,6 +267,7 @@ HEALTHY = {
     'pve_evpn_pending_plan_age_seconds{cluster="pve"}': "0+60x120",
     'pve_evpn_objects_stalled{cluster="pve",kind="VNet"}': "0x120",
     'pve_evpn_objects_in_drift_fight{cluster="pve",kind="VNet"}': "0x120",
+    'pve_evpn_paused_since_timestamp_seconds{cluster="pve",kind="VNet"}': "0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "0 3x10 0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="True"}': "3x120",
     'pve_evpn_objects_waiting{cluster="pve",kind="VNet"}': "0x120",

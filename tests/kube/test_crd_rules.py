@@ -355,6 +355,7 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("ProxmoxCluster", {"apply.windows.0.schedule": "0 25 * * *"}, "must be five cron fields"),
     ("ProxmoxCluster", {"apply.windows.0.schedule": "@daily"}, "must be five cron fields"),
     ("ProxmoxCluster", {"apply.windows.0.timeZone": "UTC+1 (Vienna)"}, "must be an IANA time zone"),
+    ("ProxmoxCluster", {"apply.windows.0.timeZone": "Europe/Nowhere"}, "must be the name of a time zone"),
     ("ProxmoxCluster", {"apply.windows.0.durationMinutes": 0}, "should be greater than or equal to 1"),
     ("ProxmoxCluster", {"apply.destructive": "Never"}, 'supported values: "Automatic", "Manual"'),
     ("ProxmoxCluster", {"apply.foreignPending": "Overwrite"}, 'supported values: "Refuse", "Include"'),

@@ -52,12 +52,30 @@ CASES = [
 ]
 
 
+SPECS: dict[str, dict[str, Any]] = {
+    "ProxmoxCluster": {"endpoints": ["https://pve1:8006"], "credentialsSecretRef": {"name": "c"}},
+    "EvpnController": {"clusterRef": {"name": "pve"}, "asn": 65001, "underlay": {"fabric": "Fabric1"}},
+    "EvpnZone": {
+        "clusterRef": {"name": "pve"},
+        "controllerRef": {"name": "evpn1"},
+        "vrfVni": 100001,
+        "allowedNamespaces": {"from": "All"},
+    },
+    "VNet": VNET,
+    "NicAttachment": NIC,
+}
+
+
 def applied(cluster: ControlPlane, kind: str, changes: dict[str, Any]) -> str:
     """What kubectl says; it fails where the object is refused."""
-    spec = {**(VNET if kind == "VNet" else NIC), **changes}
-    document = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": {"name": "warned"}, "spec": spec}
+    metadata = {"name": "warned", "namespace": "default"}
+    spec = {**SPECS[kind], **changes}
+    return created(cluster, {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec})
+
+
+def created(cluster: ControlPlane, document: dict[str, Any]) -> str:
     done = subprocess.run(
-        [str(cluster.program), "create", "--dry-run=server", "-n", "default", "-f", "-"],
+        [str(cluster.program), "create", "--dry-run=server", "-f", "-"],
         input=json.dumps(document), env=cluster.environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -81,6 +99,26 @@ def test_a_warning_names_the_field_and_the_object_is_accepted(
     said = applied(cluster, kind, changes)
     assert said.count("Warning:") == (warning is not None), said
     assert (warning or "") in said
+
+
+@pytest.mark.parametrize(
+    ("annotations", "named"),
+    [
+        ({"pve-evpn.dev/pause": "true", "pve-evpn.dev/paused": "true"}, "does not know pve-evpn.dev/pause. It knows"),
+        ({"pve-evpn.dev/paused": "true", "argocd.argoproj.io/sync-wave": "1"}, None),
+    ],
+)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "EvpnNode"])
+def test_an_annotation_of_the_operators_prefix_that_it_does_not_know_is_named(
+    cluster: ControlPlane, policies: None, kind: str, annotations: dict[str, str], named: str | None
+) -> None:
+    namespaced = KINDS[kind].scope == "Namespaced"
+    metadata = {"name": "warned", "annotations": annotations, **({"namespace": "default"} if namespaced else {})}
+    document = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": SPECS[kind]}
+    if named:
+        await_(f"the policy of {kind} is in force", lambda: named in created(cluster, document))
+    said = created(cluster, document)
+    assert said.count("Warning:") == (named is not None), said
 
 
 def test_every_kind_with_warnings_exists() -> None:

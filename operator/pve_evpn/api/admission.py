@@ -15,15 +15,25 @@ from typing import Any
 
 import yaml
 
-from pve_evpn.api.kinds import GROUP, KINDS, VERSION, Kind
+from pve_evpn.api.kinds import ANNOTATIONS, GROUP, KINDS, VERSION, Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One warning. ``holds`` is CEL about ``object``: false where the message is to be shown."""
+    """One warning. ``holds`` is CEL about ``object``: false where the message is to be shown.
+
+    ``words`` is CEL for a message that names something of the object, instead of ``message``.
+    """
 
     holds: str
     message: str
+    words: str = ""
+
+    def as_validation(self) -> dict[str, str]:
+        """The warning as a ValidatingAdmissionPolicy takes it. Of an object that goes nothing is said."""
+        expression = f"object.metadata.?deletionTimestamp.hasValue() || ({self.holds})"
+        words = {"messageExpression": self.words} if self.words else {}
+        return {"expression": expression, "message": self.message, **words}
 
 
 def _all_subnets(condition: str) -> str:
@@ -46,8 +56,20 @@ def _gateway_inside(gateway: str, address: str, single: int) -> str:
     )
 
 
+_UNKNOWN = f"k.startsWith('{GROUP}/') && !(k in {list(ANNOTATIONS)})"
+_ANNOTATIONS_KNOWN = Advice(
+    f"!object.metadata.?annotations.orValue({{}}).exists(k, {_UNKNOWN})",
+    f"metadata.annotations has one with the prefix {GROUP}/ that the operator does not know",
+    f"'metadata.annotations: the operator does not know ' + object.metadata.annotations.filter(k, {_UNKNOWN})"
+    f".join(', ') + '. It knows {', '.join(name.removeprefix(GROUP) for name in ANNOTATIONS)}'",
+)
+
 ADVICE: dict[str, tuple[Advice, ...]] = {
+    "ProxmoxCluster": (_ANNOTATIONS_KNOWN,),
+    "EvpnController": (_ANNOTATIONS_KNOWN,),
+    "EvpnZone": (_ANNOTATIONS_KNOWN,),
     "VNet": (
+        _ANNOTATIONS_KNOWN,
         Advice(
             _all_subnets("!has(s.dhcpRanges) || s.dhcpRanges.size() == 0"),
             "spec.subnets[].dhcpRanges has no effect: Proxmox serves DHCP in Simple zones only, and this VNet is in an "
@@ -68,6 +90,7 @@ ADVICE: dict[str, tuple[Advice, ...]] = {
         ),
     ),
     "NicAttachment": (
+        _ANNOTATIONS_KNOWN,
         Advice(
             _gateway_inside("gw", "ip", 32),
             "spec.gw is outside the network of spec.ip, so the container has no way to it. Take an address of that "
@@ -90,10 +113,7 @@ def policy(kind: Kind) -> dict[str, Any]:
         "operations": ["CREATE", "UPDATE"],
         "resources": [kind.plural],
     }
-    validations = [
-        {"expression": f"object.metadata.?deletionTimestamp.hasValue() || ({advice.holds})", "message": advice.message}
-        for advice in ADVICE[kind.name]
-    ]
+    validations = [advice.as_validation() for advice in ADVICE[kind.name]]
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",

@@ -88,6 +88,11 @@ TimeZone = Annotated[
     str,
     Length(min_length=1, max_length=64),
     Matching(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", "must be an IANA time zone such as Europe/Vienna"),
+    # For a zone that it does not know, the API server cannot evaluate this, and refuses the object.
+    Rule(
+        "timestamp('2026-01-01T00:00:00Z').getFullYear(self) > 0",
+        "must be the name of a time zone in the IANA database, such as Europe/Vienna",
+    ),
 ]
 HostAddress = Annotated[
     str,
@@ -531,5 +536,8 @@ class ProxmoxClusterStatus(ReportedStatus):
     privileges: Privileges | None = Field(None, description="What the credentials lack.")
     pending: Pending | None = Field(None, description="Edits waiting for an apply.")
     pending_plan: PendingPlan | None = Field(None, description="What would be changed and is not, and why.")
+    last_handled_approval: Annotated[str, Cut(64)] | None = Field(
+        None, description="Echo of the annotation pve-evpn.dev/approved-plan; an Event answers a wrong one."
+    )
     lock: LockStatus | None = Field(None, description="The SDN lock, while the operator waits for it or keeps it.")
     last_transaction: LastTransaction | None = Field(None, description="The last transaction.")

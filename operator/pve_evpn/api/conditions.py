@@ -35,7 +35,7 @@ class ConditionType(StrEnum):
     PAUSED = "Paused", "The operator writes nothing for this object. Observation goes on."
     EFFECTIVE = (
         "Effective",
-        "False: a field is accepted, and cannot work with what is around it; the message names it. Present only while "
+        "False: a field or annotation is accepted, and cannot work; the message names it. Present only while "
         "False. Ready does not depend on it.",
     )
     # kstatus' pair exists only while true
@@ -248,6 +248,12 @@ class Reason(StrEnum):
         "AddressOutsideSubnets",
         "Effective: False",
         "A container's address is in no subnet of its VNet.",
+    )
+
+    UNKNOWN_ANNOTATION = (
+        "UnknownAnnotation",
+        "Effective: False",
+        "An annotation has the prefix pve-evpn.dev/ and is none that the operator knows.",
     )
 
     # --- Drifted

@@ -15,6 +15,7 @@ class EventReason(StrEnum):
     STAGING_FAILED = "StagingFailed"
     APPLY_FAILED = "ApplyFailed"
     REVERTED = "Reverted"
+    WRONG_APPROVAL = "WrongApproval"
     SDN_LOCK_TAKEN = "SdnLockTaken"
     NODE_CAUGHT_UP = "NodeCaughtUp"
 
@@ -69,6 +70,7 @@ _WARNINGS = frozenset(
         EventReason.STAGING_FAILED,
         EventReason.APPLY_FAILED,
         EventReason.REVERTED,
+        EventReason.WRONG_APPROVAL,
         EventReason.SDN_LOCK_TAKEN,
         EventReason.STALLED,
         EventReason.DRIFTED,

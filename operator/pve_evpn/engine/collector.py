@@ -41,6 +41,11 @@ _FAMILIES = {
         "Objects that another client changes again and again: condition Drifted with reason DriftFight.",
         ("cluster", "kind"),
     ),
+    "objects_paused": ("Objects that their own annotation pauses.", ("cluster", "kind")),
+    "paused_since_timestamp_seconds": (
+        "Since when the object is paused that has been so longest, by its own annotation; absent where none is.",
+        ("cluster", "kind"),
+    ),
     "nics": ("NicAttachments by their MAC state.", ("cluster", "vnet", "verdict", "pinned")),
     "vnet_info": ("Always 1; which VNI and zone a VNet has in Proxmox.", ("cluster", "vnet", "vni", "zone")),
     "vnet_nodes": ("Nodes by what Proxmox says of the VNet there.", ("cluster", "vnet", "state")),
@@ -109,11 +114,13 @@ class StatusCollector(Collector):
         stalled: Counter[tuple[str, str]] = Counter()
         drifted: Counter[tuple[str, str]] = Counter()
         fights: Counter[tuple[str, str]] = Counter()
+        paused: Counter[tuple[str, str]] = Counter()
+        since: dict[tuple[str, str], float] = {}
         nics: Counter[tuple[str, str, str, str]] = Counter()
         for cluster in self._cache.of_kind("ProxmoxCluster"):
             for kind in WATCHED:
                 ready.update(dict.fromkeys(((cluster.key.name, kind, word) for word in _WORDS), 0))
-                for counter in (waiting, stalled, drifted, fights):
+                for counter in (waiting, stalled, drifted, fights, paused):
                     counter[cluster.key.name, kind] = 0
         for resource in self._cache:
             owner = self._cache.cluster_of(resource) or ""
@@ -123,14 +130,21 @@ class StatusCollector(Collector):
             drifted[owner, resource.key.kind] += resource.status.says("Drifted") == "True"
             fights[owner, resource.key.kind] += resource.status.reason("Drifted") == Reason.DRIFT_FIGHT
             status = resource.status
+            pause = status.condition("Paused")
+            if pause and pause.reason == Reason.ANNOTATION_PAUSED:
+                paused[owner, resource.key.kind] += 1
+                began = pause.last_transition_time.timestamp()
+                since[owner, resource.key.kind] = min(began, since.get((owner, resource.key.kind), began))
             if isinstance(status, VNetStatus) and status.id:
                 _describe(owner, status.id, status, families)
             if isinstance(status, NicAttachmentStatus):
                 nics[owner, status.vnet or "", _mac_state(status), str(bool(status.pinned)).lower()] += 1
         counted: dict[str, Counter[Any]] = {
             "objects": ready, "objects_waiting": waiting, "objects_stalled": stalled, "objects_drifted": drifted,
-            "objects_in_drift_fight": fights, "nics": nics,
+            "objects_in_drift_fight": fights, "objects_paused": paused, "nics": nics,
         }  # fmt: skip
+        for place, moment in since.items():
+            families["paused_since_timestamp_seconds"].add_metric(list(place), moment)
         for name, counts in counted.items():
             for labels, count in counts.items():
                 families[name].add_metric(list(labels), count)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
@@ -60,6 +61,9 @@ class StatusWriter:
                     cluster, at, sync.gateway.active_endpoint, sync.result, sync.reloads, sync.lock
                 )
                 await self._writer.write_status(cluster, status)
+                entry = sync.journal
+                if text := cluster_status.wrong_approval(cluster, status, (entry.approval, entry.consumed_approval)):
+                    await self._writer.record(cluster, EventReason.WRONG_APPROVAL, text)
             await self._write_members(at, sync.nics, lifecycle.applied_steps(sync.result))
             await self._release_cluster()
             if not sync.desired.cluster.deleting:

@@ -167,6 +167,7 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.ADDRESS_OUTSIDE_SUBNETS: Remedy(
         "Give the container an address of one of the VNet's subnets, or add that subnet.", "nics.md"
     ),
+    Reason.UNKNOWN_ANNOTATION: Remedy("Correct the name of the annotation, or remove it.", "api.md"),
     # --- Drifted and Paused
     Reason.FIELDS_DIFFER: Remedy(
         "Change the spec to the value you want; the operator writes it unless spec.drift is Report or the object is "

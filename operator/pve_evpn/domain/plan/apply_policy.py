@@ -27,7 +27,7 @@ from pve_evpn.domain.plan.step_class import StepClass, in_words
 from pve_evpn.domain.privileges import Feature, lack_in_words, missing
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
-from pve_evpn.text import some_of
+from pve_evpn.text import from_outside, some_of
 
 Cluster = Resource[ProxmoxClusterSpec]
 Check = Callable[[Cluster, ClusterState, Plan], Problem | None]
@@ -146,10 +146,10 @@ def _with_consent(cluster: Cluster, plan: Plan, now: datetime) -> ApplyPermissio
         return ApplyPermission(plan, approved=plan_hash(plan))
     if policy.policy == "Manual":
         return ApplyPermission(_nothing(plan), _awaiting(cluster, plan), plan)
-    if policy.policy == "Window" and (problem := _impossible(policy.windows or ())):
+    if problem := impossible_window(cluster):
         return ApplyPermission(_nothing(plan), problem, plan)
     if policy.policy == "Window" and not any(_open(window, now) for window in policy.windows or ()):
-        return ApplyPermission(_nothing(plan), _outside(policy.windows or (), now), plan)
+        return ApplyPermission(_nothing(plan), _outside(cluster, plan, policy.windows or (), now), plan)
     needing = _needing_approval(policy)
     if needing.intersection(plan.staged.values()):
         return ApplyPermission(_nothing(plan), _awaiting(cluster, plan), plan)
@@ -182,22 +182,31 @@ def _awaiting(cluster: Cluster, plan: Plan) -> Problem:
     detail = (
         f"{what} for approval ({class_counts(plan)}; see status.pendingPlan of the ProxmoxCluster). Approve with: "
         f"kubectl annotate proxmoxcluster {cluster.key.name} "
-        f"{kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite"
+        f"{kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite{_other_approval(cluster, plan)}"
     )
     message = f"waits for approval; {_see(cluster)}"
     return Problem(Reason.AWAITING_APPROVAL, message, retryable=True, detail=detail)
 
 
-def _outside(windows: Iterable[Window], now: datetime) -> Problem:
+def _other_approval(cluster: Cluster, plan: Plan) -> str:
+    """What is to be said of an approval that is not this plan's, and was not used for an earlier one."""
+    given = cluster.annotations.get(kinds.ANNOTATION_APPROVED_PLAN)
+    if given in (None, plan_hash(plan), plan.spent):
+        return ""
+    return f". The annotation is {from_outside(given, longest=64)} now, and this plan is {plan_hash(plan)}"
+
+
+def _outside(cluster: Cluster, plan: Plan, windows: Iterable[Window], now: datetime) -> Problem:
     opening, zone = min((_next(window, now), window.time_zone) for window in windows)
     local = opening.astimezone(ZoneInfo(zone))
     message = f"waits for the next maintenance window, which opens at {local:%Y-%m-%d %H:%M} {zone}"
-    return Problem(Reason.OUTSIDE_WINDOW, message, retryable=True)
+    return Problem(Reason.OUTSIDE_WINDOW, message, retryable=True, detail=f"{message}{_other_approval(cluster, plan)}")
 
 
-def _impossible(windows: Iterable[Window]) -> Problem | None:
-    """What the API server cannot check: whether there is such a zone, and such a day."""
-    for window in windows:
+def impossible_window(cluster: Cluster) -> Problem | None:
+    """A window that never opens: there is no such day, or no such time zone (an older API server does not see it)."""
+    policy = _policy(cluster)
+    for window in (policy.windows or ()) if policy.policy == "Window" else ():
         where = f"spec.apply.windows: schedule {window.schedule!r}, timeZone {window.time_zone!r}"
         try:
             _next(window, datetime(2026, 1, 1, tzinfo=UTC))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from pve_evpn.api import kinds
 from pve_evpn.api.cluster import (
     ClusterNodeStatus,
     LastTransaction,
@@ -21,13 +23,13 @@ from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.plan.apply_policy import is_read_only, plan_hash, summary, summary_classes
+from pve_evpn.domain.plan.apply_policy import impossible_window, is_read_only, plan_hash, summary, summary_classes
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
 from pve_evpn.domain.state import release_in_words
-from pve_evpn.domain.status.sdn import SyncResult, paused, reported
-from pve_evpn.text import some_of
+from pve_evpn.domain.status.sdn import SyncResult, effective, paused, reported
+from pve_evpn.text import from_outside, some_of
 
 Cluster = Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
 
@@ -73,8 +75,11 @@ def reachable(
     )
     nodes = _nodes(cluster, sync, reloads)
     lacking = _lacking(sync)
+    refusal = impossible_window(cluster)
     values = [
-        ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
+        from_problem(ConditionType.ACCEPTED, refusal)
+        if refusal
+        else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED),
         ConditionValue(ConditionType.REACHABLE, True, Reason.REACHABLE, f"via {endpoint}"),
         _authenticated(sync, lacking),
         ConditionValue(
@@ -83,6 +88,7 @@ def reachable(
         quorum,
         _deleting(sync) if cluster.deleting else _programmed(sync, nodes),
         paused(cluster, None),
+        *effective(cluster, sync),
     ]
     part = ProxmoxClusterStatus(
         version=release,
@@ -102,8 +108,33 @@ def reachable(
         ),
         pending_plan=_pending_plan(cluster, sync),
         lock=lock,
+        last_handled_approval=approval_of(cluster),
     )
-    return updated(cluster.status, part, _transaction(result), _reported(cluster, values, sync.now))
+    summary_ = _reported(cluster, values, sync.now, retryable=refusal is None)
+    return updated(cluster.status, part, _transaction(result), summary_)
+
+
+def approval_of(cluster: Resource[Any]) -> str | None:
+    """The annotation that approves a plan, as ``status.lastHandledApproval`` repeats it."""
+    given = cluster.annotations.get(kinds.ANNOTATION_APPROVED_PLAN)
+    return None if given is None else from_outside(given, longest=64)
+
+
+def wrong_approval(cluster: Cluster, now: ProxmoxClusterStatus, used: Container[str]) -> str:
+    """What to say of a new approval that is of no plan that waits; empty where there is nothing to say.
+
+    Args:
+        cluster: With the status before ``now``.
+        used: Approvals that an apply has used, or uses now.
+    """
+    given = approval_of(cluster)
+    if given is None or given in used or given == cluster.status.last_handled_approval:
+        return ""
+    plan = now.pending_plan
+    if plan and plan.hash == given:
+        return ""
+    waits = f"the plan that waits has the hash {plan.hash} (status.pendingPlan)" if plan else "no plan waits"
+    return f"the annotation {kinds.ANNOTATION_APPROVED_PLAN} is {given}, which approves nothing: {waits}"
 
 
 def _lacking(sync: SyncResult) -> tuple[Need, ...]:
@@ -133,10 +164,13 @@ def _authenticated(sync: SyncResult, lacking: Iterable[Need]) -> ConditionValue:
 def unreachable(cluster: Cluster, problem: Problem, now: datetime) -> ProxmoxClusterStatus:
     """After a sync that did not: which step failed is False, what comes after it is Unknown."""
     values = []
+    refusal = impossible_window(cluster)
     invalid = problem.reason in (Reason.INVALID_SPEC, Reason.DUPLICATE_CLUSTER)
     values.append(
         from_problem(ConditionType.ACCEPTED, problem)
         if invalid
+        else from_problem(ConditionType.ACCEPTED, refusal)
+        if refusal
         else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
     )
     failed = invalid
@@ -153,7 +187,7 @@ def unreachable(cluster: Cluster, problem: Problem, now: datetime) -> ProxmoxClu
     else:
         values.append(ConditionValue(ConditionType.PROGRAMMED, None, Reason.PENDING, "not known at present"))
     values.append(paused(cluster, None))
-    return updated(cluster.status, _reported(cluster, values, now, retryable=problem.retryable))
+    return updated(cluster.status, _reported(cluster, values, now, retryable=problem.retryable and not refusal))
 
 
 def _reported(

@@ -10,18 +10,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, ObjectKey
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.firewall import NameUse, names_in
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import ClusterState, FirewallName
+from pve_evpn.text import from_outside, meant, some_of
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -84,7 +86,20 @@ def ineffective(desired: Desired, state: ClusterState, plan: Plan) -> Mapping[Ob
     for check in CHECKS:
         for key, problem in check(accepted):
             found.setdefault(key, problem)
+    for resource in (desired.cluster, *desired):
+        if unknown := unknown_annotations(resource):
+            found.setdefault(resource.key, unknown)
     return found
+
+
+def unknown_annotations(resource: Resource[Any]) -> Problem | None:
+    """Every annotation with the operator's prefix is one that it knows; a mistyped ``paused`` pauses nothing."""
+    unknown = sorted(resource.annotations.keys() - kinds.ANNOTATIONS.keys())
+    if not unknown:
+        return None
+    listed = some_of(f"{from_outside(name, longest=80)}{meant(name, kinds.ANNOTATIONS)}" for name in unknown)
+    message = f"metadata.annotations: the operator does not know {listed}"
+    return Problem(Reason.UNKNOWN_ANNOTATION, message)
 
 
 def _accepted(desired: Desired, state: ClusterState, plan: Plan) -> _Accepted:
