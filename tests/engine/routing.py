@@ -28,3 +28,13 @@ def entry(order: int = 10, action: str = "Permit", **more: Any) -> dict[str, Any
 def matching(order: int, name: str, **more: Any) -> dict[str, Any]:
     """An entry that asks a prefix list."""
     return entry(order, match={"prefixListRef": {"name": name}}, **more)
+
+
+def bgp(name: str = "bgp-pve1", node: str = "pve1", **spec: Any) -> dict[str, Any]:
+    base = {**ON_PVE, "node": node, "asn": 65001, "peers": ["192.0.2.1"], "ebgp": True}
+    return document("BgpController", name, {**base, **spec})
+
+
+def isis(name: str = "isis-pve1", node: str = "pve1", **spec: Any) -> dict[str, Any]:
+    base = {**ON_PVE, "node": node, "domain": "dc1", "interfaces": ["eno1"], "net": "49.0001.1921.6801.6001.00"}
+    return document("IsisController", name, {**base, **spec})

@@ -58,6 +58,30 @@ BASES: dict[str, Manifest] = {
         ],
         **_MANAGED,
     },
+    "BgpController": {
+        "clusterRef": {"name": "pve"},
+        "id": "bgp-pve1",
+        "node": "pve1",
+        "asn": 65001,
+        "peers": ["192.0.2.1", "2001:db8::1"],
+        "ebgp": True,
+        "ebgpMultihop": 2,
+        "loopback": "dummy0",
+        "multipathAsPathRelax": True,
+        "routeMapInRef": {"name": "from-the-world"},
+        "routeMapOutRef": {"name": "to-the-world"},
+        **_MANAGED,
+    },
+    "IsisController": {
+        "clusterRef": {"name": "pve"},
+        "id": "isis-pve1",
+        "node": "pve1",
+        "domain": "dc1",
+        "interfaces": ["eno1", "eno2"],
+        "net": "49.0001.1921.6801.6001.00",
+        "loopback": "lo",
+        **_MANAGED,
+    },
 }
 
 ACCEPTED: list[tuple[str, str, Manifest]] = [
@@ -73,6 +97,13 @@ ACCEPTED: list[tuple[str, str, Manifest]] = [
     ("RouteMap", "as many entries as there can be", {"entries": [
         {"order": n, "action": "Permit", "match": {"prefixListRef": {"name": "a" * 253}, "nextHop": "10.0.0.1"},
          "set": {"metric": "+rtt"}, "callRef": {"name": "b" * 253}} for n in range(64)]}),
+    ("BgpController", "iBGP", {"ebgp": False, "ebgpMultihop": GONE}),
+    ("BgpController", "only what is required", dict.fromkeys((
+        "id", "ebgp", "ebgpMultihop", "loopback", "multipathAsPathRelax", "routeMapInRef", "routeMapOutRef"), GONE)),
+    ("BgpController", "route maps by id", {
+        "routeMapInRef": GONE, "routeMapOutRef": GONE, "routeMapIn": "in", "routeMapOut": "out"}),
+    ("IsisController", "without a loopback", {"loopback": GONE}),
+    ("IsisController", "the longest title", {"net": "49" + ".0001" * 9 + ".00"}),
     ("EvpnController", "route maps by name", {
         "routeMapIn": GONE, "routeMapOut": GONE, "routeMapInRef": {"name": "a"}, "routeMapOutRef": {"name": "b"}}),
 ]  # fmt: skip
@@ -122,6 +153,35 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("RouteMap", {"entries.0.exit": {"action": "GoTo"}}, "order belongs to the actions GoTo and Continue"),
     ("RouteMap", {"entries.0.exit": {"action": "Next", "order": 30}}, "order belongs to the actions GoTo and Continue"),
     ("RouteMap", {"entries.0.exit.order": 10}, "exit.order must be above the entry's own order"),
+    # --- BgpController
+    ("BgpController", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
+    ("BgpController", {"node": GONE}, "spec.node: Required value"),
+    ("BgpController", {"node": "pve1.example.com"}, "must be a Proxmox node's name"),
+    ("BgpController", {"id": "1bgp"}, "must be 2 to 64 letters, digits, - and _, a letter first"),
+    ("BgpController", {"asn": 0}, "should be greater than or equal to 1"),
+    ("BgpController", {"asn": 4294967296}, "should be less than or equal to 4294967295"),
+    ("BgpController", {"peers": []}, "spec.peers in body should have at least 1 items"),
+    ("BgpController", {"peers.0": "router.example.com"}, "must be an IP address in its usual spelling"),
+    ("BgpController", {"peers.0": "192.0.2.1/24"}, "must be an IP address in its usual spelling"),
+    ("BgpController", {"peers.0": "127.0.0.1"}, "must be the address of a router"),
+    ("BgpController", {"peers.2": "192.0.2.1"}, "Duplicate value"),
+    ("BgpController", {"ebgp": False}, "ebgpMultihop needs ebgp: true"),
+    ("BgpController", {"ebgp": GONE}, "ebgpMultihop needs ebgp: true"),
+    ("BgpController", {"ebgpMultihop": 256}, "should be less than or equal to 255"),
+    ("BgpController", {"loopback": "dummy 0"}, "must be the name of an interface, such as eno1"),
+    ("BgpController", {"loopback": "a" * 16}, "may not be more than 15 bytes"),
+    ("BgpController", {"routeMapIn": "a"}, "set at most one of routeMapIn and routeMapInRef"),
+    ("BgpController", {"routeMapOutRef": {"name": "Upper"}}, "must be a Kubernetes object's name"),
+    # --- IsisController
+    ("IsisController", {"node": GONE}, "spec.node: Required value"),
+    ("IsisController", {"domain": GONE}, "spec.domain: Required value"),
+    ("IsisController", {"domain": "dc 1"}, "must be a word of letters, digits, _, . and -"),
+    ("IsisController", {"interfaces": []}, "spec.interfaces in body should have at least 1 items"),
+    ("IsisController", {"interfaces.0": "eno1,eno2"}, "must be the name of an interface, such as eno1"),
+    ("IsisController", {"interfaces.0": "eno2"}, "Duplicate value"),
+    ("IsisController", {"net": "49.0001.1921.6801.6001"}, "must be a network entity title such as"),
+    ("IsisController", {"net": "49.0001.00"}, "should be at least 20 chars long"),
+    ("IsisController", {"net": "zz.0001.1921.6801.6001.00"}, "must be a network entity title such as"),
     # --- what names them
     ("EvpnController", {"routeMapInRef": {"name": "a"}}, "set at most one of routeMapIn and routeMapInRef"),
     ("EvpnController", {"routeMapOutRef": {"name": "a"}}, "set at most one of routeMapOut and routeMapOutRef"),
@@ -132,4 +192,8 @@ IMMUTABLE: list[tuple[str, Manifest, Manifest, str]] = [
     ("PrefixList", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
     ("RouteMap", {}, {"id": None}, "id is chosen at creation"),
     ("RouteMap", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
+    ("BgpController", {}, {"id": "other"}, "id is chosen at creation"),
+    ("BgpController", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
+    ("IsisController", {}, {"id": "other"}, "id is chosen at creation"),
+    ("IsisController", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
 ]

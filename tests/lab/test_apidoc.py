@@ -280,6 +280,51 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     assert verbs <= {(seen.split(" ")[0], kind) for seen in witness.seen for kind in seen.split("/")}
 
 
+_ROUTING: list[tuple[SdnKind, str, str, dict[str, Any], dict[str, Canonical | None]]] = [
+    (
+        SdnKind.CONTROLLER, "bgp1", "bgp",
+        {
+            "node": "pve1", "asn": 65001, "peers": "192.0.2.1,2001:db8::1", "ebgp": 1, "ebgp-multihop": 2,
+            "loopback": "dummy0", "bgp-multipath-as-path-relax": 1, "route-map-in": "rm1", "route-map-out": "rm1",
+        },
+        {"peers": ("192.0.2.1",), "ebgp-multihop": None, "bgp-multipath-as-path-relax": None, "route-map-in": None},
+    ),
+    (
+        SdnKind.CONTROLLER, "isis1", "isis",
+        {
+            "node": "pve1", "isis-domain": "dc1", "isis-ifaces": "eno1,eno2", "isis-net": "49.0001.1921.6801.6001.00",
+            "loopback": "lo",
+        },
+        {"isis-ifaces": ("eno1",), "loopback": None},
+    ),
+]  # fmt: skip
+
+
+async def test_every_request_about_routing_is_one_that_proxmox_declares(witness: Witness) -> None:
+    """And what was written is read back as it was meant, in both copies."""
+    gateway = witness.gateway
+    token = await gateway.lock(allow_pending=False)
+    entry = SdnObject(SdnRef(SdnKind.ROUTE_MAP, "rm1"), "route-map", {"10": ("action permit",)})
+    await gateway.stage(Step(entry.ref, None, entry), token)
+    made = []
+    for kind, id_, type_, props, changes in _ROUTING:
+        parent = id_.partition("/")[0] if kind is SdnKind.FABRIC_NODE else ""
+        new = SdnObject(SdnRef(kind, id_), type_, canonical_props(kind, props), parent)
+        await gateway.stage(Step(new.ref, None, new), token)
+        assert (await gateway.read_cluster("9.2.3", guests=False)).sdn.edited[new.ref] == new
+        after = {key: value for key, value in {**new.props, **changes}.items() if value is not None}
+        made.append(replace(new, props=after))
+        await gateway.stage(Step(new.ref, new, made[-1]), token)
+    await gateway.apply(token)
+    read = (await gateway.read_cluster("9.2.3", guests=False)).sdn
+    assert {obj.ref: obj for obj in made}.items() <= read.running.items()
+    assert read.pending == ()
+    for obj in (*reversed(made), entry):
+        await gateway.stage(Step(obj.ref, obj, None), token)
+    await gateway.unlock(token)
+    assert witness.wrong == []
+
+
 async def test_what_others_have_staged_is_named_even_where_it_is_new(witness: Witness) -> None:
     lab = witness.lab
     lab.fabrics.create({"id": "new1", "protocol": "openfabric", "ip_prefix": "10.9.0.0/24"})

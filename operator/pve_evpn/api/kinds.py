@@ -11,6 +11,7 @@ from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
+from pve_evpn.api.router import BgpControllerSpec, BgpControllerStatus, IsisControllerSpec, IsisControllerStatus
 from pve_evpn.api.types import ID_FIXED, INTERFACE_NAMES, ApiModel, Rule, fixed_once_programmed
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
@@ -83,7 +84,9 @@ class Kind:
     """Proxmox' type of that object; empty where the spec says it."""
     id_pattern: str = ""
     """Names that Proxmox accepts for that object."""
-    desired_as: Literal["", "prefix_lists", "route_maps", "controllers", "zones", "vnets", "nics"] = ""
+    desired_as: Literal[
+        "", "prefix_lists", "route_maps", "controllers", "bgp_controllers", "isis_controllers", "zones", "vnets", "nics"
+    ] = ""
     """Where ``domain.objects.Desired`` has the objects of this kind."""
 
     @property
@@ -173,6 +176,35 @@ KINDS: dict[str, Kind] = {
             ),
             (ID_FIXED,),
             sdn_kind="controller", sdn_type="evpn", id_pattern=_LONG_ID, desired_as="controllers",
+        ),
+        Kind(
+            "BgpController", "bgpcontrollers", ("bgpc",), "Cluster", BgpControllerSpec, BgpControllerStatus,
+            "BGP between one node and routers outside of the overlay.",
+            _MANAGED,
+            (
+                Column("ID", ".status.id"),
+                Column("Node", ".spec.node"),
+                Column("ASN", ".spec.asn", "integer"),
+                Column("Sessions", ".status.sessionsSummary"),
+                *_READY,
+                *_LAST,
+            ),
+            (ID_FIXED,),
+            sdn_kind="controller", sdn_type="bgp", id_pattern=_LONG_ID, desired_as="bgp_controllers",
+        ),
+        Kind(
+            "IsisController", "isiscontrollers", ("isisc",), "Cluster", IsisControllerSpec, IsisControllerStatus,
+            "IS-IS on one node.",
+            _MANAGED,
+            (
+                Column("ID", ".status.id"),
+                Column("Node", ".spec.node"),
+                Column("Domain", ".spec.domain"),
+                *_READY,
+                *_LAST,
+            ),
+            (ID_FIXED,),
+            sdn_kind="controller", sdn_type="isis", id_pattern=_LONG_ID, desired_as="isis_controllers",
         ),
         Kind(
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,

@@ -264,6 +264,12 @@ NodeName = Annotated[
         "must be a Proxmox node's name: letters, digits and -, without a domain",
     ),
 ]
+#: An interface of a node; Linux allows 15 characters.
+InterfaceName = Annotated[
+    str,
+    Length(min_length=1, max_length=15),
+    Matching(r"[a-zA-Z][a-zA-Z0-9._-]*", "must be the name of an interface, such as eno1"),
+]
 #: Names of zones and VNets in Proxmox; network interfaces are named after them, hence so short.
 ShortId = Annotated[
     str,

@@ -24,6 +24,7 @@ from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
+from pve_evpn.api.router import BgpControllerSpec, BgpControllerStatus, IsisControllerSpec, IsisControllerStatus
 from pve_evpn.api.types import ApiModel, LabelSelector
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
@@ -122,6 +123,8 @@ class Desired:
     prefix_lists: tuple[Resource[PrefixListSpec, PrefixListStatus], ...] = ()
     route_maps: tuple[Resource[RouteMapSpec, RouteMapStatus], ...] = ()
     controllers: tuple[Resource[EvpnControllerSpec, EvpnControllerStatus], ...] = ()
+    bgp_controllers: tuple[Resource[BgpControllerSpec, BgpControllerStatus], ...] = ()
+    isis_controllers: tuple[Resource[IsisControllerSpec, IsisControllerStatus], ...] = ()
     zones: tuple[Resource[EvpnZoneSpec, EvpnZoneStatus], ...] = ()
     vnets: tuple[Resource[VNetSpec, VNetStatus], ...] = ()
     nics: tuple[Resource[NicAttachmentSpec, NicAttachmentStatus], ...] = ()
@@ -135,7 +138,11 @@ class Desired:
 
     def sdn_groups(self) -> tuple[tuple[Resource[Any, Any], ...], ...]:
         """What stands for an SDN object in Proxmox, by kind, those that others refer to first."""
-        return (self.prefix_lists, self.route_maps, self.controllers, self.zones, self.vnets)
+        return (
+            *(self.prefix_lists, self.route_maps),
+            *(self.controllers, self.bgp_controllers, self.isis_controllers),
+            *(self.zones, self.vnets),
+        )
 
     @property
     def paused(self) -> bool:

@@ -213,6 +213,8 @@ class NodeObservation:
     """``False``: the source saw that bgpd is not running or has no EVPN. zebra then forgets every MAC and
     VNI, so `vnis` and `macs` are ``None``: their emptiness says nothing of guests."""
     peers: tuple[PeerState, ...] | None = None
+    unicast_peers: tuple[PeerState, ...] | None = None
+    """Neighbours in the IPv4 and IPv6 unicast families: routers outside of the overlay."""
     vnis: tuple[VniRow, ...] | None = None
     bgp_vnis: tuple[BgpVniRow, ...] | None = None
     macs: tuple[MacRow, ...] | None = None

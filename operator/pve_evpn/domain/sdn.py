@@ -77,7 +77,7 @@ _BOOLEAN = frozenset(
         "vlanaware",
     }
 )
-_SETS = frozenset({"exitnodes", "nodes", "peers", "rt-import", "secondary-controllers"})
+_SETS = frozenset({"exitnodes", "isis-ifaces", "nodes", "peers", "rt-import", "secondary-controllers"})
 _ADDRESSES = frozenset({"dhcp-dns-server", "gateway", "peers"})
 #: Arrays of property strings whose order means nothing.
 _STRUCTURED = frozenset({"allowed_ips", "interfaces", "redistribute"})

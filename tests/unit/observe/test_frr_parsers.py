@@ -10,6 +10,7 @@ import pytest
 
 from pve_evpn.domain.observation import BgpVniRow, EvpnRoute, MacRow, VniRow
 from pve_evpn.observe.frr import COMMANDS, FrrParseError, bgpd, observation, split, underlay, zebra
+from pve_evpn.observe.frr.output import UNICAST
 from tests.unit.observe.recorded import (
     AT,
     DOWN,
@@ -293,6 +294,31 @@ def test_a_peer_that_was_never_up_has_no_time() -> None:
     assert (peer.established, peer.since, peer.hostname) == (False, None, None)
 
 
+_PEER = '{"remoteAs":%d,"state":"%s","peerState":"OK","pfxRcd":%d,"pfxSnt":%d,"peerUptimeEstablishedEpoch":1764000000}'
+
+
+def test_routers_outside_are_peers_in_the_unicast_families() -> None:
+    four, both, evpn = (
+        _PEER % (65100, "Established", 3, 7),
+        _PEER % (65101, "Established", 1, 2),
+        _PEER % (1, "Idle", 0, 0),
+    )
+    printed = (
+        f'{{"ipv4Unicast":{{"routerId":"10.0.0.1","as":65001,"peers":{{"192.0.2.1":{four},"2001:db8::1":{both}}}}},'
+        f'"ipv6Unicast":{{"peers":{{"2001:db8::1":{_PEER % (65101, "Active", 0, 0)}}}}},'
+        f'"l2VpnEvpn":{{"peers":{{"192.168.16.2":{evpn}}}}}}}'
+    )
+    one, other = bgpd.unicast_peers(printed)
+    assert (one.address, one.remote_as, one.state) == ("192.0.2.1", 65100, "Established")
+    assert (one.prefixes_received, one.prefixes_sent) == (3, 7)
+    assert (other.address, other.state, other.prefixes_received) == ("2001:db8::1", "Active", 1)
+
+
+@pytest.mark.parametrize("printed", ["{}", "{ }", '{"l2VpnEvpn":{"peers":{}}}'])
+def test_without_routers_outside_there_are_no_unicast_peers(printed: str) -> None:
+    assert bgpd.unicast_peers(printed) == ()
+
+
 def test_the_command_that_kills_bgpd_is_never_sent() -> None:
     for command in (command for commands in COMMANDS.values() for command in commands):
         assert "route vni" not in command
@@ -306,6 +332,7 @@ def test_every_document_of_the_answer_is_found(version: str) -> None:
     parts = split(answer(version, L3_VNI, "pve1"))
     assert parts.down == {"fabricd"}
     wanted = {command for daemon, commands in COMMANDS.items() for command in commands if daemon != "fabricd"}
+    wanted.remove(UNICAST)  # the helper of the time when these were recorded did not print it
     assert parts.documents.keys() == {*wanted, *FORMER}
 
 

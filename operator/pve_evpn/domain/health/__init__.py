@@ -9,6 +9,7 @@ Which reason wins where several apply (first match):
 =================  ===================================================================================================
 EvpnNode           not observed > bgpd not running > node not among the peers > session down
 EvpnController     node not among the peers > session down > a node not observed
+BgpController      its node not observed, or sessions with routers outside not shown > session down
 EvpnZone, VNet     bgpd not running > VNI missing > VTEP missing (VNet), MTU too big (zone) > a node not observed
 NicAttachment      the table in `domain.health.macs`; nothing is expected of a stopped guest
 =================  ===================================================================================================
@@ -33,6 +34,7 @@ from pve_evpn.domain.health.macs import (
     while_waiting,
 )
 from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.routers import router_health
 from pve_evpn.domain.health.sessions import (
     Sessions,
     controller_health,
@@ -106,6 +108,7 @@ def assess(
 
     health = {node.key: node_health(node, context) for node in nodes}
     health |= {key: controller_health(key, there, context) for key, there in found.items()}
+    health |= {router.key: router_health(router, context) for router in expected.routers}
     health |= {zone.key: zone_health(zone, vnis, context) for zone in expected.zones}
     health |= {vnet.key: vnet_health(vnet, l2[vnet.key], context) for vnet in expected.vnets}
     health |= {nic.key: _nic_health(nic, assessed[nic.key], context) for nic in expected.nics}

@@ -83,6 +83,17 @@ class ExpectedSessions:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedRouter:
+    """One BgpController: its node, the routers it peers with, and whether Proxmox runs it."""
+
+    key: ObjectKey
+    id: str
+    node: str
+    peers: tuple[str, ...]
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedZone:
     """One EvpnZone: its L3 VNI, the nodes it should be on, its controller's id; its MTU, where that is known."""
 
@@ -132,6 +143,7 @@ class ExpectedOverlay:
 
     members: Mapping[str, NodeState] = field(default_factory=dict)
     controllers: tuple[ExpectedController, ...] = ()
+    routers: tuple[ExpectedRouter, ...] = ()
     zones: tuple[ExpectedZone, ...] = ()
     vnets: tuple[ExpectedVNet, ...] = ()
     nics: tuple[ExpectedNic, ...] = ()
@@ -166,6 +178,7 @@ def expected_overlay(
         controllers=tuple(
             _remembering(found, before) for found in _controllers(desired.controllers, state.nodes, state.sdn, plan)
         ),
+        routers=tuple(_routers(desired, plan)),
         zones=tuple(zones),
         vnets=tuple(vnets),
         nics=tuple(_nics(nics, state)),
@@ -202,7 +215,8 @@ def remembered_overlay(desired: Desired) -> ExpectedOverlay:
         if nic.status.mac_address and (id_ := nic.status.vnet) in by_id
     )
     names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
-    return ExpectedOverlay(members, controllers, zones, vnets, nics, names)
+    routers = tuple(_routers(desired, Plan()))
+    return ExpectedOverlay(members, controllers, routers, zones, vnets, nics, names)
 
 
 def _controllers(
@@ -225,6 +239,15 @@ def _controllers(
         }
         running = ref in sdn.running if decision else bool(resource.status.programmed_hash)
         yield ExpectedController(resource.key, id_, peers, addresses, outsiders, running)
+
+
+def _routers(desired: Desired, plan: Plan) -> Iterable[ExpectedRouter]:
+    for resource in desired.bgp_controllers:
+        spec, decision = resource.spec, plan.decisions.get(resource.key)
+        if spec is not None and not (decision and decision.refused):
+            id_ = decision.id if decision else resource.status.id or resource.key.name
+            running = bool(resource.status.programmed_hash) or bool(decision and decision.in_sync)
+            yield ExpectedRouter(resource.key, id_, spec.node, tuple(map(same_form, spec.peers)), running)
 
 
 def _peers(

@@ -352,10 +352,10 @@ def with_steady_states(observation: ClusterObservation, nodes: Iterable[Resource
 def _steady_state(before: PeerState | None, now: PeerState) -> PeerState:
     if before is None or not {before.state, now.state} <= _TRYING:
         return now
-    return replace(now, state=before.state) if _steady_since(before.since, now.since) == before.since else now
+    return replace(now, state=before.state) if steady_since(before.since, now.since) == before.since else now
 
 
-def _steady_since(before: datetime | None, now: datetime | None) -> datetime | None:
+def steady_since(before: datetime | None, now: datetime | None) -> datetime | None:
     """The time a session last changed, as it was reported before where it only varies by FRR's rounding."""
     if before is not None and now is not None and abs(now - before) <= _JITTER:
         return before
@@ -425,7 +425,7 @@ def _peer_row(
         node=context.name_of(peer.address),
         remote_as=peer.remote_as,
         state=peer.state,
-        since=_steady_since(before.get(peer.address), peer.since),
+        since=steady_since(before.get(peer.address), peer.since),
         prefixes_received=peer.prefixes_received,
         prefixes_sent=peer.prefixes_sent,
         last_error=peer.last_error or None,

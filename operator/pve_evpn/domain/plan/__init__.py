@@ -24,8 +24,10 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first, own_ref
 from pve_evpn.domain.plan import checks, firewall, render
 from pve_evpn.domain.plan.candidates import (
+    BgpControllerCandidate,
     Candidate,
     ControllerCandidate,
+    IsisControllerCandidate,
     PrefixListCandidate,
     RouteMapCandidate,
     VNetCandidate,
@@ -93,6 +95,10 @@ def _decisions(context: PlanContext) -> Iterator[Decision]:
         yield _compared(_decide_alone(route_map, context, RouteMapCandidate, checks.ROUTE_MAP), context)
     for controller in _staying(desired.controllers):
         yield _compared(_decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER), context)
+    for bgp in _staying(desired.bgp_controllers):
+        yield _compared(_decide_alone(bgp, context, BgpControllerCandidate, checks.BGP_CONTROLLER), context)
+    for isis in _staying(desired.isis_controllers):
+        yield _compared(_decide_alone(isis, context, IsisControllerCandidate, checks.ISIS_CONTROLLER), context)
     for zone in _staying(desired.zones):
         yield _compared(_decide_alone(zone, context, ZoneCandidate, checks.ZONE), context)
     vnets = [_decide_alone(vnet, context, VNetCandidate, checks.VNET) for vnet in _staying(desired.vnets)]

@@ -15,6 +15,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.policy import PrefixListSpec, RouteMapSpec
+from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
@@ -178,6 +179,32 @@ class ControllerCandidate(Candidate[EvpnControllerSpec]):
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:
         return (render.controller(self.ref.id, self.spec, self.peers.addresses, self.named()),)
+
+
+class BgpControllerCandidate(Candidate[BgpControllerSpec]):
+    newer_fields = ("route_map_in", "route_map_out", "route_map_in_ref", "route_map_out_ref")
+
+    @property
+    def references(self) -> Iterable[tuple[str, str, str]]:
+        return route_map_references(self.spec)
+
+    @property
+    def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
+        return (("node", (self.spec.node,)),)
+
+    @cached_property
+    def objects(self) -> tuple[SdnObject, ...]:
+        return (render.bgp_controller(self.ref.id, self.spec, self.named()),)
+
+
+class IsisControllerCandidate(Candidate[IsisControllerSpec]):
+    @property
+    def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
+        return (("node", (self.spec.node,)),)
+
+    @cached_property
+    def objects(self) -> tuple[SdnObject, ...]:
+        return (render.isis_controller(self.ref.id, self.spec),)
 
 
 class ZoneCandidate(Candidate[EvpnZoneSpec]):

@@ -18,8 +18,10 @@ from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import may_name
 from pve_evpn.domain.plan.candidates import (
+    BgpControllerCandidate,
     Candidate,
     ControllerCandidate,
+    IsisControllerCandidate,
     PrefixListCandidate,
     RouteMapCandidate,
     VNetCandidate,
@@ -140,7 +142,7 @@ def peers_have_addresses(candidate: ControllerCandidate) -> Problem | None:
     return Problem(Reason.REF_NOT_FOUND, message, retryable=True)
 
 
-def controllers_agree(candidate: ControllerCandidate) -> Problem | None:
+def controllers_agree(candidate: ControllerCandidate | BgpControllerCandidate) -> Problem | None:
     """Proxmox takes the controller beside the others, as they will be where that is decided.
 
     Since 9.2 a cluster may have several EVPN controllers. Their peer groups need names of their own, all that run on
@@ -150,17 +152,36 @@ def controllers_agree(candidate: ControllerCandidate) -> Problem | None:
     context = candidate.context
     if not context.state.capabilities.several_controllers:
         return None
+    (itself,) = candidate.objects
+    pairs = (_disagreement(itself, other, context.state.nodes) for other in _other_controllers(candidate))
+    message = next(filter(None, pairs), "")
+    return Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True) if message else None
+
+
+def _other_controllers(candidate: Candidate[Any]) -> list[SdnObject]:
+    """All controllers of the cluster but this one, as they will be where that is decided."""
+    context = candidate.context
     controllers = {ref: obj for ref, obj in context.sdn.edited.items() if ref.kind is SdnKind.CONTROLLER}
     for decision in context.decisions.values():
-        controllers |= {obj.ref: obj for obj in decision.wanted}
+        controllers |= {obj.ref: obj for obj in decision.wanted if obj.ref.kind is SdnKind.CONTROLLER}
+    return sorted((obj for ref, obj in controllers.items() if ref != candidate.ref), key=lambda obj: obj.ref)
+
+
+def node_has_no_other(candidate: BgpControllerCandidate | IsisControllerCandidate) -> Problem | None:
+    """A node has one BGP and one IS-IS controller. Proxmox accepts a second one and then takes either."""
     (itself,) = candidate.objects
-    others = sorted((obj for ref, obj in controllers.items() if ref != candidate.ref), key=lambda obj: obj.ref)
-    message = next(filter(None, (_disagreement(itself, other, context.state.nodes) for other in others)), "")
-    return Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True) if message else None
+    node = candidate.spec.node
+    for other in _other_controllers(candidate):
+        if other.type == itself.type and other.props.get("node") == node:
+            message = f"node: {node} has the {itself.type} controller {other.ref.id!r} already, and Proxmox uses one"
+            return Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True)
+    return None
 
 
 def _disagreement(itself: SdnObject, other: SdnObject, members: Iterable[str]) -> str:
     """Why the two cannot be beside each other; empty if they can."""
+    if itself.type == "bgp":
+        return _disagreement_of_bgp(itself, other, members)
     own, there, name = itself.props, other.props, repr(other.ref.id)
     nodes, same_asn = _nodes_of(own, members), there.get("asn") == own.get("asn")
     if other.type == "evpn":
@@ -178,6 +199,20 @@ def _disagreement(itself: SdnObject, other: SdnObject, members: Iterable[str]) -
             "a node has one AS for these (or bgpMode: External)"
         )
     return ""
+
+
+def _disagreement_of_bgp(itself: SdnObject, other: SdnObject, members: Iterable[str]) -> str:
+    """Why the BGP controller cannot be beside an EVPN controller; empty if it can."""
+    own, there = itself.props, other.props
+    internal = there.get("bgp-mode") != "external" and not own.get("ebgp")
+    if other.type != "evpn" or not internal or own.get("asn") == there.get("asn"):
+        return ""
+    if own.get("node") not in _nodes_of(there, members):
+        return ""
+    return (
+        f"asn: EVPN controller {other.ref.id!r} has sessions within AS {there.get('asn')} on {own.get('node')}; "
+        "a node has one AS for these (or ebgp: true)"
+    )
 
 
 def _peer_group(props: Props) -> str:
@@ -350,6 +385,21 @@ CONTROLLER: Sequence[Callable[[ControllerCandidate], Problem | None]] = (
     nodes_exist,
     peers_have_addresses,
     controllers_agree,
+    id_is_free,
+    may_be_owned,
+)
+BGP_CONTROLLER: Sequence[Callable[[BgpControllerCandidate], Problem | None]] = (
+    release_has_fields,
+    references_exist,
+    nodes_exist,
+    node_has_no_other,
+    controllers_agree,
+    id_is_free,
+    may_be_owned,
+)
+ISIS_CONTROLLER: Sequence[Callable[[IsisControllerCandidate], Problem | None]] = (
+    nodes_exist,
+    node_has_no_other,
     id_is_free,
     may_be_owned,
 )

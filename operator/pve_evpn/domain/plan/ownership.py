@@ -16,6 +16,7 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ManagedStatus, Reason
 from pve_evpn.api.kinds import KINDS
+from pve_evpn.api.router import IsisControllerSpec
 from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Origin, Resource, own_ref, proxmox_id, sdn_kind_of
@@ -127,10 +128,14 @@ def _is_what_was_annotated(resource: Resource[Any], there: SdnObject, adoption: 
     """
     spec, allocated = resource.spec, resource.annotations.get(kinds.ANNOTATION_VNI)
     number = {
-        SdnKind.CONTROLLER: ("asn", getattr(spec, "asn", None)),
+        SdnKind.CONTROLLER: ("isis-net", spec.net)
+        if isinstance(spec, IsisControllerSpec)
+        else ("asn", getattr(spec, "asn", None)),
         SdnKind.ZONE: ("vrf-vxlan", getattr(spec, "vrf_vni", None) or allocated),
         SdnKind.VNET: ("tag", getattr(spec, "vni", None) or allocated),
     }
+    if isinstance(spec, IsisControllerSpec):
+        number = {SdnKind.CONTROLLER: ("isis-net", spec.net)}
     key, ours = number.get(there.ref.kind, ("", None))
     same = bool(key) and there.type == sdn_type(resource) and str(there.props.get(key)) == str(ours)
     return same and (there.ref.kind is not SdnKind.VNET or there.props.get("zone") == adoption.zone_id)

@@ -17,6 +17,7 @@ from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.policy import PrefixListSpec
+from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import Subnet, VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
@@ -125,6 +126,34 @@ CONTROLLER = Form(
     ),
 )
 
+BGP_CONTROLLER = Form(
+    SdnKind.CONTROLLER,
+    "bgp",
+    (
+        Field("node", "node", required=True),
+        Field("asn", "asn", back=int, required=True),
+        Field("peers", "peers", back=list, required=True),
+        Field("ebgp", "ebgp", back=_is_true),
+        Field("ebgp-multihop", "ebgp_multihop", back=int),
+        Field("loopback", "loopback"),
+        Field("bgp-multipath-as-path-relax", "multipath_as_path_relax", back=_is_true),
+        Field("route-map-in", "route_map_in"),
+        Field("route-map-out", "route_map_out"),
+    ),
+)
+
+ISIS_CONTROLLER = Form(
+    SdnKind.CONTROLLER,
+    "isis",
+    (
+        Field("node", "node", required=True),
+        Field("isis-domain", "domain", required=True),
+        Field("isis-ifaces", "interfaces", back=list, required=True),
+        Field("isis-net", "net", required=True),
+        Field("loopback", "loopback"),
+    ),
+)
+
 ZONE = Form(
     SdnKind.ZONE,
     "evpn",
@@ -182,7 +211,8 @@ PREFIX_LIST = Form(
 ROUTE_MAP = Form(SdnKind.ROUTE_MAP, "route-map", ())
 
 FORMS: Mapping[tuple[SdnKind, str], Form] = {
-    (form.kind, form.type): form for form in (PREFIX_LIST, ROUTE_MAP, CONTROLLER, ZONE, VNET, SUBNET)
+    (form.kind, form.type): form
+    for form in (PREFIX_LIST, ROUTE_MAP, CONTROLLER, BGP_CONTROLLER, ISIS_CONTROLLER, ZONE, VNET, SUBNET)
 }
 
 
@@ -217,6 +247,16 @@ def controller(
     ``named``: properties that name other objects by reference, with the names of these in Proxmox.
     """
     return desired_object(CONTROLLER, id_, {**CONTROLLER.values(spec), "peers": peers or (), **named})
+
+
+def bgp_controller(id_: str, spec: BgpControllerSpec, named: Mapping[str, str]) -> SdnObject:
+    """``named`` as in :func:`controller`."""
+    return desired_object(BGP_CONTROLLER, id_, {**BGP_CONTROLLER.values(spec), **named})
+
+
+def isis_controller(id_: str, spec: IsisControllerSpec) -> SdnObject:
+    """One node's IS-IS."""
+    return desired_object(ISIS_CONTROLLER, id_, ISIS_CONTROLLER.values(spec))
 
 
 def zone(

@@ -17,6 +17,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, ManagedStatus, Reason, ReportedStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PolicyStatus
+from pve_evpn.api.router import BgpControllerStatus, IsisControllerStatus
 from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
@@ -406,6 +407,8 @@ def _kind_part(
             nodes=shown,
             truncated=more,
         )
+    if isinstance(resource.status, BgpControllerStatus | IsisControllerStatus):
+        return type(resource.status)(node=getattr(resource.spec, "node", None) or resource.status.node)
     if isinstance(resource.status, PolicyStatus):
         return _policy_part(decision, sync)
     return ManagedStatus()

@@ -64,6 +64,38 @@ def summary(printed: str, errors: Mapping[str, str] | None = None) -> BgpSummary
     return BgpSummary(text_or_none(row, "routerId"), number_or_none(row, "as"), tuple(states))
 
 
+#: The families of ``show bgp summary json`` that routers outside of the overlay are peers in.
+_UNICAST = ("ipv4Unicast", "ipv6Unicast")
+
+
+def unicast_peers(printed: str) -> tuple[PeerState, ...]:
+    """``show bgp summary json``: the peers in the unicast families, by address.
+
+    One that is a peer in both counts once, with the prefixes of both.
+    """
+    whole = table(printed)
+    found: dict[str, PeerState] = {}
+    for family in _UNICAST:
+        peers = mapping(mapping(whole.get(family, {}), family).get("peers", {}), "peers")
+        for address, row in peers.items():
+            peer = _peer(address, mapping(row, "a peer"), {})
+            found[peer.address] = _both(found[peer.address], peer) if peer.address in found else peer
+    return tuple(found[address] for address in sorted(found))
+
+
+def _both(one: PeerState, other: PeerState) -> PeerState:
+    worse = one if other.established else other
+    return replace(
+        worse,
+        prefixes_received=_sum(one.prefixes_received, other.prefixes_received),
+        prefixes_sent=_sum(one.prefixes_sent, other.prefixes_sent),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
+
+
 def _peer(address: str, row: Row, errors: Mapping[str, str]) -> PeerState:
     state = text(row, "state")
     received = number_or_none(row, "pfxRcd")

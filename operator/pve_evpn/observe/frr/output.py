@@ -23,6 +23,7 @@ VNIS = "show evpn vni json"
 MACS = "show evpn mac vni all json"
 SUMMARY = "show bgp l2vpn evpn summary json"
 RESET_REASONS = "show bgp l2vpn evpn summary failed json"
+UNICAST = "show bgp summary json"
 BGP_VNIS = "show bgp l2vpn evpn vni json"
 ROUTES = "show bgp l2vpn evpn route json"
 BFD = "show bfd peers json"
@@ -33,7 +34,7 @@ OPENFABRIC = "show openfabric neighbor json"
 #: never be among them: it kills bgpd of FRR 10.3.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "zebra": (VERSION, EVPN, VNIS, MACS),
-    "bgpd": (SUMMARY, RESET_REASONS, BGP_VNIS, ROUTES),
+    "bgpd": (SUMMARY, RESET_REASONS, UNICAST, BGP_VNIS, ROUTES),
     "bfdd": (BFD,),
     "ospfd": (OSPF,),
     "fabricd": (OPENFABRIC,),
@@ -145,6 +146,7 @@ def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "
         asn=summary.asn if summary else None,
         bgp_running=bgp_running,
         peers=() if bgp_running is False else summary.peers if summary else None,
+        unicast_peers=() if "bgpd" in down else read.part(UNICAST, bgpd.unicast_peers),
         vnis=vnis,
         bgp_vnis=bgp_vnis,
         macs=read.part(MACS, zebra.macs) if evpn_on else None,

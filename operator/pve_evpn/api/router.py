@@ -1,0 +1,151 @@
+"""BgpController and IsisController: how one node peers with routers outside of the overlay."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic import StringConstraints as Length
+
+from pve_evpn.api.conditions import ManagedStatus
+from pve_evpn.api.controller import ControllerId, Sessions, one_route_map_each
+from pve_evpn.api.limits import Cut
+from pve_evpn.api.policy import PolicyId
+from pve_evpn.api.types import (
+    SET,
+    ApiModel,
+    ClusterScopedRef,
+    InterfaceName,
+    IpAddress,
+    ManagedSpec,
+    Matching,
+    NodeName,
+    Rule,
+    Timestamp,
+    immutable,
+    keyed,
+    rules,
+)
+
+#: What no router has.
+_RouterAddress = Annotated[
+    IpAddress,
+    Rule(
+        "!isIP(self) || !(ip(self).isUnspecified() || ip(self).isLoopback() || ip(self).isLinkLocalMulticast())",
+        "must be the address of a router: not unspecified, loopback or multicast",
+    ),
+]
+_NET = Matching(
+    r"[a-fA-F0-9]{2}(\.[a-fA-F0-9]{4}){3,9}\.[a-fA-F0-9]{2}",
+    "must be a network entity title such as 49.0001.1921.6801.6001.00",
+)
+_CLUSTER = "The ProxmoxCluster. Immutable."
+_ID = (
+    "Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable once programmed. Default: "
+    "metadata.name where that is a valid id, else a short hash of it. Proxmox: controller."
+)
+_LOOPBACK = "Loopback or dummy interface whose address is the router's. Proxmox: loopback."
+
+
+class BgpControllerSpec(ManagedSpec):
+    """BGP between one node and routers outside, in the IPv4 and IPv6 unicast families. A node has one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!has(self.ebgpMultihop) || (has(self.ebgp) && self.ebgp)",
+                "ebgpMultihop needs ebgp: true: peers of the same AS may be any number of hops away",
+            ),
+            *one_route_map_each(),
+        )
+    )
+
+    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(description=_CLUSTER)
+    id: ControllerId | None = Field(None, description=_ID)
+    node: NodeName = Field(description="The node that peers. Proxmox: node.")
+    asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
+        description="The node's autonomous system number, 1 to 4294967295. Proxmox: asn."
+    )
+    peers: list[_RouterAddress] = Field(
+        min_length=1,
+        max_length=64,
+        description="Addresses of the routers, IPv4 or IPv6. Proxmox: peers.",
+        json_schema_extra=SET,
+    )
+    ebgp: bool | None = Field(
+        None, description="The peers are of other autonomous systems. Default: false. Proxmox: ebgp."
+    )
+    ebgp_multihop: Annotated[int, Field(ge=1, le=255)] | None = Field(
+        None, description="Most hops to eBGP peers, 1 to 255. Default: 1. Proxmox: ebgp-multihop."
+    )
+    loopback: InterfaceName | None = Field(None, description=_LOOPBACK)
+    multipath_as_path_relax: bool | None = Field(
+        None,
+        description="Share traffic over paths of equal length through different autonomous systems. Default: false. "
+        "Proxmox: bgp-multipath-as-path-relax.",
+    )
+    route_map_in: PolicyId | None = Field(
+        None, description="Id of a route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."
+    )
+    route_map_out: PolicyId | None = Field(
+        None, description="Id of a route map for sent routes (Proxmox VE 9.2). Proxmox: route-map-out."
+    )
+    route_map_in_ref: ClusterScopedRef | None = Field(
+        None, description="RouteMap for received routes, instead of routeMapIn. Proxmox: route-map-in."
+    )
+    route_map_out_ref: ClusterScopedRef | None = Field(
+        None, description="RouteMap for sent routes, instead of routeMapOut. Proxmox: route-map-out."
+    )
+
+
+class BgpPeer(ApiModel):
+    """One session with a router outside."""
+
+    address: Annotated[str, Cut(64)] = Field(description="The router's address.")
+    state: Annotated[str, Cut(32)] = Field(description="FRR's state, e.g. Established; Missing if it has no such peer.")
+    remote_as: int | None = Field(None, description="The router's autonomous system; absent before it was up once.")
+    since: Timestamp | None = Field(None, description="Last change to or from Established.")
+    prefixes_received: int | None = Field(None, description="Prefixes taken from it.")
+    prefixes_sent: int | None = Field(None, description="Prefixes given to it.")
+    last_error: Annotated[str, Cut(256)] | None = Field(None, description="Why the session was last reset.")
+
+
+class BgpControllerStatus(ManagedStatus):
+    """The state of the controller in Proxmox, and its sessions as the node shows them."""
+
+    node: Annotated[str, Cut(63)] | None = Field(None, description="The node.")
+    sessions: Sessions | None = Field(None, description="Sessions, established of expected; absent if unknown.")
+    sessions_summary: Annotated[str, Cut(16)] | None = Field(None, description="The same as text, e.g. 2/2.")
+    peers: Annotated[list[BgpPeer], Cut(64)] | None = Field(
+        None, description="The sessions; absent if no source shows them.", json_schema_extra=keyed("address")
+    )
+    truncated: int | None = Field(None, description="How many more peers there are.")
+
+
+class IsisControllerSpec(ManagedSpec):
+    """IS-IS on one node. A node has one."""
+
+    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(description=_CLUSTER)
+    id: ControllerId | None = Field(None, description=_ID)
+    node: NodeName = Field(description="The node that takes part. Proxmox: node.")
+    domain: Annotated[
+        str,
+        Length(min_length=1, max_length=64),
+        Matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be a word of letters, digits, _, . and -"),
+    ] = Field(description="Name of the IS-IS domain, the same on all its nodes. Proxmox: isis-domain.")
+    interfaces: list[InterfaceName] = Field(
+        min_length=1,
+        max_length=32,
+        description="Interfaces on which IS-IS runs. Proxmox: isis-ifaces.",
+        json_schema_extra=SET,
+    )
+    net: Annotated[str, Length(min_length=20, max_length=50), _NET] = Field(
+        description="Network entity title, different on every node. Proxmox: isis-net."
+    )
+    loopback: InterfaceName | None = Field(None, description=_LOOPBACK)
+
+
+class IsisControllerStatus(ManagedStatus):
+    """The state of the controller in Proxmox."""
+
+    node: Annotated[str, Cut(63)] | None = Field(None, description="The node.")
