@@ -6,6 +6,7 @@ One lock guards it all, and each request runs alone. What takes time waits in th
 from __future__ import annotations
 
 import copy
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,8 @@ class Node:
     # Without it no reload is made, and the status of zones is an error.
     ifupdown2: bool = True
     network: HostNetwork = field(init=False)
+    # Of the certificate of its API: 32 bytes in hexadecimal, another one for every node of every lab.
+    fingerprint: str = field(default_factory=lambda: secrets.token_bytes(32).hex(":").upper())
 
     def __post_init__(self) -> None:
         self.network = HostNetwork(self.address)
@@ -283,11 +286,23 @@ class Cluster:
 
     def published(self) -> RunningConfig:
         """The running configuration, as a node reads it."""
-        return RunningConfig.of(self.sdn.running, self.fabrics.fabrics.running, self.fabrics.nodes.running.values())
+        return RunningConfig.of(
+            self.sdn.running,
+            self.fabrics.fabrics.running,
+            self.fabrics.nodes.running.values(),
+            self.route_maps.entries.running.values(),
+            self.prefix_lists.lists.running.values(),
+        )
 
     def staged(self) -> RunningConfig:
         """The configuration as an apply would publish it now."""
-        return RunningConfig.of(self.sdn.edited, self.fabrics.fabrics.edited, self.fabrics.nodes.edited.values())
+        return RunningConfig.of(
+            self.sdn.edited,
+            self.fabrics.fabrics.edited,
+            self.fabrics.nodes.edited.values(),
+            self.route_maps.entries.edited.values(),
+            self.prefix_lists.lists.edited.values(),
+        )
 
     # --- guests -------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,10 @@ DEFAULT_MTU = 1450
 
 @dataclass(frozen=True)
 class RunningConfig:
-    """Objects by id, with the property names of the API. `subnets` have ``vnet`` and ids like ``z-10.0.0.0-24``."""
+    """Objects by id, with the property names of the API. `subnets` have ``vnet`` and ids like ``z-10.0.0.0-24``.
+
+    ``prefix_lists`` has the entries of each, in Proxmox' texts.
+    """
 
     controllers: Mapping[str, Props] = field(default_factory=dict)
     zones: Mapping[str, Props] = field(default_factory=dict)
@@ -24,14 +27,27 @@ class RunningConfig:
     subnets: Mapping[str, Props] = field(default_factory=dict)
     fabrics: Mapping[str, Props] = field(default_factory=dict)
     fabric_nodes: tuple[Props, ...] = ()
+    route_map_entries: tuple[Props, ...] = ()
+    prefix_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, config: Mapping[str, Any], fabrics: Mapping[str, Props], fabric_nodes: Iterable[Props]
+        cls,
+        config: Mapping[str, Any],
+        fabrics: Mapping[str, Props],
+        fabric_nodes: Iterable[Props],
+        route_map_entries: Iterable[Props] = (),
+        prefix_lists: Iterable[Props] = (),
     ) -> RunningConfig:
         """A copy of one of the two configurations, so that later edits do not reach it."""
         kinds = {kind: copy.deepcopy(config.get(kind, {})) for kind in ("controllers", "zones", "vnets", "subnets")}
-        return cls(**kinds, fabrics=copy.deepcopy(dict(fabrics)), fabric_nodes=tuple(copy.deepcopy(list(fabric_nodes))))
+        return cls(
+            **kinds,
+            fabrics=copy.deepcopy(dict(fabrics)),
+            fabric_nodes=tuple(copy.deepcopy(list(fabric_nodes))),
+            route_map_entries=tuple(copy.deepcopy(list(route_map_entries))),
+            prefix_lists={str(row["id"]): tuple(row["entries"]) for row in prefix_lists},
+        )
 
     def fabric_node(self, fabric: str, node: str) -> Props | None:
         rows = (row for row in self.fabric_nodes if row.get("fabric_id") == fabric and row.get("node_id") == node)

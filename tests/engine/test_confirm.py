@@ -115,6 +115,15 @@ async def test_sessions_that_stay_down_are_a_reason_to_revert(world: Network) ->
     assert world.kube.status(CLUSTER)["lastTransaction"]["outcome"] == "Reverted"
 
 
+async def test_host_network_edits_that_went_live_with_it_are_said_to_stay(world: Network) -> None:
+    world.apply(cluster(apply={"onFailure": "Revert", "foreignPending": "Include"}))
+    world.lab.nodes["pve2"].network.update("vmbr0", {"type": "bridge", "mtu": "9000"}, ())
+    world.effects = [world.lose_sessions, world.regain_sessions]
+    world.apply(BAD)
+    await world.settle_or_wait()
+    assert "; the host-network edits of pve2, which went live with it, stay)" in reverted(world)
+
+
 async def test_an_interruption_that_passes_is_none(world: Network) -> None:
     world.effects = [world.lose_sessions]
     polls = iter(range(100))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, seed
 
 _PEERS = ",".join(NODES.values())
+_MATCHED = {
+    "route-type": "prefix", "vni": "5001", "ip-address-prefix-list": "PL", "ip6-address-prefix-list": "PL",
+    "ip-next-hop-prefix-list": "PL", "ip-next-hop-address": "10.0.0.1", "ip6-next-hop-address": "fd00::1",
+    "metric": "7", "local-preference": "100", "peer": "10.0.0.1", "tag": "3",
+}  # fmt: skip
+_SET = {
+    "ip-next-hop": "10.0.0.1", "ip6-next-hop-prefer-global": "", "ip6-next-hop": "fd00::1",
+    "local-preference": "100", "tag": "3", "weight": "5", "metric": "7", "src": "10.0.0.1",
+}  # fmt: skip
 
 
 def check(text: str, folder: Path) -> str:
@@ -43,6 +53,27 @@ def check(text: str, folder: Path) -> str:
                 zones={"z1": {"type": "evpn", "controller": "evpn1", "vrf-vxlan": 100001}},
             ),
             id="two controllers, own AS",
+        ),
+        pytest.param(
+            replace(
+                seed(),
+                route_map_entries=(
+                    {
+                        "route-map-id": "OUT",
+                        "order": 10,
+                        "action": "permit",
+                        "call": "MAP_VTEP_OUT",
+                        "match": [f"key={key},value={value}" for key, value in _MATCHED.items()],
+                        "set": [f"key={key},value={value}" if value else f"key={key}" for key, value in _SET.items()],
+                        "exit-action": "key=on-match-goto,value=20",
+                    },
+                    {"route-map-id": "OUT", "order": 20, "action": "deny", "exit-action": "key=continue,value=30"},
+                ),
+                prefix_lists={
+                    "PL": ("action=permit,prefix=10.0.0.0/8,ge=16,le=24,seq=5", "action=deny,prefix=fd00::/8,seq=10")
+                },
+            ),
+            id="route maps",
         ),
     ],
 )

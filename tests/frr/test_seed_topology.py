@@ -92,6 +92,23 @@ def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: Top
         frr_lab.apply(seed())
 
 
+def test_another_mtu_of_the_zone_interrupts_nothing(frr_lab: Topology) -> None:
+    """Interfaces keep their index: they are changed in place, as ifupdown2 does it."""
+
+    def links() -> dict[str, tuple[int, int]]:
+        rows = frr_lab.nodes["pve3"].bridges.links()
+        return {row["ifname"]: (row["ifindex"], row["mtu"]) for row in rows if row["ifname"] in overlay}
+
+    overlay = (VNET, f"vxlan_{VNET}", "vrfbr_EZone1", "vrfvx_EZone1")
+    before = links()
+    frr_lab.apply(seed(mtu=1400))
+    assert links() == {name: (index, 1400) for name, (index, _) in before.items()}
+    assert frr_lab.tables("pve3").established() == set(NODES.values()) - {NODES["pve3"]}
+    assert frr_lab.tables("pve3").flood_list(VNI) == set(NODES.values()) - {NODES["pve3"]}
+    frr_lab.apply(seed())
+    assert links() == before
+
+
 def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: Topology, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     known.write_text(frr_lab.ssh.known_hosts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pve_lab.frr.tables import FrrTables
@@ -28,10 +30,10 @@ def seed(**zone: Any) -> RunningConfig:
     )
 
 
-def await_full_mesh(lab: Topology) -> None:
-    """All sessions up, and every node floods the VNI to every other."""
-    for name, address in NODES.items():
-        others = set(NODES.values()) - {address}
+def await_full_mesh(lab: Topology, addresses: Mapping[str, str] = MappingProxyType(NODES)) -> None:
+    """All sessions up, and every node floods the VNI to every other; ``addresses`` are their VTEPs."""
+    for name, address in addresses.items():
+        others = set(addresses.values()) - {address}
         tables: FrrTables = lab.tables(name)
         await_(f"{name} has its sessions", lambda tables=tables, others=others: tables.established() == others)
         await_(f"{name} floods to all", lambda tables=tables, others=others: tables.flood_list(VNI) == others)

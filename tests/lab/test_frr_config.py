@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,43 @@ def test_two_controllers_are_two_peer_groups() -> None:
     lines = conf(config)
     assert {" neighbor 192.168.16.2 peer-group VTEP", " neighbor 10.0.0.9 peer-group SITE2"} <= set(lines)
     assert {"  neighbor SITE2 route-map MINE in", "  neighbor SITE2 route-map MAP_VTEP_OUT out"} <= set(lines)
+
+
+def test_route_maps_and_prefix_lists_are_in_frrs_words() -> None:
+    maps = (
+        {"route-map-id": "OUT", "order": 20, "action": "deny"},
+        {
+            "route-map-id": "OUT", "order": 10, "action": "permit", "call": "OTHER",
+            "match": [
+                "key=vni,value=5001", "key=ip-address-prefix-list,value=PL", "key=ip6-next-hop-address,value=fd00::1",
+            ],
+            "set": ["key=ip-next-hop-unchanged", "key=ip6-next-hop,value=fd00::2", "key=metric,value=7"],
+            "exit-action": "key=on-match-goto,value=20",
+        },
+    )  # fmt: skip
+    lists = {"PL": ("action=permit,prefix=10.0.0.0/8,ge=16,le=24,seq=5", "action=deny,prefix=fd00::/8,seq=10")}
+    lines = conf(replace(running(), route_map_entries=maps, prefix_lists=lists))
+    assert lines[lines.index("ip prefix-list PL seq 5 permit 10.0.0.0/8 ge 16 le 24") :] == [
+        "ip prefix-list PL seq 5 permit 10.0.0.0/8 ge 16 le 24",
+        "ipv6 prefix-list PL seq 10 deny fd00::/8",
+        "!",
+        "route-map OUT permit 10",
+        " match evpn vni 5001",
+        " match ip address prefix-list PL",
+        " match ipv6 next-hop address fd00::1",
+        " set ip next-hop unchanged",
+        " set ipv6 next-hop global fd00::2",
+        " set metric 7",
+        " call OTHER",
+        " on-match goto 20",
+        "exit",
+        "!",
+        "route-map OUT deny 20",
+        "exit",
+        "!",
+        "line vty",
+        "!",
+    ]
 
 
 def test_with_vrfs_every_zone_has_its_own() -> None:

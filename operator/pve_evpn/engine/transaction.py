@@ -272,6 +272,8 @@ class Transaction:
             after, evidence = await self._confirmation.evidence(replace(after, plan=result.plan))
         if not evidence:
             return result
+        if hosts := sorted(name for name, node in before.nodes.items() if node.network_pending):
+            evidence += f"; the host-network edits of {', '.join(hosts)}, which went live with it, stay"
         await self._confirmation.decided(evidence)
         running = {ref: before.sdn.running.get(ref) for ref in _changed(result.plan)}
         return await self._reverter.revert(result, running, await self._planner.refresh(after), evidence)

@@ -53,7 +53,9 @@ class FrrDataplane:
     # --- called by the cluster ------------------------------------------------------------------------------------
 
     def reload(self, node: str, running: RunningConfig) -> Future[list[str]]:
-        return self._pool.submit(self.frr.nodes[node].reload, running)
+        # A node's eth0 stands for its vmbr0: the interface with the node's address.
+        mtu = self._cluster.nodes[node].network.mtu("vmbr0")
+        return self._pool.submit(self.frr.nodes[node].reload, running, mtu)
 
     def follow(self) -> None:
         """Cut off or reconnect nodes, then plug, change, move or unplug NICs."""

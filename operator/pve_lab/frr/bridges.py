@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Bridges:
         self._vrf = vrf
         self._made: dict[str, Network] = {}
         self._l3: dict[str, tuple[int | None, str]] = {}
+        self._l3_mtu: dict[str, int] = {}
         self._tables = 0
 
     @property
@@ -41,9 +43,13 @@ class Bridges:
         self._reload_l3(wanted)
         for name, network in wanted.items():
             whole = {name, f"vxlan_{name}"} <= there
-            if whole and self._made.get(name) == network:
+            made = self._made.get(name)
+            if whole and made == network:
                 continue
-            self._build(network, there)
+            if whole and made is not None and replace(made, mtu=network.mtu) == network:
+                self._set_mtu(network.mtu, f"vxlan_{name}", name)
+            else:
+                self._build(network, there)
             log.append(f"{'changed' if whole else 'created'} {name}")
             self._made[name] = network
         return log
@@ -85,6 +91,10 @@ class Bridges:
         suppress = "on" if network.suppress else "off"
         self._space.bridge("link", "set", "dev", vxlan, "learning", "off", "neigh_suppress", suppress)
 
+    def _set_mtu(self, mtu: int, *names: str) -> None:
+        """In place, as ifupdown2 does; a guest's port keeps the MTU it was plugged with."""
+        self._batch([f"link set dev {name} mtu {mtu}" for name in names])
+
     def _delete(self, *names: str, there: Collection[str]) -> None:
         self._batch([f"link del dev {name}" for name in names if name in there])
 
@@ -97,19 +107,24 @@ class Bridges:
         if not self._vrf:
             zones = zones[:1]
         l3 = {zone: (network.l3_vni, network.local) for zone, network in zones}
+        mtus = {zone: network.mtu for zone, network in zones}
         for zone in [zone for zone, made in self._l3.items() if l3.get(zone) != made]:
             self._batch([f"link del dev vrfvx_{zone}", f"link del dev vrfbr_{zone}"])
             if self._vrf:
                 self._batch([f"link del dev vrf_{zone}"])
             del self._l3[zone]
         for zone, (vni, local) in l3.items():
-            if zone in self._l3:
-                continue
             bridge, vxlan = f"vrfbr_{zone}", f"vrfvx_{zone}"
+            if zone in self._l3:
+                if mtus[zone] != self._l3_mtu[zone]:
+                    self._set_mtu(mtus[zone], vxlan, bridge)
+                    self._l3_mtu[zone] = mtus[zone]
+                continue
             commands = [
                 f"link add name {vxlan} type vxlan id {vni} local {local} dstport 4789 nolearning",
                 f"link add name {bridge} type bridge stp_state 0 forward_delay 0",
-                f"link set dev {vxlan} mtu 1450 master {bridge} up",
+                f"link set dev {vxlan} mtu {mtus[zone]} master {bridge} up",
+                f"link set dev {bridge} mtu {mtus[zone]}",
             ]
             if self._vrf:
                 self._tables += 1
@@ -120,7 +135,7 @@ class Bridges:
                 ]
             self._batch([*commands, f"link set dev {bridge} up"])
             self._space.bridge("link", "set", "dev", vxlan, "learning", "off", "neigh_suppress", "on")
-            self._l3[zone] = (vni, local)
+            self._l3[zone], self._l3_mtu[zone] = (vni, local), mtus[zone]
 
     def _batch(self, commands: list[str]) -> None:
         run("ip", "-n", self._space.netns, "-batch", "-", stdin="\n".join(commands) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from pve_lab.frr.policies import policies
 from pve_lab.running_config import Props, RunningConfig, flag, names
 
 
@@ -160,7 +161,8 @@ def _vrf_bgp(running: RunningConfig, node: NodeFacts, asn: int, router_id: str) 
 def _route_maps(running: RunningConfig, node: NodeFacts) -> list[str]:
     if not _evpn_controllers(running, node.name):
         return []
-    return ["route-map MAP_VTEP_IN permit 1", "exit", "!", "route-map MAP_VTEP_OUT permit 1", "exit", "!"]
+    own = ["route-map MAP_VTEP_IN permit 1", "exit", "!", "route-map MAP_VTEP_OUT permit 1", "exit", "!"]
+    return [*own, *policies(running)]
 
 
 def _fabrics(running: RunningConfig, node: NodeFacts, tuning: Tuning) -> list[str]:

@@ -74,11 +74,16 @@ class FrrNode:
 
     # --- reload -------------------------------------------------------------------------------------------------
 
-    def reload(self, running: RunningConfig) -> list[str]:
-        """What ``srvreload`` does on a node: interfaces first, then FRR. Raises `CommandFailed`; the log otherwise."""
+    def reload(self, running: RunningConfig, mtu: int | None = None) -> list[str]:
+        """What ``srvreload`` does on a node: interfaces first, then FRR. Raises `CommandFailed`; the log otherwise.
+
+        ``mtu``: that of the underlay's interface; None leaves it as it is.
+        """
         with self._reloading:
             if self.fail_reload:
                 raise CommandFailed(self.fail_reload)
+            if mtu is not None:
+                self.space.ip("link", "set", "dev", self.facts.underlay, "mtu", str(mtu))
             self._fabric_address(running)
             self._extra_daemons(running)
             log = self.bridges.reload(networks(running, self.facts.name, self.facts.address))

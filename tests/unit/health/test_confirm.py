@@ -214,6 +214,25 @@ def test_a_controller_that_leaves_a_node(change: Change) -> None:
     assert sessions == []
 
 
+def test_a_node_that_leaves_the_peers_and_all_zones(change: Change) -> None:
+    """Before 9.2, where a controller cannot name its nodes, this is how a node is taken out of an overlay."""
+    three = NAMES[:3]
+    fewer = with_props(change.running, CONTROLLER, peers=tuple(map(change.overlay.address, three)))
+    record = change.record(with_props(fewer, ZONE, nodes=three))
+    change.overlay.strangers = {"pve4"}
+    change.overlay.without = {("pve4", VNI), ("pve4", L3_VNI)}
+    change.overlay.speakers.clear()
+    assert change.compare(record).complete
+    change.overlay.down = {frozenset(("pve1", "pve2"))}
+    assert {w.what for w in change.compare(record).worse if w.aspect is Aspect.SESSION} == {"pve1 pve2"}
+
+
+def test_a_node_that_leaves_all_zones_and_stays_among_the_peers_keeps_its_sessions(change: Change) -> None:
+    record = change.record(with_props(change.running, ZONE, nodes=NAMES[:3]))
+    change.overlay.down = {frozenset(("pve1", "pve4"))}
+    assert {w.what for w in change.compare(record).worse if w.aspect is Aspect.SESSION} == {"pve1 pve4"}
+
+
 def test_a_reflector_that_is_taken_off_the_list(change: Change) -> None:
     """A peer that is no node of the cluster is given up where it is no longer listed, and only there."""
     one, other = "10.0.0.1", "10.0.0.2"

@@ -7,6 +7,7 @@ what to expect, also after a restart of the operator (`dump`, `load`). After the
 Pure. What was bad before is no worsening, what cannot be read is unknown and no worsening, and neither is:
 
 * a session, VTEP or VNI of an object that the change deletes, moves to other nodes or takes off a controller;
+* a session between two nodes that share no zone after the change, where one is no longer among the peers;
 * anything of a node that the Proxmox cluster does not see any more: taking the change back does not bring it up;
 * a MAC that no node has as its own any more: its guest fell silent, was stopped, or its NIC was taken off the VNet;
 * a MAC that another node has now: its guest was moved;
@@ -283,10 +284,13 @@ def _kept_sessions(
 ) -> frozenset[str]:
     """The other ends of a node's established sessions that no controller gives up on purpose.
 
-    A peer that is a node of the cluster is kept while some controller is on both nodes, even if it is no longer listed:
-    a list that lacks a node is a fault to be found. Any other peer is kept while it is listed.
+    A peer that is a node of the cluster is kept while some controller is on both nodes, even if one of the two is no
+    longer listed: a list that lacks a node is a fault to be found. But where no zone is on both nodes any more, it was
+    shortened on purpose; before Proxmox VE 9.2, where a controller cannot name its nodes, that is the way to take a node
+    out of an overlay. Any other peer is kept while it is listed.
     """
     before, after = _controllers(running), _controllers(published)
+    zones = [obj for ref, obj in published.items() if ref.kind is SdnKind.ZONE and obj.type == "evpn"]
     kept = set()
     for peer in node.peers or ():
         if not peer.established:
@@ -294,7 +298,9 @@ def _kept_sessions(
         address = same_form(peer.address)
         name = names.get(address)
         if name is not None:
-            if any(_has(controller, node.node) and _has(controller, name) for controller in after):
+            both = [controller for controller in after if _has(controller, node.node) and _has(controller, name)]
+            shared = any(_has(zone, node.node) and _has(zone, name) for zone in zones)
+            if both and (shared or any(_lists(c, node.node, names) and _lists(c, name, names) for c in both)):
                 kept.add(name)
         elif not any(address in _peers(controller) for controller in before) or any(
             address in _peers(controller) and _has(controller, node.node) for controller in after
@@ -307,9 +313,15 @@ def _controllers(objects: Mapping[SdnRef, SdnObject]) -> list[SdnObject]:
     return [obj for ref, obj in objects.items() if ref.kind is SdnKind.CONTROLLER and obj.type == "evpn"]
 
 
-def _has(controller: SdnObject, node: str) -> bool:
-    only = controller.props.get("nodes")
+def _has(obj: SdnObject, node: str) -> bool:
+    """Whether a controller or a zone is on the node."""
+    only = obj.props.get("nodes")
     return not only or node in only
+
+
+def _lists(controller: SdnObject, node: str, names: Mapping[str, str]) -> bool:
+    """Whether the node is among a controller's peers; those of a fabric are its nodes."""
+    return bool(controller.props.get("fabric")) or any(names.get(peer) == node for peer in _peers(controller))
 
 
 def _peers(controller: SdnObject) -> frozenset[str]:
