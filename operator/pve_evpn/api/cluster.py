@@ -412,6 +412,9 @@ class ClusterNodeStatus(ApiModel):
     name: NodeName = Field(description="Node name.")
     online: bool | None = Field(None, description="Whether the cluster sees it.")
     address: Annotated[str, Cut(64)] | None = Field(None, description="Address the cluster knows it by.")
+    fingerprint: Annotated[str, Cut(128)] | None = Field(
+        None, description="SHA-256 fingerprint of the certificate of its API, as Proxmox lists it."
+    )
     programmed: bool | None = Field(None, description="Whether its last reload succeeded.")
     message: Annotated[str, Cut(1024)] | None = Field(None, description="What is wrong with it.")
 

@@ -91,6 +91,7 @@ class NodeState:
     ``interfaces`` are the names of its own interfaces, VNets left out; None where they could not be read.
     ``mtus`` maps those of the addresses whose interface has a known MTU to it.
     ``zones`` maps zone id to Proxmox' own status (available, pending, error); None if the node did not answer.
+    ``fingerprint`` is that of its API's certificate; "" where Proxmox does not tell.
     ``errors``: what the node answered instead of its ``network`` or its ``zones``; nothing where it did not answer.
     """
 
@@ -103,6 +104,7 @@ class NodeState:
     vnet_messages: Mapping[str, str] = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
     interfaces: frozenset[str] | None = None
+    fingerprint: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
 
     def why_unread(self, part: str) -> str:

@@ -72,6 +72,7 @@ class ClusterReader(PveClient):
         self._names = NameMemory(self._read_names, resync=0)
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
         self._rights: Rights | None = None
+        self._fingerprints: Mapping[str, str] = {}
 
     async def version(self) -> str:
         """The release of the node that answers, e.g. ``9.2.11``."""
@@ -123,6 +124,7 @@ class ClusterReader(PveClient):
         await self._notice_tasks(members.values(), on_every_node=before_apply)
         sdn = await self._sdn(version, before_apply=before_apply)
         nodes = await asyncio.gather(*(self._node(node, hosts.get(node.name), zones) for node in members.values()))
+        nodes = [replace(node, fingerprint=self._fingerprints.get(node.name, "")) for node in nodes]
         return ClusterState(
             version=version,
             release=release,
@@ -164,11 +166,19 @@ class ClusterReader(PveClient):
         and are asked for now and then only.
         """
         if time.monotonic() - self._asked > _REACH_SECONDS:
-            held, names = await asyncio.gather(self.get("/access/permissions"), self._index())
+            held, names, self._fingerprints = await asyncio.gather(
+                self.get("/access/permissions"), self._index(), self._certificates()
+            )
             self._reached = (decode.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
             self._rights = Rights(self.credentials.user, decode.privileges(held or {}))
             self._asked = time.monotonic()
         return self._reached
+
+    async def _certificates(self) -> Mapping[str, str]:
+        """The fingerprint of each node's certificate; nothing where Proxmox does not tell."""
+        answer = await self.get_if_answered("/nodes")
+        rows = (answer or {}).get("data") or ()
+        return {str(row["node"]): str(row["ssl_fingerprint"]) for row in rows if row.get("ssl_fingerprint")}
 
     async def _index(self) -> set[str]:
         """What there is below ``/cluster/sdn``; nothing where one may not ask."""

@@ -104,7 +104,10 @@ def _network(node: Node, type_: str, name: str) -> dict[str, Any]:
 
 
 def nodes(cluster: Cluster, _call: Call) -> Any:
-    return [{"node": node.name, "status": "online" if node.online else "offline"} for node in cluster.nodes.values()]
+    return [
+        {"node": node.name, "status": "online" if node.online else "offline", "ssl_fingerprint": node.fingerprint}
+        for node in cluster.nodes.values()
+    ]
 
 
 def next_id(cluster: Cluster, call: Call) -> Any:

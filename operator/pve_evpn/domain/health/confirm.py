@@ -286,8 +286,8 @@ def _kept_sessions(
 
     A peer that is a node of the cluster is kept while some controller is on both nodes, even if one of the two is no
     longer listed: a list that lacks a node is a fault to be found. But where no zone is on both nodes any more, it was
-    shortened on purpose; before Proxmox VE 9.2, where a controller cannot name its nodes, that is the way to take a node
-    out of an overlay. Any other peer is kept while it is listed.
+    shortened on purpose: before Proxmox VE 9.2, where a controller cannot name its nodes, there is no other way to take
+    a node out of an overlay. Any other peer is kept while it is listed.
     """
     before, after = _controllers(running), _controllers(published)
     zones = [obj for ref, obj in published.items() if ref.kind is SdnKind.ZONE and obj.type == "evpn"]

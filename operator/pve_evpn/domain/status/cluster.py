@@ -236,6 +236,7 @@ def _nodes(cluster: Cluster, sync: SyncResult, reloads: Mapping[str, NodeResult]
                 name=name,
                 online=node.online,
                 address=node.address or None,
+                fingerprint=node.fingerprint or (old.fingerprint if old else None),
                 programmed=programmed,
                 message=message,
             )
