@@ -63,6 +63,8 @@ SPECS: dict[str, dict[str, Any]] = {
     },
     "VNet": VNET,
     "NicAttachment": NIC,
+    "PrefixList": {"clusterRef": {"name": "pve"}, "entries": [{"order": 10, "action": "Permit", "prefix": "10.0.0.0/8"}]},
+    "RouteMap": {"clusterRef": {"name": "pve"}, "entries": [{"order": 10, "action": "Permit"}]},
 }
 
 

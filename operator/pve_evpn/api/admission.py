@@ -64,12 +64,8 @@ _ANNOTATIONS_KNOWN = Advice(
     f".join(', ') + '. It knows {', '.join(name.removeprefix(GROUP) for name in ANNOTATIONS)}'",
 )
 
-ADVICE: dict[str, tuple[Advice, ...]] = {
-    "ProxmoxCluster": (_ANNOTATIONS_KNOWN,),
-    "EvpnController": (_ANNOTATIONS_KNOWN,),
-    "EvpnZone": (_ANNOTATIONS_KNOWN,),
+_BY_KIND: dict[str, tuple[Advice, ...]] = {
     "VNet": (
-        _ANNOTATIONS_KNOWN,
         Advice(
             _all_subnets("!has(s.dhcpRanges) || s.dhcpRanges.size() == 0"),
             "spec.subnets[].dhcpRanges has no effect: Proxmox serves DHCP in Simple zones only, and this VNet is in an "
@@ -90,7 +86,6 @@ ADVICE: dict[str, tuple[Advice, ...]] = {
         ),
     ),
     "NicAttachment": (
-        _ANNOTATIONS_KNOWN,
         Advice(
             _gateway_inside("gw", "ip", 32),
             "spec.gw is outside the network of spec.ip, so the container has no way to it. Take an address of that "
@@ -102,6 +97,11 @@ ADVICE: dict[str, tuple[Advice, ...]] = {
             "network or a link-local one, or correct the length of spec.ip6",
         ),
     ),
+}
+
+#: The operator writes EvpnNodes itself.
+ADVICE: dict[str, tuple[Advice, ...]] = {
+    name: (_ANNOTATIONS_KNOWN, *_BY_KIND.get(name, ())) for name in KINDS if name != "EvpnNode"
 }
 
 

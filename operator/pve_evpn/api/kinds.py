@@ -122,11 +122,11 @@ _READY = (
     Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
     Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
 )
-_PAUSED = Column("Paused", '.status.conditions[?(@.type=="Paused")].status', priority=1)
-_LAST = (
+_SEEN = (
     Column("Age", ".metadata.creationTimestamp", "date"),
     Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
 )
+_LAST = (*_SEEN, Column("Paused", '.status.conditions[?(@.type=="Paused")].status', priority=1))
 
 _BY_PREFIX, _BY_PATTERN = INTERFACE_NAMES.as_cel("self.metadata.name")
 
@@ -143,7 +143,6 @@ KINDS: dict[str, Kind] = {
                 *_READY,
                 Column("Last apply", ".status.lastTransaction.outcome"),
                 *_LAST,
-                _PAUSED,
             ),
         ),
         Kind(
@@ -172,7 +171,6 @@ KINDS: dict[str, Kind] = {
                 Column("Sessions", ".status.sessionsSummary"),
                 *_READY,
                 *_LAST,
-                _PAUSED,
             ),
             (ID_FIXED,),
             sdn_kind="controller", sdn_type="evpn", id_pattern=_LONG_ID, desired_as="controllers",
@@ -210,7 +208,7 @@ KINDS: dict[str, Kind] = {
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
             "A VRF with its L3 VNI, in which VNets live.",
             _MANAGED,
-            (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST, _PAUSED),
+            (Column("ID", ".status.id"), Column("L3VNI", ".status.vrfVni", "integer"), *_READY, *_LAST),
             (ID_FIXED,),
             sdn_kind="zone", sdn_type="evpn", id_pattern=_SHORT_ID, desired_as="zones",
         ),
@@ -226,7 +224,6 @@ KINDS: dict[str, Kind] = {
                 Column("Type2", ".status.routes.type2", "integer"),
                 Column("Type3", ".status.routes.type3", "integer"),
                 *_LAST,
-                _PAUSED,
             ),
             (
                 ID_FIXED,
@@ -274,7 +271,6 @@ KINDS: dict[str, Kind] = {
                 Column("Device", ".status.device", priority=1),
                 Column("Seen by", ".status.evpn.seenBy", "integer", priority=1),
                 *_LAST,
-                _PAUSED,
             ),
             desired_as="nics",
         ),
@@ -289,7 +285,7 @@ KINDS: dict[str, Kind] = {
                 Column("Sessions", ".status.sessions"),
                 *_READY,
                 Column("Source", ".status.source"),
-                *_LAST,
+                *_SEEN,
             ),
         ),
     )
