@@ -63,7 +63,6 @@ SPECS: dict[str, dict[str, Any]] = {
     },
     "VNet": VNET,
     "NicAttachment": NIC,
-    "PrefixList": {"clusterRef": {"name": "pve"}, "entries": [{"order": 10, "action": "Permit", "prefix": "10.0.0.0/8"}]},
     "RouteMap": {"clusterRef": {"name": "pve"}, "entries": [{"order": 10, "action": "Permit"}]},
 }
 
@@ -110,7 +109,7 @@ def test_a_warning_names_the_field_and_the_object_is_accepted(
         ({"pve-evpn.dev/paused": "true", "argocd.argoproj.io/sync-wave": "1"}, None),
     ],
 )
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "EvpnNode"])
+@pytest.mark.parametrize("kind", SPECS)
 def test_an_annotation_of_the_operators_prefix_that_it_does_not_know_is_named(
     cluster: ControlPlane, policies: None, kind: str, annotations: dict[str, str], named: str | None
 ) -> None:
