@@ -1,7 +1,7 @@
 """The one question every writer asks before it writes: do we still lead?
 
-The answer is given by the Lease (``kube.lease``); who asks is whatever sends something that must come from one
-replica only: requests that change Proxmox, the journal, statuses.
+The answer is given by the Leases, for each cluster by itself (``kube.sharing``); who asks is whatever sends something
+that must come from one replica only: requests that change Proxmox, the journal, statuses.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ REGISTRY = CollectorRegistry()
 BUILD = Gauge("pve_evpn_build_info", "Always 1; the version is the label.", ["version"], registry=REGISTRY)
 BUILD.labels(__version__).set(1)
 
-LEADER = Gauge("pve_evpn_leader", "1 while this replica holds the Lease.", registry=REGISTRY)
+LEADER = Gauge("pve_evpn_leader", "1 while this replica leads for any cluster.", registry=REGISTRY)
 API_REQUESTS = Counter(
     "pve_evpn_api_requests",
     "Requests to Proxmox by outcome.",

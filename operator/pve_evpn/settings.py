@@ -72,17 +72,17 @@ class Settings(BaseSettings):
     lease_name: str = Field(
         "pve-evpn-operator",
         validation_alias="PVE_EVPN_LEASE_NAME",
-        description="the Lease that makes one replica the leader",
+        description="the Lease that the replicas share; the others are named after it",
     )
     lease_duration: float = Field(
         15.0,
         validation_alias="PVE_EVPN_LEASE_DURATION",
-        description="seconds after which a silent leader is replaced",
+        description="seconds after which a silent replica's clusters move to others",
     )
     lease_renew_deadline: float = Field(
         10.0,
         validation_alias="PVE_EVPN_LEASE_RENEW_DEADLINE",
-        description="seconds without a renewal after which the leader stops by itself",
+        description="seconds without a renewal after which a replica stops by itself",
     )
     lease_retry_period: float = Field(
         2.0,

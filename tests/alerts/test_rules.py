@@ -67,6 +67,20 @@ CASES = [
         summary="No replica of pve-evpn-operator holds the Lease.",
     ),
     Fires(
+        "PveEvpnClusterWithoutLeader",
+        {
+            "pve_evpn_leader": "1x20",
+            'pve_evpn_cluster_leader{cluster="pve",instance="a"}': "1 0x20",
+            'pve_evpn_cluster_leader{cluster="pve",instance="b"}': "0x20",
+            'pve_evpn_cluster_leader{cluster="other",instance="a"}': "0x20",
+            'pve_evpn_cluster_leader{cluster="other",instance="b"}': "1x20",
+        },
+        at=4,
+        not_yet=2,
+        labels={"cluster": "pve"},
+        summary="No replica of pve-evpn-operator leads for the Proxmox cluster pve.",
+    ),
+    Fires(
         "PveEvpnClusterUnreachable",
         {'pve_evpn_cluster_reachable{cluster="pve"}': "1 0x20", 'pve_evpn_cluster_reachable{cluster="other"}': "1x20"},
         at=7,
@@ -256,6 +270,7 @@ CASES.append(
 HEALTHY = {
     'pve_evpn_build_info{version="0.1.0"}': "1x120",
     "pve_evpn_leader": "1x120",
+    'pve_evpn_cluster_leader{cluster="pve"}': "1x120",
     'pve_evpn_cluster_reachable{cluster="pve"}': "1x120",
     'pve_evpn_token_expiry_timestamp_seconds{cluster="pve"}': f"{60 * DAY}x120",
     'pve_evpn_last_transaction_timestamp_seconds{cluster="pve",outcome="StagingFailed"}': "1x120",

@@ -80,7 +80,9 @@ class Operator:
 
     @property
     def readiness(self) -> str:
-        """What /readyz says: ``200 leading``, ``200 standby; x leads``, ``503 ...``; "" where nothing answers.
+        """What /readyz says: ``200 leading for 1 of 2 clusters``, ``200 standby; ...``, ``503 ...``.
+
+        "" where nothing answers.
 
         Raises AssertionError with the end of its log if it ended by itself.
         """
@@ -91,8 +93,8 @@ class Operator:
 
     @property
     def leads(self) -> bool:
-        """Whether it is the leader and has listed everything."""
-        return self.readiness == "200 leading"
+        """Whether it writes for any cluster and has listed everything."""
+        return self.readiness.startswith("200 leading")
 
     def get(self, path: str) -> str:
         """The whole answer to a GET; "" where nothing answers."""

@@ -63,10 +63,9 @@ class Replicas:
         assert found is not None
         return found
 
-    def lease(self) -> dict[str, Any]:
-        """The Lease's spec."""
-        text = self.stack.plane.kubectl("get", "lease", "pve-evpn-operator", "-n", NAMESPACE, "-o", "json")
-        return dict(json.loads(text)["spec"])
+    def lease(self, name: str = "pve-evpn-operator-cluster-pve") -> dict[str, Any]:
+        """The spec of a Lease, of the seed's cluster where none is named."""
+        return dict(json.loads(self.stack.plane.kubectl("get", "lease", name, "-n", NAMESPACE, "-o", "json"))["spec"])
 
 
 @pytest.fixture

@@ -173,7 +173,8 @@ def test_a_graceful_stop_ends_the_running_transaction_and_hands_over(replicas: R
 def test_a_stopped_standby_leaves_the_leader_alone(replicas: Replicas) -> None:
     leader, standby = a_pair(replicas)
     assert replicas.kill(standby, signal.SIGTERM) == 0
-    assert replicas.lease()["holderIdentity"].startswith(leader.name)
+    assert replicas.lease("pve-evpn-operator-unowned")["holderIdentity"].startswith(leader.name)
+    assert replicas.lease("pve-evpn-operator")["holderIdentity"], "the leader still needs it"
     assert leader.leads
 
 

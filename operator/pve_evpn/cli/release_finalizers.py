@@ -18,7 +18,7 @@ from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.cli.objects import DRY_RUN, Raw, add_arguments, change_each, find, key_of, left_behind, list_kind
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.kube.client import CustomObjects, api_client
-from pve_evpn.kube.leader import LABELS
+from pve_evpn.kube.leader import LABELS, SHARED
 
 
 def add(commands: Any) -> None:
@@ -88,7 +88,7 @@ async def _refuse_if_running(api: client.CoordinationV1Api) -> None:
 
 
 async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1LeaseSpec]:
-    """Held Leases of operators, by namespace and name."""
+    """Held Leases of operators, by namespace and name, without those that all replicas of a release hold together."""
     selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:
         leases = await api.list_lease_for_all_namespaces(label_selector=selector)
@@ -102,5 +102,5 @@ async def _held_leases(api: client.CoordinationV1Api) -> dict[str, client.V1Leas
     return {
         f"{lease.metadata.namespace}/{lease.metadata.name}": lease.spec
         for lease in leases.items
-        if lease.spec and lease.spec.holder_identity
+        if lease.spec and lease.spec.holder_identity not in (None, "", SHARED)
     }

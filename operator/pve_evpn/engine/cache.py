@@ -58,6 +58,8 @@ class Cache:
         if raw.get("kind") == NAMESPACE:
             self._upsert_namespace(raw)
             return
+        if self._is_known(raw):
+            return
         resource = resource_from(raw)
         if resource.deleting and not resource.finalizers:
             # The answer to the write that removed the last finalizer. The watch may have delivered the deletion
@@ -65,11 +67,16 @@ class Cache:
             self.remove(raw)
             return
         known = self._resources.get(resource.key)
-        if known and known.uid == resource.uid and known.resource_version >= resource.resource_version:
-            return
         self._resources[resource.key] = resource
         if known is None or _matters(known, resource):
             self.changed(resource.key)
+
+    def _is_known(self, raw: Raw) -> bool:
+        """Whether what is known is as new. Asked before the object is validated: a list mostly brings nothing new."""
+        known, meta = self._resources.get(key_of(raw)), raw["metadata"]
+        if known is None or known.uid != meta.get("uid", ""):
+            return False
+        return known.resource_version >= int(meta.get("resourceVersion") or 0)
 
     def remove(self, raw: Raw) -> None:
         """Forget a deleted object; a namesake made since stays."""

@@ -30,6 +30,7 @@ _FAILED = (Reason.STAGING_FAILED, Reason.APPLY_FAILED, Reason.REVERTED)
 _PLANNED = (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
 #: Name without the prefix: what it says, and its labels.
 _FAMILIES = {
+    "cluster_leader": ("1 while this replica leads for the cluster, else 0.", ("cluster",)),
     "objects": ("Objects by their condition Ready.", ("cluster", "kind", "ready")),
     "objects_waiting": (
         "Objects that are not ready because a change waits for approval or a window.",
@@ -67,11 +68,21 @@ _FAMILIES = {
 
 
 class StatusCollector(Collector):
-    """A collector for the registry. Must be scraped in the cache's event loop."""
+    """A collector for the registry. Must be scraped in the cache's event loop.
 
-    def __init__(self, cache: Cache, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    ``holds`` says whether this replica writes for a cluster: of the others it exports only that it does not. What
+    belongs to no ProxmoxCluster is the cluster "".
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        holds: Callable[[str], bool] = lambda _cluster: True,
+    ) -> None:
         self._cache = cache
         self._clock = clock
+        self._holds = holds
 
     def describe(self) -> Iterable[Metric]:
         """The families without samples: registering them does not need the cache."""
@@ -82,6 +93,8 @@ class StatusCollector(Collector):
         self._count(families)
         now, suffered = self._clock(), self._suffered()
         for cluster in self._cache.of_kind("ProxmoxCluster"):
+            families["cluster_leader"].add_metric([cluster.key.name], self._holds(cluster.key.name))
+        for cluster in self._held_clusters():
             if cluster.status.says("Reachable") == "True":  # else its status is of the past
                 for name, labels, value in _cluster_samples(cluster.status, now):
                     families[name].add_metric([cluster.key.name, *labels], value)
@@ -89,6 +102,9 @@ class StatusCollector(Collector):
                     failed = (cluster.key.name, outcome) in suffered or _left_staged(cluster.status, outcome)
                     families["transaction_failed"].add_metric([cluster.key.name, outcome], failed)
         return families.values()
+
+    def _held_clusters(self) -> Iterator[Resource[Any]]:
+        return (cluster for cluster in self._cache.of_kind("ProxmoxCluster") if self._holds(cluster.key.name))
 
     def _suffered(self) -> set[tuple[str, str]]:
         """Why objects are not programmed, by cluster. NICs are not asked: no transaction writes them."""
@@ -117,13 +133,17 @@ class StatusCollector(Collector):
         paused: Counter[tuple[str, str]] = Counter()
         since: dict[tuple[str, str], float] = {}
         nics: Counter[tuple[str, str, str, str]] = Counter()
-        for cluster in self._cache.of_kind("ProxmoxCluster"):
+        names = {cluster.key.name for cluster in self._cache.of_kind("ProxmoxCluster")}
+        held = {name: self._holds(name) for name in (*names, "")}
+        for cluster in self._held_clusters():
             for kind in WATCHED:
                 ready.update(dict.fromkeys(((cluster.key.name, kind, word) for word in _WORDS), 0))
                 for counter in (waiting, stalled, drifted, fights, paused):
                     counter[cluster.key.name, kind] = 0
         for resource in self._cache:
             owner = self._cache.cluster_of(resource) or ""
+            if not held[owner if owner in names else ""]:
+                continue
             ready[owner, resource.key.kind, resource.status.says("Ready")] += 1
             waiting[owner, resource.key.kind] += self._waits(resource)
             stalled[owner, resource.key.kind] += resource.status.says("Stalled") == "True"

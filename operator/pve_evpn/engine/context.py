@@ -22,7 +22,7 @@ def _always() -> bool:
 class ClusterContext:
     """One ProxmoxCluster (``cluster`` is its name) and what the engine reaches on its behalf.
 
-    ``is_leader`` says whether this replica may write: every writer asks before each request.
+    ``is_leader`` says whether this replica may write for the cluster: every writer asks before each request.
     """
 
     cluster: str

@@ -1,7 +1,7 @@
 """One reconciler per ProxmoxCluster, each in a task of its own, and statuses of objects that belong to none.
 
 A cluster that does not answer holds up its own task only. The supervisor starts and ends reconcilers as
-ProxmoxClusters come and go and wakes the right one when an object changes.
+ProxmoxClusters come and go, or go to another replica, and wakes the right one when an object changes.
 """
 
 from __future__ import annotations
@@ -33,16 +33,46 @@ UNOWNED_DEBOUNCE = 1.0
 UNOWNED_RETRY = 10.0
 
 
+#: In place of a cluster's name: the objects that belong to none.
+UNOWNED = ""
+
+
+def _every(_cluster: str) -> bool:
+    return True
+
+
+def _nothing() -> None:
+    pass
+
+
 class Supervisor:
-    """Runs until stopped."""
+    """Runs until stopped.
+
+    Args:
+        cache: Of every object.
+        ports: For the objects of no cluster.
+        make: Makes a cluster's reconciler.
+        serves: Whether this replica is to work for a cluster, or for :data:`UNOWNED`; :meth:`match` asks again.
+        changed: Called when a ProxmoxCluster came or went, and when the work for a cluster has ended.
+    """
 
     def __init__(
-        self, cache: Cache, ports: Ports, make: Callable[[str], Reconciler], clock: Clock | None = None
+        self,
+        cache: Cache,
+        ports: Ports,
+        make: Callable[[str], Reconciler],
+        clock: Clock | None = None,
+        *,
+        serves: Callable[[str], bool] = _every,
+        changed: Callable[[], None] = _nothing,
     ) -> None:
         self._cache = cache
         self._writer = ObjectWriter(cache, ports)
         self._clock = clock or SystemClock()
         self._make = make
+        self._serves = serves
+        self._clusters_changed = changed
+        self._reports_unowned = False
         self._reconcilers: dict[str, Reconciler] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -61,6 +91,18 @@ class Supervisor:
             if owner in (None, name) and key.kind != "EvpnNode":
                 reconciler.wake()
         self._changed.set()
+        if key.kind == "ProxmoxCluster":
+            self._clusters_changed()
+
+    def match(self) -> None:
+        """Begin to work for clusters that are served by now, and end after its present sync what no longer is."""
+        self._match()
+
+    def works_for(self, cluster: str) -> bool:
+        """Whether anything still runs for the cluster, or for :data:`UNOWNED`."""
+        if cluster == UNOWNED:
+            return self._reports_unowned
+        return cluster in self._tasks and not self._tasks[cluster].done()
 
     @property
     def busy(self) -> bool:
@@ -97,16 +139,32 @@ class Supervisor:
             del self._tasks[name], self._reconcilers[name]
         if not self._cache.complete or self._stopping.is_set():
             return
-        for name in clusters - self._tasks.keys():
+        for name, reconciler in self._reconcilers.items():
+            if not self._serves(name):
+                reconciler.stop()
+        for name in filter(self._serves, clusters - self._tasks.keys()):
             self._reconcilers[name] = self._make(name)
             self._reconcilers[name].wake()
             task = asyncio.create_task(self._reconcilers[name].run(), name=f"reconciler-{name}")
-            task.add_done_callback(lambda _task: self._changed.set())
+            task.add_done_callback(self._ended)
             self._tasks[name] = task
+
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        self._changed.set()
+        self._clusters_changed()
 
     async def report_unowned(self) -> None:
         """Write the status of every object of no cluster. One that fails holds up no other, and is tried again."""
+        self._reports_unowned = True
+        try:
+            await self._report_unowned()
+        finally:
+            self._reports_unowned = False
+
+    async def _report_unowned(self) -> None:
         for resource in self._cache.unowned():
+            if not self._serves(UNOWNED):
+                return
             try:
                 await self._report_one_unowned(resource)
             except Exception as error:  # the API server may be away for any reason

@@ -30,12 +30,12 @@ _MANAGER = "pve-evpn-operator"
 
 
 class KubeObjects:
-    """:class:`engine.ports.Objects`; at most ``WRITERS`` requests at once."""
+    """:class:`engine.ports.Objects`; at most ``WRITERS`` requests at once, with all that share ``slots``."""
 
-    def __init__(self, custom: CustomObjects, is_leader: IsLeader) -> None:
+    def __init__(self, custom: CustomObjects, is_leader: IsLeader, slots: asyncio.Semaphore | None = None) -> None:
         self._custom = custom
         self._is_leader = is_leader
-        self._slots = asyncio.Semaphore(WRITERS)
+        self._slots = slots or asyncio.Semaphore(WRITERS)
 
     @asynccontextmanager
     async def _turn(self, what: str) -> AsyncIterator[None]:

@@ -1,7 +1,7 @@
-"""The running operator: the Lease, then cache, watches and reconcilers, started and ended in the right order.
+"""The running operator: its Leases, then cache, watches and reconcilers, started and ended in the right order.
 
-A standby holds nothing but the wish for the Lease: no watch, no cache, no connection to Proxmox. What a leader knows
-is cheap to rebuild, so one that lost the Lease ends its process instead of trying to become a standby again.
+Every replica watches all objects; it works for the clusters it holds (``kube.sharing``). What a replica knows is cheap
+to rebuild, so one that lost its Lease ends its process instead of trying to join again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,14 +24,17 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.observer import Observer
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
-from pve_evpn.engine.supervisor import Supervisor
+from pve_evpn.engine.supervisor import UNOWNED, Supervisor
 from pve_evpn.kube import server, watch
 from pve_evpn.kube.adapters import KubeObjects, OwnSecrets, SecretJournal
-from pve_evpn.kube.client import CustomObjects, api_client
+from pve_evpn.kube.client import WRITERS, CustomObjects, api_client
 from pve_evpn.kube.events import KubeEvents
 from pve_evpn.kube.kinds import ServedKinds
-from pve_evpn.kube.leader import Lease, LeaseKeeper
+from pve_evpn.kube.leader import Lease, LeaseKeeper, ReplicaLease, SharedLease
+from pve_evpn.kube.members import LABEL_REPLICA, Members
+from pve_evpn.kube.ownership import ClusterLeases
 from pve_evpn.kube.server import Readiness
+from pve_evpn.kube.sharing import Leases, Sharing
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.settings import Settings
 
@@ -42,40 +45,64 @@ _LOST_SECONDS = 5.0
 
 
 async def run(settings: Settings) -> bool:
-    """Run until SIGTERM or SIGINT; the sync that is running then is finished first. False if the Lease was lost."""
-    stop = asyncio.Event()
+    """Run until SIGTERM or SIGINT; the syncs that run then are finished first. False if the Lease was lost."""
+    stop, lost = asyncio.Event(), asyncio.Event()
     _take_signals(stop)
     async with api_client() as api:
-        identity = f"{settings.instance}_{uuid.uuid4()}"
-        lease = Lease(
-            client.CoordinationV1Api(api), settings.namespace, settings.lease_name, identity, settings.lease_timing
-        )
-        metrics.LEADER.set_function(lambda: float(lease.is_held))
         cache = Cache()
-        metrics.REGISTRY.register(StatusCollector(cache))
-        # Made by a standby too: loading the client's code stops the loop for seconds, which a leader cannot afford.
+        # Made before it is needed: loading the client's code stops the loop for seconds, which a writer cannot afford.
         objects = CustomObjects(api)
         kinds = ServedKinds(objects)
-        ports = _ports(settings, api, objects, lease)
-        runner = await server.serve(settings.http_host, settings.http_port, lambda: _readiness(lease, cache, kinds))
+        leases = _leases(settings, client.CoordinationV1Api(api))
+        sharing = Sharing(
+            leases,
+            lambda: frozenset(resource.key.name for resource in cache.of_kind("ProxmoxCluster")),
+            partial(watch.resync, cache, objects),
+            settings.lease_timing.retry,
+        )
+        metrics.LEADER.set_function(lambda: float(bool(sharing.held)))
+        metrics.REGISTRY.register(StatusCollector(cache, holds=sharing.may_write))
+        ports = _ports(settings, api, objects, sharing)
+        replica = _Replica(leases, sharing, cache, objects, ports, kinds, stop, lost)
+        host, port = settings.http_host, settings.http_port
+        runner = await server.serve(host, port, lambda: _readiness(leases, sharing, cache, kinds))
         try:
-            if not await _before(lease.acquire(), stop):
-                return True
-            return await _lead(_Leader(lease, cache, objects, ports, kinds, stop))
+            await _join(replica)
         finally:
             await runner.cleanup()
+    return not lost.is_set()
 
 
-def _ports(settings: Settings, api: client.ApiClient, objects: CustomObjects, lease: Lease) -> Ports:
-    def is_leader() -> bool:
-        return lease.is_held
-
-    return Ports(
-        KubeObjects(objects, is_leader),
-        OwnSecrets(api, settings.namespace),
-        SecretJournal(api, settings.namespace, is_leader),
-        KubeEvents(api, settings.namespace, settings.instance),
+def _leases(settings: Settings, api: client.CoordinationV1Api) -> Leases:
+    """The Leases of this process: names and identity are its own, so what its predecessor left is another replica's."""
+    namespace, release, timing = settings.namespace, settings.lease_name, settings.lease_timing
+    process = uuid.uuid4()
+    identity = f"{settings.instance}_{process}"
+    replica = ReplicaLease(api, namespace, f"{release}-replica-{process.hex[:12]}", identity, timing)
+    replica.labels[LABEL_REPLICA] = release
+    return Leases(
+        replica,
+        SharedLease(api, namespace, release, timing),
+        Members(api, namespace, release, identity, timing.duration),
+        ClusterLeases(api, namespace, release, identity, timing.duration),
     )
+
+
+def _ports(
+    settings: Settings, api: client.ApiClient, objects: CustomObjects, sharing: Sharing
+) -> Callable[[str], Ports]:
+    """The ports of one cluster: they write while this replica holds it."""
+    secrets = OwnSecrets(api, settings.namespace)
+    events = KubeEvents(api, settings.namespace, settings.instance)
+    slots = asyncio.Semaphore(WRITERS)
+
+    def of(cluster: str) -> Ports:
+        is_leader = partial(sharing.may_write, cluster)
+        return Ports(
+            KubeObjects(objects, is_leader, slots), secrets, SecretJournal(api, settings.namespace, is_leader), events
+        )
+
+    return of
 
 
 @contextlib.asynccontextmanager
@@ -85,95 +112,125 @@ async def _coordination() -> AsyncIterator[client.CoordinationV1Api]:
 
 
 @dataclass(frozen=True)
-class _Leader:
-    """What a leader works with. ``stop`` ends it; ``lost`` says that the Lease was lost."""
+class _Replica:
+    """What a replica works with. ``stop`` ends it; ``lost`` says that a Lease was lost."""
 
-    lease: Lease
+    leases: Leases
+    sharing: Sharing
     cache: Cache
     objects: CustomObjects
-    ports: Ports
+    ports: Callable[[str], Ports]
     kinds: ServedKinds
     stop: asyncio.Event
     lost: asyncio.Event = field(default_factory=asyncio.Event)
+    keepers: list[LeaseKeeper] = field(default_factory=list)
+
+    async def hold(self, lease: Lease) -> bool:
+        """Take a Lease and have it renewed from then on. False if it is to stop before."""
+        if not await _before(lease.acquire(), self.stop):
+            return False
+        keeper = LeaseKeeper(lease, _coordination, self._on_lost)
+        keeper.start()
+        self.keepers.append(keeper)
+        return True
+
+    def _on_lost(self) -> None:
+        self.lost.set()
+        self.stop.set()
+
+    def leave(self) -> None:
+        """Have the other replicas know that this one takes nothing more."""
+        self.sharing.leave()
+        for keeper in self.keepers:
+            keeper.hurry()
 
 
-async def _lead(leader: _Leader) -> bool:
-    """Be the operator while the Lease is held. False if it was lost."""
-
-    def on_lost() -> None:
-        leader.lost.set()
-        leader.stop.set()
-
-    # The Lease is renewed until the last sync has ended.
-    keeper = LeaseKeeper(leader.lease, _coordination, on_lost)
-    keeper.start()
+async def _join(replica: _Replica) -> None:
+    """Be one of the replicas until ``stop``."""
+    leases = replica.leases
     try:
-        await _operate(leader)
+        # In this order: SharedLease.release_if.
+        if await replica.hold(leases.replica) and await replica.hold(leases.shared):
+            await _operate(replica)
     finally:
-        await keeper.stop()
-        await leader.lease.release()
-    return not leader.lost.is_set()
+        if not replica.lost.is_set():
+            await replica.sharing.close()
+        # The Leases are renewed until the last sync has ended.
+        for keeper in replica.keepers:
+            await keeper.stop()
+        if not replica.lost.is_set():
+            await leases.replica.release()
+            await leases.shared.release_if(leases.members.are_none_left)
 
 
-async def _operate(leader: _Leader) -> None:
+async def _operate(replica: _Replica) -> None:
     """Watch and reconcile until ``stop``. Where a CRD goes away meanwhile, wait until it is back and begin anew.
 
     Raises what ended the watches or the supervisor otherwise.
     """
-    while not leader.stop.is_set():
-        if not await _before(leader.kinds.wait(), leader.stop):
+    while not replica.stop.is_set():
+        if not await _before(replica.kinds.wait(), replica.stop):
             return
         try:
-            await _watch_and_reconcile(leader)
+            await _watch_and_reconcile(replica)
         except Exception as error:
-            if leader.stop.is_set() or await leader.kinds.are_served():
+            if replica.stop.is_set() or await replica.kinds.are_served():
                 raise
             log.warning("watching ended (%s); it begins anew when the CRDs are back", type(error).__name__)
-            leader.cache.reset()
-            _take_signals(leader.stop)  # kopf had taken them over
+            replica.cache.reset()
+            _take_signals(replica.stop)  # kopf has removed them with its own
 
 
-async def _watch_and_reconcile(leader: _Leader) -> None:
-    """Watch and reconcile until ``stop`` or a signal, which sets it. Raises what ended it before."""
-    cache, ports = leader.cache, leader.ports
-
-    def is_leader() -> bool:
-        return leader.lease.is_held
+async def _watch_and_reconcile(replica: _Replica) -> None:
+    """Watch and reconcile until ``stop``. Raises what ended it before."""
+    cache, objects, sharing = replica.cache, replica.objects, replica.sharing
 
     def reconciler(name: str) -> Reconciler:
-        context = ClusterContext(name, cache, ports, is_leader=is_leader)
+        is_leader = partial(sharing.may_write, name)
+        context = ClusterContext(name, cache, replica.ports(name), is_leader=is_leader)
         return Reconciler(context, Observer(context), partial(Gateway, is_leader=is_leader))
 
-    supervisor = Supervisor(cache, ports, reconciler)
+    supervisor = Supervisor(cache, replica.ports(UNOWNED), reconciler, serves=sharing.serves, changed=sharing.changed)
     ended = asyncio.Event()
     failures: list[Exception] = []
-    tasks: list[asyncio.Task[None]] = []
+    reconciling: list[asyncio.Task[None]] = []
+    beside: list[asyncio.Task[None]] = []
 
-    async def reconcile() -> None:
+    async def to_the_end(work: Coroutine[None, None, None]) -> None:
         try:
-            await supervisor.run()
+            await work
         except Exception as error:
             failures.append(error)
         finally:
             ended.set()  # without it nothing is reconciled: starting anew is better than looking alive
 
     async def start() -> None:
-        # Everything is listed before the first plan: one transaction instead of one per batch of watch events.
-        await watch.resync(cache, leader.objects)
+        _take_signals(replica.stop)  # kopf has taken them over
+        # Which clusters there are decides what this replica takes. Everything else is listed after it was taken, and
+        # before the first plan: one transaction instead of one per batch of watch events.
+        await watch.list_kind(cache, objects, "ProxmoxCluster")
+        await sharing.begin(supervisor)
+        if not cache.complete:
+            await watch.resync(cache, objects)
         log.info("listed everything; reconciling")
-        tasks.append(asyncio.create_task(reconcile()))
-        tasks.append(asyncio.create_task(watch.resync_forever(cache, leader.objects)))
+        reconciling.append(asyncio.create_task(to_the_end(supervisor.run())))
+        beside.append(asyncio.create_task(to_the_end(sharing.run())))
+        beside.append(asyncio.create_task(watch.resync_forever(cache, objects)))
 
     async def end() -> None:
-        # kopf has taken over the signals; it would wait 5 s for its own waiter of a flag that is never set.
+        # kopf would wait 5 s for its own waiter of a flag that is never set.
         ended.set()
+        if replica.stop.is_set():
+            replica.leave()
         supervisor.stop()
-        if tasks:
-            tasks[1].cancel()
-            await asyncio.wait(tasks[:1], timeout=_LOST_SECONDS if leader.lost.is_set() else None)
+        if reconciling:
+            await asyncio.wait(reconciling, timeout=_LOST_SECONDS if replica.lost.is_set() else None)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
     async def follow_stop() -> None:
-        await leader.stop.wait()
+        await replica.stop.wait()
         ended.set()
 
     follower = asyncio.create_task(follow_stop())
@@ -181,7 +238,7 @@ async def _watch_and_reconcile(leader: _Leader) -> None:
         await watch.watch(watch.registry(cache, start, end), ended)
     finally:
         follower.cancel()
-    leader.stop.set()
+    replica.stop.set()
     if failures:
         raise failures[0]
 
@@ -193,14 +250,21 @@ def _take_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-def _readiness(lease: Lease, cache: Cache, kinds: ServedKinds) -> Readiness:
-    if lease.is_held:
-        if kinds.missing:
-            return Readiness(False, kinds.in_words)
-        return Readiness(cache.complete, "leading" if cache.complete else "not everything has been listed yet")
-    if lease.error:
-        return Readiness(False, f"the Lease cannot be read or written: {lease.error}")
-    return Readiness(True, f"standby; {lease.holder or 'no replica'} leads")
+def _readiness(leases: Leases, sharing: Sharing, cache: Cache, kinds: ServedKinds) -> Readiness:
+    missing = next((lease for lease in (leases.replica, leases.shared) if not lease.is_held), None)
+    if error := missing.error if missing else sharing.error:
+        return Readiness(False, f"the Leases cannot be read or written: {error}")
+    if not leases.shared.is_held:
+        return Readiness(True, f"standby; {leases.shared.holder or 'no replica'} leads")
+    if kinds.missing:
+        return Readiness(False, kinds.in_words)
+    if not cache.complete:
+        return Readiness(False, "not everything has been listed yet")
+    clusters = sum(1 for _ in cache.of_kind("ProxmoxCluster"))
+    held = sharing.held
+    if not held:
+        return Readiness(True, f"standby; other replicas lead for {clusters} clusters")
+    return Readiness(True, f"leading for {len(held - {UNOWNED})} of {clusters} clusters")
 
 
 async def _before(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:

@@ -1,9 +1,11 @@
-"""The Lease: of several replicas one leads, and it knows by its own clock when it must have stopped.
+"""Leases that are renewed: who holds one knows by its own clock when it must have stopped.
 
 client-go's protocol, so that it works beside everything that reads Leases: clocks of two machines are never compared;
 a candidate waits until the Lease has not changed for its duration *as seen by itself*, and the holder considers it
 lost ``renew_deadline`` after it began the last renewal that worked. The difference between the two is the time in
-which no replica leads. What the holder must no longer do then is for the writers to ask (:attr:`Lease.is_held`).
+which no replica holds it. What the holder must no longer do then is for the writers to ask (:attr:`Lease.is_held`).
+
+Two kinds are in use: one Lease per replica, and one that all replicas hold together (see ``kube.sharing``).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,12 +32,22 @@ log = logging.getLogger(__name__)
 #: Opens a connection to the API server, for the event loop it is opened in.
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[client.CoordinationV1Api]]
 
-#: By which an operator's Lease is found, whatever its name and namespace.
+#: By which an operator's Leases that are renewed are found, whatever their names and namespace.
 LABELS = {"app.kubernetes.io/name": "pve-evpn-operator", "app.kubernetes.io/component": "leader-election"}
+#: The holder of the Lease that all replicas hold together.
+SHARED = "shared-by-replicas"
+#: By how much longer than a replica's own Lease the shared one lasts: another replica takes over its renewal meanwhile.
+_SHARED_TIMES = 4.0
+_SHARED_ATTEMPTS = 4
 
+FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
 #: A clock that also runs while the machine is suspended; CLOCK_MONOTONIC, time.monotonic's, does not.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-_FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
+
+
+def boot_time() -> float:
+    """Seconds on a clock that also runs while the machine is suspended."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Lease:
@@ -48,9 +60,11 @@ class Lease:
         name: str,
         identity: str,
         timing: Timing | None = None,
-        clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
+        clock: Callable[[], float] = boot_time,
     ) -> None:
         self.api = api
+        self.labels = dict(LABELS)
+        """Written with the next renewal."""
         self._namespace = namespace
         self._name = name
         self.identity = identity
@@ -60,6 +74,7 @@ class Lease:
         self._seen: tuple[Any, ...] = ()
         self._seen_at = float("-inf")
         self._object: Any = None
+        self._hurry = asyncio.Event()
         self.holder = ""
         """Who holds it, as far as is known; "" if no replica does."""
         self.error = "the Lease has not been read yet"
@@ -74,7 +89,7 @@ class Lease:
         """Return once the Lease is held."""
         while not await self._attempt():
             await asyncio.sleep(self._pause())
-        log.info("%s leads (Lease %s/%s)", self.identity, self._namespace, self._name)
+        log.info("%s holds the Lease %s/%s", self.identity, self._namespace, self._name)
 
     async def keep(self) -> None:
         """Renew it, and return once it is lost.
@@ -82,11 +97,19 @@ class Lease:
         Lost is lost: a holder that was too late (a machine that slept, say) does not take it again in the belief
         that nothing happened in between.
         """
+        self._hurry.clear()
         while self.is_held:
-            await asyncio.sleep(self._timing.retry)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._timing.retry)
+            self._hurry.clear()
             if self.is_held:
                 await self._attempt()
-        log.error("the Lease is lost: %s", self.error or f"{self.holder or 'no replica'} holds it now")
+        holder = f"{self.holder or 'no replica'} holds it now"
+        log.error("the Lease %s/%s is lost: %s", self._namespace, self._name, self.error or holder)
+
+    def hurry(self) -> None:
+        """Let :meth:`keep` renew now. To be called in its event loop."""
+        self._hurry.set()
 
     async def release(self) -> None:
         """Let the next candidate have it at once; from here on nothing may be written."""
@@ -101,8 +124,8 @@ class Lease:
                 # As client-go does it: no holder, and outdated in a second for clients that read the time only.
                 await self._write(holder="", duration=1)
             log.info("the Lease is released")
-        except _FAILURES as error:
-            log.warning("the Lease could not be released, others wait for it to expire: %s", _words(error))
+        except FAILURES as error:
+            log.warning("the Lease could not be released, others wait for it to expire: %s", words(error))
 
     # --- one attempt --------------------------------------------------------------------------------------------
 
@@ -112,9 +135,9 @@ class Lease:
         try:
             async with asyncio.timeout(limit):
                 taken = await self._take()
-        except _FAILURES as error:
+        except FAILURES as error:
             self._object = None
-            self.error = _words(error)
+            self.error = words(error)
             log.warning("the Lease %s/%s could not be read or written: %s", self._namespace, self._name, self.error)
             return False
         self.error = ""
@@ -163,22 +186,22 @@ class Lease:
             self._seen, self._seen_at = seen, self._clock()
 
     async def _write(self, *, holder: str, duration: int) -> None:
-        now = _now()
+        when = now()
         old = self._object.spec if self._object and self._object.spec else client.V1LeaseSpec()
         changed = (old.holder_identity or "") != holder
         spec = client.V1LeaseSpec(
             holder_identity=holder,
             lease_duration_seconds=duration,
-            acquire_time=now if changed else old.acquire_time or now,
-            renew_time=now,
+            acquire_time=when if changed else old.acquire_time or when,
+            renew_time=when,
             lease_transitions=(old.lease_transitions or 0) + int(changed and bool(holder) and self._object is not None),
         )
         if self._object is None:
-            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name, labels=LABELS), spec=spec)
+            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name, labels=dict(self.labels)), spec=spec)
             self._object = await self.api.create_namespaced_lease(self._namespace, body)
         else:
             self._object.spec = spec  # with the resourceVersion it was read at: overtaken means refused
-            self._object.metadata.labels = {**(self._object.metadata.labels or {}), **LABELS}
+            self._object.metadata.labels = {**(self._object.metadata.labels or {}), **self.labels}
             self._object = await self.api.replace_namespaced_lease(self._name, self._namespace, self._object)
         self.holder = holder
 
@@ -193,6 +216,84 @@ class Lease:
         usual = self._timing.retry * random.uniform(1.0, JITTER)  # noqa: S311
         left = self._expiry() - self._clock() if self.holder else usual
         return min(usual, max(left, 0.05))
+
+
+class ReplicaLease(Lease):
+    """The Lease by which one process shows that it lives. ``name`` and ``identity`` are the process's own.
+
+    Another replica takes it away for good by deleting it, once it has been silent for its duration. So a Lease that is
+    gone is lost: it is never made again.
+    """
+
+    def __init__(self, api: client.CoordinationV1Api, namespace: str, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(api, namespace, name, *args, **kwargs)
+        self.name = name
+
+    def _may_be_taken(self, renewing: bool) -> bool:
+        if renewing:
+            return self._object is not None and self.holder == self.identity
+        return super()._may_be_taken(renewing)
+
+    async def release(self) -> None:
+        """Delete it; from here on nothing may be written."""
+        self._held_until = float("-inf")
+        try:
+            async with asyncio.timeout(self._timing.renew_deadline / 2):
+                await self.api.delete_namespaced_lease(self.name, self._namespace)
+        except FAILURES as error:
+            if getattr(error, "status", None) != 404:
+                log.warning(
+                    "the Lease %s could not be deleted, others wait for it to expire: %s", self.name, words(error)
+                )
+
+
+class SharedLease(Lease):
+    """A Lease that all replicas hold together, each by renewing it under one identity.
+
+    A process of a release that let one replica lead competes for a Lease of this name: it leads only while this one is
+    not held, and this one is held only while it does not lead. It lasts longer than a replica's own Lease, so that the
+    replicas go on when the one that renewed it last dies.
+    """
+
+    def __init__(
+        self,
+        api: client.CoordinationV1Api,
+        namespace: str,
+        name: str,
+        timing: Timing | None = None,
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        each = timing or Timing()
+        longer = Timing(*(seconds * _SHARED_TIMES for seconds in (each.duration, each.renew_deadline, each.retry)))
+        super().__init__(api, namespace, name, SHARED, longer, clock)
+        self._candidate_retry = each.retry
+
+    async def _take(self) -> bool:
+        for _ in range(_SHARED_ATTEMPTS):  # another replica may renew it between our read and our write
+            self._object = None
+            if await super()._take():
+                return True
+            if self.holder != self.identity:
+                return False
+        return False
+
+    def _pause(self) -> float:
+        return min(super()._pause(), self._candidate_retry * random.uniform(1.0, JITTER))  # noqa: S311
+
+    async def release_if(self, is_last: Callable[[], Awaitable[bool]]) -> None:
+        """Free it for a process of an older release, if ``is_last`` says after it was read that no other replica lives.
+
+        A replica that joins makes its own Lease first and writes this one then: either ``is_last`` sees the one, or
+        the write here is refused because of the other.
+        """
+        self._held_until = float("-inf")
+        try:
+            async with asyncio.timeout(self._timing.renew_deadline / 2):
+                await self._read()
+                if self._object is not None and self.holder == self.identity and await is_last():
+                    await self._write(holder="", duration=1)
+        except FAILURES as error:
+            log.warning("the Lease %s/%s was not released: %s", self._namespace, self._name, words(error))
 
 
 class LeaseKeeper:
@@ -219,6 +320,10 @@ class LeaseKeeper:
         """Begin to renew."""
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Renew now, to write what has changed."""
+        self._loop.call_soon_threadsafe(self._lease.hurry)
+
     async def stop(self) -> None:
         """End the thread; the Lease stays held until it expires or is released."""
         self._loop.call_soon_threadsafe(self._cancel)
@@ -241,20 +346,21 @@ class LeaseKeeper:
             async with self._connect() as api:
                 self._lease.api = api
                 await self._lease.keep()
-        except _FAILURES as error:
-            log.error("the Lease can no longer be renewed: %s", _words(error))
+        except FAILURES as error:
+            log.error("the Lease can no longer be renewed: %s", words(error))
         finally:
             self._lease.api = before
         self._caller.call_soon_threadsafe(self._lost)
 
 
-def _now() -> datetime:
+def now() -> datetime:
     """Never a whole second: the client then leaves the fraction out, and the API server wants one."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond or 1)
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond or 1)
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """What an error says, in one line."""
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
     return str(error) or type(error).__name__

@@ -57,7 +57,8 @@ def registry(
         # The same choice as kube.client makes; kopf asks again when the token is refused.
         return kopf.login_with_kubeconfig(**kwargs) or _by_address(kopf.login_with_service_account(**kwargs))
 
-    @kopf.on.startup(registry=handlers)
+    # A failure ends the process at once; kopf would try again after a minute, in which nothing runs.
+    @kopf.on.startup(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.persistence.diffbase_storage = _GenerationOnly()
         # Anything but our own finalizer: kopf removes its own where no handler of its kind needs it.
@@ -116,10 +117,15 @@ async def watch(handlers: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
 async def resync(cache: Cache, objects: CustomObjects) -> None:
     """List every kind once; afterwards the cache is complete."""
     for kind in WATCHED:
-        items, version = await objects.list_all(kind)
-        cache.replace(kind, items, version)
+        await list_kind(cache, objects, kind)
     items, version = await objects.namespaces()
     cache.replace(NAMESPACE, items, version)
+
+
+async def list_kind(cache: Cache, objects: CustomObjects, kind: str) -> None:
+    """List one kind once."""
+    items, version = await objects.list_all(kind)
+    cache.replace(kind, items, version)
 
 
 async def resync_forever(cache: Cache, objects: CustomObjects, seconds: float = RESYNC_SECONDS) -> None:

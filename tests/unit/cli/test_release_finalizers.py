@@ -12,6 +12,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.cli.release_finalizers import _refuse_if_running
+from pve_evpn.kube.leader import SHARED
 
 pytestmark = pytest.mark.asyncio
 
@@ -80,3 +81,10 @@ async def test_who_may_not_look_is_not_told_that_nobody_runs() -> None:
     forbidden: Any = Forbidden()
     with pytest.raises(Refusal, match="is unknown"):
         await _refuse_if_running(forbidden)
+
+
+async def test_the_lease_that_replicas_share_is_not_waited_for() -> None:
+    """It lasts four times as long as the Lease of each replica, which ends with it."""
+    leases: Any = Leases([lease(NOW, holder=SHARED)])
+    await _refuse_if_running(leases)
+    assert leases.asked == 1
