@@ -44,7 +44,8 @@ export class Picture {
     }
     this.draw();
     const lit = this.cy.nodes(".path");
-    if (lit.length) this.cy.animate({ fit: { eles: lit, padding: 60 }, duration: reduced() ? 0 : 250 });
+    const seen = this.cy.nodes().length <= SMALL ? this.cy.nodes() : lit; // of a small network everything stays in sight
+    if (lit.length) this.cy.animate({ fit: { eles: seen, padding: 40 }, duration: reduced() ? 0 : 250 });
   }
 
   choose(id, { quiet = false } = {}) {
