@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pve_evpn.cli.page.content import parts_of
 from pve_evpn.cli.page.server import Served, served
 from pve_evpn.cli.report.snapshot import RecordedEvent, Snapshot
 from pve_evpn.domain.objects import ObjectKey
@@ -19,6 +20,7 @@ from tests.unit.plan.world import EPOCH, cluster, vnet
 
 PLAN = {
     "hash": "abc123", "summary": ["create vnet web", "delete vnet old"], "classes": ["reload", "destructive"],
+    "reasons": ["AnnotationPaused", "OutsideWindow"],
     "class": "destructive", "destructive": True, "since": EPOCH.isoformat(),
 }  # fmt: skip
 
@@ -141,12 +143,27 @@ async def test_the_plan_that_was_shown_is_approved_and_no_other(page: Served, li
     assert body == {"metadata": {"annotations": {"pve-evpn.dev/approved-plan": "abc123"}}}
 
 
+@pytest.mark.parametrize(
+    ("reasons", "can"),
+    [(["SdnLocked", "ClusterPaused"], False), (["SdnLocked", "AwaitingApproval"], True), (None, True)],
+)
+def test_only_what_waits_for_it_can_be_approved(reasons: list[str] | None, can: bool) -> None:
+    plan = {**PLAN, "reasons": reasons}
+    waiting = snapshot(judged(cluster(), "False", "AwaitingApproval", pendingPlan=plan))
+    assert parts_of(waiting)["plans"][0]["approvable"] is can
+
+
 async def test_a_stream_sends_everything_once_and_then_what_changed(page: Served, live: Live) -> None:
     async with aiohttp.ClientSession() as session:
         response = await session.get(f"{page.origin}/api/live", headers=by_page(page))
         first = json.loads(await response.content.readline())
         assert set(first) == {"summary", "graph", "plans", "timeline", "tables"}
-        assert first["plans"][0]["steps"][1] == {"text": "delete vnet old", "class": "destructive"}
+        assert first["plans"][0]["approvable"]
+        assert first["plans"][0]["steps"][1] == {
+            "text": "delete vnet old",
+            "class": "destructive",
+            "reason": "OutsideWindow",
+        }
         [event] = first["timeline"]
         assert (event["topic"], event["message"]) == ("mac", "from pve2 | to pve1")
         live.put(live.now)  # nothing that the page shows

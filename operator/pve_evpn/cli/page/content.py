@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
+from pve_evpn.api.conditions import Reason
 from pve_evpn.cli.report.causes import cause_of, is_good
 from pve_evpn.cli.report.graph import Graph, graph_of, vertex_id
 from pve_evpn.cli.report.model import Block, Cell, Facts, Lines, Report, plain
@@ -19,6 +21,8 @@ from pve_evpn.text import from_outside
 #: Events of the timeline, the newest.
 EVENTS = 300
 _LONGEST = 2_000
+#: Reasons of steps that an approval lets go.
+APPROVABLE = frozenset({Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW})
 
 Part = Any
 
@@ -110,16 +114,16 @@ def _worth(snapshot: Snapshot, key: ObjectKey) -> str:
 
 def _plan(cluster: Resource[Any]) -> dict[str, Part]:
     plan = cluster.status.pending_plan
-    classes: list[Any] = plan.classes or []
+    steps = zip_longest(plan.summary, plan.classes or (), plan.reasons or (), fillvalue="")
     return {
         "cluster": cluster.key.name,
         "hash": plan.hash,
         "class": plan.class_ or "",
         "since": plain(plan.since),
-        "steps": [
-            {"text": _clean(step), "class": classes[number] if number < len(classes) else ""}
-            for number, step in enumerate(plan.summary)
-        ],
+        "why": _clean(plan.message or ""),
+        # An older operator gives no reasons, and shows only plans that wait for approval or a window.
+        "approvable": plan.reasons is None or not APPROVABLE.isdisjoint(plan.reasons),
+        "steps": [{"text": _clean(text), "class": class_, "reason": reason} for text, class_, reason in steps],
         "more": plan.truncated or 0,
     }
 

@@ -85,7 +85,8 @@ const panels = {
 
 function planElement(plan) {
   const steps = plan.steps.map((step) => element("li", {},
-    `${step.text} `, step.class ? element("span", { class: `class-${step.class}` }, `(${step.class})`) : null));
+    `${step.text} `, step.class ? element("span", { class: `class-${step.class}` }, `(${step.class})`) : null,
+    step.reason ? ` ${step.reason}` : null));
   if (plan.more) steps.push(element("li", {}, `and ${plan.more} more`));
   const button = element("button", { type: "button", onclick: () => approve(plan, button) }, "Approve this plan");
   return element("section", { "data-plan": plan.hash },
@@ -93,7 +94,7 @@ function planElement(plan) {
     element("p", {}, "Class ", element("strong", { class: `class-${plan.class}` }, plan.class || "unknown"), ", waits for ",
       element("time", { datetime: plan.since, title: plan.since }, age(plan.since)), plan.why ? `: ${plan.why}` : ""),
     element("ol", { class: "steps" }, ...steps),
-    plan.approvable === false ? null : button);
+    plan.approvable ? button : null);
 }
 
 async function approve(plan, button) {
