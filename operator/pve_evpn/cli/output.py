@@ -9,6 +9,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import yaml
@@ -34,6 +36,18 @@ def write(report: Report, form: str, out: TextIO | None = None) -> None:
     out.flush()
 
 
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something takes its time, on a terminal; nothing where stderr is a file or a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} ..."):
+        yield
+
+
 def rendered(report: Report, form: str, *, coloured: bool = False, width: int = _UNLIMITED) -> str:
     """The report as text that ends in a line break."""
     if form == "json":
@@ -56,7 +70,7 @@ def _width(out: TextIO) -> int:
         return _UNLIMITED
 
 
-def _clean(cell: object) -> str:
+def clean(cell: object) -> str:
     """Statuses and Events hold text of others: nothing of it may steer the terminal."""
     return from_outside(cell, longest=_LONGEST)
 
@@ -88,7 +102,7 @@ def _print(console: Any, block: Block) -> None:
         console.print(Text(block.title, style="bold"))
     if isinstance(block, Lines):
         for line in block.lines:
-            console.print(Text(_clean(line), style=block.tone))
+            console.print(Text(clean(line), style=block.tone))
         return
     grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=isinstance(block, Table))
     if isinstance(block, Facts):
@@ -112,7 +126,7 @@ def _print(console: Any, block: Block) -> None:
 def _styled(cell: Cell) -> Any:
     from rich.text import Text
 
-    return Text(_clean(cell), style=cell.tone)
+    return Text(clean(cell), style=cell.tone)
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------------
@@ -131,7 +145,7 @@ def _markdown(block: Block) -> str:
 
 def _escaped(cell: object) -> str:
     """Text that cannot end a table cell, begin HTML, or make a link or an image."""
-    text = _clean(cell)
+    text = clean(cell)
     for character in "\\`*_[]<>|!":
         text = text.replace(character, f"\\{character}")
     return text

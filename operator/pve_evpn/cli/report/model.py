@@ -11,8 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pve_evpn.domain.objects import ObjectKey
-
 Value = str | int | bool | datetime | None
 
 
@@ -28,12 +26,11 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value. ``shown`` is its text for people where that differs; ``is_age``: it grows by itself."""
+    """One value. ``shown`` is its text for people where that differs, such as an age."""
 
     value: Value
     tone: Tone = Tone.PLAIN
     shown: str | None = None
-    is_age: bool = False
 
     def __str__(self) -> str:
         if self.shown is not None:
@@ -56,10 +53,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``rows`` is everything; people get the rows that ``shown`` counts, and ``note`` says what is left out.
-
-    ``about``: the object of each row, where rows are about objects; the page makes links of them.
-    """
+    """``rows`` is everything; people get the rows that ``shown`` counts, and ``note`` says what is left out."""
 
     key: str
     title: str
@@ -67,7 +61,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     shown: tuple[int, ...] | None = None
     note: str = ""
-    about: tuple[ObjectKey, ...] = ()
 
     def data(self) -> list[dict[str, Any]]:
         return [
@@ -135,7 +128,7 @@ def age(moment: datetime | None, now: datetime) -> Cell:
     """A time that people see as its age, in kubectl's short form."""
     if moment is None:
         return Cell(None)
-    return Cell(moment, shown=duration((now - moment).total_seconds()), is_age=True)
+    return Cell(moment, shown=duration((now - moment).total_seconds()))
 
 
 def duration(seconds: float) -> str:

@@ -184,19 +184,29 @@ def same(key: str, one: str | None, other: str | None) -> bool:
 
 def _meaning(key: str, text: str | None) -> object:
     if key in _BOOLEAN:
-        return (text or "").lower() in _TRUE
+        return is_true(text)
     try:
         if key in _NUMBER:
             return float(text or 0)
         if text is None:
             return None
         if key == "trunks":
-            return frozenset(vid for part in text.split(";") if part for vid in _vids(part))
+            return frozenset(vlan_ids(text))
         if key in _ADDRESS:
             return ipaddress.ip_interface(text)
     except ValueError:
         return text
     return text.lower() if key == "mac" else text
+
+
+def is_true(text: str | None) -> bool:
+    """How Proxmox reads a boolean."""
+    return (text or "").lower() in _TRUE
+
+
+def vlan_ids(trunks: str) -> list[int]:
+    """The VLANs of ``1;2;10-12``, sorted. Raises ValueError for a text that is none."""
+    return sorted({vid for part in trunks.split(";") if part for vid in _vids(part)})
 
 
 def _vids(part: str) -> range:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
+from pydantic.alias_generators import to_camel
+
 from pve_evpn.api.firewall import Firewall, FirewallRule
 from pve_evpn.domain.state import FirewallName, FirewallNames
 from pve_evpn.text import from_outside
@@ -150,6 +152,20 @@ FirewallWrite: TypeAlias = SetOptions | InsertRule | MoveRule | SwitchRule | Rem
 # --- from the spec, and from Proxmox --------------------------------------------------------------------------------
 
 
+#: Proxmox' properties of a rule with conditions of its own, and the fields of ours that say them.
+_RULE_FIELDS = {
+    "action": "action",
+    "macro": "macro",
+    "source": "source",
+    "dest": "dest",
+    "proto": "proto",
+    "sport": "sport",
+    "dport": "dport",
+    "icmp-type": "icmp_type",
+    "log": "log",
+}
+
+
 def desired_firewall(spec: Firewall) -> DesiredFirewall:
     """The spec in Proxmox' properties. An option that is not there has Proxmox' default."""
     options = {
@@ -166,21 +182,33 @@ def _desired_rule(rule: FirewallRule) -> Rule:
     about = {"comment": rule.comment.strip() if rule.comment else None, "enable": "0" if rule.enabled is False else "1"}
     if rule.security_group:
         return _without_empty({"type": "group", "action": rule.security_group, **about})
-    return _without_empty(
-        {
-            "type": "forward",
-            "action": rule.action,
-            "macro": rule.macro,
-            "source": rule.source,
-            "dest": rule.dest,
-            "proto": rule.proto,
-            "sport": rule.sport,
-            "dport": rule.dport,
-            "icmp-type": rule.icmp_type,
-            "log": rule.log if rule.log != _NO_LOG else None,
-            **about,
-        }
-    )
+    values = {key: getattr(rule, field) for key, field in _RULE_FIELDS.items()}
+    log = values["log"] if values["log"] != _NO_LOG else None
+    return _without_empty({"type": "forward", **values, "log": log, **about})
+
+
+def specified_firewall(actual: FirewallState) -> dict[str, Any]:
+    """The other way round: the spec, as a manifest has it, that says what Proxmox has.
+
+    Of a rule that our API cannot say, only what it can say is there; :func:`desired_firewall` shows the difference.
+    """
+    options, rules = actual.options, [_specified_rule(rule) for rule in actual.rules]
+    return {
+        **({"enabled": True} if options.get("enable") == "1" else {}),
+        **({"policyForward": options["policy_forward"]} if "policy_forward" in options else {}),
+        **({"logLevelForward": options["log_level_forward"]} if "log_level_forward" in options else {}),
+        **({"rules": rules} if rules else {}),
+    }
+
+
+def _specified_rule(rule: Rule) -> dict[str, Any]:
+    about = {
+        **({"comment": rule["comment"]} if "comment" in rule else {}),
+        **({"enabled": False} if rule["enable"] == "0" else {}),
+    }
+    if rule.get("type") == "group":
+        return {"securityGroup": rule.get("action", ""), **about}
+    return {**{to_camel(field): rule[key] for key, field in _RULE_FIELDS.items() if key in rule}, **about}
 
 
 def _without_empty(values: Mapping[str, str | None]) -> Rule:

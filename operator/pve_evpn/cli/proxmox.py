@@ -1,0 +1,196 @@
+"""Proxmox, read with the caller's own credentials: what `export` and `plan` have in common. Nothing is ever written.
+
+Credentials come from the environment or a file, never from the command line, where other users of the machine could
+read them; else from the Secret of a ProxmoxCluster, if the caller may read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.api.cluster import ProxmoxClusterSpec
+from pve_evpn.api.kinds import GROUP, KINDS, VERSION
+from pve_evpn.cli.failures import Refusal
+from pve_evpn.domain.plan.firewall import FirewallState
+from pve_evpn.domain.sdn import SdnKind
+from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
+from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
+from pve_evpn.kube.adapters import OwnSecrets
+from pve_evpn.pve import errors
+from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.gateway import Gateway
+from pve_evpn.pve.transport import Trust
+
+TOKEN_ID, TOKEN, TOKEN_FILE = "PVE_TOKEN_ID", "PVE_TOKEN", "PVE_TOKEN_FILE"
+_NEEDS_TOKEN = (
+    f"no credentials for Proxmox: set {TOKEN_ID} (user@realm!name) and {TOKEN} or {TOKEN_FILE}; a token that may read "
+    "is enough (docs/proxmox-access.md)"
+)
+
+
+def add_arguments(parser: Any) -> None:
+    """How to reach Proxmox; all of it may come from a ProxmoxCluster too."""
+    parser.add_argument(
+        "--endpoint", action="append", metavar="URL", help="Proxmox' API, https://host:8006; may be given again"
+    )
+    parser.add_argument(
+        "--token-file", metavar="FILE", help=f"the token's secret (default: ${TOKEN_FILE}, else ${TOKEN})"
+    )
+    parser.add_argument("--fingerprint", metavar="SHA256", help="of the server's certificate, as Proxmox shows it")
+    parser.add_argument("--ca-file", metavar="FILE", help="CA certificates that the server's has to be of (PEM)")
+    parser.add_argument(
+        "--operator-namespace", default="pve-evpn-system", metavar="NAMESPACE",
+        help="where the Secret of a ProxmoxCluster is, if it is to be read (default: pve-evpn-system)",
+    )  # fmt: skip
+
+
+def own_credentials(arguments: argparse.Namespace) -> Credentials | None:
+    """From the environment or a file; None where there are none. Raises Refusal for those that cannot be."""
+    token_id = os.environ.get(TOKEN_ID, "")
+    file = arguments.token_file or os.environ.get(TOKEN_FILE, "")
+    if not token_id and not file:
+        return None
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get(TOKEN, "")
+    except OSError as error:
+        raise Refusal(f"{file}: {error.strerror}") from None
+    try:
+        return Credentials.from_secret({"tokenId": token_id, "token": secret})
+    except ValueError as error:
+        raise Refusal(f"the credentials in {TOKEN_ID} and {TOKEN_FILE if file else TOKEN}: {error}") from None
+
+
+def own_tls(arguments: argparse.Namespace) -> dict[str, Any]:
+    """``spec.tls`` of a ProxmoxCluster by the command line; empty where it says nothing. Raises Refusal."""
+    if arguments.fingerprint and arguments.ca_file:
+        raise Refusal("give either --fingerprint or --ca-file")
+    if arguments.fingerprint:
+        return {"fingerprint": arguments.fingerprint}
+    if arguments.ca_file:
+        try:
+            return {"caBundle": Path(arguments.ca_file).read_text(encoding="utf-8")}
+        except OSError as error:
+            raise Refusal(f"{arguments.ca_file}: {error.strerror}") from None
+    return {}
+
+
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fields of a ProxmoxCluster's spec that the command line replaces, for this connection alone. Raises Refusal."""
+    endpoints = {"endpoints": arguments.endpoint} if arguments.endpoint else {}
+    tls = own_tls(arguments)
+    return {**endpoints, **({"tls": tls} if tls else {})}
+
+
+@asynccontextmanager
+async def gateway_to(
+    arguments: argparse.Namespace, name: str, spec: ProxmoxClusterSpec, api: client.ApiClient | None
+) -> AsyncIterator[Gateway]:
+    """A connection that cannot write, by the command line, the environment and a ProxmoxCluster's spec.
+
+    Args:
+        name: Of the ProxmoxCluster.
+        spec: Where it is and how it proves who it is. Whoever wrote it gets the credentials.
+        api: Kubernetes, to read the cluster's Secrets where the caller has no token of their own; None for none.
+    """
+    secrets = ClusterSecrets(name, OwnSecrets(api, arguments.operator_namespace)) if api else None
+    credentials = own_credentials(arguments) or await _stored_credentials(secrets, spec)
+    try:
+        gateway = Gateway(name, spec.endpoints, credentials, await _trust(secrets, spec), is_leader=lambda: False)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+    try:
+        yield gateway
+    finally:
+        gateway.close()
+
+
+async def _stored_credentials(secrets: ClusterSecrets | None, spec: ProxmoxClusterSpec) -> Credentials:
+    """Those of the ProxmoxCluster, under the rules that the operator keeps too. Raises Refusal."""
+    if secrets is None:
+        raise Refusal(_NEEDS_TOKEN)
+    name = spec.credentials_secret_ref.name
+    try:
+        addresses = [*spec.endpoints, *([spec.proxy_url] if spec.proxy_url else [])]
+        return Credentials.from_secret(await secrets.credentials(name, addresses))
+    except NotUsable as error:
+        raise Refusal(f"{_NEEDS_TOKEN}. Those of the ProxmoxCluster cannot be used: {error}") from None
+    except ValueError as error:
+        raise Refusal(f"Secret {name}: {error}") from None
+
+
+async def _trust(secrets: ClusterSecrets | None, spec: ProxmoxClusterSpec) -> Trust:
+    tls = spec.tls
+    if tls is None:
+        return Trust(proxy=spec.proxy_url)
+    ca = tls.ca_bundle
+    if (ref := tls.ca_secret_ref) is not None:
+        if secrets is None:
+            raise Refusal(f"the CA is in the Secret {ref.name}: give --ca-file or --fingerprint")
+        try:
+            ca = await secrets.value(ref.name, ref.key)
+        except NotUsable as error:
+            raise Refusal(f"tls.caSecretRef: {error}; or give --ca-file or --fingerprint") from None
+    return Trust(ca, tls.fingerprint, bool(tls.insecure_skip_verify), spec.proxy_url)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise Refusal with one sentence for what Proxmox may answer."""
+    try:
+        yield
+    except errors.Unreachable as error:
+        raise Refusal(f"Proxmox cannot be reached: {error}") from None
+    except errors.PveError as error:
+        raise Refusal(f"Proxmox says: {error}") from None
+
+
+async def read_state(gateway: Gateway, *, guests: bool) -> ClusterState:
+    """Everything a plan depends on. Raises Refusal."""
+    with explained():
+        release = await gateway.version()
+        if PveVersion.parse(release) < OLDEST_SUPPORTED:
+            raise Refusal(f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed")
+        return await gateway.read_cluster(release, guests=guests)
+
+
+async def read_firewalls(gateway: Gateway, vnets: Iterable[str]) -> dict[str, FirewallState | None]:
+    """The firewalls of running VNets; None for one that Proxmox does not show. Raises Refusal."""
+
+    async def read(vnet: str) -> FirewallState | None:
+        with contextlib.suppress(errors.Refused, errors.Forbidden):
+            return await gateway.firewall(vnet)
+        return None
+
+    names = sorted(vnets)
+    with explained():
+        return dict(zip(names, await asyncio.gather(*map(read, names)), strict=True))
+
+
+def evpn_vnets(state: ClusterState) -> list[str]:
+    """The running VNets of EVPN zones: Proxmox shows no firewall of others."""
+    running = state.sdn.running
+    zones = {ref.id for ref, obj in running.items() if ref.kind is SdnKind.ZONE and obj.type == "evpn"}
+    return [ref.id for ref, obj in running.items() if ref.kind is SdnKind.VNET and obj.props.get("zone") in zones]
+
+
+async def cluster_object(api: client.ApiClient, name: str) -> Mapping[str, Any]:
+    """A ProxmoxCluster as Kubernetes has it. Raises Refusal where there is none."""
+    try:
+        found = await client.CustomObjectsApi(api).get_cluster_custom_object(
+            GROUP, VERSION, KINDS["ProxmoxCluster"].plural, name
+        )
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        raise Refusal(f"there is no ProxmoxCluster {name}") from None
+    return dict(found)

@@ -1,0 +1,434 @@
+"""From the state of a cluster to manifests, and to what they leave out. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from pve_evpn.api.firewall import Firewall
+from pve_evpn.api.kinds import KINDS, Kind
+from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.api.vnet import Subnet
+from pve_evpn.domain.export import rules
+from pve_evpn.domain.export.model import NAMESPACE_LABEL, Export, Manifest, Omission, Request, Source
+from pve_evpn.domain.export.names import Names
+from pve_evpn.domain.export.resources import nothing_yet
+from pve_evpn.domain.export.specification import CannotBeSaid, in_words, specification
+from pve_evpn.domain.nics import render as nic_render
+from pve_evpn.domain.nics.fields import api_name
+from pve_evpn.domain.nics.netn import NetN
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource, own_ref, sdn_kind_of
+from pve_evpn.domain.plan import firewall, render
+from pve_evpn.domain.plan.context import PlanContext
+from pve_evpn.domain.plan.firewall import FirewallState
+from pve_evpn.domain.plan.grants import Grants
+from pve_evpn.domain.plan.ownership import known_refs
+from pve_evpn.domain.plan.policies import entries_back
+from pve_evpn.domain.plan.subnets import network_of
+from pve_evpn.domain.sdn import CREATION_ORDER, PART_OF, SdnKind, SdnObject, SdnRef, parents_of, pending_changes
+from pve_evpn.domain.state import ClusterState, GuestState
+
+#: As many as a VNet's spec, a grant's list and a list of grants hold.
+_MOST_SUBNETS, _MOST_RANGES, _MOST_GRANTS = 32, 64, 64
+#: The file of what belongs to no zone.
+_GROUPS = {SdnKind.CONTROLLER: "controllers"}
+_STAGED = "an edit of it is staged and not applied: apply it or roll it back, and export again"
+
+
+@dataclass
+class _Round:
+    """What one description has so far."""
+
+    manifests: list[Manifest] = field(default_factory=list)
+    omissions: list[Omission] = field(default_factory=list)
+    keys: dict[SdnRef, ObjectKey] = field(default_factory=dict)
+    """Of exported and existing objects."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """By VNet: the zone's name."""
+
+    def name_of(self, ref: SdnRef) -> str | None:
+        return self.keys[ref].name if ref in self.keys else None
+
+    def leave_out(self, what: object, why: str, *, foreign: bool = False) -> None:
+        self.omissions.append(Omission(str(what), why, foreign))
+
+
+class Describer:
+    """Describes one cluster, again and again with more left out; names stay the same."""
+
+    def __init__(self, state: ClusterState, firewalls: Mapping[str, FirewallState | None], request: Request) -> None:
+        self._state = state
+        self._firewalls = firewalls
+        self._request = request
+        self._edited = dict(sorted(state.sdn.edited.items()))
+        self._staged = {change.ref for change in pending_changes(state.sdn.edited, state.sdn.running)}
+        self._existing = _existing(request.existing)
+        self._names = self._name_objects()
+        self._nic_names: dict[tuple[int, str], str] = {}
+        before = request.existing
+        self._context = PlanContext(
+            before or nothing_yet(request.cluster, request.cluster_spec), state, frozenset(), {}, recovering=False
+        )
+
+    # --- names --------------------------------------------------------------------------------------------------
+
+    def _name_objects(self) -> dict[SdnRef, str]:
+        request, found = self._request, {}
+        for kind in KINDS.values():
+            taken = [r.key.name for r in request.existing or () if r.key.kind == kind.name and self._shares_names(r)]
+            names = Names(taken)
+            for ref, obj in self._edited.items():
+                if kind_of(obj) is kind and ref not in self._existing:
+                    alias = [str(obj.props["alias"])] if request.by_alias and "alias" in obj.props else []
+                    found[ref] = names.give(*alias, ref.id)
+        return found
+
+    def _shares_names(self, resource: Resource[Any]) -> bool:
+        return resource.key.namespace in ("", self._request.namespace)
+
+    # --- one round ----------------------------------------------------------------------------------------------
+
+    def describe(self, left_out: Mapping[Source, str]) -> Export:
+        """Everything but what is left out, which is named with its reason."""
+        made = _Round(keys=dict(self._existing))
+        for obj in self._in_order():
+            if obj.ref not in self._existing:
+                self._describe(obj, left_out, made)
+        self._note_unseen(made)
+        nics = list(self._nics(left_out, made)) if self._request.guests else []
+        first = self._first(nics, made)
+        return Export((*first, *made.manifests, *nics), tuple(made.omissions))
+
+    def _in_order(self) -> Iterator[SdnObject]:
+        """What has manifests of its own, parents first; a route map after those that it calls."""
+        for kind in CREATION_ORDER:
+            waiting = {ref: obj for ref, obj in self._edited.items() if ref.kind is kind and kind not in PART_OF}
+            while waiting:
+                free = [ref for ref, obj in waiting.items() if not waiting.keys() & {*parents_of(obj)} - {ref}]
+                for ref in free or list(waiting):  # what calls itself in a circle comes in any order
+                    yield waiting.pop(ref)
+
+    def _describe(self, obj: SdnObject, left_out: Mapping[Source, str], made: _Round) -> None:
+        ref = obj.ref
+        if kind_of(obj) is None:
+            made.leave_out(ref, f"its type is {obj.type!r}, and this API has no kind for it", foreign=True)
+            return
+        if self._is_in_foreign_zone(obj):
+            made.leave_out(ref, f"its zone {obj.props.get('zone')} is no EVPN zone", foreign=True)
+            return
+        if ref in self._staged or ref in left_out:
+            made.leave_out(ref, left_out.get(ref, _STAGED))
+            return
+        try:
+            manifest = self._manifest(obj, made)
+        except CannotBeSaid as error:
+            made.leave_out(ref, str(error))
+            return
+        made.manifests.append(manifest)
+        made.keys[ref] = manifest.key
+
+    def _is_in_foreign_zone(self, obj: SdnObject) -> bool:
+        zone = self._edited.get(SdnRef(SdnKind.ZONE, str(obj.props.get("zone"))))
+        return obj.ref.kind is SdnKind.VNET and zone is not None and kind_of(zone) is None
+
+    def _note_unseen(self, made: _Round) -> None:
+        if not self._state.sdn.complete:
+            made.leave_out("what the credentials may not see", "they lack SDN.Audit on /sdn, so lists are not whole")
+        for ref, obj in sorted(self._state.sdn.running.items()):
+            if ref not in self._edited and (ref.kind in PART_OF or kind_of(obj)):
+                made.leave_out(ref, "its deletion is staged and not applied")
+
+    def _manifest(self, obj: SdnObject, made: _Round) -> Manifest:
+        """Raises CannotBeSaid."""
+        kind, ref = kind_of(obj), obj.ref
+        assert kind is not None
+        base: dict[str, Any] = {"id": ref.id}
+        if kind.scope == "Cluster":
+            base = {"clusterRef": {"name": self._request.cluster}, **base}
+        after = self._permissions() if kind.name == "EvpnZone" else {}
+        spec = self._specification(kind, obj, {**base, **after}, made)
+        spec |= {name: spec.pop(name) for name in after}
+        name, group = self._names[ref], _GROUPS.get(ref.kind, "routing")
+        if kind.name == "EvpnZone":
+            group = f"zone-{name}"
+        elif kind.name == "VNet":
+            made.groups[ref.id] = str(spec["zoneRef"]["name"])
+            group = f"zone-{made.groups[ref.id]}"
+            spec |= self._subnets(obj, made)
+            spec |= self._firewall(ref, made)
+        namespace = self._request.namespace if kind.scope == "Namespaced" else ""
+        return Manifest(ObjectKey(kind.name, namespace, name), group, {**spec, **self._policies()}, ref)
+
+    def _specification(self, kind: Kind, obj: SdnObject, base: dict[str, Any], made: _Round) -> dict[str, Any]:
+        """The spec without what belongs to parts of the object. Raises CannotBeSaid."""
+        if kind.name == "RouteMap":
+            return self._route_map(obj, base, made)
+        members = frozenset(self._state.nodes)
+        form = render.FORMS.get((obj.ref.kind, obj.type))
+        if form is None:
+            raise CannotBeSaid(f"this API cannot say what a {obj.ref.kind} of type {obj.type} has")
+        spec, unsaid = specification(
+            form, obj, kind.spec_model, base, lambda checked: rules.of(checked, members), made.name_of
+        )
+        for key, why in unsaid:
+            made.leave_out(f"{obj.ref} {key}", why)
+        return spec
+
+    def _route_map(self, obj: SdnObject, base: dict[str, Any], made: _Round) -> dict[str, Any]:
+        """Its properties are its entries, and all of them say what it does. Raises CannotBeSaid."""
+
+        def name_of(kind: str, id_: str) -> str:
+            name = made.name_of(SdnRef(SdnKind(KINDS[kind].sdn_kind), id_))
+            if name is None:
+                raise CannotBeSaid(f"it names {kind} {id_}, which is not exported")
+            return name
+
+        entries = {order: lines for order, lines in obj.props.items() if isinstance(lines, tuple)}
+        try:
+            spec = {**base, "entries": entries_back(entries, name_of)}
+            checked = KINDS["RouteMap"].spec_model.model_validate(spec)
+        except ValidationError as error:
+            raise CannotBeSaid(": ".join(in_words(dict(error.errors(include_url=False)[0])))) from None
+        except (KeyError, ValueError) as error:
+            raise CannotBeSaid(f"this API cannot say {error}") from None
+        for _, why in rules.of(checked, frozenset()):
+            raise CannotBeSaid(why)
+        return spec
+
+    def _policies(self) -> dict[str, Any]:
+        return {"managementPolicy": "ObserveOnly"} if self._request.observe_only else {}
+
+    def _permissions(self) -> dict[str, Any]:
+        """The zone's VNets may be those of the namespace, and may stand for what Proxmox has already."""
+        selector = {"matchLabels": {NAMESPACE_LABEL: self._request.namespace}}
+        return {
+            "allowedNamespaces": {"from": "Selector", "selector": selector},
+            "adoption": {"namespaces": selector},
+        }
+
+    # --- subnets ------------------------------------------------------------------------------------------------
+
+    def _subnets(self, vnet: SdnObject, made: _Round) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        for ref in sorted(self._state.sdn.children_of(vnet.ref), key=lambda ref: ref.id):
+            subnet = self._edited[ref]
+            try:
+                spec, unsaid = self._subnet(vnet, subnet)
+            except CannotBeSaid as error:
+                made.leave_out(ref, str(error))
+                continue
+            for key, why in unsaid:
+                made.leave_out(f"{ref} {key}", why)
+            found.append(spec)
+        overlapping = set(rules.overlapping(spec["cidr"] for spec in found))
+        apart = [spec for spec in found if spec["cidr"] not in overlapping]
+        for spec in found:
+            if spec not in apart[:_MOST_SUBNETS]:
+                why = "it overlaps another one" if spec["cidr"] in overlapping else f"{_MOST_SUBNETS} are the most"
+                made.leave_out(f"subnet {spec['cidr']} of {vnet.ref}", why)
+        return {"subnets": apart[:_MOST_SUBNETS]} if apart else {}
+
+    def _subnet(self, vnet: SdnObject, subnet: SdnObject) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """Raises CannotBeSaid."""
+        ref, zone_id = subnet.ref, str(vnet.props.get("zone"))
+        if ref in self._staged:
+            raise CannotBeSaid(_STAGED)
+        try:
+            cidr = str(ipaddress.ip_network(render.subnet_cidr(ref)))
+            usual = render.subnet_id(zone_id, cidr) == ref.id
+        except ValueError:
+            usual = False
+        if not usual:
+            raise CannotBeSaid("its id is not that of a network in its usual spelling in the VNet's zone")
+        network = network_of(ref)
+        others = [
+            other
+            for other in self._context.subnets.overlapping(zone_id, network)
+            if other in self._edited and self._edited[other].parent != vnet.ref.id
+        ]
+        if others:
+            raise CannotBeSaid(f"it overlaps {others[0]} of VNet {self._edited[others[0]].parent}")
+        addresses = self._context.node_addresses[network.version]
+        position = bisect_left(addresses, int(network.network_address))
+        if position < len(addresses) and addresses[position] <= int(network.broadcast_address):
+            raise CannotBeSaid("it has addresses of the Proxmox nodes themselves")
+        return specification(render.SUBNET, subnet, Subnet, {"cidr": cidr}, rules.subnet, lambda _ref: None)
+
+    # --- firewall -----------------------------------------------------------------------------------------------
+
+    def _firewall(self, vnet: SdnRef, made: _Round) -> dict[str, Any]:
+        what = f"firewall of {vnet}"
+        actual = self._firewalls.get(vnet.id, FirewallState())
+        if actual is None:
+            made.leave_out(what, "it could not be read")
+            return {}
+        spec = firewall.specified_firewall(actual)
+        if actual.invalid:
+            spec.pop("rules", None)
+            made.leave_out(f"{what} rules", f"Proxmox does not use them all: {next(iter(actual.invalid.values()))}")
+        elif why := _unfit_rules(actual, spec):
+            spec.pop("rules", None)
+            made.leave_out(f"{what} rules", why)
+        for option in sorted(actual.options.keys() - {"enable", "policy_forward", "log_level_forward"}):
+            made.leave_out(f"{what} {option}", "it has no field in this API")
+        if spec and _firewall_problem(actual, spec):
+            made.leave_out(what, _firewall_problem(actual, spec))
+            return {}
+        return {"firewall": spec} if spec else {}
+
+    # --- NICs ---------------------------------------------------------------------------------------------------
+
+    def _nics(self, left_out: Mapping[Source, str], made: _Round) -> Iterator[Manifest]:
+        owned = self._owned_nics()
+        for vmid, guest in sorted((self._state.guests or {}).items()):
+            if guest.template or not self._request.guests or not self._request.guests(guest):
+                continue
+            if guest.nics is None:
+                made.leave_out(
+                    f"NICs of guest {vmid}", f"they could not be read{f': {guest.error}' * bool(guest.error)}"
+                )
+                continue
+            for device, text in sorted(guest.nics.items(), key=lambda item: int(item[0].removeprefix("net"))):
+                vnet = made.keys.get(_vnet_of(NetN.parse(guest.kind, text)))
+                if vnet is None or vnet.namespace != self._request.namespace or (vmid, device) in owned:
+                    continue
+                if (vmid, device) in left_out:
+                    made.leave_out(f"{device} of guest {vmid}", left_out[vmid, device])
+                    continue
+                try:
+                    yield self._nic(guest, device, NetN.parse(guest.kind, text), made)
+                except CannotBeSaid as error:
+                    made.leave_out(f"{device} of guest {vmid}", str(error))
+
+    def _owned_nics(self) -> set[tuple[int, str]]:
+        nics = self._request.existing.nics if self._request.existing else ()
+        found = ((nic.status.vmid or (nic.spec and nic.spec.guest.vmid), nic.spec.device) for nic in nics if nic.spec)
+        return {(vmid, device) for vmid, device in found if vmid}
+
+    def _nic(self, guest: GuestState, device: str, config: NetN, made: _Round) -> Manifest:
+        """Raises CannotBeSaid."""
+        source = (guest.vmid, device)
+        vnet = _vnet_of(config)
+        base = {
+            "clusterRef": {"name": self._request.cluster},
+            "guest": {"vmid": guest.vmid},
+            "type": guest.kind,
+            "device": device,
+            "vnetRef": {"name": made.keys[vnet].name},
+        }
+        try:
+            fields = nic_render.specified(config)
+        except ValueError as error:
+            raise CannotBeSaid(f"{config.render()!r} cannot be read ({error})") from None
+        while True:
+            wrong = _nic_problem({**base, **fields}, config, vnet.id)
+            if wrong is None:
+                break
+            path, why = wrong
+            if path not in fields:
+                raise CannotBeSaid(why)
+            made.leave_out(f"{device} of guest {guest.vmid} {path}", why)
+            del fields[path]
+        if source not in self._nic_names:
+            taken = [*self._nic_names.values(), *(nic.key.name for nic in self._existing_nics())]
+            self._nic_names[source] = Names(taken).give(
+                f"{guest.name or guest.kind}-{guest.vmid}-{device}", f"{guest.kind}-{guest.vmid}-{device}"
+            )
+        key = ObjectKey("NicAttachment", self._request.namespace, self._nic_names[source])
+        group = f"nics-{made.groups.get(vnet.id, 'of-existing-vnets')}"
+        return Manifest(key, group, {**base, **fields, **self._policies()}, source)
+
+    def _existing_nics(self) -> Iterator[Resource[Any]]:
+        existing = self._request.existing.nics if self._request.existing else ()
+        return (nic for nic in existing if nic.key.namespace == self._request.namespace)
+
+    # --- the cluster and the namespace ----------------------------------------------------------------------------
+
+    def _first(self, nics: list[Manifest], made: _Round) -> Iterator[Manifest]:
+        request = self._request
+        namespaced = nics or any(manifest.key.namespace for manifest in made.manifests)
+        if namespaced and request.namespace != "default":
+            yield Manifest(ObjectKey("Namespace", "", request.namespace), "cluster")
+        grants = self._missing_grants(nics, made)
+        if request.existing is not None and not grants:
+            return
+        spec = dict(request.cluster_spec)
+        if grants:
+            spec["guestAccess"] = [*(spec.get("guestAccess") or ()), *grants]
+        if request.existing is None:
+            spec |= self._policies()
+        yield Manifest(ObjectKey("ProxmoxCluster", "", request.cluster), "cluster", spec)
+
+    def _missing_grants(self, nics: list[Manifest], made: _Round) -> list[dict[str, Any]]:
+        """Grants of the guests that the namespace does not have yet, by number and by nothing wider."""
+        guests, request = self._state.guests or {}, self._request
+        labels = {request.namespace: {NAMESPACE_LABEL: request.namespace}}
+        before = request.existing or nothing_yet(request.cluster, request.cluster_spec)
+        permitted = Grants(replace(before, namespaces={**before.namespaces, **labels})).permits
+        vmids = {nic.source[0] for nic in nics if isinstance(nic.source, tuple)}
+        spans: list[dict[str, int]] = []
+        for vmid in sorted(vmid for vmid in vmids if not permitted(request.namespace, guests[vmid])):
+            if spans and spans[-1]["to"] == vmid - 1:
+                spans[-1]["to"] = vmid
+            else:
+                spans.append({"from": vmid, "to": vmid})
+        chunks = [spans[at : at + _MOST_RANGES] for at in range(0, len(spans), _MOST_RANGES)]
+        if len(chunks) > _MOST_GRANTS:
+            made.leave_out("guestAccess", "there are too many guests to grant by number: grant them by pool or tag")
+        selector = {"matchLabels": {NAMESPACE_LABEL: request.namespace}}
+        return [{"namespaces": selector, "guests": {"vmids": chunk}} for chunk in chunks[:_MOST_GRANTS]]
+
+
+def kind_of(obj: SdnObject) -> Kind | None:
+    """The kind of ours for an object of Proxmox; None if there is none. Parts of objects have none."""
+    rows = (kind for kind in KINDS.values() if kind.sdn_kind and kind.sdn_kind == obj.ref.kind)
+    return next((kind for kind in rows if kind.sdn_type in ("", obj.type)), None)
+
+
+def _vnet_of(config: NetN) -> SdnRef:
+    """The VNet a NIC would be on, if its bridge is one."""
+    return SdnRef(SdnKind.VNET, config.get("bridge") or "")
+
+
+def _existing(desired: Desired | None) -> dict[SdnRef, ObjectKey]:
+    """The objects that stand for something in Proxmox already."""
+    found: dict[SdnRef, ObjectKey] = {}
+    for resource in desired or ():
+        if sdn_kind_of(resource.key) and not resource.deleting:
+            found |= dict.fromkeys((own_ref(resource), *known_refs(resource)), resource.key)
+    return found
+
+
+def _unfit_rules(actual: FirewallState, spec: Mapping[str, Any]) -> str:
+    """Why the rules cannot be said; empty if they can."""
+    options = {key: value for key, value in spec.items() if key != "rules"}
+    return _firewall_problem(actual, spec) if not _firewall_problem(actual, options) else ""
+
+
+def _firewall_problem(actual: FirewallState, spec: Mapping[str, Any]) -> str:
+    try:
+        checked = Firewall.model_validate(spec)
+    except ValidationError as error:
+        return ": ".join(in_words(dict(error.errors(include_url=False, include_input=False)[0])))
+    wrong = next((why for _, why in rules.firewall(checked)), "")
+    different = firewall.differences(actual, firewall.desired_firewall(checked))
+    return wrong or (f"this API cannot say it: {different[0]}" if different else "")
+
+
+def _nic_problem(spec: Mapping[str, Any], config: NetN, bridge: str) -> tuple[str, str] | None:
+    """A field of a NIC that cannot be said, and why."""
+    try:
+        checked = NicAttachmentSpec.model_validate(spec)
+    except ValidationError as error:
+        return in_words(dict(error.errors(include_url=False, include_input=False)[0]))
+    if wrong := next(iter(rules.nic(checked)), None):
+        return wrong
+    rendered = nic_render.as_specified(config, checked, bridge)
+    if changed := config.differing(rendered):
+        return api_name(changed[0]), "it would be written otherwise"
+    return None
