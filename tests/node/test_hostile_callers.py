@@ -7,6 +7,7 @@ not OPTIND, with which dash does not start unless it is a number.
 
 from __future__ import annotations
 
+import resource
 import shutil
 import string
 import subprocess
@@ -89,7 +90,8 @@ class Caller:
         """One connection."""
         found = {"ENV": f"{self.evil}/rc", "BASH_ENV": f"{self.evil}/rc", "PATH": f"{self.evil}:/usr/sbin:/usr/bin"}
         return subprocess.run(
-            [IP, "netns", "exec", self.node.name, str(HELPER), "-c", str(self.node.cluster), "-o", str(self.observe)],
+            [IP, "netns", "exec", self.node.name, "/bin/sh", "-c", 'ulimit -v 65536; exec "$@"', "sh",
+             str(HELPER), "-c", str(self.node.cluster), "-o", str(self.observe)],
             env={**found, **environment, "SSH_ORIGINAL_COMMAND": command},
             cwd=self.folder, input=sent, capture_output=True, timeout=60, check=False,
         )  # fmt: skip
@@ -138,6 +140,22 @@ def test_any_other_command_reaches_the_reading_helper_as_it_is(
     assert done.stdout == f"observe [{command}]\n".encode()
     assert caller.world() == before
     assert list(caller.folder.iterdir()) == []
+
+
+def test_a_line_of_100_mb_costs_nothing(caller: Caller) -> None:
+    """Of time, and of memory: it has 64 MiB of addresses here."""
+    line = b"pin EVPN1 100 0 " + MAC.encode()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = caller.ask("pins", line + b" " * 100_000_000 + b"\n" + line + b"\n", {})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.splitlines() == [b"pve-evpn-pin 1", b"pve-evpn-pin end"]
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    assert caller.ask("pins", b"x" * 81 + b"\n" + line + b"\n", {}).stdout.splitlines()[1:3] == [b"no syntax", b"done"]
+
+
+def test_no_more_than_4096_requests_are_answered(caller: Caller) -> None:
+    done = caller.ask("pins", b"look\n" * 50_000, {})
+    assert done.stdout.count(b"no syntax") == 4096
 
 
 def test_it_writes_no_file_and_so_follows_no_symbolic_link(caller: Caller) -> None:
