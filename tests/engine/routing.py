@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.engine.world import document
+from pve_lab.host_network import HostNetwork
+from tests.engine.world import World, document
 
 ON_PVE = {"clusterRef": {"name": "pve"}}
 
@@ -38,3 +39,25 @@ def bgp(name: str = "bgp-pve1", node: str = "pve1", **spec: Any) -> dict[str, An
 def isis(name: str = "isis-pve1", node: str = "pve1", **spec: Any) -> dict[str, Any]:
     base = {**ON_PVE, "node": node, "domain": "dc1", "interfaces": ["eno1"], "net": "49.0001.1921.6801.6001.00"}
     return document("IsisController", name, {**base, **spec})
+
+
+def fabric(name: str = "under", protocol: str = "OpenFabric", **spec: Any) -> dict[str, Any]:
+    """Over eno1 of all nodes, with allocated addresses, unless ``spec`` says otherwise."""
+    base = {
+        **ON_PVE,
+        "protocol": protocol,
+        "prefix": "10.255.0.0/24",
+        "area": "7" if protocol == "OSPF" else None,
+        "allNodes": {"interfaces": [{"name": "eno1"}]} if "nodes" not in spec else None,
+    }
+    return document("Fabric", name, {**base, **spec})
+
+
+def bare(world: World) -> World:
+    """Nodes as they are before anything of SDN was made, each with a second and a third NIC."""
+    for file in (world.lab.fabrics.fabrics, world.lab.fabrics.nodes):
+        file.edited.clear()
+        file.commit()
+    for node in world.lab.nodes.values():
+        node.network = HostNetwork(node.address, ("eno1", "eno2", "eno3"))
+    return world

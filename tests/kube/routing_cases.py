@@ -58,6 +58,30 @@ BASES: dict[str, Manifest] = {
         ],
         **_MANAGED,
     },
+    "Fabric": {
+        "clusterRef": {"name": "pve"},
+        "id": "under-1",
+        "protocol": "OpenFabric",
+        "prefix": "10.255.0.0/24",
+        "prefix6": "2001:db8::/64",
+        "helloIntervalSeconds": 3,
+        "csnpIntervalSeconds": 10,
+        "routeFilterRef": {"name": "own"},
+        "nodes": [
+            {
+                "name": "pve1",
+                "ip": "10.255.0.1",
+                "ip6": "2001:db8::1",
+                "interfaces": [
+                    {"name": "eno1", "ip": "10.0.0.0/31", "ip6": "2001:db8:1::/127", "helloMultiplier": 10},
+                    {"name": "eno2"},
+                ],
+            },
+            {"name": "pve2", "ip": "10.255.0.2"},
+        ],
+        "allNodes": {"interfaces": [{"name": "eno1"}]},
+        **_MANAGED,
+    },
     "BgpController": {
         "clusterRef": {"name": "pve"},
         "id": "bgp-pve1",
@@ -84,6 +108,53 @@ BASES: dict[str, Manifest] = {
     },
 }
 
+#: Changes that turn the base Fabric into one of another protocol.
+_NO_OPENFABRIC = {
+    "helloIntervalSeconds": GONE,
+    "csnpIntervalSeconds": GONE,
+    "nodes.0.interfaces.0.helloMultiplier": GONE,
+}
+OSPF: Manifest = {
+    **_NO_OPENFABRIC,
+    "protocol": "OSPF",
+    "area": "0.0.0.1",
+    "prefix6": GONE,
+    "nodes.0.ip6": GONE,
+    "nodes.0.interfaces.0.ip6": GONE,
+    "nodes.0.interfaces.0.networkType": "PointToPoint",
+    "redistribute": [{"source": "BGP", "routeMapRef": {"name": "to-the-world"}}, {"source": "Static"}],
+}
+BGP: Manifest = {
+    **_NO_OPENFABRIC,
+    "protocol": "BGP",
+    "nodes.0.interfaces": [{"name": "eno1"}],
+    "redistribute": [{"source": "OSPF"}],
+}
+del BGP["nodes.0.interfaces.0.helloMultiplier"]
+WIREGUARD: Manifest = {
+    "helloIntervalSeconds": GONE,
+    "csnpIntervalSeconds": GONE,
+    "routeFilterRef": GONE,
+    "protocol": "WireGuard",
+    "persistentKeepaliveSeconds": 25,
+    "nodes": [
+        {
+            "name": "pve1",
+            "endpoint": "[2001:db8::9]:51820",
+            "interfaces": [{"name": "wg0", "listenPort": 51820, "ip": "10.0.0.1/31"}],
+            "allowedIps": ["10.7.0.0/24", "2001:db8:7::/48"],
+            "peers": [{"interface": "wg0", "node": "far", "endpoint": "far.example.com:51820", "skipRoutes": True}],
+        },
+        {"name": "far", "external": True, "endpoint": "203.0.113.1", "publicKey": "A" * 43 + "="},
+    ],
+}
+
+
+def with_(protocol: Manifest, **changes: Any) -> Manifest:
+    """Another protocol with something else about it; ``__`` stands for a dot."""
+    return {**protocol, **{path.replace("__", "."): value for path, value in changes.items()}}
+
+
 ACCEPTED: list[tuple[str, str, Manifest]] = [
     ("PrefixList", "as many entries as there can be", {"entries": [
         {"seq": n, "action": "Permit", "prefix": f"2001:db8:{n:x}::/48", "ge": 49, "le": 64} for n in range(1, 65)]}),
@@ -97,6 +168,16 @@ ACCEPTED: list[tuple[str, str, Manifest]] = [
     ("RouteMap", "as many entries as there can be", {"entries": [
         {"order": n, "action": "Permit", "match": {"prefixListRef": {"name": "a" * 253}, "nextHop": "10.0.0.1"},
          "set": {"metric": "+rtt"}, "callRef": {"name": "b" * 253}} for n in range(64)]}),
+    ("Fabric", "OSPF", OSPF),
+    ("Fabric", "BGP", BGP),
+    ("Fabric", "WireGuard", WIREGUARD),
+    ("Fabric", "all nodes and nothing else", {"nodes": GONE, "allNodes": {}}),
+    ("Fabric", "IPv6 only", {"prefix": GONE, "nodes": [{"name": "pve1", "ip6": "2001:db8::1"}]}),
+    ("Fabric", "an area as a number", with_(OSPF, area="4294967295")),
+    ("Fabric", "as many nodes and interfaces as there can be", {"nodes": [
+        {"name": f"pve{n}", "ip": f"10.255.0.{n}", "interfaces": [
+            {"name": f"eno{i}", "ip": f"10.{n}.{i}.1/31", "helloMultiplier": 3} for i in range(16)]}
+        for n in range(1, 65)]}),
     ("BgpController", "iBGP", {"ebgp": False, "ebgpMultihop": GONE}),
     ("BgpController", "only what is required", dict.fromkeys((
         "id", "ebgp", "ebgpMultihop", "loopback", "multipathAsPathRelax", "routeMapInRef", "routeMapOutRef"), GONE)),
@@ -153,6 +234,65 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("RouteMap", {"entries.0.exit": {"action": "GoTo"}}, "order belongs to the actions GoTo and Continue"),
     ("RouteMap", {"entries.0.exit": {"action": "Next", "order": 30}}, "order belongs to the actions GoTo and Continue"),
     ("RouteMap", {"entries.0.exit.order": 10}, "exit.order must be above the entry's own order"),
+    # --- Fabric
+    ("Fabric", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
+    ("Fabric", {"protocol": GONE}, "spec.protocol: Required value"),
+    ("Fabric", {"protocol": "openfabric"}, "supported values"),
+    ("Fabric", {"id": "-under"}, "must be a fabric's id"),
+    ("Fabric", {"id": "underlay1"}, "may not be more than 8 bytes"),
+    ("Fabric", {"prefix": GONE, "prefix6": GONE}, "set prefix, prefix6 or both"),
+    ("Fabric", {"prefix": "10.255.0.1/24"}, "must be the network itself"),
+    ("Fabric", {"nodes": GONE, "allNodes": GONE}, "set nodes, allNodes or both"),
+    ("Fabric", {"nodes": []}, "spec.nodes in body should have at least 1 items"),
+    ("Fabric", {"area": "0"}, "area belongs to protocol OSPF"),
+    ("Fabric", {"redistribute": [{"source": "Static"}]}, "redistribute belongs to protocol OSPF or BGP"),
+    ("Fabric", {"persistentKeepaliveSeconds": 5}, "persistentKeepaliveSeconds belongs to protocol WireGuard"),
+    ("Fabric", {"helloIntervalSeconds": 0}, "should be greater than or equal to 1"),
+    ("Fabric", {"csnpIntervalSeconds": 601}, "should be less than or equal to 600"),
+    ("Fabric", {"nodes.0.name": "pve2"}, "Duplicate value"),
+    ("Fabric", {"nodes.0.name": "pve1.example.com"}, "must be a Proxmox node's name"),
+    ("Fabric", {"nodes.0.ip": "10.254.0.1"}, "every ip of a node must be inside prefix"),
+    ("Fabric", {"nodes.0.ip": "2001:db8::1"}, "must be an IPv4 address"),
+    ("Fabric", {"nodes.0.ip6": "2001:db8:1::1"}, "every ip6 of a node must be inside prefix6"),
+    ("Fabric", {"nodes.0.ip": "10.255.0.2"}, "every node needs an ip of its own"),
+    ("Fabric", {"nodes.0.interfaces.0.name": "eno2"}, "Duplicate value"),
+    ("Fabric", {"nodes.0.interfaces.0.name": "eno 1"}, "must be the name of an interface, such as eno1"),
+    ("Fabric", {"nodes.0.interfaces.0.ip": "10.0.0.1"}, "must be an IPv4 address with its prefix length"),
+    ("Fabric", {"nodes.0.interfaces.0.ip": "2001:db8::1/64"}, "must be an IPv4 address with its prefix length"),
+    ("Fabric", {"nodes.0.interfaces.0.ip6": "10.0.0.1/31"}, "must be an IPv6 address with its prefix length"),
+    ("Fabric", {"nodes.0.interfaces.0.helloMultiplier": 1}, "should be greater than or equal to 2"),
+    (
+        "Fabric",
+        {"nodes.0.interfaces.0.networkType": "Broadcast"},
+        "networkType of an interface belongs to protocol OSPF",
+    ),
+    ("Fabric", {"allNodes.interfaces.0.listenPort": 5}, "listenPort of an interface belongs to protocol WireGuard"),
+    ("Fabric", {"nodes.0.endpoint": "far"}, "endpoint, allowedIps and peers belong to protocol WireGuard"),
+    ("Fabric", {path: value for path, value in OSPF.items() if path != "area"}, "protocol OSPF needs an area"),
+    ("Fabric", with_(OSPF, area="backbone"), "must be a number, or look like an IPv4 address"),
+    ("Fabric", with_(OSPF, prefix6="2001:db8::/64"), "protocol OSPF knows IPv4 only"),
+    ("Fabric", with_(OSPF, helloIntervalSeconds=3), "helloIntervalSeconds belongs to protocol OpenFabric"),
+    ("Fabric", with_(OSPF, redistribute=[{"source": "OSPF"}]), "must not name the fabric's own protocol"),
+    ("Fabric", with_(OSPF, redistribute=[{"source": "Static"}, {"source": "Static"}]), "Duplicate value"),
+    ("Fabric", with_(OSPF, allNodes__interfaces__0__helloMultiplier=3), "helloMultiplier of an interface belongs to"),
+    (
+        "Fabric",
+        with_(BGP, nodes__0__interfaces=[{"name": "eno1", "ip": "10.0.0.1/31"}]),
+        "ip of an interface belongs to",
+    ),
+    ("Fabric", with_(BGP, redistribute=[{"source": "BGP"}]), "must not name the fabric's own protocol"),
+    ("Fabric", with_(WIREGUARD, routeFilterRef={"name": "own"}), "routeFilterRef belongs to protocol OpenFabric, OSPF"),
+    ("Fabric", with_(WIREGUARD, nodes__1__publicKey=GONE), "an external node needs publicKey and endpoint"),
+    ("Fabric", with_(WIREGUARD, nodes__1__publicKey="A" * 44), "must be a WireGuard public key"),
+    ("Fabric", with_(WIREGUARD, nodes__1__endpoint="far away"), "must be host, or host:port"),
+    ("Fabric", with_(WIREGUARD, nodes__1__interfaces=[{"name": "wg0"}]), "not of an external node"),
+    ("Fabric", with_(WIREGUARD, nodes__0__allowedIps__0="10.7.0.1/24"), "must be the network itself"),
+    ("Fabric", with_(WIREGUARD, nodes__0__peers__0={"interface": "wg0"}), "peers[0].node: Required value"),
+    (
+        "EvpnController",
+        {"underlay": {"fabric": "Fabric1", "fabricRef": {"name": "under"}}},
+        "set exactly one of peers,",
+    ),
     # --- BgpController
     ("BgpController", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
     ("BgpController", {"node": GONE}, "spec.node: Required value"),
@@ -192,6 +332,9 @@ IMMUTABLE: list[tuple[str, Manifest, Manifest, str]] = [
     ("PrefixList", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
     ("RouteMap", {}, {"id": None}, "id is chosen at creation"),
     ("RouteMap", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
+    ("Fabric", {}, {"id": "other"}, "id is chosen at creation"),
+    ("Fabric", OSPF, {"protocol": "BGP", "area": None}, "protocol cannot change once the fabric is programmed"),
+    ("Fabric", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
     ("BgpController", {}, {"id": "other"}, "id is chosen at creation"),
     ("BgpController", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
     ("IsisController", {}, {"id": "other"}, "id is chosen at creation"),

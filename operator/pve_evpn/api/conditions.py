@@ -105,6 +105,11 @@ class Reason(StrEnum):
         "It conflicts with another controller: before Proxmox VE 9.2 a cluster has one, since then their peer groups "
         "and ASNs have to go together.",
     )
+    FABRIC_CONFLICT = (
+        "FabricConflict",
+        "Accepted: False",
+        "It conflicts with another fabric: the same OSPF area, an overlapping prefix, or an interface of both.",
+    )
     NIC_CONFLICT = (
         "NicConflict",
         "Accepted: False",
@@ -207,6 +212,11 @@ class Reason(StrEnum):
     OPERATIONAL = "Operational", "Operational: True", "Observed as expected on every node."
     ADVERTISED = "Advertised", "Operational: True", "NicAttachment: the guest's node advertises its MAC."
     SESSION_DOWN = "SessionDown", "Operational: False", "A BGP session is not established."
+    ADJACENCY_DOWN = (
+        "AdjacencyDown",
+        "Operational: False",
+        "Fabric: a node has no neighbour, an incomplete one, an interface that is down, or no route to another node.",
+    )
     NODE_MISSING_FROM_PEERS = (
         "NodeMissingFromPeers",
         "Operational: False",

@@ -67,11 +67,14 @@ class ClusterNodes(ApiModel):
 
 
 class Underlay(ApiModel):
-    """How the nodes reach each other: exactly one of the three."""
+    """How the nodes reach each other: exactly one of the four."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            Rule(only_one_of("peers", "fabric", "clusterNodes"), "set exactly one of peers, fabric and clusterNodes")
+            Rule(
+                only_one_of("peers", "fabric", "fabricRef", "clusterNodes"),
+                "set exactly one of peers, fabric, fabricRef and clusterNodes",
+            )
         )
     )
 
@@ -84,6 +87,9 @@ class Underlay(ApiModel):
     )
     fabric: FabricId | None = Field(
         None, description="Id of a fabric (OSPF, OpenFabric) that exists in Proxmox. Proxmox: fabric."
+    )
+    fabric_ref: ClusterScopedRef | None = Field(
+        None, description="Fabric of this API, whose nodes are the peers. Proxmox: fabric."
     )
     cluster_nodes: ClusterNodes | None = Field(
         None,
@@ -125,7 +131,7 @@ class EvpnControllerSpec(ManagedSpec):
     asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
         description="Autonomous system number, 1 to 4294967295. Proxmox: asn."
     )
-    underlay: Underlay = Field(description="How the nodes reach each other: peers, fabric or clusterNodes.")
+    underlay: Underlay = Field(description="How the nodes reach each other: peers, fabric, fabricRef or clusterNodes.")
     nodes: list[NodeName] | None = Field(
         None,
         min_length=1,

@@ -8,6 +8,7 @@ from typing import Literal
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
 from pve_evpn.api.conditions import ConditionType, ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
+from pve_evpn.api.fabric import FabricSpec, FabricStatus
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
@@ -32,6 +33,7 @@ ANNOTATION_APPROVED_PLAN = f"{GROUP}/approved-plan"
 # Written ahead of the first write to Proxmox, so that a crash or a restored backup cannot make us forget.
 ANNOTATION_ORIGIN = f"{GROUP}/origin"
 ANNOTATION_VNI = f"{GROUP}/allocated-vni"
+ANNOTATION_ADDRESSES = f"{GROUP}/allocated-addresses"
 ANNOTATION_ATTACHED = f"{GROUP}/attached-vnet"
 
 #: What each means, and who writes it.
@@ -47,6 +49,7 @@ ANNOTATIONS: dict[str, str] = {
     "once, and its network stays in Proxmox.",
     ANNOTATION_ORIGIN: "Set by the operator. Created or Adopted, as in status.origin; backups keep it.",
     ANNOTATION_VNI: "Set by the operator. The VNI allocated for the object; backups keep it.",
+    ANNOTATION_ADDRESSES: "Set by the operator. Addresses of a Fabric's nodes (node=address,address); backups keep it.",
     ANNOTATION_ATTACHED: "Set by the operator. The VNet a NIC was attached to last; backups keep it.",
 }
 
@@ -85,7 +88,16 @@ class Kind:
     id_pattern: str = ""
     """Names that Proxmox accepts for that object."""
     desired_as: Literal[
-        "", "prefix_lists", "route_maps", "controllers", "bgp_controllers", "isis_controllers", "zones", "vnets", "nics"
+        "",
+        "prefix_lists",
+        "route_maps",
+        "fabrics",
+        "controllers",
+        "bgp_controllers",
+        "isis_controllers",
+        "zones",
+        "vnets",
+        "nics",
     ] = ""
     """Where ``domain.objects.Desired`` has the objects of this kind."""
 
@@ -97,6 +109,7 @@ class Kind:
 #: Zones and VNets give their names to network interfaces, hence 8 characters; controllers give theirs to none.
 _SHORT_ID = r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]"
 _LONG_ID = r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]"
+_FABRIC_ID = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,6}[a-zA-Z0-9]"
 _POLICY_ID = r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,30}[a-zA-Z0-9])?"
 
 _MANAGED = (
@@ -160,6 +173,28 @@ KINDS: dict[str, Kind] = {
             (Column("ID", ".status.id"), Column("Entries", ".status.entries", "integer"), *_READY, *_LAST),
             (ID_FIXED,),
             sdn_kind="route-map", sdn_type="route-map", id_pattern=_POLICY_ID, desired_as="route_maps",
+        ),
+        Kind(
+            "Fabric", "fabrics", ("fab",), "Cluster", FabricSpec, FabricStatus,
+            "The underlay's routing between the nodes: OpenFabric, OSPF, BGP or WireGuard.",
+            _MANAGED,
+            (
+                Column("ID", ".status.id"),
+                Column("Protocol", ".spec.protocol"),
+                Column("Nodes", ".status.adjacenciesSummary"),
+                *_READY,
+                Column("Prefix", ".spec.prefix", priority=1),
+                *_LAST,
+            ),
+            (
+                ID_FIXED,
+                fixed_once_programmed(
+                    "protocol",
+                    "self.spec.protocol == oldSelf.spec.protocol",
+                    "protocol cannot change once the fabric is programmed: make a new object instead",
+                ),
+            ),
+            sdn_kind="fabric", id_pattern=_FABRIC_ID, desired_as="fabrics",
         ),
         Kind(
             "EvpnController", "evpncontrollers", ("evpnc",), "Cluster", EvpnControllerSpec, EvpnControllerStatus,

@@ -21,6 +21,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
 from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.controller import EvpnControllerSpec, EvpnControllerStatus
+from pve_evpn.api.fabric import FabricSpec, FabricStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
@@ -122,6 +123,7 @@ class Desired:
     cluster: Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
     prefix_lists: tuple[Resource[PrefixListSpec, PrefixListStatus], ...] = ()
     route_maps: tuple[Resource[RouteMapSpec, RouteMapStatus], ...] = ()
+    fabrics: tuple[Resource[FabricSpec, FabricStatus], ...] = ()
     controllers: tuple[Resource[EvpnControllerSpec, EvpnControllerStatus], ...] = ()
     bgp_controllers: tuple[Resource[BgpControllerSpec, BgpControllerStatus], ...] = ()
     isis_controllers: tuple[Resource[IsisControllerSpec, IsisControllerStatus], ...] = ()
@@ -139,7 +141,7 @@ class Desired:
     def sdn_groups(self) -> tuple[tuple[Resource[Any, Any], ...], ...]:
         """What stands for an SDN object in Proxmox, by kind, those that others refer to first."""
         return (
-            *(self.prefix_lists, self.route_maps),
+            *(self.prefix_lists, self.route_maps, self.fabrics),
             *(self.controllers, self.bgp_controllers, self.isis_controllers),
             *(self.zones, self.vnets),
         )

@@ -173,7 +173,26 @@ class FabricNeighbour:
     @property
     def up(self) -> bool:
         """Adjacency is complete; 2-Way between two DROthers on a LAN is complete too (RFC 2328, 10.4)."""
-        return self.state.startswith(("Full", "Up")) or self.state == "2-Way/DROther"
+        return self.state.startswith(("Full", "Up", "Established")) or self.state == "2-Way/DROther"
+
+
+@dataclass(frozen=True, slots=True)
+class FabricLink:
+    """One interface of a node in a fabric; `state` and `type` as FRR prints them."""
+
+    name: str
+    state: str
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FabricView:
+    """What one node shows of one fabric. Each part is ``None`` until it was read."""
+
+    neighbours: tuple[FabricNeighbour, ...] | None = None
+    links: tuple[FabricLink, ...] | None = None
+    routes: tuple[str, ...] | None = None
+    """Networks it has a route to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +240,8 @@ class NodeObservation:
     routes: tuple[EvpnRoute, ...] | None = None
     bfd_peers: tuple[BfdPeer, ...] | None = None
     fabric_neighbours: tuple[FabricNeighbour, ...] | None = None
+    fabrics: Mapping[str, FabricView] | None = None
+    """By the fabric's Proxmox id; a fabric that is not in it is unknown."""
     mac_ips: tuple[MacIp, ...] | None = None
     """Only what was sampled so far: a MAC that is not in it is unknown, not absent."""
     ip_vrf: tuple[IpVrfRoute, ...] | None = None

@@ -89,7 +89,7 @@ class NodeState:
     ``addresses`` are those configured on its interfaces; None where they could not be read. ``network_pending`` is
     the diff of staged host-network edits (an apply would commit them), empty where there are none, None if unknown.
     ``interfaces`` are the names of its own interfaces, VNets left out; None where they could not be read.
-    ``mtus`` maps those of the addresses whose interface has a known MTU to it.
+    ``mtus`` maps those of the addresses whose interface has a known MTU to it, ``interface_mtus`` the interfaces.
     ``zones`` maps zone id to Proxmox' own status (available, pending, error); None if the node did not answer.
     ``fingerprint`` is that of its API's certificate; "" where Proxmox does not tell.
     ``errors``: what the node answered instead of its ``network`` or its ``zones``; nothing where it did not answer.
@@ -103,6 +103,7 @@ class NodeState:
     zones: Mapping[str, str] | None = None
     vnet_messages: Mapping[str, str] = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
+    interface_mtus: Mapping[str, int] = field(default_factory=dict)
     interfaces: frozenset[str] | None = None
     fingerprint: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)

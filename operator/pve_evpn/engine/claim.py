@@ -7,6 +7,7 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.domain.objects import Origin, Resource
+from pve_evpn.domain.plan.fabrics import as_annotation
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.engine import lifecycle
 from pve_evpn.engine.context import ClusterContext
@@ -42,6 +43,8 @@ def _annotations(resource: Resource[Any], decision: Decision) -> dict[str, str]:
     given = getattr(resource.spec, "vni", None) or getattr(resource.spec, "vrf_vni", None)
     if decision.vni is not None and given is None:
         annotations[kinds.ANNOTATION_VNI] = str(decision.vni)
+    if addresses := as_annotation(decision.wanted):
+        annotations[kinds.ANNOTATION_ADDRESSES] = addresses
     return annotations
 
 

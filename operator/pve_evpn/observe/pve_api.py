@@ -11,15 +11,25 @@ import asyncio
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from pve_evpn.domain.health.expected import ExpectedOverlay
-from pve_evpn.domain.observation import FabricNeighbour, IpVrfRoute, MacIp, NodeObservation, SourceName
+from pve_evpn.domain.observation import (
+    FabricLink,
+    FabricNeighbour,
+    FabricView,
+    IpVrfRoute,
+    MacIp,
+    NodeObservation,
+    SourceName,
+)
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 from pve_evpn.pve import errors
 
+#: What is read of a fabric on each of its nodes.
+FABRIC_TABLES = ("neighbors", "interfaces", "routes")
 #: Tables read per poll, whatever the number of VNets, zones and nodes.
 BUDGET = 16
 
@@ -29,13 +39,13 @@ class Table:
     """One table that can be read: which, and through which node."""
 
     kind: str
-    """``mac-vrf`` of a VNet, ``ip-vrf`` of a zone, ``neighbors`` of a fabric on a node."""
+    """``mac-vrf`` of a VNet, ``ip-vrf`` of a zone; ``neighbors``, ``routes``, ``interfaces`` of a fabric on a node."""
     name: str
     node: str
 
     @property
     def path(self) -> str:
-        branch = {"mac-vrf": "vnets", "ip-vrf": "zones", "neighbors": "fabrics"}[self.kind]
+        branch = {"mac-vrf": "vnets", "ip-vrf": "zones"}.get(self.kind, "fabrics")
         return f"/nodes/{self.node}/sdn/{branch}/{self.name}/{self.kind}"
 
 
@@ -68,7 +78,7 @@ class ApiSource:
         self._turn = 0
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
-        self._tables: dict[tuple[str, str], tuple[Table, datetime, list[Mapping[str, Any]]]] = {}
+        self._tables: dict[Table, tuple[Table, datetime, list[Mapping[str, Any]]]] = {}
 
     @property
     def name(self) -> SourceName:
@@ -93,6 +103,7 @@ class ApiSource:
             mac_ips=tuple(row for entry in here for row in _mac_ips(*entry)),
             ip_vrf=tuple(route for entry in here for route in _ip_vrf(*entry)) or None,
             fabric_neighbours=tuple(n for entry in here for n in _neighbours(*entry)) or None,
+            fabrics=_fabrics(here) or None,
         )
 
     async def close(self) -> None:
@@ -100,7 +111,7 @@ class ApiSource:
 
     async def _read_tables(self, access: Access) -> None:
         tables = list(_tables(access))
-        known = {(table.kind, table.name) for table in tables}
+        known = set(tables)
         self._tables = {key: entry for key, entry in self._tables.items() if key in known}
         if not access.tables or not tables:
             return
@@ -109,9 +120,9 @@ class ApiSource:
         self._turn += len(due)
         for table, rows in zip(due, await asyncio.gather(*(_rows(access.reader, t) for t in due)), strict=True):
             if rows is None:
-                self._tables.pop((table.kind, table.name), None)
+                self._tables.pop(table, None)
             else:
-                self._tables[table.kind, table.name] = (table, now(), rows)
+                self._tables[table] = (table, now(), rows)
 
 
 def _tables(access: Access) -> Iterator[Table]:
@@ -127,8 +138,16 @@ def _tables(access: Access) -> Iterator[Table]:
         yield from (Table("mac-vrf", vnet.id, node) for node in through(vnet.id, vnet.nodes))
     for zone in access.expected.zones:
         yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
+    managed = {fabric.id for fabric in access.expected.fabrics}
     for fabric in access.fabrics:
-        yield from (Table("neighbors", fabric, node) for node in through(fabric, tuple(online)))
+        if fabric not in managed:
+            yield from (Table("neighbors", fabric, node) for node in through(fabric, tuple(online)))
+    # Each node has neighbours, interfaces and routes of its own.
+    for expected in access.expected.fabrics:
+        for kind in FABRIC_TABLES:
+            yield from (
+                Table(kind, expected.id, node) for node in online if expected.running and node in expected.nodes
+            )
 
 
 async def _rows(reader: Reader, table: Table) -> list[Mapping[str, Any]] | None:
@@ -160,3 +179,20 @@ def _neighbours(table: Table, _at: datetime, rows: list[Mapping[str, Any]]) -> I
     for row in rows if table.kind == "neighbors" else ():
         if row.get("neighbor"):
             yield FabricNeighbour("", str(row["neighbor"]), str(row.get("status") or ""), fabric=table.name)
+
+
+def _fabrics(entries: list[tuple[Table, datetime, list[Mapping[str, Any]]]]) -> dict[str, FabricView]:
+    """What one node shows of each fabric."""
+    found: dict[str, FabricView] = {}
+    for table, at, rows in entries:
+        view = found.get(table.name, FabricView())
+        match table.kind:
+            case "neighbors":
+                found[table.name] = replace(view, neighbours=tuple(_neighbours(table, at, rows)))
+            case "interfaces":
+                named = (row for row in rows if row.get("name"))
+                links = (FabricLink(*(str(row.get(key) or "") for key in ("name", "state", "type"))) for row in named)
+                found[table.name] = replace(view, links=tuple(links))
+            case "routes":
+                found[table.name] = replace(view, routes=tuple(str(row["route"]) for row in rows if row.get("route")))
+    return found

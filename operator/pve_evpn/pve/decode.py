@@ -118,8 +118,8 @@ def interface_names(interfaces: Iterable[Item]) -> frozenset[str]:
     return frozenset(str(name) for item in own for name in (item.get("iface"), *(item.get("altnames") or ())) if name)
 
 
-def mtus(interfaces: Iterable[Item]) -> dict[str, int]:
-    """MTU by address, where it can be told: a bridge or bond without one of its own takes the least of its ports'."""
+def interface_mtus(interfaces: Iterable[Item]) -> dict[str, int]:
+    """MTU by interface, where it can be told: a bridge or bond without one of its own takes the least of its ports'."""
     by_name = {str(item["iface"]): item for item in interfaces if item.get("iface")}
 
     def mtu(name: str, depth: int = 0) -> int | None:
@@ -134,11 +134,14 @@ def mtus(interfaces: Iterable[Item]) -> dict[str, int]:
         found = [mtu(port, depth + 1) for port in below]
         return min((m for m in found if m is not None), default=None) if found and None not in found else None
 
-    return {
-        str(item["cidr"]).partition("/")[0]: known
-        for item in by_name.values()
-        if item.get("cidr") and (known := mtu(str(item["iface"]))) is not None
-    }
+    return {name: known for name in by_name if (known := mtu(name)) is not None}
+
+
+def mtus(interfaces: Iterable[Item]) -> dict[str, int]:
+    """MTU by address, where it can be told."""
+    rows = [item for item in interfaces if item.get("cidr") and item.get("iface")]
+    known = interface_mtus(interfaces) if rows else {}
+    return {str(row["cidr"]).partition("/")[0]: known[str(row["iface"])] for row in rows if str(row["iface"]) in known}
 
 
 def fabric_addresses(nodes: Iterable[Item]) -> dict[str, dict[str, str]]:

@@ -282,6 +282,7 @@ class ClusterReader(PveClient):
             node,
             addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
             mtus=decode.mtus(interfaces),
+            interface_mtus=decode.interface_mtus(interfaces),
             interfaces=decode.interface_names(interfaces),
             network_pending=_host_edits(network),
         )

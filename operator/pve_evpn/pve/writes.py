@@ -87,7 +87,8 @@ def _update(step: Step, before: SdnObject, after: SdnObject, path: str) -> Write
         want["dns"] = after.props["dns"]  # Proxmox takes the one only together with the other
     params = _on_wire(want)
     if after.ref.kind in _WITH_PROTOCOL:
-        params |= _type(after)
+        # What else a node of WireGuard may say depends on its role.
+        params |= _type(after) | _on_wire({key: after.props[key] for key in ("role",) if key in after.props})
     if gone := [d.key for d in changes if d.want is None]:
         params["delete"] = gone if after.ref.kind in _DELETES_BY_ARRAY else ",".join(gone)
     return Write("PUT", path, params, reads=path_of(before))

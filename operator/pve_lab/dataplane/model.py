@@ -85,21 +85,27 @@ class Model:
         return ports
 
     def neighbours(self, node: str, fabric: str) -> Rows:
-        status = "Full/-" if self._cluster.published().fabrics.get(fabric, {}).get("protocol") == "ospf" else "Up"
-        return [{"neighbor": ip, "status": status, "uptime": "1h00m00s"} for ip in self._others(node, fabric)]
+        protocol = self._cluster.published().fabrics.get(fabric, {}).get("protocol")
+        status = {"ospf": "Full/-", "bgp": "Established"}.get(str(protocol), "Up")
+        others = self._others(node, fabric)
+        return [{"neighbor": addresses[0], "status": status, "uptime": "1h00m00s"} for addresses in others]
 
     def fabric_routes(self, node: str, fabric: str) -> Rows:
-        return [{"route": f"{ip}/32", "via": [ip]} for ip in self._others(node, fabric)]
+        found = (ip for addresses in self._others(node, fabric) for ip in addresses)
+        return [{"route": f"{ip}/{128 if ':' in ip else 32}", "via": [ip]} for ip in found]
 
     def fabric_interfaces(self, node: str, fabric: str) -> Rows:
+        """One that names none is on the node's own interface, as in the seed's fabric."""
         row = self._cluster.published().fabric_node(fabric, node)
-        return [{"name": "eth0", "state": "up", "type": "Broadcast"}] if row else []
+        if row is None:
+            return []
+        listed = [dict(part.partition("=")[::2] for part in str(t).split(",")) for t in row.get("interfaces") or ()]
+        names = [parts["name"] for parts in listed] or ["eth0"]
+        return [{"name": name, "state": "up", "type": "Broadcast"} for name in names]
 
-    def _others(self, node: str, fabric: str) -> list[str]:
+    def _others(self, node: str, fabric: str) -> list[list[str]]:
+        """The addresses of each other node of the fabric that is online."""
         online = {name for name, member in self._cluster.nodes.items() if member.online}
-        rows = self._cluster.published().fabric_nodes
-        return [
-            str(row["ip"])
-            for row in rows
-            if row.get("fabric_id") == fabric and row.get("node_id") in online - {node} and row.get("ip")
-        ]
+        rows = [row for row in self._cluster.published().fabric_nodes if row.get("fabric_id") == fabric]
+        found = ([str(r[k]) for k in ("ip", "ip6") if r.get(k)] for r in rows if r.get("node_id") in online - {node})
+        return [addresses for addresses in found if addresses]

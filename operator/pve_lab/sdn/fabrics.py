@@ -7,6 +7,8 @@ a fabric that exists. The lock's check for pending changes leaves fabrics out, a
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 import itertools
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ _IFACE_KEYS = {
     "openfabric": {"name", "ip", "ip6", "hello_multiplier"},
     "ospf": {"name", "ip", "network_type"},
     "bgp": {"name"},
-    "wireguard": {"name", "ip", "ip6", "listen_port", "private_key"},
+    "wireguard": {"name", "ip", "ip6", "listen_port", "public_key"},
 }
 _NUMBERS = ("hello_interval", "csnp_interval", "persistent_keepalive")
 _NEW_IN_92 = ("bgp", "wireguard")
@@ -161,6 +163,8 @@ class Fabrics:
     def _store_node(self, key: str, props: Props, fabric: Props) -> None:
         protocol = fabric["protocol"]
         _known(props, {"fabric_id", "node_id", "protocol", "ip", "ip6", *_NODE_OPTIONS[protocol]})
+        if protocol == "wireguard":
+            props = {**props, "interfaces": [self._with_key(key, text) for text in props.get("interfaces") or ()]}
         _check_addresses(props, fabric)
         names = {iface["name"] for iface in _interfaces(props, protocol)}
         for other, there in self.nodes.edited.items():
@@ -171,6 +175,13 @@ class Fabrics:
             if there["node_id"] == props["node_id"] and names & {i["name"] for i in _interfaces(there)}:
                 raise refused("interface is already in use by another fabric\n")
         self.nodes.edited[key] = props
+
+    def _with_key(self, node: str, interface: str) -> str:
+        """Proxmox makes the keys of an interface that comes without one, and shows the public half."""
+        if "public_key=" in interface:
+            return interface
+        digest = hashlib.sha256(f"{node} {interface} {self._sdn.random.random()}".encode()).digest()
+        return f"{interface},public_key={base64.b64encode(digest).decode()}"
 
 
 def _same_protocol(there: Props, params: Props) -> None:
@@ -207,7 +218,7 @@ def _check_addresses(node: Props, fabric: Props) -> None:
             raise refused(text + "\n")
         if ipaddress.ip_address(node[key]) not in _network(fabric[prefix]):
             raise refused(f"node IP {node[key]} is outside the IP prefix {fabric[prefix]} of the fabric\n")
-    if "ip" not in node and "ip6" not in node:
+    if "ip" not in node and "ip6" not in node and node.get("role") != "external":
         raise refused(f"node '{node['node_id']}' does not have an IP configured\n")
 
 

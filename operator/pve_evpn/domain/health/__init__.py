@@ -9,6 +9,7 @@ Which reason wins where several apply (first match):
 =================  ===================================================================================================
 EvpnNode           not observed > bgpd not running > node not among the peers > session down
 EvpnController     node not among the peers > session down > a node not observed
+Fabric             no neighbour, an incomplete one, an interface down, a route missing > a node not observed
 BgpController      its node not observed, or sessions with routers outside not shown > session down
 EvpnZone, VNet     bgpd not running > VNI missing > VTEP missing (VNet), MTU too big (zone) > a node not observed
 NicAttachment      the table in `domain.health.macs`; nothing is expected of a stopped guest
@@ -25,6 +26,7 @@ from typing import Any
 from pve_evpn.api.nic import MacState
 from pve_evpn.domain.health.context import HealthContext, Reported, as_before, why_not_observed
 from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedSessions
+from pve_evpn.domain.health.fabrics import fabric_health
 from pve_evpn.domain.health.macs import (
     MacAssessment,
     MacIndex,
@@ -108,6 +110,7 @@ def assess(
 
     health = {node.key: node_health(node, context) for node in nodes}
     health |= {key: controller_health(key, there, context) for key, there in found.items()}
+    health |= {fabric.key: fabric_health(fabric, context) for fabric in expected.fabrics}
     health |= {router.key: router_health(router, context) for router in expected.routers}
     health |= {zone.key: zone_health(zone, vnis, context) for zone in expected.zones}
     health |= {vnet.key: vnet_health(vnet, l2[vnet.key], context) for vnet in expected.vnets}

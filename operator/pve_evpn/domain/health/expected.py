@@ -15,10 +15,11 @@ from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.checks import DEFAULT_MTU
 from pve_evpn.domain.nics.netn import same
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
-from pve_evpn.domain.plan.model import Plan
+from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.peers import cluster_peers
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
+from pve_evpn.domain.spelling import parts_of
 from pve_evpn.domain.state import ClusterState, NodeState, same_form
 
 
@@ -94,6 +95,21 @@ class ExpectedRouter:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedFabric:
+    """One Fabric: its name and protocol in Proxmox, and the addresses of each of its nodes.
+
+    `links`: by node the interfaces that are configured. `running`: Proxmox runs the fabric.
+    """
+
+    key: ObjectKey
+    id: str
+    protocol: str
+    nodes: Mapping[str, tuple[str, ...]]
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedZone:
     """One EvpnZone: its L3 VNI, the nodes it should be on, its controller's id; its MTU, where that is known."""
 
@@ -144,6 +160,7 @@ class ExpectedOverlay:
     members: Mapping[str, NodeState] = field(default_factory=dict)
     controllers: tuple[ExpectedController, ...] = ()
     routers: tuple[ExpectedRouter, ...] = ()
+    fabrics: tuple[ExpectedFabric, ...] = ()
     zones: tuple[ExpectedZone, ...] = ()
     vnets: tuple[ExpectedVNet, ...] = ()
     nics: tuple[ExpectedNic, ...] = ()
@@ -179,6 +196,7 @@ def expected_overlay(
             _remembering(found, before) for found in _controllers(desired.controllers, state.nodes, state.sdn, plan)
         ),
         routers=tuple(_routers(desired, plan)),
+        fabrics=tuple(_fabrics(desired, state.sdn, plan)),
         zones=tuple(zones),
         vnets=tuple(vnets),
         nics=tuple(_nics(nics, state)),
@@ -216,7 +234,9 @@ def remembered_overlay(desired: Desired) -> ExpectedOverlay:
     )
     names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
     routers = tuple(_routers(desired, Plan()))
-    return ExpectedOverlay(members, controllers, routers, zones, vnets, nics, names)
+    return ExpectedOverlay(
+        members, controllers, routers, tuple(_remembered_fabrics(desired)), zones, vnets, nics, names
+    )
 
 
 def _controllers(
@@ -230,7 +250,8 @@ def _controllers(
         id_ = decision.id if decision else resource.status.id or resource.key.name
         nodes = [node for name, node in sorted(members.items()) if spec.nodes is None or name in spec.nodes]
         ref = SdnRef(SdnKind.CONTROLLER, id_)
-        peers, addresses = _peers(spec.underlay, nodes, members.values(), sdn, sdn.running_peers(ref))
+        fabric = _fabric_of(spec.underlay, decision)
+        peers, addresses = _peers(spec.underlay, fabric, nodes, members.values(), sdn, sdn.running_peers(ref))
         outsiders = {
             same_form(address): node.name
             for node in members.values()
@@ -239,6 +260,14 @@ def _controllers(
         }
         running = ref in sdn.running if decision else bool(resource.status.programmed_hash)
         yield ExpectedController(resource.key, id_, peers, addresses, outsiders, running)
+
+
+def _fabric_of(underlay: Underlay, decision: Decision | None) -> str:
+    """The fabric's name in Proxmox; its Kubernetes name where nothing was planned yet."""
+    if underlay.fabric_ref is None:
+        return underlay.fabric or ""
+    wanted = decision.wanted[0].props.get("fabric") if decision and decision.wanted else None
+    return str(wanted or underlay.fabric_ref.name)
 
 
 def _routers(desired: Desired, plan: Plan) -> Iterable[ExpectedRouter]:
@@ -250,18 +279,48 @@ def _routers(desired: Desired, plan: Plan) -> Iterable[ExpectedRouter]:
             yield ExpectedRouter(resource.key, id_, spec.node, tuple(map(same_form, spec.peers)), running)
 
 
+def _fabrics(desired: Desired, sdn: SdnSnapshot, plan: Plan) -> Iterable[ExpectedFabric]:
+    """As Proxmox runs them: that is what FRR has."""
+    for resource in desired.fabrics:
+        decision = plan.decisions.get(resource.key)
+        fabric = sdn.running.get(decision.ref) if decision and decision.ref else None
+        if fabric is None:
+            continue
+        parts = {ref.id.partition("/")[2]: sdn.running.get(ref) for ref in sdn.parts_of(fabric.ref)}
+        nodes = {name: obj.props for name, obj in parts.items() if obj and obj.props.get("role") != "external"}
+        yield ExpectedFabric(
+            resource.key,
+            fabric.ref.id,
+            fabric.type,
+            {name: tuple(str(props[key]) for key in ("ip", "ip6") if key in props) for name, props in nodes.items()},
+            {
+                name: tuple(parts_of(text).get("name", "") for text in props.get("interfaces", ()))
+                for name, props in nodes.items()
+            },
+        )
+
+
+def _remembered_fabrics(desired: Desired) -> Iterable[ExpectedFabric]:
+    for resource in desired.fabrics:
+        status, spec = resource.status, resource.spec
+        if status.id and spec is not None:
+            rows = {row.name: tuple(filter(None, (row.ip, row.ip6))) for row in status.nodes or ()}
+            yield ExpectedFabric(resource.key, status.id, spec.protocol.lower(), rows)
+
+
 def _peers(
     underlay: Underlay,
+    fabric: str,
     nodes: list[NodeState],
     members: Iterable[NodeState],
     sdn: SdnSnapshot,
     running: tuple[str, ...],
 ) -> tuple[tuple[str, ...] | None, dict[str, tuple[str, ...] | None]]:
-    """A controller's `peers` and `addresses`."""
+    """A controller's `peers` and `addresses`. `fabric`: its underlay in Proxmox, empty where that is no fabric."""
     if underlay.peers is not None:
         return tuple(underlay.peers), {node.name: _all_addresses(node, underlay.peers) for node in nodes}
-    if underlay.fabric is not None:
-        there = sdn.fabric_addresses.get(underlay.fabric)
+    if fabric:
+        there = sdn.fabric_addresses.get(fabric)
         return None, {node.name: None if there is None else _one(there.get(node.name)) for node in nodes}
     cidr = underlay.cluster_nodes.cidr if underlay.cluster_nodes else None
     found = cluster_peers(nodes, members, cidr, running)

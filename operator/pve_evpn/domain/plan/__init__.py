@@ -27,6 +27,7 @@ from pve_evpn.domain.plan.candidates import (
     BgpControllerCandidate,
     Candidate,
     ControllerCandidate,
+    FabricCandidate,
     IsisControllerCandidate,
     PrefixListCandidate,
     RouteMapCandidate,
@@ -93,6 +94,8 @@ def _decisions(context: PlanContext) -> Iterator[Decision]:
         yield _compared(_decide_alone(prefix_list, context, PrefixListCandidate, checks.PREFIX_LIST), context)
     for route_map in _called_first(_staying(desired.route_maps)):
         yield _compared(_decide_alone(route_map, context, RouteMapCandidate, checks.ROUTE_MAP), context)
+    for fabric in _staying(desired.fabrics):
+        yield _compared(_decide_alone(fabric, context, FabricCandidate, checks.FABRIC), context)
     for controller in _staying(desired.controllers):
         yield _compared(_decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER), context)
     for bgp in _staying(desired.bgp_controllers):

@@ -7,13 +7,14 @@ that a value depends on has been found good before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.fabric import FabricNode, FabricSpec
 from pve_evpn.api.policy import PrefixListSpec, RouteMapSpec
 from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
 from pve_evpn.api.types import ApiModel
@@ -21,18 +22,18 @@ from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem, all_of
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
-from pve_evpn.domain.plan import policies, render
+from pve_evpn.domain.plan import fabrics, policies, render
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade, sdn_type
 from pve_evpn.domain.plan.peers import UnderlayPeers, underlay_peers
 from pve_evpn.domain.plan.vnis import annotated_vni, find_vni
-from pve_evpn.domain.sdn import SdnObject, SdnRef
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 
 SpecT = TypeVar("SpecT", bound=ApiModel)
 
 
 #: The properties in Proxmox of fields that refer to other objects beside a field that has their id.
-_PROPERTIES = {"routeMapInRef": "route-map-in", "routeMapOutRef": "route-map-out"}
+_PROPERTIES = {"routeMapInRef": "route-map-in", "routeMapOutRef": "route-map-out", "underlay.fabricRef": "fabric"}
 
 
 class Candidate(ABC, Generic[SpecT]):
@@ -121,6 +122,60 @@ class Candidate(ABC, Generic[SpecT]):
         return None if annotated is None else annotated_vni(annotated)
 
 
+class FabricCandidate(Candidate[FabricSpec]):
+    @property
+    def references(self) -> Iterable[tuple[str, str, str]]:
+        if self.spec.route_filter_ref:
+            yield "routeFilterRef", "PrefixList", self.spec.route_filter_ref.name
+        for entry in self.spec.redistribute or ():
+            if entry.route_map_ref:
+                yield f"redistribute[{entry.source}].routeMapRef", "RouteMap", entry.route_map_ref.name
+
+    @property
+    def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
+        return (("nodes", [node.name for node in self.spec.nodes or () if not node.external]),)
+
+    @cached_property
+    def members(self) -> tuple[FabricNode, ...]:
+        return fabrics.members(self.spec, self.context.state.nodes)
+
+    @cached_property
+    def addresses(self) -> Mapping[str, fabrics.Allocation]:
+        """The nodes' addresses by family, ``ip`` and ``ip6``."""
+        annotated = fabrics.remembered(self.resource.annotations.get(kinds.ANNOTATION_ADDRESSES))
+        families = {"ip": (self.spec.prefix, 4), "ip6": (self.spec.prefix6, 6)}
+        return {
+            field: fabrics.allocate(
+                self.ref,
+                self.members,
+                prefix,
+                field,
+                self.context.sdn,
+                self.resource.status,
+                annotated,
+                self.context.node_addresses[version],
+            )
+            for field, (prefix, version) in families.items()
+        }
+
+    @cached_property
+    def objects(self) -> tuple[SdnObject, ...]:
+        listed = self.spec.route_filter_ref
+        route_filter = self.name_of("PrefixList", listed.name) if listed else None
+        itself = render.fabric(self.ref.id, self.spec, route_filter, self.name_of)
+        return (itself, *map(self._node, self.members))
+
+    def _node(self, node: FabricNode) -> SdnObject:
+        ref = SdnRef(SdnKind.FABRIC_NODE, f"{self.ref.id}/{node.name}")
+        external = frozenset(other.name for other in self.members if other.external)
+        given = {
+            "interfaces": fabrics.interfaces(node.interfaces, fabrics.server_keys(self.context.sdn.edited.get(ref))),
+            "peers": fabrics.peers(node.peers, external),
+        }
+        addresses = {field: allocation.by_node.get(node.name) for field, allocation in self.addresses.items()}
+        return render.fabric_node(self.ref.id, self.spec.protocol, node, addresses, given)
+
+
 def route_map_references(spec: object) -> Iterator[tuple[str, str, str]]:
     """The RouteMaps that a controller names."""
     for attribute, field in (("route_map_in_ref", "routeMapInRef"), ("route_map_out_ref", "routeMapOutRef")):
@@ -166,6 +221,8 @@ class ControllerCandidate(Candidate[EvpnControllerSpec]):
     @property
     def references(self) -> Iterable[tuple[str, str, str]]:
         yield from route_map_references(self.spec)
+        if fabric := self.spec.underlay.fabric_ref:
+            yield "underlay.fabricRef", "Fabric", fabric.name
 
     @property
     def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:

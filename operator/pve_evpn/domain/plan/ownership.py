@@ -15,6 +15,7 @@ from typing import Any
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ManagedStatus, Reason
+from pve_evpn.api.fabric import FabricStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.router import IsisControllerSpec
 from pve_evpn.api.vnet import VNetStatus
@@ -44,6 +45,9 @@ def known_refs(resource: Resource[Any]) -> dict[SdnRef, Origin]:
         refs[SdnRef(kind, status.id)] = origin
     if isinstance(status, VNetStatus):
         refs.update((SdnRef(SdnKind.SUBNET, row.id), Origin(row.origin)) for row in status.subnets or ())
+    if isinstance(status, FabricStatus) and status.id:
+        rows = ((f"{status.id}/{row.name}", row.origin) for row in status.nodes or ())
+        refs.update((SdnRef(SdnKind.FABRIC_NODE, id_), Origin(origin)) for id_, origin in rows)
     return refs
 
 
@@ -101,7 +105,10 @@ def claimed_refs(
 
 
 def _specifies(resource: Resource[Any], part: SdnRef) -> bool:
-    """Whether the spec lists the subnet."""
+    """Whether the spec lists the subnet, or the fabric's node."""
+    if part.kind is SdnKind.FABRIC_NODE:
+        names = {node.name for node in getattr(resource.spec, "nodes", None) or ()}
+        return part.id.partition("/")[2] in names or getattr(resource.spec, "all_nodes", None) is not None
     listed = getattr(resource.spec, "subnets", None) or ()
     return part.kind is SdnKind.SUBNET and subnet_cidr(part) in {subnet.cidr for subnet in listed}
 
@@ -139,6 +146,10 @@ def _is_what_was_annotated(resource: Resource[Any], there: SdnObject, adoption: 
     key, ours = number.get(there.ref.kind, ("", None))
     same = bool(key) and there.type == sdn_type(resource) and str(there.props.get(key)) == str(ours)
     return same and (there.ref.kind is not SdnKind.VNET or there.props.get("zone") == adoption.zone_id)
+
+
+def _prefix6(spec: Any) -> str | None:
+    return getattr(spec, "prefix6", None)
 
 
 def leftover_parts(

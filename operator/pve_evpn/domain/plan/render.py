@@ -16,12 +16,13 @@ from functools import cached_property
 from typing import Any
 
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.fabric import FabricNode, FabricSpec
 from pve_evpn.api.policy import PrefixListSpec
 from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import Subnet, VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
-from pve_evpn.domain.plan import policies
+from pve_evpn.domain.plan import fabrics, policies
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, canonical
 
 
@@ -126,6 +127,49 @@ CONTROLLER = Form(
     ),
 )
 
+
+def _fabric(protocol: str, *fields: Field) -> Form:
+    prefixes = (Field("ip_prefix", "prefix", required=True), Field("ip6_prefix", "prefix6", required=True))
+    return Form(SdnKind.FABRIC, protocol, (*prefixes, *fields))
+
+
+def _fabric_node(protocol: str, *fields: Field) -> Form:
+    alike = (
+        Field("ip", "ip", given=True),
+        Field("ip6", "ip6", given=True),
+        Field("interfaces", "interfaces", back=fabrics.interfaces_back, given=True),
+    )
+    return Form(SdnKind.FABRIC_NODE, protocol, (*alike, *fields))
+
+
+_ROUTE_FILTER = Field("route_filter", "route_filter_ref", refers=SdnKind.PREFIX_LIST)
+#: :func:`pve_evpn.domain.plan.fabrics.redistribution_back` is its way back, which needs the names of RouteMaps.
+_REDISTRIBUTE = Field("redistribute", "redistribute", given=True)
+FABRICS = (
+    _fabric(
+        "openfabric",
+        Field("hello_interval", "hello_interval_seconds", back=int),
+        Field("csnp_interval", "csnp_interval_seconds", back=int),
+        _ROUTE_FILTER,
+    ),
+    _fabric("ospf", Field("area", "area", required=True), _REDISTRIBUTE, _ROUTE_FILTER),
+    _fabric("bgp", _REDISTRIBUTE, _ROUTE_FILTER),
+    _fabric("wireguard", Field("persistent_keepalive", "persistent_keepalive_seconds", back=int)),
+)
+FABRIC_NODES = (
+    _fabric_node("openfabric"),
+    _fabric_node("ospf"),
+    _fabric_node("bgp"),
+    _fabric_node(
+        "wireguard",
+        Field("role", "external", lambda external: "external" if external else "internal", "external".__eq__, True),
+        Field("public_key", "public_key"),
+        Field("endpoint", "endpoint"),
+        Field("allowed_ips", "allowed_ips", back=list),
+        Field("peers", "peers", given=True),
+    ),
+)
+
 BGP_CONTROLLER = Form(
     SdnKind.CONTROLLER,
     "bgp",
@@ -210,9 +254,10 @@ PREFIX_LIST = Form(
 #: Its properties are its entries, named by their order (:mod:`~pve_evpn.domain.plan.policies`).
 ROUTE_MAP = Form(SdnKind.ROUTE_MAP, "route-map", ())
 
+_CONTROLLERS = (CONTROLLER, BGP_CONTROLLER, ISIS_CONTROLLER)
 FORMS: Mapping[tuple[SdnKind, str], Form] = {
     (form.kind, form.type): form
-    for form in (PREFIX_LIST, ROUTE_MAP, CONTROLLER, BGP_CONTROLLER, ISIS_CONTROLLER, ZONE, VNET, SUBNET)
+    for form in (PREFIX_LIST, ROUTE_MAP, *FABRICS, *FABRIC_NODES, *_CONTROLLERS, ZONE, VNET, SUBNET)
 }
 
 
@@ -237,6 +282,26 @@ def fingerprint(objects: Iterable[SdnObject], more: str = "") -> str:
 def prefix_list(id_: str, spec: PrefixListSpec) -> SdnObject:
     """The list with its entries in their order."""
     return desired_object(PREFIX_LIST, id_, PREFIX_LIST.values(spec))
+
+
+def fabric(id_: str, spec: FabricSpec, route_filter: str | None, name_of: policies.NameOf) -> SdnObject:
+    """The fabric itself; its nodes are objects of their own (:func:`fabric_node`)."""
+    form = FORMS[SdnKind.FABRIC, spec.protocol.lower()]
+    given = {
+        "route_filter": route_filter,
+        "redistribute": fabrics.redistribution(spec.redistribute, name_of),
+    }
+    values = {**form.values(spec), **{key: value for key, value in given.items() if key in form.keys}}
+    return desired_object(form, id_, values)
+
+
+def fabric_node(
+    fabric_id: str, protocol: str, node: FabricNode, addresses: Mapping[str, str | None], given: Mapping[str, Any]
+) -> SdnObject:
+    """``addresses``: ``ip`` and ``ip6``, which may be allocated. ``given``: ``interfaces`` and ``peers``."""
+    form = FORMS[SdnKind.FABRIC_NODE, protocol.lower()]
+    values = {**form.values(node), **addresses, **{key: value for key, value in given.items() if key in form.keys}}
+    return desired_object(form, f"{fabric_id}/{node.name}", values, parent=fabric_id)
 
 
 def controller(

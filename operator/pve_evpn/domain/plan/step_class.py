@@ -64,7 +64,15 @@ def _added(have: Value, _want: Value) -> StepClass:
     return _RELOAD if have is None else _DISRUPTIVE
 
 
+#: What creating an object does where it is more than a reload. The daemon of a fabric's protocol runs where there is a
+#: fabric of it, and a change of the list of daemons restarts FRR with all of its sessions (pve-network, Frr.pm).
+_CREATION: Mapping[tuple[SdnKind, str], StepClass] = {
+    (SdnKind.FABRIC, "openfabric"): _DISRUPTIVE,
+    (SdnKind.FABRIC, "ospf"): _DISRUPTIVE,
+}
+
 _RULES: Mapping[SdnKind, Mapping[str, StepClass | Rule]] = {
+    SdnKind.FABRIC_NODE: {"interfaces": _growing, "allowed_ips": _growing},
     SdnKind.CONTROLLER: {"peers": _growing, "nodes": _nodes},
     SdnKind.ZONE: {
         "nodes": _nodes,
@@ -94,7 +102,7 @@ def class_of(before: SdnObject | None, after: SdnObject | None) -> StepClass:
     if after is None:
         return _NONE if before is None else _DESTRUCTIVE
     if before is None:
-        return _RELOAD
+        return _CREATION.get((after.ref.kind, after.type), _RELOAD)
     if before.type != after.type or before.parent != after.parent:
         return _DISRUPTIVE
     rules = _RULES.get(after.ref.kind, {})

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, ManagedStatus, Reason, ReportedStatus
+from pve_evpn.api.fabric import FabricMember, FabricStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PolicyStatus
 from pve_evpn.api.router import BgpControllerStatus, IsisControllerStatus
@@ -407,11 +408,30 @@ def _kind_part(
             nodes=shown,
             truncated=more,
         )
+    if isinstance(resource.status, FabricStatus):
+        return FabricStatus(nodes=_fabric_members(resource, decision, sync))
     if isinstance(resource.status, BgpControllerStatus | IsisControllerStatus):
         return type(resource.status)(node=getattr(resource.spec, "node", None) or resource.status.node)
     if isinstance(resource.status, PolicyStatus):
         return _policy_part(decision, sync)
     return ManagedStatus()
+
+
+def _fabric_members(resource: Resource[Any], decision: Decision, sync: SyncResult) -> list[FabricMember]:
+    """The nodes that are in Proxmox, or were by the status before; each keeps its address."""
+    sdn, before = sync.state.sdn, {row.name: row for row in resource.status.nodes or ()}
+    rows = []
+    for ref, origin in sorted(decision.origins.items()):
+        name = ref.id.partition("/")[2]
+        there = sdn.running.get(ref) or sdn.edited.get(ref)
+        if ref.kind is not SdnKind.FABRIC_NODE or not (there or name in before):
+            continue
+        old = before.get(name)
+        ip, ip6 = (
+            str(there.props[key]) if there and key in there.props else getattr(old, key, None) for key in ("ip", "ip6")
+        )
+        rows.append(FabricMember(name=name, origin=origin.value, ip=ip, ip6=ip6))
+    return rows
 
 
 def _policy_part(decision: Decision, sync: SyncResult) -> PolicyStatus:
