@@ -68,13 +68,7 @@ CASES = [
     ),
     Fires(
         "PveEvpnClusterWithoutLeader",
-        {
-            "pve_evpn_leader": "1x20",
-            'pve_evpn_cluster_leader{cluster="pve",instance="a"}': "1 0x20",
-            'pve_evpn_cluster_leader{cluster="pve",instance="b"}': "0x20",
-            'pve_evpn_cluster_leader{cluster="other",instance="a"}': "0x20",
-            'pve_evpn_cluster_leader{cluster="other",instance="b"}': "1x20",
-        },
+        {'pve_evpn_cluster_leader{cluster="pve"}': "1 0x20", 'pve_evpn_cluster_leader{cluster="other"}': "1x20"},
         at=4,
         not_yet=2,
         labels={"cluster": "pve"},
