@@ -118,6 +118,7 @@ def test_a_node_that_cannot_build_a_vnet_stays_behind_and_says_why(pve: Client, 
     assert pve.zone_states() == ["available"] * 4
 
 
+@pytest.mark.frr_long
 def test_a_reload_that_frr_cannot_do_restarts_it_with_a_warning(pve: Client, frr: Topology) -> None:
     frr.nodes["pve3"].stop()
     assert pve.wait_for(pve.put("/nodes/pve3/network")) == "WARNINGS: 1"

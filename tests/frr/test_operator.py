@@ -109,6 +109,7 @@ def _node(observing: Observing, node: str) -> dict[str, str]:
     return next((c for c in conditions if c["type"] == "Operational"), {"status": "", "reason": "", "message": ""})
 
 
+@pytest.mark.frr_long
 def test_a_guest_that_falls_silent_and_speaks_again(observing: Observing) -> None:
     await_("VM1 is announced", lambda: verdict(observing) == "Advertised")
     observing.lab.guests[100].speaks = False
@@ -165,6 +166,7 @@ def silent(observing: Observing) -> Iterator[Silent]:
     del observing.lab.guests[101]
 
 
+@pytest.mark.frr_long
 def test_a_host_that_never_speaks_is_pinned_through_the_key_moves_and_leaves_no_zombie(
     observing: Observing, silent: Silent
 ) -> None:

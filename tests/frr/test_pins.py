@@ -60,7 +60,7 @@ class Operator:
     def wait(self, work: Awaitable[T]) -> T:
         return self._loop.run_until_complete(work)
 
-    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
+    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str, cause: str = "") -> None:
         """Events are told elsewhere."""
 
     async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
@@ -172,6 +172,7 @@ def test_a_pinned_mac_outlives_five_ageing_times_that_others_do_not(lab: Topolog
     assert announced_by(lab, CONTROL) is None, "a MAC that is not pinned has aged"
 
 
+@pytest.mark.frr_long
 def test_a_pin_moves_with_its_guest_and_is_not_stolen_back(lab: Topology, operator: Operator) -> None:
     key = operator.attach(Nic(110, 0, "net1", METER), "pve4")
     operator.one_pass()

@@ -64,6 +64,7 @@ def test_guests_on_two_nodes_reach_each_other_through_the_fabric(frr_lab: Topolo
         frr_lab.unplug(200)
 
 
+@pytest.mark.frr_long
 def test_a_dead_bgpd_costs_its_sessions_and_comes_back(frr_lab: Topology) -> None:
     tables = frr_lab.tables("pve1")
     frr_lab.nodes["pve2"].kill_daemon("bgpd")
@@ -82,6 +83,7 @@ def test_a_node_cut_off_from_the_underlay_is_noticed_by_the_others(frr_lab: Topo
     await_("pve2 is back", lambda: len(tables.established()) == 3)
 
 
+@pytest.mark.frr_long
 def test_without_mac_learning_a_guest_is_announced_that_never_spoke(frr_lab: Topology) -> None:
     frr_lab.apply(seed(**{"bridge-disable-mac-learning": 1}))
     frr_lab.plug("pve4", Nic(101, 0, VNET, "bc:24:11:00:01:01", firewall=True))

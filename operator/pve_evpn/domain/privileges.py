@@ -66,7 +66,8 @@ NEEDS = (
     ),
     Need(
         "Sys.Audit", "/", Feature.READ,
-        "members and quorum; the reload tasks of the nodes, which run as `root@pam`; when the token ends",
+        "members and quorum; the reload tasks of the nodes, which run as `root@pam`; when the token ends; the IP sets "
+        "and aliases that firewall rules of VNets name",
         "the cluster is not `Ready`",
         "PveEvpnCluster",
     ),

@@ -277,7 +277,7 @@ class Rig:
         ports: Any = SimpleNamespace(objects=self, events=self)
         self.pinning = PinWriter(ClusterContext("pve", self.cache, ports, clock), lambda: self.nodes)
 
-    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str) -> None:
+    async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str, cause: str = "") -> None:
         self.events.append((key.name, reason))
 
     async def patch_status(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
