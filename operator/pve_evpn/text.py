@@ -21,10 +21,11 @@ def from_outside(text: object, secrets: Iterable[str] = (), longest: int = LONGE
             words that appear by chance and are left.
         longest: Characters that are kept.
     """
-    shown = str(text)[: 4 * longest]
-    for secret in secrets:
+    shown = str(text)
+    for secret in secrets:  # before the cut, which could leave a part of one
         if len(secret) >= _SHORTEST_SECRET:
             shown = shown.replace(secret, _HIDDEN)
+    shown = shown[: 4 * longest]
     lines = (" ".join("".join(map(_visible, line)).split()) for line in shown.splitlines())
     shown = " | ".join(line for line in lines if line)
     return shown if len(shown) <= longest else shown[: longest - 4] + " ..."

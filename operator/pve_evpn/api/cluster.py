@@ -19,6 +19,7 @@ from pve_evpn.api.types import (
     LabelSelector,
     ManagementPolicy,
     Matching,
+    Network,
     NodeName,
     ObjectName,
     Port,
@@ -326,6 +327,15 @@ class Observe(ApiModel):
         None,
         description="How long the last answer of a source that fails counts, in seconds, 0 to 3600; then what it "
         "saw is Unknown. Default: 60.",
+    )
+    allowed_networks: list[Network] | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="Networks that nodes are asked in by ssh and frrExporter; the addresses that Proxmox names for its "
+        "nodes are not trusted. Addresses in ssh.addresses are always asked. Default: the private networks (RFC 1918, "
+        "RFC 6598, RFC 4193) and the endpoints' own addresses.",
+        json_schema_extra=SET,
     )
     ssh: SshSource | None = Field(None, description="For source ssh.")
     frr_exporter: FrrExporterSource | None = Field(None, description="For source frrExporter.")

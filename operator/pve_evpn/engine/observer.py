@@ -172,7 +172,7 @@ class Observer:
         if not expected.members:
             return None
         self._known = replace(self._known, expected=expected, interval=interval)
-        chain = await self._sources.chain(observe, interval.total_seconds(), grace)
+        chain = await self._sources.chain(observe, interval.total_seconds(), grace, desired.cluster.spec.endpoints)
         observation = await chain.poll([NodeTarget(node.name, node.address) for node in expected.members.values()])
         known = self._known
         expected = known.expected or expected  # a sync may have brought a newer one meanwhile

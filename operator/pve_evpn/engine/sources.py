@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from pve_evpn.api.cluster import Observe
@@ -19,6 +19,7 @@ from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
 from pve_evpn.observe.fallback import Chain
 from pve_evpn.observe.frr_exporter import FrrExporterSource
 from pve_evpn.observe.pve_api import Access, ApiSource
+from pve_evpn.observe.reach import Reach
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, Source
 from pve_evpn.observe.ssh import SshConfigError, SshSource
 
@@ -39,8 +40,8 @@ class Sources:
         self.ssh: SshSource | None = None
         """Source ssh, where it is one of the present chain's and could be set up."""
 
-    async def chain(self, observe: Observe, interval: float, grace: timedelta) -> Chain:
-        """The chain for this specification and the Secrets as they are now."""
+    async def chain(self, observe: Observe, interval: float, grace: timedelta, endpoints: Sequence[str] = ()) -> Chain:
+        """The chain for this specification and the Secrets as they are now. ``endpoints``: of the ProxmoxCluster."""
         names: list[SourceName] = list(observe.sources or ["api"])
         ssh: _SshSecrets = ""
         if "ssh" in names and observe.ssh:
@@ -53,10 +54,11 @@ class Sources:
                     raise
                 log.warning("the Secrets of source ssh cannot be read at present; the ones read before stay in use")
                 return self._chain
-        made_from = _fingerprint(observe, ssh)
+        made_from = _fingerprint(observe, ssh, endpoints)
         if self._chain is None or made_from != self._made_from:
             await self.close()
-            sources = [self._source(name, observe, ssh, interval) for name in names]
+            reach = Reach(observe.allowed_networks, endpoints)
+            sources = [self._source(name, observe, ssh, interval, reach) for name in names]
             self._chain = Chain(sources, grace, min(TIMEOUT, interval))
             self.ssh = next((source for source in sources if isinstance(source, SshSource)), None)
             self._made_from = made_from
@@ -67,20 +69,20 @@ class Sources:
         if chain is not None:
             await chain.close()
 
-    def _source(self, name: SourceName, observe: Observe, ssh: _SshSecrets, interval: float) -> Source:
+    def _source(self, name: SourceName, observe: Observe, ssh: _SshSecrets, interval: float, reach: Reach) -> Source:
         if name == "api":
             return ApiSource(self._access, interval)
         if name == "frrExporter":
             exporter = observe.frr_exporter
             if exporter is None:
-                return FrrExporterSource()
-            return FrrExporterSource(scheme=exporter.scheme, port=exporter.port, path=exporter.path)
+                return FrrExporterSource(reach=reach)
+            return FrrExporterSource(scheme=exporter.scheme, port=exporter.port, path=exporter.path, reach=reach)
         if observe.ssh is None or isinstance(ssh, str):
             return _Broken("ssh", str(ssh) or "source ssh needs the section ssh")
         key, known_hosts = ssh
         spec = observe.ssh
         try:
-            return SshSource(key, known_hosts, user=spec.user, port=spec.port, addresses=spec.addresses)
+            return SshSource(key, known_hosts, user=spec.user, port=spec.port, addresses=spec.addresses, reach=reach)
         except SshConfigError as error:
             return _Broken("ssh", str(error))
 
@@ -122,7 +124,7 @@ class _Broken:
         pass
 
 
-def _fingerprint(observe: Observe, ssh: _SshSecrets) -> str:
+def _fingerprint(observe: Observe, ssh: _SshSecrets, endpoints: Sequence[str]) -> str:
     """A digest to compare with; the key itself is not kept for it."""
-    text = json.dumps([observe.model_dump(mode="json"), ssh])
+    text = json.dumps([observe.model_dump(mode="json"), ssh, *endpoints])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,8 +7,9 @@ with it. Its collector for this, ``bgpl2vpn``, has to be switched on.
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -18,15 +19,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pve_evpn.domain.observation import ESTABLISHED, NodeObservation, PeerState, SourceName, VniRow
 from pve_evpn.observe.frr.json import FrrParseError, as_text, as_vni
+from pve_evpn.observe.reach import anywhere
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 
-MAX_ANSWER = 32 * 1024 * 1024
+MAX_ANSWER = 8 * 1024 * 1024
+_CHUNK = 256 * 1024
+#: The library needs a time that grows with the square of a line's length.
+_LONGEST_LINE = 4096
 _COLLECTOR = "bgpl2vpn"
 _STATES = {0: "Down", 1: ESTABLISHED, 2: "Idle (Admin)"}
 
 
 class FrrExporterSource:
-    """Reads frr_exporter on nodes. `timeout` is in seconds, for one node's whole answer."""
+    """Reads frr_exporter on nodes.
+
+    `timeout` is in seconds, for one node's whole answer. `reach` gives a node's address, or refuses it.
+    """
 
     def __init__(
         self,
@@ -35,12 +43,15 @@ class FrrExporterSource:
         port: int = 9342,
         path: str = "/metrics",
         timeout: float = 10,
+        reach: Callable[[NodeTarget], str] = anywhere,
     ) -> None:
         self._scheme = scheme
         self._port = port
         self._path = path
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
+        self._reach = reach
+        self._parsing = asyncio.Lock()
 
     @property
     def name(self) -> SourceName:
@@ -48,18 +59,21 @@ class FrrExporterSource:
 
     async def read(self, node: NodeTarget) -> NodeObservation:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
-        if not node.address:
-            raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
-        host = f"[{node.address}]" if ":" in node.address else node.address
+            # Nothing is unpacked: what was not asked for is refused below.
+            headers = {"Accept-Encoding": "identity"}
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=headers, auto_decompress=False)
+        address = self._reach(node)
+        host = f"[{address}]" if ":" in address else address
         url = f"{self._scheme}://{host}:{self._port}{self._path}"
         try:
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status != 200:
                     raise NodeUnreadable("Unreadable", f"{url} answered {response.status}")
-                body = await response.content.read(MAX_ANSWER + 1)
-                while not response.content.at_eof() and len(body) <= MAX_ANSWER:
-                    body += await response.content.read(MAX_ANSWER + 1)
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise NodeUnreadable("Unreadable", f"{url} answered compressed, which was not asked for")
+                body = bytearray()
+                while (chunk := await response.content.read(_CHUNK)) and len(body) <= MAX_ANSWER:
+                    body += chunk
         except TimeoutError:
             raise NodeUnreadable("Timeout", f"{url} did not answer in time") from None
         except aiohttp.ClientError:
@@ -67,7 +81,9 @@ class FrrExporterSource:
         if len(body) > MAX_ANSWER:
             raise NodeUnreadable("Unreadable", f"{url} answered more than {MAX_ANSWER} bytes")
         try:
-            return parse(node.name, now(), body.decode("utf-8", errors="replace"))
+            # In a thread, and one after the other: some MiB of text take seconds.
+            async with self._parsing:
+                return await asyncio.to_thread(parse, node.name, now(), body.decode("utf-8", errors="replace"))
         except FrrParseError as error:
             raise NodeUnreadable("Unreadable", f"{url}: {error}") from None
 
@@ -123,6 +139,8 @@ def parse(node: str, at: datetime, text: str) -> NodeObservation:
 
 def _scrape(text: str) -> _Scrape:
     scrape = _Scrape()
+    if max(map(len, text.splitlines()), default=0) > _LONGEST_LINE:
+        raise FrrParseError(f"a line of more than {_LONGEST_LINE} characters")
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:

@@ -11,19 +11,20 @@ import asyncio
 import contextlib
 import ipaddress
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncssh
 
 from pve_evpn.domain.observation import NodeObservation, SourceName
 from pve_evpn.observe.frr import FrrParseError, observation
+from pve_evpn.observe.reach import anywhere
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 
 #: The helper's word for "everything".
 COMMAND = "read"
 #: 10,000 MAC/IP routes are about 5 MB; a node that sends much more is not answering the question.
-MAX_ANSWER = 64 * 1024 * 1024
+MAX_ANSWER = 16 * 1024 * 1024
 _MAX_COMPLAINT = 2048
 _CHUNK = 256 * 1024
 _REFUSED = 126
@@ -37,8 +38,8 @@ class SshSource:
     """Reads FRR on nodes over SSH.
 
     `private_key`: text of an unencrypted private key. `known_hosts`: text in the format of that file; host patterns
-    are node names or addresses. `addresses`: where a node is not reached by the address the cluster knows. Timeouts
-    are in seconds. Raises `SshConfigError`.
+    are node names or addresses. `addresses`: where a node is not reached by the address the cluster knows. `reach`
+    gives that address, or refuses it. Timeouts are in seconds. Raises `SshConfigError`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class SshSource:
         user: str = "root",
         port: int = 22,
         addresses: Mapping[str, str] | None = None,
+        reach: Callable[[NodeTarget], str] = anywhere,
         connect_timeout: float = 5,
         read_timeout: float = 10,
     ) -> None:
@@ -65,6 +67,8 @@ class SshSource:
         self._user = user
         self._port = port
         self._addresses = dict(addresses or {})
+        self._reach = reach
+        self._parsing = asyncio.Lock()
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._connections: dict[str, asyncssh.SSHClientConnection] = {}
@@ -81,13 +85,12 @@ class SshSource:
         await asyncio.gather(*(connection.wait_closed() for connection in connections), return_exceptions=True)
 
     async def read(self, node: NodeTarget) -> NodeObservation:
-        address = self._addresses.get(node.name, node.address)
-        if not address:
-            raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
-        answer = await self._answer(NodeTarget(node.name, address))
+        answer = await self._answer(self._located(node))
         try:
-            # In a thread, because a node with thousands of routes takes long enough to hold up everybody else.
-            seen = await asyncio.to_thread(observation, node.name, now(), answer)
+            # In a thread, because a node with thousands of routes takes long enough to hold up everybody else; one
+            # after the other, because a hostile answer takes some hundred MiB.
+            async with self._parsing:
+                seen = await asyncio.to_thread(observation, node.name, now(), answer)
         except FrrParseError as error:
             raise NodeUnreadable("Unreadable", str(error)) from None
         if seen.bgp_running is None and seen.vnis is None:
@@ -96,10 +99,11 @@ class SshSource:
 
     async def ask(self, node: NodeTarget, command: str, request: str) -> str:
         """The answer to another of the helper's commands, with ``request`` on its standard input."""
-        address = self._addresses.get(node.name, node.address)
-        if not address:
-            raise NodeUnreadable("NotConfigured", f"no address of {node.name} is known")
-        return await self._answer(NodeTarget(node.name, address), command, request)
+        return await self._answer(self._located(node), command, request)
+
+    def _located(self, node: NodeTarget) -> NodeTarget:
+        """The node with the address it is asked at. Raises `NodeUnreadable`."""
+        return NodeTarget(node.name, self._addresses.get(node.name) or self._reach(node))
 
     async def _answer(self, node: NodeTarget, command: str = COMMAND, request: str = "") -> str:
         """The helper's answer. A connection that died since the last poll is replaced once, silently."""
@@ -137,7 +141,7 @@ class SshSource:
                     agent_path=None,
                     config=None,
                     gss_host=None,
-                    compression_algs=["zlib@openssh.com", "none"],
+                    compression_algs=["none"],  # a packet could unpack to a thousand times its size
                     keepalive_interval=15,
                 )
         except TimeoutError:

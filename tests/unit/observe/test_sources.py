@@ -45,7 +45,7 @@ SSH = {"keySecretRef": {"name": "ssh"}, "knownHostsSecretRef": {"name": "ssh"}, 
 
 
 def spec(**changes: Any) -> Observe:
-    return Observe.model_validate({"sources": ["ssh"], "ssh": SSH, **changes})
+    return Observe.model_validate({"sources": ["ssh"], "ssh": SSH, "allowedNetworks": ["127.0.0.0/8"], **changes})
 
 
 class Bench:

@@ -24,6 +24,9 @@ _IP = re.compile(r"[0-9a-f:.]{2,45}")
 # FRR 10.3 prints an empty EVPN table as `{ ,"numPrefix":0,"numPaths":0}`.
 _COMMA_FIRST = re.compile(r"^\s*\{\s*,")
 _DECODER = json.JSONDecoder()
+#: Values in one printed text; 10,000 MAC/IP routes have about 200,000. As Python objects they take up to 200 bytes.
+MOST_VALUES = 1_000_000
+_MOST_DOCUMENTS = 10_000
 
 
 class FrrParseError(Exception):
@@ -36,9 +39,11 @@ def documents(text: str) -> Iterator[Any]:
     Several ``-c`` of one vtysh are printed without any separator, so the end of one is only known by decoding it.
     Nothing printed (exit status 0, no output) is how FRR says "nothing" for some commands: no document.
     """
+    if sum(map(text.count, ",{[")) > MOST_VALUES:
+        raise FrrParseError(f"more than {MOST_VALUES} values")
     text = _COMMA_FIRST.sub("{", text, count=1)
     position = 0
-    while True:
+    for _ in range(_MOST_DOCUMENTS):
         while position < len(text) and text[position].isspace():
             position += 1
         if position == len(text):
@@ -49,6 +54,7 @@ def documents(text: str) -> Iterator[Any]:
             start = text[position : position + 40].strip()
             raise FrrParseError(f"not JSON, beginning with {start!a}") from None
         yield document
+    raise FrrParseError(f"more than {_MOST_DOCUMENTS} documents")
 
 
 def table(text: str) -> Row:

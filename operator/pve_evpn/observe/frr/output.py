@@ -44,6 +44,8 @@ _FORMAT = "pve-evpn-observe "
 _MARK = re.compile(r"(?:pve-evpn-observe (?P<word>.*)|\S{0,80}?[#>] (?P<command>show [a-z0-9 -]+))\r?$")
 #: What every line that is not FRR's own holds, and how far from its beginning at most.
 _WORDS, _FARTHEST = (_FORMAT, "# show ", "> show "), 100
+#: Lines between documents; an answer has about 20.
+_MOST_MARKS = 10_000
 _Part = TypeVar("_Part")
 
 
@@ -95,6 +97,8 @@ def _marks(answer: str) -> list[re.Match[str]]:
             if begin or position <= _FARTHEST:
                 starts.add(begin)
             position = answer.find(word, position + 1)
+    if len(starts) > _MOST_MARKS:
+        raise FrrParseError("an answer of too many parts")
     ends = ((start, answer.find("\n", start)) for start in sorted(starts))
     found = (_MARK.match(answer, start, end if end >= 0 else len(answer)) for start, end in ends)
     return [mark for mark in found if mark]
