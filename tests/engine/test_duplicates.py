@@ -41,6 +41,8 @@ async def test_the_younger_is_refused_and_writes_nothing() -> None:
     assert "'pve'" in accepted["message"]
     assert world.ready(TWIN)["reason"] == "DuplicateCluster"
     assert world.ready(CLUSTER)["status"] == "True"
+    told = {row["name"]: row["fingerprint"] for row in world.kube.status(CLUSTER)["nodes"]}
+    assert told == {name: node.fingerprint for name, node in world.lab.nodes.items()}
 
 
 async def test_it_takes_over_when_the_older_is_gone() -> None:

@@ -34,6 +34,7 @@ from pve_evpn.domain.state import (
 from pve_evpn.pve import decode, errors
 from pve_evpn.pve.client import PveClient
 from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, NameMemory, SubnetMemory, TaskMemory
+from pve_evpn.text import from_outside
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
@@ -177,8 +178,9 @@ class ClusterReader(PveClient):
     async def _certificates(self) -> Mapping[str, str]:
         """The fingerprint of each node's certificate; nothing where Proxmox does not tell."""
         answer = await self.get_if_answered("/nodes")
-        rows = (answer or {}).get("data") or ()
-        return {str(row["node"]): str(row["ssl_fingerprint"]) for row in rows if row.get("ssl_fingerprint")}
+        rows = [row for row in (answer or {}).get("data") or () if isinstance(row, dict)]
+        found = {str(row.get("node")): from_outside(row.get("ssl_fingerprint") or "", longest=128) for row in rows}
+        return {name: fingerprint for name, fingerprint in found.items() if fingerprint}
 
     async def _index(self) -> set[str]:
         """What there is below ``/cluster/sdn``; nothing where one may not ask."""
@@ -230,7 +232,7 @@ class ClusterReader(PveClient):
             rows = await self.get(path)
         except (errors.Unreachable, errors.Refused, errors.Forbidden):
             return None
-        return frozenset(kind.form(str(row[key])) for row in rows or () if row.get(key))
+        return frozenset(kind.form(str(row[key])) for row in rows or () if isinstance(row, dict) and row.get(key))
 
     async def _subnet_digest(self, vnet: str) -> str:
         try:
