@@ -10,6 +10,7 @@ import yaml
 
 from charts import generate
 from pve_evpn import __version__
+from pve_evpn.api.kinds import KINDS
 
 _FILES = generate.generated()
 
@@ -22,6 +23,14 @@ def test_generated_files_are_current(path: generate.Path) -> None:
 
 def test_no_kind_is_left_over() -> None:
     assert generate.left_over() == []
+
+
+def test_the_rights_without_helm_are_for_every_kind() -> None:
+    """``charts/rbac.yaml`` is rendered by helm, so only what is easily forgotten is held here."""
+    rules = [rule for document in yaml.safe_load_all(generate.RBAC.read_text()) for rule in document.get("rules", ())]
+    listed = {name for rule in rules if "pve-evpn.dev" in rule["apiGroups"] for name in rule["resources"]}
+    kinds = {kind.plural for kind in KINDS.values()}
+    assert kinds | {f"{plural}/status" for plural in kinds} <= listed, "run: python charts/generate.py --rbac"
 
 
 def test_the_chart_is_of_this_version() -> None:
