@@ -37,12 +37,13 @@ lock: ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --group build -o operator/build.lock
 	$(COMPILE) --group install -o tests/install.lock
 	$(COMPILE) --group audit -o tests/audit.lock
+	$(COMPILE) --group browser -c tests/requirements.lock -o tests/browser.lock
 
 .PHONY: audit
 audit: ## Known vulnerabilities of everything that is locked (asks PyPI)
 	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
 		$(VENV)/audit/bin/python -m pip -q --disable-pip-version-check install --require-hashes -r tests/audit.lock; }
-	@for lock in $(LOCKS) tests/audit.lock; do echo "$$lock" && \
+	@for lock in $(LOCKS) tests/audit.lock tests/browser.lock; do echo "$$lock" && \
 		$(VENV)/audit/bin/pip-audit --progress-spinner off --strict --disable-pip --require-hashes -r "$$lock" || exit 1; done
 
 .PHONY: lint
@@ -114,6 +115,14 @@ bench: $(READY) ## What it costs: limits on CPU time
 e2e-frr: $(READY) ## All tests on real FRR, the long ones too (minutes; needs root, installs Debian's frr if missing)
 	@if $(PY) -m pve_lab.frr.install; then $(VENV)/bin/pytest tests/frr; \
 	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi
+
+.PHONY: e2e-ui
+e2e-ui: $(READY) control-plane ## The page of `pve-evpn ui` in a real Chromium (as root installs Debian's chromium if missing)
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "installing chromium" && apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+		{ echo "chromium cannot be had here (Debian: apt-get install chromium, as root)" >&2; exit 1; }
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r tests/browser.lock
+	$(VENV)/bin/pytest tests/ui
 
 .PHONY: e2e-argocd
 e2e-argocd: $(READY) control-plane ## Networks kept by the real Argo CD (as root installs Debian's redis-server if missing)

@@ -36,6 +36,29 @@ async def test_a_fight_costs_few_applies_and_is_named_with_who_does_it() -> None
     assert len(world.events("DriftFight")) <= 4
 
 
+async def test_a_restart_does_not_begin_a_fight_anew() -> None:
+    world = await programmed()
+    await fight(world, minutes=5)
+    before = len(world.events("DriftFight"))
+    applies = 0
+    for _ in range(5):
+        world.start()
+        applies += await fight(world, minutes=1)
+    assert applies <= 2
+    assert world.ready(NET1)["reason"] == "DriftFight"
+    assert len(world.events("DriftFight")) - before <= applies, "each correction begins another one, a restart does not"
+
+
+async def test_a_network_at_rest_writes_no_journal() -> None:
+    world = await programmed()
+    await fight(world, minutes=1)
+    world.now += timedelta(hours=3)
+    await world.settle()
+    entry = world.kube.journal["pve"]
+    await world.one_pass()
+    assert world.kube.journal["pve"] is entry
+
+
 async def test_one_object_in_a_fight_holds_up_no_other() -> None:
     world = await programmed()
     await fight(world, minutes=5)

@@ -127,7 +127,8 @@ class Subnet(ApiModel):
     dhcp_ranges: list[DhcpRange] | None = Field(
         None,
         max_length=8,
-        description="Ranges for IPAM and DHCP, which Proxmox serves in Simple zones only. Proxmox: dhcp-range.",
+        description="Ranges for IPAM and DHCP, which Proxmox serves in Simple zones only. Ranges of IPv6 that overlap "
+        "are InvalidSpec instead of refused: the API server cannot order IPv6 addresses. Proxmox: dhcp-range.",
         json_schema_extra=ATOMIC,
     )
     dhcp_dns_server: IpAddress | None = Field(

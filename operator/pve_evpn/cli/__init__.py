@@ -15,7 +15,8 @@ from pve_evpn import __version__
 
 #: One module per command, with the same name; in the order of ``--help``.
 COMMANDS = (
-    "status", "why", "trace", "peers", "vni", "export", "approve", "pause", "resume", "reconcile", "orphan",
+    "status", "why", "trace", "peers", "vni", "graph", "ui", "export", "approve", "pause", "resume", "reconcile",
+    "orphan", "release-finalizers", "run", "apply-clusters",
     "release-finalizers", "run", "apply-clusters",
 )  # fmt: skip
 

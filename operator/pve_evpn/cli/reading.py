@@ -49,7 +49,7 @@ async def snapshot_through(api: client.ApiClient, namespace: str = "", *, events
         try:
             items, _ = await custom.list_all(kind, namespace if KINDS[kind].scope == "Namespaced" else "")
         except ApiException as error:
-            unread[kind] = _why_not(error, KINDS[kind].plural)
+            unread[kind] = unreadable(error, KINDS[kind].plural)
             return
         for raw in items:
             resource = resource_from({**raw, "kind": kind})
@@ -59,14 +59,14 @@ async def snapshot_through(api: client.ApiClient, namespace: str = "", *, events
         try:
             recorded.extend(await _events(client.EventsV1Api(api), namespace))
         except ApiException as error:
-            unread["Event"] = _why_not(error, "events")
+            unread["Event"] = unreadable(error, "events")
 
     await asyncio.gather(*map(read_kind, KINDS), *([read_events()] if events else []))
     recorded.sort(key=lambda event: event.at)
     return Snapshot(objects, datetime.now(UTC), tuple(recorded), dict(sorted(unread.items())))
 
 
-def _why_not(error: ApiException, plural: str) -> str:
+def unreadable(error: ApiException, plural: str) -> str:
     """A sentence for the two answers that leave the rest of a report useful. Raises the error for all others."""
     if error.status == 403:
         return f"you may not list {plural} here (for namespaced kinds, try -n NAMESPACE)"
@@ -85,15 +85,18 @@ async def _events(api: client.EventsV1Api, namespace: str) -> list[RecordedEvent
             answer = await (api.list_namespaced_event(place, **options) if place
                             else api.list_event_for_all_namespaces(**options))  # fmt: skip
             for item in answer.items:
-                if item.reporting_controller == REPORTER and item.regarding and item.regarding.kind in KINDS:
-                    found[item.metadata.uid] = _recorded(item)
+                if made := recorded_event(item):
+                    found[item.metadata.uid] = made
             token = answer.metadata._continue
             if not token:
                 break
     return list(found.values())
 
 
-def _recorded(item: Any) -> RecordedEvent:
+def recorded_event(item: Any) -> RecordedEvent | None:
+    """An Event of events.k8s.io as reports have it; None where it is not the operator's about its own kinds."""
+    if item.reporting_controller != REPORTER or not item.regarding or item.regarding.kind not in KINDS:
+        return None
     about = ObjectKey(item.regarding.kind, item.regarding.namespace or "", item.regarding.name)
     last = item.series.last_observed_time if item.series else None
     at = last or item.event_time or item.metadata.creation_timestamp

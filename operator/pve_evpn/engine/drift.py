@@ -1,23 +1,25 @@
 """The brake on drift correction: against a client that writes another value every time, each apply reloads every node.
 
 Every field of every object has a backoff of its own. A field that drifts for the first time is written back at once;
-one that drifts again soon after is left as it is until its backoff has passed. From the third correction on, the
-object says ``DriftFight``, with the user of the last apply that was not the operator's, where Proxmox names it.
+one that drifts again soon after is left as it is until its backoff has passed, also across a restart: the journal has
+it. From the third correction on, the object says ``DriftFight``, with the user of the last apply that was not the
+operator's, where Proxmox names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan.outcome import Outcome
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.journal import ClusterJournal, Correction
 from pve_evpn.engine.sync import Sync
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import ForeignApply
@@ -26,6 +28,8 @@ from pve_evpn.pve.gateway import ForeignApply
 FIRST, LONGEST, CALM = 30.0, 3600.0, 7200.0
 #: So many corrections of one field are a fight.
 FIGHT = 3
+#: So many fields are kept in the journal, which is one Kubernetes object.
+_KEPT = 100
 
 _CORRECTED = frozenset({Outcome.APPLIED, Outcome.PARTIALLY_APPLIED, Outcome.CORRECTED})
 
@@ -42,8 +46,9 @@ class _Field:
 class DriftBrake:
     """The corrections of one cluster's SDN objects."""
 
-    def __init__(self, context: ClusterContext) -> None:
+    def __init__(self, context: ClusterContext, journal: ClusterJournal) -> None:
         self._context = context
+        self._journal = journal
         self._fields: dict[tuple[ObjectKey, str], _Field] = {}
         self._fighting: set[ObjectKey] = set()
         self.held: Mapping[ObjectKey, Problem] = {}
@@ -52,6 +57,7 @@ class DriftBrake:
     async def hold(self, sync: Sync) -> bool:
         """Decide which drifted objects are not corrected now; whether that differs from before."""
         before, drifted = self.held, self._drifted(sync)
+        self._remember()
         self._forget(sync)
         waiting = {key: until for key, fields in drifted.items() if (until := self._until(key, fields))}
         fights = {key for key in waiting if self._count(key, drifted[key]) >= FIGHT}
@@ -61,23 +67,37 @@ class DriftBrake:
             for key, until in waiting.items()
         }
         for key in fights - self._fighting:
-            if resource := self._context.cache.get(key):
+            resource = self._context.cache.get(key)
+            if resource and resource.status.reason(ConditionType.DRIFTED) != Reason.DRIFT_FIGHT:
                 message = self.held[key].message
                 await self._context.writer.record(resource, EventReason.DRIFT_FIGHT, message)
         self._fighting = fights
         return self.held != before
 
-    def corrected(self, sync: Sync) -> None:
-        """Count what the transaction of this sync wrote back."""
+    async def corrected(self, sync: Sync) -> None:
+        """Count what the transaction of this sync wrote back, and write that into the journal."""
         result = sync.result
         if result is None or result.outcome not in _CORRECTED:
             return
         now = self._context.clock.now()
         refs = {step.ref for step in result.plan.steps}
-        for key in result.plan.keys_of(refs):
-            for name in _names(result.plan.decisions[key].drift):
-                known = self._fields.setdefault((key, name), _Field(now, now))
-                known.corrected, known.next = now, now + timedelta(seconds=known.backoff.failed())
+        keys = result.plan.keys_of(refs)
+        written = [(key, name) for key in keys for name in _names(result.plan.decisions[key].drift)]
+        for place in written:
+            known = self._fields.setdefault(place, _Field(now, now))
+            known.corrected, known.next = now, now + timedelta(seconds=known.backoff.failed())
+        if written:
+            newest = sorted(self._fields.items(), key=lambda item: item[1].corrected, reverse=True)[:_KEPT]
+            await self._journal.update(corrections=tuple(_stored(*item) for item in newest))
+
+    def _remember(self) -> None:
+        """Take from the journal what another process has corrected."""
+        for stored in self._journal.entry.corrections:
+            at, known = datetime.fromtimestamp(stored.at, UTC), self._fields.get((stored.key, stored.field))
+            if known is None or known.backoff.failures < stored.count:
+                backoff = Backoff(FIRST, LONGEST, stored.count)
+                next_ = datetime.fromtimestamp(stored.next, UTC)
+                self._fields[stored.key, stored.field] = _Field(at, next_, backoff)
 
     def _drifted(self, sync: Sync) -> dict[ObjectKey, tuple[str, ...]]:
         if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
@@ -122,6 +142,11 @@ class DriftBrake:
             f"own back at {moment}. Stop the other client, change the spec, or set drift: Report on the ProxmoxCluster"
         )
         return Problem(Reason.DRIFT_FIGHT, message, retryable=True)
+
+
+def _stored(place: tuple[ObjectKey, str], known: _Field) -> Correction:
+    at, next_ = int(known.corrected.timestamp()), int(known.next.timestamp())
+    return Correction(*place, count=known.backoff.failures, at=at, next=next_)
 
 
 def _names(drift: Iterable[str]) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import ConfigDict, Field, TypeAdapter, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
+from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 
 
@@ -73,6 +74,20 @@ class PendingConfirm:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class Correction:
+    """A field that another client had changed and the operator wrote back. Times are Unix seconds.
+
+    ``count``: how often, without a long pause in between. ``at``: the last time. ``next``: not again before.
+    """
+
+    key: ObjectKey
+    field: str
+    count: int
+    at: int
+    next: int
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class JournalEntry:
     """The state of the last transaction of one cluster. Times are Unix seconds, 0 for none.
 
@@ -89,6 +104,7 @@ class JournalEntry:
     ``lost``: of ``creating``, those that were staged when another client took the lock by force, as they were staged.
     A different object of that name is that client's.
     ``confirm``: the apply that waits for its confirmation.
+    ``corrections``: the newest ones, so that a restart does not begin a fight anew; written only with a correction.
     """
 
     lock_token: str = _stored("token", "", repr=False)
@@ -103,6 +119,7 @@ class JournalEntry:
     consumed_approval: str = _stored("spent", "")
     confirm: PendingConfirm | None = None
     lost: tuple[StoredObject, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def interrupted(self) -> bool:

@@ -84,7 +84,7 @@ class Reconciler:
         self._connection = Connection(context, gateways)
         self._journal = ClusterJournal(context.cluster, context.ports.journal)
         self._failures = Failures(context.clock)
-        self._brake = DriftBrake(context)
+        self._brake = DriftBrake(context, self._journal)
         self._planner = Planner(context, self._journal, self._failures, self._brake)
         self._applier = Applier(context, self._journal, self._planner, observer, self._failures)
         self._reload_retry = ReloadRetry(context)
@@ -227,7 +227,7 @@ class Reconciler:
         sync = await self._brake_drift(sync)
         sync = await self._detach(sync)
         sync = await self._applier.apply(sync)
-        self._brake.corrected(sync)
+        await self._brake.corrected(sync)
         sync = await self._reload_retry.reload(sync)
         if sync.result or sync.reloads or sync.plan.needs_apply:
             sync = await self._planner.refresh(sync)

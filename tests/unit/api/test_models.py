@@ -126,6 +126,7 @@ def test_a_schedule_that_can_never_be_met_is_refused(schedule: str) -> None:
         ([{"start": "10.1.0.8", "end": "2001:db8::9"}], "another family"),
         ([{"start": "10.1.0.8", "end": "10.1.0.20"}, {"start": "10.1.0.20", "end": "10.1.0.30"}], "must not overlap"),
         ([{"start": "10.1.0.8", "end": "10.1.0.30"}, {"start": "10.1.0.9", "end": "10.1.0.10"}], "must not overlap"),
+        ([{"start": "fd00::1", "end": "fd00::a"}, {"start": "fd00::9", "end": "fd00::ff"}], "must not overlap"),
     ],
 )
 def test_dhcp_ranges_that_cel_cannot_order(ranges: list[dict[str, str]], message: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
+from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
-from pve_evpn.engine.journal import JournalEntry, PendingConfirm, StoredObject
+from pve_evpn.engine.journal import Correction, JournalEntry, PendingConfirm, StoredObject
 from pve_evpn.kube.adapters import SecretJournal
 
 ENTRY = JournalEntry(
@@ -38,6 +39,7 @@ ENTRY = JournalEntry(
         evidence="worse",
     ),
     lost=(StoredObject.of(SdnRef(SdnKind.VNET, "net1"), None),),
+    corrections=(Correction(ObjectKey("VNet", "default", "net1"), "alias", count=3, at=5, next=6),),
 )
 
 

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pve_evpn.domain.objects import ObjectKey
+
 Value = str | int | bool | datetime | None
 
 
@@ -26,11 +28,12 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value. ``shown`` is its text for people where that differs, such as an age."""
+    """One value. ``shown`` is its text for people where that differs; ``is_age``: it grows by itself."""
 
     value: Value
     tone: Tone = Tone.PLAIN
     shown: str | None = None
+    is_age: bool = False
 
     def __str__(self) -> str:
         if self.shown is not None:
@@ -53,7 +56,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``rows`` is everything; people get the rows that ``shown`` counts, and ``note`` says what is left out."""
+    """``rows`` is everything; people get the rows that ``shown`` counts, and ``note`` says what is left out.
+
+    ``about``: the object of each row, where rows are about objects; the page makes links of them.
+    """
 
     key: str
     title: str
@@ -61,6 +67,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     shown: tuple[int, ...] | None = None
     note: str = ""
+    about: tuple[ObjectKey, ...] = ()
 
     def data(self) -> list[dict[str, Any]]:
         return [
@@ -128,7 +135,7 @@ def age(moment: datetime | None, now: datetime) -> Cell:
     """A time that people see as its age, in kubectl's short form."""
     if moment is None:
         return Cell(None)
-    return Cell(moment, shown=duration((now - moment).total_seconds()))
+    return Cell(moment, shown=duration((now - moment).total_seconds()), is_age=True)
 
 
 def duration(seconds: float) -> str:

@@ -69,7 +69,8 @@ def _causes(snapshot: Snapshot) -> tuple[Table, bool]:
         ("state", "STATE"), ("object", "OBJECT"), ("reason", "REASON"), ("message", "MESSAGE"),
         ("holdsUp", "HOLDS UP"), ("count", "OBJECTS"), wraps=("message", "holdsUp"),
     )  # fmt: skip
-    return Table("causes", "WHAT IS WRONG", titles, tuple(rows)), all(cause.unknown for cause, _ in groups)
+    table = Table("causes", "WHAT IS WRONG", titles, tuple(rows), about=tuple(cause.key for cause, _ in groups))
+    return table, all(cause.unknown for cause, _ in groups)
 
 
 def _waits(snapshot: Snapshot) -> Table:
@@ -149,7 +150,7 @@ def _objects(
     left = len(rows) - len(shown)
     hidden = sum(not is_good(resources[index]) for index in wrong_first[most:])
     note = f"and {left} more, {hidden} of them not Ready (--all shows them)" if left else ""
-    return Table(key, title, titles, rows, shown, note)
+    return Table(key, title, titles, rows, shown, note, tuple(resource.key for resource in resources))
 
 
 def _ready(resource: Resource[Any]) -> tuple[Cell, Cell]:
