@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from pve_evpn import __version__
 
 #: One module per command, with the same name; in the order of ``--help``.
 COMMANDS = (
-    "status", "why", "trace", "peers", "vni", "graph", "ui", "export", "approve", "pause", "resume", "reconcile",
-    "orphan", "release-finalizers", "run", "apply-clusters",
-    "release-finalizers", "run", "apply-clusters",
+    "status", "why", "trace", "routes", "peers", "vni", "graph", "ui", "export", "approve", "pause", "resume",
+    "reconcile", "orphan", "release-finalizers", "bundle", "completion", "run", "apply-clusters",
 )  # fmt: skip
 
 
@@ -27,18 +27,23 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None and given[:1] == ["run"]:
         # structlog imports rich where it is installed; this makes that import fail, which structlog expects.
         sys.modules["rich"] = None  # type: ignore[assignment]  # Python's documented way to block an import
+    arguments = parser_of(given[:1] if given[:1] and given[0] in COMMANDS else COMMANDS).parse_args(given)
+    status: int = arguments.do(arguments)
+    return status
+
+
+def parser_of(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line with these commands; all of them for ``--help`` and for completion."""
     parser = argparse.ArgumentParser(
         prog="kubectl evpn" if Path(sys.argv[0]).name == "kubectl-evpn" else "pve-evpn",
         description="EVPN networks of Proxmox VE as Kubernetes objects.",
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in given[:1] if given[:1] and given[0] in COMMANDS else COMMANDS:
+    for name in names:
         import_module(f"{__name__}.{name.replace('-', '_')}").add(commands)
     commands.add_parser("version", help="print the version").set_defaults(do=_print_version)
-    arguments = parser.parse_args(given)
-    status: int = arguments.do(arguments)
-    return status
+    return parser
 
 
 def _version() -> str:

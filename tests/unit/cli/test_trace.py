@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pve_evpn.cli.report.snapshot import RecordedEvent, Snapshot
-from pve_evpn.cli.report.tables import peers_report, vni_report
+from pve_evpn.cli.report.tables import peers_report, routes_report, vni_report
 from pve_evpn.cli.report.trace import matching, trace_report
 from tests.unit.cli.people import MAC, NOW, nic, node, ready, snapshot
 from tests.unit.plan.world import vnet
@@ -55,3 +55,21 @@ def test_tables_per_node_say_where_no_source_sees_anything() -> None:
     assert data["pve-pve1"][0]["state"] == "Active"
     assert data["pve-pve2"] == ["No source shows its sessions."]
     assert list(vni_report(there(), "pve2").data()) == ["pve-pve2"]
+
+
+def test_routes_of_a_vnet_are_in_frrs_spelling_and_name_where_one_is_missing() -> None:
+    status = {
+        "routes": {"type2": 7, "type3": 2},
+        "nodes": [{"name": "pve1", "missingVteps": ["pve2"]}, {"name": "pve2"}],
+    }
+    net = ready(vnet(), vni=5001, **status)
+    far = node("pve2", routerId="10.0.0.2", peers=[], vnis=[])
+    data = routes_report(snapshot(*there().objects.values(), net, far), net)
+    rows = data.data()["routes"]
+    assert [row["prefix"] for row in rows] == [
+        f"[2]:[0]:[48]:[{MAC}]", f"[2]:[0]:[48]:[{MAC}]:[32]:[10.1.0.5]", f"[2]:[0]:[48]:[{MAC}]:[128]:[2001:db8::5]",
+        "[3]:[0]:[32]:[?]", "[3]:[0]:[32]:[10.0.0.2]",
+    ]  # fmt: skip
+    assert [row["nextHop"] for row in rows] == ["10.0.0.2", "10.0.0.2", "10.0.0.2", None, "10.0.0.2"]
+    assert rows[-1]["problem"] == "missing on pve1"
+    assert not data.good

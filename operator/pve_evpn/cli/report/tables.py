@@ -1,7 +1,8 @@
-"""``pve-evpn peers`` and ``vni``: the tables of ``show bgp l2vpn evpn summary`` and ``show evpn vni``, per node."""
+"""``pve-evpn peers``, ``vni`` and ``routes``: FRR's tables, from what the operator saw on the nodes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns
@@ -16,6 +17,10 @@ _PEERS = columns(
 _VNIS = columns(
     ("vni", "VNI"), ("type", "TYPE"), ("vnet", "VNET/ZONE"), ("macs", "# MACS"), ("arpNd", "# ARPS"),
     ("remoteVteps", "# REMOTE VTEPS"), ("vrf", "TENANT VRF"),
+)  # fmt: skip
+_ROUTES = columns(
+    ("type", "TYPE"), ("prefix", "PREFIX"), ("nextHop", "NEXT HOP"), ("node", "NODE"), ("mobilitySequence", "SEQ"),
+    ("seenBy", "SEEN BY"), ("since", "FOR"), ("problem", "PROBLEM"), wraps=("problem",),
 )  # fmt: skip
 
 
@@ -65,6 +70,60 @@ def vni_report(snapshot: Snapshot, name: str = "") -> Report:
         )  # fmt: skip
         blocks.append(Table(node.key.name, node.key.name, _VNIS, rows, note=_more(status.truncated)))
     return Report(tuple(blocks))
+
+
+def routes_report(snapshot: Snapshot, vnet: Resource[Any]) -> Report:
+    """Type 2 of its NicAttachments, and type 3 of its nodes, in FRR's spelling of prefixes (RFC 7432, 7.2 and 7.3)."""
+    cluster = snapshot.cluster_of(vnet.key)
+    nodes = [node for node in snapshot.of_kind("EvpnNode") if snapshot.cluster_of(node.key) is cluster]
+    vteps = {node_name(node): node.status.router_id for node in nodes}
+    rows = [row for nic in snapshot.of_kind("NicAttachment") if _is_on(nic, vnet)
+            for row in _type2(snapshot, nic, vteps, len(nodes))]  # fmt: skip
+    lacking = {row.name: row.missing_vteps or () for row in vnet.status.nodes or ()}
+    for name in lacking:
+        without = [other for other, missing in lacking.items() if name in missing]
+        length = 128 if ":" in (vteps.get(name) or "") else 32
+        rows.append(
+            (
+                Cell(3), Cell(f"[3]:[0]:[{length}]:[{vteps.get(name) or '?'}]"), Cell(vteps.get(name)), Cell(name),
+                Cell(None), Cell(len(lacking) - len(without)), Cell(None),
+                Cell(f"missing on {', '.join(without)}" if without else None, Tone.BAD),
+            )
+        )  # fmt: skip
+    counts = vnet.status.routes
+    by_type = {2: counts.type2, 3: counts.type3, 5: counts.type5} if counts else {}
+    counted = [f"{number} of type {kind}" for kind, number in by_type.items() if number is not None]
+    note = f"the nodes have {', '.join(counted)}; " if counted else ""
+    note += "type 2 is listed for the MACs of NicAttachments only"
+    title = f"{vnet.key}: VNI {vnet.status.vni}"
+    good = all(not row[-1].value for row in rows)
+    return Report((Table("routes", title, _ROUTES, tuple(rows), note=note),), good)
+
+
+def _is_on(nic: Resource[Any], vnet: Resource[Any]) -> bool:
+    if nic.spec is None or nic.key.namespace != vnet.key.namespace:
+        return False
+    return bool(nic.spec.vnet_ref.name == vnet.key.name)
+
+
+def _type2(
+    snapshot: Snapshot, nic: Resource[Any], vteps: Mapping[str, str | None], nodes: int
+) -> list[tuple[Cell, ...]]:
+    status, evpn = nic.status, nic.status.evpn
+    if evpn is None or not status.mac_address:
+        return []
+    speaker = evpn.announced_by
+    prefix = f"[2]:[0]:[48]:[{status.mac_address}]"
+    prefixes = [prefix, *(f"{prefix}:[{128 if ':' in ip else 32}]:[{ip}]" for ip in evpn.ips or ())]
+    problem = None if evpn.verdict == "Advertised" else evpn.verdict.value
+    seen = f"{evpn.seen_by} of {nodes}" if evpn.seen_by is not None else None
+    return [
+        (
+            Cell(2), Cell(each), Cell(vteps.get(speaker) if speaker else None), Cell(speaker),
+            Cell(evpn.mobility_sequence), Cell(seen), age(evpn.since, snapshot.now), Cell(problem, Tone.BAD),
+        )
+        for each in prefixes
+    ]  # fmt: skip
 
 
 def _more(truncated: int | None) -> str:

@@ -1,0 +1,152 @@
+"""``pve-evpn bundle``: one archive for a bug report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import secrets
+import tarfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn import __version__
+from pve_evpn.api.kinds import KINDS
+from pve_evpn.cli.failures import Refusal, guarded
+from pve_evpn.cli.reading import REPORTER, unreadable
+from pve_evpn.cli.report.bundle import Material, Raw, files_of
+from pve_evpn.kube.client import CustomObjects, api_client
+
+_SELECTOR = "app.kubernetes.io/name=pve-evpn-operator"
+_LOG_LINES = 20_000
+_METRICS_PORT = "http"
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    parser = commands.add_parser(
+        "bundle",
+        help="one archive for a bug report",
+        description="Write objects, statuses, Events, the operator's logs and metrics, versions and transactions into "
+        "one archive, as far as you may read them. Secrets are never read.",
+        epilog="example: pve-evpn bundle --anonymise -f report.tar.gz",
+    )
+    parser.add_argument(
+        "-f", "--file", default="", metavar="FILE", help="the archive (default: pve-evpn-bundle-TIME.tar.gz)"
+    )
+    parser.add_argument(
+        "--anonymise", action="store_true", help="replace names, addresses and MAC addresses by pseudonyms"
+    )
+    parser.add_argument(
+        "--operator-namespace", default="pve-evpn-system", metavar="NAMESPACE",
+        help="where the operator runs (default: pve-evpn-system)",
+    )  # fmt: skip
+    parser.set_defaults(do=lambda arguments: guarded(_bundle(arguments)))
+
+
+async def _bundle(arguments: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    path = Path(arguments.file or f"pve-evpn-bundle-{now:%Y%m%d-%H%M%S}.tar.gz")
+    async with api_client() as api:
+        material = await _Reading(api, arguments.operator_namespace).everything()
+    files = files_of(material, secrets.token_bytes(32) if arguments.anonymise else None)
+    _write(path, files, now)
+    print(f"{path}: {len(files)} files")
+    for what, why in material.unread.items():
+        print(f"  not read: {what}: {why}")
+    if not arguments.anonymise:
+        print("  It shows names and addresses of your network; --anonymise replaces them.")
+    return 0
+
+
+def _write(path: Path, files: dict[str, str], now: datetime) -> None:
+    folder = path.name.removesuffix(".gz").removesuffix(".tar")
+    try:
+        with tarfile.open(path, mode="w:gz") as archive:
+            for name, text in files.items():
+                content = text.encode()
+                entry = tarfile.TarInfo(f"{folder}/{name}")
+                entry.size, entry.mtime, entry.mode = len(content), int(now.timestamp()), 0o600
+                archive.addfile(entry, io.BytesIO(content))
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}") from None
+
+
+class _Reading:
+    """Everything that the caller may read; what fails is named and leaves out nothing else."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._api, self._namespace = api, namespace
+        self._unread: dict[str, str] = {}
+
+    async def everything(self) -> Material:
+        custom = CustomObjects(self._api)
+
+        async def listed(kind: str) -> list[Raw]:
+            items, _ = await custom.list_all(kind)
+            return list(items)
+
+        found = await asyncio.gather(*(self._try(kind, partial(listed, kind), []) for kind in KINDS))
+        objects = dict(zip(KINDS, found, strict=True))
+        events = await self._try("events", self._events, [])
+        pods = await self._try("pods", self._pods, [])
+        texts: dict[str, str] = {}
+        for pod in pods:
+            texts.update(await self._of_pod(pod.metadata.name))
+        return Material(objects, events, await self._versions(pods), texts, self._unread)
+
+    async def _try(self, what: str, read: Callable[[], Awaitable[Any]], otherwise: Any) -> Any:
+        try:
+            return await read()
+        except ApiException as error:
+            try:
+                self._unread[what] = unreadable(error, what)
+            except ApiException:
+                self._unread[what] = f"Kubernetes says {error.status} {error.reason}"
+            return otherwise
+
+    async def _events(self) -> list[Raw]:
+        answer = await client.EventsV1Api(self._api).list_event_for_all_namespaces(
+            field_selector=f"reportingController={REPORTER}"
+        )
+        return [self._api.sanitize_for_serialization(item) for item in answer.items]
+
+    async def _pods(self) -> list[Any]:
+        answer = await client.CoreV1Api(self._api).list_namespaced_pod(self._namespace, label_selector=_SELECTOR)
+        if not answer.items:
+            self._unread["logs"] = f"no pod of the operator is in namespace {self._namespace} (--operator-namespace)"
+        return list(answer.items)
+
+    async def _of_pod(self, name: str) -> dict[str, str]:
+        core, place = client.CoreV1Api(self._api), self._namespace
+        texts: dict[str, str] = {}
+
+        async def log(previous: bool) -> str:
+            return str(await core.read_namespaced_pod_log(name, place, tail_lines=_LOG_LINES, previous=previous))
+
+        async def metrics() -> str:
+            target = f"{name}:{_METRICS_PORT}"
+            return str(await core.connect_get_namespaced_pod_proxy_with_path(target, place, "metrics"))
+
+        texts[f"logs/{name}.log"] = await self._try(f"log of {name}", lambda: log(False), "")
+        try:
+            texts[f"logs/{name}-previous.log"] = await log(True)
+        except ApiException:  # it has never restarted
+            texts.pop(f"logs/{name}-previous.log", None)
+        texts[f"metrics/{name}.txt"] = await self._try(f"metrics of {name}", metrics, "")
+        return {file: text for file, text in texts.items() if text}
+
+    async def _versions(self, pods: list[Any]) -> dict[str, str]:
+        versions = {"command line": __version__}
+        server = await self._try("version", lambda: client.VersionApi(self._api).get_code(), None)
+        if server is not None:
+            versions["kubernetes"] = server.git_version
+        for pod in pods:
+            versions[f"image of {pod.metadata.name}"] = pod.spec.containers[0].image
+        return versions
