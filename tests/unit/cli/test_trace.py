@@ -60,7 +60,10 @@ def test_tables_per_node_say_where_no_source_sees_anything() -> None:
 def test_routes_of_a_vnet_are_in_frrs_spelling_and_name_where_one_is_missing() -> None:
     status = {
         "routes": {"type2": 7, "type3": 2},
-        "nodes": [{"name": "pve1", "missingVteps": ["pve2"]}, {"name": "pve2"}],
+        "nodes": [
+            {"name": "pve1", "state": "Available", "missingVteps": ["pve2"]},
+            {"name": "pve2", "state": "Available"},
+        ],
     }
     net = ready(vnet(), vni=5001, **status)
     far = node("pve2", routerId="10.0.0.2", peers=[], vnis=[])
