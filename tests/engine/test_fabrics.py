@@ -8,8 +8,10 @@ import pytest
 
 from pve_evpn.api.kinds import ANNOTATION_ADDRESSES
 from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.engine.observer import Observer
 from pve_lab.cluster import Node
 from tests.engine.routing import bare, bgp, entry, fabric, prefix_list, route_map
+from tests.engine.test_foreign import Reply
 from tests.engine.world import World, cluster, controller, vnet, zone
 
 FABRIC, CONTROLLER = ObjectKey("Fabric", "", "under"), ObjectKey("EvpnController", "", "evpn1")
@@ -317,3 +319,46 @@ async def test_a_fabric_that_another_client_deleted_is_made_again() -> None:
     world.by_hand("PUT", "/cluster/sdn")
     await world.settle()
     assert [row["ip"] for row in running(world).values()] == ["10.255.0.1", "10.255.0.2", "10.255.0.3"]
+
+
+async def test_an_interface_that_a_node_does_not_have_is_said() -> None:
+    world = bare(World())
+    world.apply(cluster(), fabric(nodes=[{"name": "pve2", "interfaces": [{"name": "eno9"}]}]))
+    await world.settle()
+    condition = world.kube.condition(FABRIC, "Effective")
+    assert (condition["status"], condition["reason"]) == ("False", "RefNotFound")
+    assert condition["message"].startswith("nodes[pve2].interfaces: pve2 has no interface eno9 (it has: eno1, ")
+
+
+async def test_what_each_node_shows_decides_whether_it_is_ready() -> None:
+    world = await programmed(fabric(protocol="OSPF"))
+    assert world.cache is not None
+    assert world.operator is not None
+    observer = Observer(world.context(world.cache))
+    world.operator._observer = observer
+    await world.one_pass()
+    calls = len(world.calls)
+    assert await observer.poll() is not None
+    assert len(world.calls) - calls == 3 * 3, "neighbours, interfaces and routes of each node, nothing else"
+    await world.one_pass()
+    status = world.kube.status(FABRIC)
+    assert (status["adjacenciesSummary"], status["source"]) == ("3/3", "api")
+    assert status["adjacencies"][0] == {
+        "name": "pve1",
+        "up": 2,
+        "neighbours": [{"neighbour": "10.255.0.2", "state": "Full/-"}, {"neighbour": "10.255.0.3", "state": "Full/-"}],
+        "interfaces": [{"name": "eno1", "state": "up", "type": "Broadcast", "mtu": 1500}],
+        "routes": 2,
+    }
+    assert world.kube.condition(FABRIC, "Operational")["status"] == "True"
+
+    path = "/nodes/pve2/sdn/fabrics/under/neighbors"
+    world.lab.faults.add(Reply(path=path, data=[{"neighbor": "10.255.0.1", "status": "Init/DROther", "uptime": "1s"}]))
+    await observer._sources.close()  # a new source reads at once
+    await observer.poll()
+    await world.one_pass()
+    condition = world.kube.condition(FABRIC, "Operational")
+    assert (condition["status"], condition["reason"]) == ("False", "AdjacencyDown")
+    assert condition["message"] == "pve2 to 10.255.0.1 is Init/DROther"
+    assert world.ready(FABRIC)["reason"] == "AdjacencyDown"
+    assert world.kube.status(FABRIC)["adjacenciesSummary"] == "2/3"

@@ -135,7 +135,8 @@ class Reason(StrEnum):
         "RefNotFound",
         "Accepted: False, Effective: False",
         "Something the spec names does not exist, or this object may not use it. It resolves when that exists. "
-        "Effective: a firewall rule names a macro, security group, IP set or alias that Proxmox does not have.",
+        "Effective: a firewall rule names a macro, security group, IP set or alias that Proxmox does not have, or a "
+        "Fabric an interface that a node does not have.",
     )
     REF_NOT_PERMITTED = (
         "RefNotPermitted",

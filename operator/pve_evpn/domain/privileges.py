@@ -24,6 +24,8 @@ class Feature(StrEnum):
     """SDN objects that are managed, not only observed."""
     NICS = "nics"
     """NicAttachments."""
+    FABRICS = "fabrics"
+    """Fabrics: their nodes."""
     RELOAD = "reload"
     """Reloading one node that missed an apply; optional."""
 
@@ -75,6 +77,12 @@ NEEDS = (
         "Sys.Modify", "/nodes", Feature.RELOAD,
         "reloading a single node that missed an apply",
         "such a node stays behind until the next apply, and its status says so",
+        "PveEvpnNodes", anywhere_below=True,
+    ),
+    Need(
+        "Sys.Modify", "/nodes", Feature.FABRICS,
+        "nodes of a Fabric: Proxmox asks for it on each of them",
+        "`PrivilegesMissing`, and the nodes of fabrics are refused",
         "PveEvpnNodes", anywhere_below=True,
     ),
     Need(

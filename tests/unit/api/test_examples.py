@@ -42,7 +42,9 @@ def test_the_seed_grants_its_namespace_its_guest() -> None:
 def test_every_file_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([^)]+\.yaml)\)", (EXAMPLES / "README.md").read_text()))
     files = {
-        str(path.relative_to(EXAMPLES)) for pattern in ("*.yaml", "seed/*.yaml") for path in EXAMPLES.glob(pattern)
+        str(path.relative_to(EXAMPLES))
+        for pattern in ("*.yaml", "seed/*.yaml", "from-bare-nodes/*.yaml")
+        for path in EXAMPLES.glob(pattern)
     }
     assert files - {"secret.example.yaml"} == linked
 

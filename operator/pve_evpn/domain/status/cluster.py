@@ -147,6 +147,7 @@ def _lacking(sync: SyncResult) -> tuple[Need, ...]:
         Feature.READ: True,
         Feature.WRITE: writes,
         Feature.NICS: writes and bool(desired.nics),
+        Feature.FABRICS: writes and bool(desired.fabrics),
         Feature.RELOAD: writes,
     }
     return missing(rights.held, [feature for feature, uses in used.items() if uses])

@@ -22,6 +22,7 @@ from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.firewall import NameUse, names_in
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnKind
+from pve_evpn.domain.spelling import parts_of
 from pve_evpn.domain.state import ClusterState, FirewallName
 from pve_evpn.text import from_outside, meant, some_of
 
@@ -268,6 +269,21 @@ def _no_such(use: NameUse) -> str:
     )
 
 
+def interfaces_are_there(accepted: _Accepted) -> Iterator[Ineffective]:
+    """The interfaces that a Fabric names are on the nodes; those of WireGuard are made by Proxmox."""
+    for key, decision in accepted.plan.decisions.items():
+        if key.kind != "Fabric" or decision.refused or not decision.wanted or decision.wanted[0].type == "wireguard":
+            continue
+        for obj in decision.wanted[1:]:
+            node = accepted.state.nodes.get(obj.ref.id.partition("/")[2])
+            named = [parts_of(text).get("name", "") for text in obj.props.get("interfaces", ())]
+            if node is None or node.interfaces is None or not (missing := sorted(set(named) - node.interfaces)):
+                continue
+            has = ", ".join(sorted(node.interfaces)[:8])
+            message = f"nodes[{node.name}].interfaces: {node.name} has no interface {missing[0]} (it has: {has})"
+            yield Ineffective(key, Problem(Reason.REF_NOT_FOUND, message, retryable=True))
+
+
 def _networks(vnet: _VNet) -> Iterable[tuple[int, IpNetwork]]:
     return ((number, ipaddress.ip_network(subnet.cidr)) for number, subnet in enumerate(vnet.spec.subnets or ()))
 
@@ -278,5 +294,6 @@ CHECKS: tuple[Callable[[_Accepted], Iterator[Ineffective]], ...] = (
     networks_leave_by_one_zone,
     local_routing_is_free,
     addresses_are_in_subnets,
+    interfaces_are_there,
     firewall_names_exist,
 )
