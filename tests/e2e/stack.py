@@ -28,7 +28,7 @@ __all__ = ["KINDS", "NAMESPACE", "ROOT", "TOKEN", "Stack", "await_"]
 TOKEN = ("root@pam!tok", "secret")
 #: An endpoint where nothing listens.
 NOWHERE = "https://127.0.0.1:1"
-KINDS = ("pvec", "evpnc", "evpnz", "vnet", "nic", "evpnn")
+KINDS = ("pvec", "pfl", "rmap", "fab", "evpnc", "bgpc", "isisc", "evpnz", "vnet", "nic", "evpnn")
 _PLACES = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name"
 _NO_FINALIZERS = '{"metadata":{"finalizers":null}}'
 

@@ -94,6 +94,18 @@ def _sdn_objects() -> Iterator[tuple[Resource[Any], SdnObject]]:
         yield item, SdnObject(SdnRef(kind, id_), "evpn", {"zone": "zone1"})
 
 
+def _routing_objects() -> Iterator[tuple[Resource[Any], SdnObject]]:
+    """Of kinds whose statuses are made as a controller's is: they are not enumerated too."""
+    for item, kind in (
+        (world.prefix_list(), SdnKind.PREFIX_LIST),
+        (world.route_map(), SdnKind.ROUTE_MAP),
+        (world.fabric(), SdnKind.FABRIC),
+        (world.bgp_controller(), SdnKind.CONTROLLER),
+        (world.isis_controller(), SdnKind.CONTROLLER),
+    ):
+        yield item, SdnObject(SdnRef(kind, item.key.name), "any", {})
+
+
 # --- the enumerations ---------------------------------------------------------------------------------------------
 
 
@@ -140,7 +152,7 @@ def sdn() -> Iterator[Case]:
 
 def without_effect() -> Iterator[Case]:
     """``Effective`` is False: the object is in use all the same."""
-    for item, wanted in _sdn_objects():
+    for item, wanted in (*_sdn_objects(), *_routing_objects()):
         decision = Decision(key=item.key, id=wanted.ref.id, wanted=(wanted,), in_sync=True)
         sync = SyncResult(
             world.desired(item),
@@ -257,7 +269,8 @@ def nodes() -> Iterator[Case]:
 
 def on_the_way() -> Iterator[Case]:
     """What the API server gives, what is written while nothing can be known, and for objects that belong nowhere."""
-    for item in (world.cluster(), world.controller(), world.zone(), world.vnet()):
+    routing = [item for item, _ in _routing_objects()]
+    for item in (world.cluster(), world.controller(), world.zone(), world.vnet(), *routing):
         kind = item.key.kind
         first = read_status(kind, default_status(KINDS[kind]))
         yield Case(f"{kind}: not reported yet", item, first, IN_PROGRESS)

@@ -80,6 +80,21 @@ def route_map(name: str = "rm1", *, age: int = 0, **spec: Any) -> Resource[Any]:
     return resource("RouteMap", name, {**base, **spec}, age=age)
 
 
+def fabric(name: str = "under", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {"clusterRef": {"name": "pve"}, "protocol": "OpenFabric", "prefix": "10.255.0.0/24", "allNodes": {}}
+    return resource("Fabric", name, {**base, **spec}, age=age)
+
+
+def bgp_controller(name: str = "bgp1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {"clusterRef": {"name": "pve"}, "node": "pve1", "asn": 65001, "peers": ["192.0.2.1"]}
+    return resource("BgpController", name, {**base, **spec}, age=age)
+
+
+def isis_controller(name: str = "isis1", *, age: int = 0, **spec: Any) -> Resource[Any]:
+    base = {"clusterRef": {"name": "pve"}, "node": "pve1", "domain": "dc1", "interfaces": ["eno1"]}
+    return resource("IsisController", name, {**base, "net": "49.0001.1921.6801.6001.00", **spec}, age=age)
+
+
 def desired(*resources: Resource[Any], **changes: Any) -> Desired:
     by_kind: dict[str, list[Resource[Any]]] = {kind: [] for kind in KINDS}
     for item in resources:

@@ -38,6 +38,7 @@ REMEDIES: dict[Reason, Remedy] = {
     ),
     Reason.SUBNET_OVERLAP: Remedy(_CHANGE_ONE, "runbooks/PveEvpnObjectsStalled.md"),
     Reason.CONTROLLER_CONFLICT: Remedy(_CHANGE_ONE, "runbooks/PveEvpnObjectsStalled.md"),
+    Reason.FABRIC_CONFLICT: Remedy(_CHANGE_ONE, "fabrics.md"),
     Reason.NIC_CONFLICT: Remedy(_CHANGE_ONE, "nics.md"),
     Reason.MTU_TOO_BIG: Remedy(
         "Lower the MTU of the zone (the underlay's less 50 bytes), or raise the underlay's.", "troubleshooting.md"
@@ -122,6 +123,9 @@ REMEDIES: dict[Reason, Remedy] = {
     # --- Operational
     Reason.SESSION_DOWN: Remedy(
         "Look at the peers (pve-evpn peers) and at FRR on the nodes named.", "runbooks/PveEvpnSessionDown.md"
+    ),
+    Reason.ADJACENCY_DOWN: Remedy(
+        "Look at status.adjacencies, and at cables, interfaces and FRR on the nodes named.", "fabrics.md"
     ),
     Reason.NODE_MISSING_FROM_PEERS: Remedy(
         "Add the node's address to the controller's peers, or use clusterNodes.", "runbooks/PveEvpnNodeIsolated.md"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.plan import references as plan_references
 
 CLUSTER = "ProxmoxCluster"
 
@@ -79,7 +80,8 @@ def references(resource: Resource[Any]) -> list[Reference]:
         "controller_ref": ("controllerRef", "EvpnController", ""),
         "cluster_ref": ("clusterRef", CLUSTER, ""),
     }
-    found = []
+    routing = plan_references.references(resource.spec)
+    found = [Reference(field_, ObjectKey(kind, "", name)) for field_, kind, name in routing]
     for attribute, (name, kind, namespace) in kinds.items():
         reference = getattr(resource.spec, attribute, None)
         if reference is not None:

@@ -26,7 +26,9 @@ def status_report(snapshot: Snapshot, *, everything: bool = False) -> Report:
         _objects(snapshot, CLUSTER, "clusters", "CLUSTERS", _CLUSTER, _cluster, rows),
         _objects(snapshot, "EvpnNode", "nodes", "NODES", _NODE, _node, rows),
         *_meshes(snapshot),
+        _objects(snapshot, "Fabric", "fabrics", "FABRICS", _FABRIC, _fabric, rows),
         _objects(snapshot, "EvpnController", "controllers", "CONTROLLERS", _CONTROLLER, _controller, rows),
+        _objects(snapshot, "BgpController", "routers", "BGP TO THE OUTSIDE", _ROUTER, _router, rows),
         _objects(snapshot, "EvpnZone", "zones", "ZONES", _ZONE, _zone, rows),
         _objects(snapshot, "VNet", "vnets", "VNETS", _VNET, _vnet, rows),
         _objects(snapshot, "NicAttachment", "nics", "NICS", _NIC, _nic, rows),
@@ -122,6 +124,10 @@ _NODE = columns(
     ("node", "NODE"), ("cluster", "CLUSTER"), ("online", "ONLINE"), ("programmed", "PROGRAMMED"), ("frr", "FRR"),
     ("routerId", "ROUTER ID"), ("sessions", "SESSIONS"), ("vnis", "VNIS"), ("source", "SOURCE"), *_STATE,
 )  # fmt: skip
+_FABRIC = columns(
+    ("name", "NAME"), ("id", "ID"), ("protocol", "PROTOCOL"), ("prefix", "PREFIX"), ("nodes", "NODES"), *_STATE
+)
+_ROUTER = columns(("name", "NAME"), ("id", "ID"), ("node", "NODE"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
 _CONTROLLER = columns(("name", "NAME"), ("id", "ID"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
 _ZONE = columns(
     ("name", "NAME"), ("id", "ID"), ("l3vni", "L3VNI"), ("controller", "CONTROLLER"), ("vnets", "VNETS"), *_STATE
@@ -195,6 +201,27 @@ def _controller(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     return (
         Cell(resource.key.name),
         Cell(resource.status.id),
+        Cell(resource.spec.asn if resource.spec else None),
+        Cell(resource.status.sessions_summary),
+    )
+
+
+def _fabric(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    spec, status = resource.spec, resource.status
+    return (
+        Cell(resource.key.name),
+        Cell(status.id),
+        Cell(spec.protocol if spec else None),
+        Cell((spec.prefix or spec.prefix6) if spec else None),
+        Cell(status.adjacencies_summary),
+    )
+
+
+def _router(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    return (
+        Cell(resource.key.name),
+        Cell(resource.status.id),
+        Cell(resource.status.node),
         Cell(resource.spec.asn if resource.spec else None),
         Cell(resource.status.sessions_summary),
     )

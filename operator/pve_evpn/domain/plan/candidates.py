@@ -7,7 +7,7 @@ that a value depends on has been found good before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -26,6 +26,7 @@ from pve_evpn.domain.plan import fabrics, policies, render
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade, sdn_type
 from pve_evpn.domain.plan.peers import UnderlayPeers, underlay_peers
+from pve_evpn.domain.plan.references import references
 from pve_evpn.domain.plan.vnis import annotated_vni, find_vni
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 
@@ -57,8 +58,8 @@ class Candidate(ABC, Generic[SpecT]):
 
     @property
     def references(self) -> Iterable[tuple[str, str, str]]:
-        """Field, kind and name of the cluster-scoped objects that the spec names, but for its ProxmoxCluster."""
-        return ()
+        """Field, kind and name of the objects that the spec names (:mod:`~pve_evpn.domain.plan.references`)."""
+        return references(self.spec)
 
     @property
     def parents(self) -> tuple[Resource[Any], ...]:
@@ -124,14 +125,6 @@ class Candidate(ABC, Generic[SpecT]):
 
 class FabricCandidate(Candidate[FabricSpec]):
     @property
-    def references(self) -> Iterable[tuple[str, str, str]]:
-        if self.spec.route_filter_ref:
-            yield "routeFilterRef", "PrefixList", self.spec.route_filter_ref.name
-        for entry in self.spec.redistribute or ():
-            if entry.route_map_ref:
-                yield f"redistribute[{entry.source}].routeMapRef", "RouteMap", entry.route_map_ref.name
-
-    @property
     def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
         return (("nodes", [node.name for node in self.spec.nodes or () if not node.external]),)
 
@@ -176,13 +169,6 @@ class FabricCandidate(Candidate[FabricSpec]):
         return render.fabric_node(self.ref.id, self.spec.protocol, node, addresses, given)
 
 
-def route_map_references(spec: object) -> Iterator[tuple[str, str, str]]:
-    """The RouteMaps that a controller names."""
-    for attribute, field in (("route_map_in_ref", "routeMapInRef"), ("route_map_out_ref", "routeMapOutRef")):
-        if ref := getattr(spec, attribute, None):
-            yield field, "RouteMap", ref.name
-
-
 class PrefixListCandidate(Candidate[PrefixListSpec]):
     needs = "policies"
 
@@ -193,10 +179,6 @@ class PrefixListCandidate(Candidate[PrefixListSpec]):
 
 class RouteMapCandidate(Candidate[RouteMapSpec]):
     needs = "policies"
-
-    @property
-    def references(self) -> Iterable[tuple[str, str, str]]:
-        return policies.references(self.spec)
 
     @cached_property
     def circle(self) -> tuple[str, ...]:
@@ -219,12 +201,6 @@ class ControllerCandidate(Candidate[EvpnControllerSpec]):
     )
 
     @property
-    def references(self) -> Iterable[tuple[str, str, str]]:
-        yield from route_map_references(self.spec)
-        if fabric := self.spec.underlay.fabric_ref:
-            yield "underlay.fabricRef", "Fabric", fabric.name
-
-    @property
     def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
         return (("nodes", self.spec.nodes),)
 
@@ -240,10 +216,6 @@ class ControllerCandidate(Candidate[EvpnControllerSpec]):
 
 class BgpControllerCandidate(Candidate[BgpControllerSpec]):
     newer_fields = ("route_map_in", "route_map_out", "route_map_in_ref", "route_map_out_ref")
-
-    @property
-    def references(self) -> Iterable[tuple[str, str, str]]:
-        return route_map_references(self.spec)
 
     @property
     def nodes(self) -> Iterable[tuple[str, Iterable[str] | None]]:
