@@ -518,6 +518,19 @@ class Pending(Counted):
     truncated: int | None = Field(None, description="How many more foreign edits there are.")
 
 
+class Unmanaged(Counted):
+    """The controllers, zones and VNets in Proxmox that no Kubernetes object stands for."""
+
+    count: int = Field(description="How many in all.")
+    controllers: int = Field(description="How many controllers.")
+    zones: int = Field(description="How many zones, of any type.")
+    vnets: int = Field(description="How many VNets, in zones of any type.")
+    names: Annotated[list[Annotated[str, Cut(96)]], Cut(64)] = Field(
+        description="Kind and name of each, with the type where it is not EVPN.", json_schema_extra=ATOMIC
+    )
+    truncated: int | None = Field(None, description="How many more there are.")
+
+
 class Privileges(ApiModel):
     """What the credentials lack."""
 
@@ -549,6 +562,9 @@ class ProxmoxClusterStatus(ReportedStatus):
     privileges: Privileges | None = Field(None, description="What the credentials lack.")
     pending: Pending | None = Field(None, description="Edits waiting for an apply.")
     pending_plan: PendingPlan | None = Field(None, description="What would be changed and is not, and why.")
+    unmanaged: Unmanaged | None = Field(
+        None, description="Controllers, zones and VNets that are in Proxmox and in no object; absent where none is."
+    )
     last_handled_approval: Annotated[str, Cut(64)] | None = Field(
         None, description="Echo of the annotation pve-evpn.dev/approved-plan; an Event answers a wrong one."
     )

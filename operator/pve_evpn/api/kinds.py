@@ -155,6 +155,7 @@ KINDS: dict[str, Kind] = {
                 Column("Nodes", ".status.nodesOnline"),
                 *_READY,
                 Column("Last apply", ".status.lastTransaction.outcome"),
+                Column("Unmanaged", ".status.unmanaged.count", "integer", priority=1),
                 *_LAST,
             ),
         ),

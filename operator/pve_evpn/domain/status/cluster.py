@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from pve_evpn.api.cluster import (
     ProxmoxClusterSpec,
     ProxmoxClusterStatus,
     TransactionNode,
+    Unmanaged,
 )
 from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.status import updated
@@ -27,6 +29,7 @@ from pve_evpn.domain.plan.apply_policy import impossible_window, is_read_only, p
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
+from pve_evpn.domain.sdn import SdnKind, SdnObject
 from pve_evpn.domain.state import release_in_words
 from pve_evpn.domain.status.sdn import SyncResult, effective, paused, reported
 from pve_evpn.text import from_outside, some_of
@@ -41,6 +44,8 @@ _DECISIVE = (
     ConditionType.QUORATE,
     ConditionType.PROGRAMMED,
 )
+#: What ``status.unmanaged`` is about. Fabrics, route maps and prefix lists are often other people's for good.
+_COUNTED = (SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET)
 #: As many as a pendingPlan shows.
 _MOST_STEPS = 64
 #: What stops all of these says nothing about those that come after it.
@@ -108,6 +113,7 @@ def reachable(
         ),
         pending_plan=_pending_plan(cluster, sync),
         lock=lock,
+        unmanaged=_unmanaged(sync),
         last_handled_approval=approval_of(cluster),
     )
     summary_ = _reported(cluster, values, sync.now, retryable=refusal is None)
@@ -264,6 +270,28 @@ def _pending_plan(cluster: Cluster, sync: SyncResult) -> PendingPlan | None:
         destructive=waiting.step_class is StepClass.DESTRUCTIVE,
         since=since,
     )
+
+
+def _unmanaged(sync: SyncResult) -> Unmanaged | None:
+    """What Proxmox has in either copy and no object stands for. An object that is refused stands for nothing."""
+    sdn = sync.state.sdn
+    there = {**sdn.running, **sdn.edited}
+    left = [there[ref] for ref in sorted(there.keys() - sync.plan.owners().keys()) if ref.kind in _COUNTED]
+    if not left:
+        return None
+    counts = Counter(obj.ref.kind for obj in left)
+    return Unmanaged(
+        count=len(left),
+        controllers=counts[SdnKind.CONTROLLER],
+        zones=counts[SdnKind.ZONE],
+        vnets=counts[SdnKind.VNET],
+        names=[_with_type(obj) for obj in left],
+    )
+
+
+def _with_type(obj: SdnObject) -> str:
+    typed = obj.ref.kind in (SdnKind.CONTROLLER, SdnKind.ZONE) and obj.type != "evpn"
+    return f"{obj.ref} ({obj.type})" if typed else str(obj.ref)
 
 
 def _transaction(result: Result | None) -> ProxmoxClusterStatus:
