@@ -70,10 +70,15 @@ class Operator:
         return self._process.poll() if self._process else None
 
     @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def peak_memory(self) -> int:
         """The most it ever had resident, in bytes."""
-        assert self._process is not None
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
 
     # --- what it says of itself ---------------------------------------------------------------------------------

@@ -8,7 +8,10 @@ to be done. It is used from the event loop only and never awaits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,6 +34,8 @@ class Cache:
         self._resources: dict[ObjectKey, Resource[Any]] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._listed: set[str] = set()
+        #: What the operator writes at this moment into an object's metadata: finalizers, and annotations beside others.
+        self._writing: dict[ObjectKey, tuple[tuple[str, ...], Mapping[str, str]]] = {}
         self.changed = changed
 
     @property
@@ -68,7 +73,10 @@ class Cache:
             return
         known = self._resources.get(resource.key)
         self._resources[resource.key] = resource
-        if known is None or _matters(known, resource):
+        if known is None:
+            if resource.key not in self._writing:
+                self.changed(resource.key)
+        elif _matters(self._as_written(known), resource):
             self.changed(resource.key)
 
     def _is_known(self, raw: Raw) -> bool:
@@ -77,6 +85,27 @@ class Cache:
         if known is None or known.uid != meta.get("uid", ""):
             return False
         return known.resource_version >= int(meta.get("resourceVersion") or 0)
+
+    @contextmanager
+    def writing(
+        self, key: ObjectKey, finalizers: tuple[str, ...] = (), annotations: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[None]:
+        """While the operator writes this metadata, or creates the object, that alone is no change to act on.
+
+        Whether its answer or the watch brings it first.
+        """
+        self._writing[key] = finalizers, annotations
+        try:
+            yield
+        finally:
+            del self._writing[key]
+
+    def _as_written(self, known: Resource[Any]) -> Resource[Any]:
+        """The object as the operator's present write leaves it, if there is one."""
+        if (written := self._writing.get(known.key)) is None:
+            return known
+        finalizers, annotations = written
+        return replace(known, finalizers=finalizers, annotations={**known.annotations, **annotations})
 
     def remove(self, raw: Raw) -> None:
         """Forget a deleted object; a namesake made since stays."""
@@ -128,30 +157,19 @@ class Cache:
         zone = self._resources.get(ObjectKey("EvpnZone", "", zone_ref.name))
         return self.cluster_of(zone) if zone and zone.spec else None
 
-    def labels_of(self, namespace: str) -> Mapping[str, str]:
-        """The labels of a namespace; none where it is not known."""
-        return self._namespaces.get(namespace, {})
-
     def desired(self, cluster: str) -> Desired | None:
         """Everything that belongs to one cluster; None if there is no such ProxmoxCluster."""
         root = self._resources.get(ObjectKey("ProxmoxCluster", "", cluster))
         if root is None:
             return None
         members: dict[str, list[Resource[Any]]] = {kind: [] for kind in WATCHED}
-        elsewhere: dict[ObjectKey, str] = {}
         for resource in self._resources.values():
-            owner = self.cluster_of(resource)
-            if owner == cluster:
+            if self.cluster_of(resource) == cluster:
                 members[resource.key.kind].append(resource)
-            elif KINDS[resource.key.kind].desired_as:
-                known = ObjectKey("ProxmoxCluster", "", owner or "") in self._resources
-                elsewhere[resource.key] = owner if owner and known else ""
         parts: dict[str, Any] = {
             kind.desired_as: tuple(members[name]) for name, kind in KINDS.items() if kind.desired_as
         }
-        return Desired(
-            cluster=root, **parts, namespaces=dict(self._namespaces), complete=self.complete, elsewhere=elsewhere
-        )
+        return Desired(cluster=root, **parts, namespaces=dict(self._namespaces), complete=self.complete)
 
     def unowned(self) -> list[Resource[Any]]:
         """Objects that belong to no ProxmoxCluster that exists."""

@@ -131,7 +131,7 @@ class NicWriter:
             return sync
         gateway, before = sync.gateway, sync.nics
         await asyncio.gather(*(self._write_guest(gateway, before, write, sync.state) for write in writes))
-        read = await asyncio.gather(*(gateway.guest(write.guest) for write in writes))
+        read = await asyncio.gather(*(gateway.guest_again(write.guest) for write in writes))
         guests = {**(sync.state.guests or {}), **{guest.vmid: guest for guest in read}}
         # What was recorded ahead of the write is part of the objects by now: without it, a NIC that the operator added
         # would look like another client's.

@@ -14,7 +14,7 @@ from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.firewall import names_used
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.withheld import leaves_out
-from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, NodeState, PveVersion
+from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, GuestState, NodeState, PveVersion
 from pve_evpn.engine.connection import NoConnection
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.drift import DriftBrake
@@ -37,16 +37,19 @@ class Planner:
         self._brake = brake
 
     async def read(self, gateway: Gateway) -> Sync:
-        """Begin a sync. Raises NoConnection where the release is too old, :class:`errors.PveError` as the gateway."""
-        release = await gateway.version()
-        if PveVersion.parse(release) < OLDEST_SUPPORTED:
-            message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
-            raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
+        """Begin a sync; the nodes are not asked for the states of their zones.
+
+        Raises NoConnection where the release is too old, :class:`errors.PveError` as the gateway.
+        """
         spec = self.desired().cluster.spec
         observe = spec.observe if spec else None
         bound = observe.resync_seconds if observe else None
         gateway.remember_for(RESYNC if bound is None else bound)
-        state = await self._state(gateway, release)
+        release = await gateway.version()
+        if PveVersion.parse(release) < OLDEST_SUPPORTED:
+            message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
+            raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
+        state = await self._state(gateway, release, zones=False, news=True)
         entry = self._journal.entry
         return Sync(gateway, self.desired(), state, self._plan(state, entry), entry)
 
@@ -57,8 +60,23 @@ class Planner:
         whether the nodes may have loaded something since.
         """
         hosts = sync.state.nodes
-        state = await self._state(sync.gateway, sync.state.release, locked=locked, hosts=hosts, zones=zones)
+        known = sync.state.guests if locked else None
+        state = await self._state(
+            sync.gateway, sync.state.release, locked=locked, hosts=hosts, zones=zones, guests=known
+        )
         return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
+
+    async def verify(self, sync: Sync) -> Sync:
+        """Refresh after the sync's transaction; less is read where that went well on every node."""
+        verified = sync.result.before if sync.result and sync.result.well_done else None
+        state = await self._state(
+            sync.gateway, sync.state.release, hosts=sync.state.nodes, zones=bool(sync.reloads), verified=verified
+        )
+        return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
+
+    async def with_zones(self, sync: Sync) -> Sync:
+        """Add what the nodes say of their zones."""
+        return replace(sync, state=await sync.gateway.with_zones(sync.state))
 
     def replan(self, sync: Sync) -> Sync:
         """Plan again from the state as it is known."""
@@ -94,21 +112,31 @@ class Planner:
         locked: bool = False,
         hosts: Mapping[str, NodeState] = MappingProxyType({}),
         zones: bool = True,
+        news: bool = False,
+        verified: ClusterState | None = None,
+        guests: Mapping[int, GuestState] | None = None,
     ) -> ClusterState:
-        """Guests are read where NICs may have to be written, and all of them before a VNet may go."""
+        """Guests are read where NICs may have to be written, and all of them before a VNet may go.
+
+        ``news``: whether guests of objects that changed are needed as they are now. A write of what was read a moment
+        ago is refused by Proxmox if another client has changed the guest since. ``guests``: those that were read a
+        moment ago, where they need not be read again but before a VNet may go.
+        """
         desired = self.desired()
         every = any(vnet.deleting for vnet in desired.vnets)
-        named = [nic.spec.guest for nic in desired.nics if nic.spec and _is_news(nic)]
+        named = [nic.spec.guest for nic in desired.nics if nic.spec and _is_news(nic)] if news else []
         vmids, names = {guest.vmid for guest in named}, {guest.name for guest in named}
-        return await gateway.read_cluster(
+        state = await gateway.read_cluster(
             release,
-            guests=every or bool(desired.nics),
+            guests=every or (bool(desired.nics) and guests is None),
             before_apply=locked,
+            verified=verified,
             hosts=hosts,
             zones=zones,
             fresh=lambda guest: every or guest.vmid in vmids or guest.name in names,
             names=names_used(vnet.spec.firewall for vnet in desired.vnets if vnet.spec and vnet.spec.firewall),
         )
+        return state if state.guests is not None else replace(state, guests=guests)
 
     def _plan(self, state: ClusterState, entry: JournalEntry) -> Plan:
         desired = self.desired()

@@ -22,7 +22,7 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower
 from pve_evpn.pve import errors
-from pve_evpn.pve.gateway import Gateway
+from pve_evpn.pve.gateway import Gateway, TaskEnd
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class Reloads:
 
     async def listed(self, nodes: Iterable[NodeState]) -> frozenset[str]:
         """Reloads that Proxmox lists already, and that therefore belong to no apply to come."""
+        if (known := self._gateway.reloads_just_listed()) is not None:
+            return known
         since = self._at_proxmox(self._context.clock.now().timestamp()) - _SKEW
         lists = await asyncio.gather(*(self._of(node.name, since) for node in nodes if node.online))
         return frozenset(upid for upids in lists for upid in upids or ())
@@ -71,7 +73,7 @@ class Reloads:
         """A moment of this machine's clock by Proxmox' clock, which decides when a task started (Unix seconds)."""
         return int(moment + self._gateway.clock_offset)
 
-    async def _of(self, node: str, since: int) -> list[str] | None:
+    async def _of(self, node: str, since: int) -> dict[str, TaskEnd | None] | None:
         try:
             return await self._gateway.reload_tasks(node, since)
         except _UNREADABLE:
@@ -82,17 +84,18 @@ class Reloads:
             message = "offline; it is reloaded when it returns"
             return NodeResult(node.name, ok=False, message=message, offline=True)
         for _ in range(5):  # the list may lag a moment behind the task
-            upids = await self._of(node.name, since)
-            if upids is None:
+            reloads = await self._of(node.name, since)
+            if reloads is None:
                 return NodeResult(node.name, ok=False, message="its tasks could not be read", known=False)
-            if new := [upid for upid in upids if upid not in known]:
-                return await self._ended(node.name, new[0])
+            if new := [upid for upid in reloads if upid not in known]:
+                return await self._ended(node.name, new[0], reloads[new[0]])
             await asyncio.sleep(self._context.pace.poll)
         return NodeResult(node.name, ok=False, message="it started no reload", started=False)
 
-    async def _ended(self, node: str, upid: str) -> NodeResult:
+    async def _ended(self, node: str, upid: str, end: TaskEnd | None = None) -> NodeResult:
+        """How a reload ended; ``end`` where that is known already."""
         try:
-            end = await self._tasks.follow(upid)
+            end = end or await self._tasks.follow(upid)
         except (errors.Refused, errors.Forbidden):
             return NodeResult(node, ok=False, message="its reload task could not be read", known=False)
         if end is None:

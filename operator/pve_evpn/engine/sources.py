@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pve_evpn.api.cluster import Observe
 from pve_evpn.api.cluster import SshSource as SshSpec
@@ -21,7 +22,9 @@ from pve_evpn.observe.frr_exporter import FrrExporterSource
 from pve_evpn.observe.pve_api import Access, ApiSource
 from pve_evpn.observe.reach import Reach
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, Source
-from pve_evpn.observe.ssh import SshConfigError, SshSource
+
+if TYPE_CHECKING:
+    from pve_evpn.observe.ssh import SshSource
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +60,10 @@ class Sources:
         made_from = _fingerprint(observe, ssh, endpoints)
         if self._chain is None or made_from != self._made_from:
             await self.close()
+            self.ssh = None
             reach = Reach(observe.allowed_networks, endpoints)
             sources = [self._source(name, observe, ssh, interval, reach) for name in names]
             self._chain = Chain(sources, grace, min(TIMEOUT, interval))
-            self.ssh = next((source for source in sources if isinstance(source, SshSource)), None)
             self._made_from = made_from
         return self._chain
 
@@ -79,12 +82,18 @@ class Sources:
             return FrrExporterSource(scheme=exporter.scheme, port=exporter.port, path=exporter.path, reach=reach)
         if observe.ssh is None or isinstance(ssh, str):
             return _Broken("ssh", str(ssh) or "source ssh needs the section ssh")
+        # Its library takes 25 MiB, which a cluster that is not observed so does without.
+        from pve_evpn.observe.ssh import SshConfigError, SshSource
+
         key, known_hosts = ssh
         spec = observe.ssh
         try:
-            return SshSource(key, known_hosts, user=spec.user, port=spec.port, addresses=spec.addresses, reach=reach)
+            self.ssh = SshSource(
+                key, known_hosts, user=spec.user, port=spec.port, addresses=spec.addresses, reach=reach
+            )
         except SshConfigError as error:
             return _Broken("ssh", str(error))
+        return self.ssh
 
     async def _ssh_secrets(self, spec: SshSpec) -> tuple[str, str]:
         """The private key and the host keys. Raises _Unusable."""

@@ -27,7 +27,7 @@ from pve_evpn.domain.plan.apply_policy import ApplyPermission
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
 from pve_evpn.domain.plan.revert import taken_back, unstage
-from pve_evpn.domain.sdn import PendingChange, PendingState, SdnRef
+from pve_evpn.domain.sdn import PendingChange, PendingState, SdnKind, SdnRef
 from pve_evpn.engine.claim import claim
 from pve_evpn.engine.confirm import SECONDS, Confirmation, Network
 from pve_evpn.engine.context import ClusterContext
@@ -43,6 +43,7 @@ from pve_evpn.engine.tasks import TaskFollower, uninterrupted
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import TaskEnd
 
+_READ_AGAIN = frozenset({SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET, SdnKind.SUBNET})
 _BUSY = Problem(Reason.PENDING_APPLY, "objects were changed at this moment; planning again", retryable=True)
 
 
@@ -134,7 +135,7 @@ class Transaction:
 
     async def _locked(self, before: JournalEntry) -> Result:
         """Under the lock. ``before`` is the journal as the transaction found it."""
-        sync = await self._planner.refresh(self._sync, locked=True, zones=False)
+        sync = await self._planner.refresh(self._sync, locked=True, zones=self._reverts)
         staged = sync.plan.own_pending or taken_back(sync.state.sdn, sync.plan.steps)
         if before.apply_deadline and not before.relocked and not staged:
             await self._journal.update(apply_deadline=0)  # Proxmox has executed it
@@ -176,7 +177,7 @@ class Transaction:
             if self._reverts:
                 await self._confirmation.record(sync, _changed(sync.plan))
             applied = await self._apply(sync)
-            result = await self._confirmed(applied) if self._reverts else applied.result
+            result = await self._confirmed(applied) if self._reverts else _with_state(applied)
         if result.nodes or result.outcome is Outcome.CORRECTED:  # else it is not known to be done
             await self._consume_approval()
         return result
@@ -360,6 +361,13 @@ class Transaction:
 
     def _now(self) -> float:
         return self._context.clock.now().timestamp()
+
+
+def _with_state(applied: _Applied) -> Result:
+    """The result with what was read under the lock, where the apply published only what every refresh reads again."""
+    state, steps = applied.before.state, applied.result.plan.steps
+    published = {change.ref.kind for change in state.sdn.pending} | {step.ref.kind for step in steps}
+    return applied.result if published - _READ_AGAIN else replace(applied.result, before=state)
 
 
 def _changed(plan: Plan) -> set[SdnRef]:

@@ -98,8 +98,9 @@ class ObjectWriter:
         if resource.has_finalizer and not missing:
             return True
         finalizers = resource.finalizers if resource.has_finalizer else (*resource.finalizers, kinds.FINALIZER)
-        raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
-        return self._remember(raw)
+        with self._cache.writing(resource.key, finalizers, missing):
+            raw = await self._objects.patch_metadata(resource.key, resource.resource_version, finalizers, missing)
+            return self._remember(raw)
 
     async def release(self, resource: Resource[Any], event: tuple[EventReason, str] | None = None) -> None:
         """Remove the operator's finalizer; Kubernetes then deletes the object.
@@ -119,7 +120,8 @@ class ObjectWriter:
 
     async def create(self, kind: str, name: str, spec: Mapping[str, Any], owner: ObjectKey) -> None:
         """Create a cluster-scoped object below its owner, unless it is there."""
-        self._remember(await self._objects.create(kind, name, spec, owner))
+        with self._cache.writing(ObjectKey(kind, "", name)):
+            self._remember(await self._objects.create(kind, name, spec, owner))
 
     async def delete(self, key: ObjectKey) -> None:
         """Delete a cluster-scoped object."""

@@ -21,7 +21,8 @@ from pve_evpn.api.kinds import GROUP, LABEL_CLUSTER, VERSION
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.journal import JournalEntry, entry_from_json, entry_to_json
 from pve_evpn.engine.ports import Secret
-from pve_evpn.kube.client import MERGE_PATCH, WRITERS, CustomObjects
+from pve_evpn.kube.client import WRITERS, CustomObjects
+from pve_evpn.kube.core import CoreObjects
 from pve_evpn.leadership import IsLeader, NotLeader
 
 log = logging.getLogger(__name__)
@@ -86,21 +87,21 @@ class OwnSecrets:
     """:class:`engine.ports.Secrets`: of the operator's namespace, read afresh each time (a few per sync at most)."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self._core = client.CoreV1Api(api)
+        self._core = CoreObjects(api)
         self.namespace = namespace
 
     async def read(self, name: str) -> Secret | None:
         try:
-            secret = await self._core.read_namespaced_secret(name, self.namespace)
+            secret = await self._core.secret(self.namespace, name)
         except ApiException as error:
             if error.status in (403, 404):
                 return None
             raise
-        data = secret.data or {}
+        data, metadata = secret.get("data") or {}, secret["metadata"]
         return Secret(
             {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()},
-            secret.metadata.labels or {},
-            secret.metadata.annotations or {},
+            metadata.get("labels") or {},
+            metadata.get("annotations") or {},
         )
 
 
@@ -108,20 +109,20 @@ class SecretJournal:
     """:class:`engine.ports.Journal`: one Secret per cluster, ``pve-evpn-journal-<cluster>``."""
 
     def __init__(self, api: client.ApiClient, namespace: str, is_leader: IsLeader) -> None:
-        self._core = client.CoreV1Api(api)
+        self._core = CoreObjects(api)
         self._namespace = namespace
         self._is_leader = is_leader
         self._exists: set[str] = set()
 
     async def load(self, cluster: str) -> JournalEntry:
         try:
-            secret = await self._core.read_namespaced_secret(_journal_name(cluster), self._namespace)
+            secret = await self._core.secret(self._namespace, _journal_name(cluster))
         except ApiException as error:
             if error.status == 404:
                 return JournalEntry()
             raise
         self._exists.add(cluster)
-        return entry_from_json(base64.b64decode((secret.data or {}).get("entry", "")).decode() or "{}")
+        return entry_from_json(base64.b64decode((secret.get("data") or {}).get("entry", "")).decode() or "{}")
 
     async def save(self, cluster: str, entry: JournalEntry) -> None:
         if not self._is_leader():
@@ -130,14 +131,14 @@ class SecretJournal:
         name = _journal_name(cluster)
         if cluster in self._exists:
             try:
-                await self._core.patch_namespaced_secret(name, self._namespace, body, _content_type=MERGE_PATCH)
+                await self._core.patch_secret(self._namespace, name, body)
                 return
             except ApiException as error:
                 if error.status != 404:
                     raise
         labels = {"app.kubernetes.io/managed-by": _MANAGER, f"{GROUP}/journal": "true"}
         metadata = {"name": name, "labels": labels}
-        await self._core.create_namespaced_secret(self._namespace, {**body, "metadata": metadata, "type": "Opaque"})
+        await self._core.create_secret(self._namespace, {**body, "metadata": metadata, "type": "Opaque"})
         self._exists.add(cluster)
 
 

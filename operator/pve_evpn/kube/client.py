@@ -18,6 +18,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from pve_evpn import __version__, metrics
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
 from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.kube.core import CoreObjects
 
 MERGE_PATCH = "application/merge-patch+json"
 #: Parallel writes to the API server; each watch has its own connection in kopf's session.
@@ -47,7 +48,7 @@ class CustomObjects:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
+        self._core = CoreObjects(api)
 
     async def missing_crds(self) -> list[str]:
         """The names of our CRDs that the API server does not serve."""
@@ -75,12 +76,15 @@ class CustomObjects:
 
     async def namespaces(self) -> tuple[list[dict[str, Any]], int]:
         """Names and labels of all namespaces, in the shape of watched objects."""
-        answer = await self._core.list_namespace()
+        answer = await self._core.namespaces()
         items = [
-            {"kind": "Namespace", "metadata": {"name": n.metadata.name, "labels": n.metadata.labels}}
-            for n in answer.items
+            {
+                "kind": "Namespace",
+                "metadata": {"name": item["metadata"]["name"], "labels": item["metadata"].get("labels")},
+            }
+            for item in answer["items"]
         ]
-        return items, int(answer.metadata.resource_version)
+        return items, int(answer["metadata"]["resourceVersion"])
 
     async def patch(self, key: ObjectKey, body: Mapping[str, Any], *, status: bool) -> dict[str, Any] | None:
         """Merge-patch the object or its status; None where it is gone or was overtaken."""

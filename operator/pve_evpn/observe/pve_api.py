@@ -134,20 +134,21 @@ def _tables(access: Access) -> Iterator[Table]:
         if there := [node for node in online if node in nodes]:
             yield there[zlib.crc32(name.encode()) % len(there)]
 
-    for vnet in access.expected.vnets:
-        yield from (Table("mac-vrf", vnet.id, node) for node in through(vnet.id, vnet.nodes))
-    for zone in access.expected.zones:
-        yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
+    # The few first: they are read with the first poll, so that a restart does not empty a status for a while.
     managed = {fabric.id for fabric in access.expected.fabrics}
     for fabric in access.fabrics:
         if fabric not in managed:
             yield from (Table("neighbors", fabric, node) for node in through(fabric, tuple(online)))
+    for zone in access.expected.zones:
+        yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
     # Each node has neighbours, interfaces and routes of its own.
     for expected in access.expected.fabrics:
         for kind in FABRIC_TABLES:
             yield from (
                 Table(kind, expected.id, node) for node in online if expected.running and node in expected.nodes
             )
+    for vnet in access.expected.vnets:
+        yield from (Table("mac-vrf", vnet.id, node) for node in through(vnet.id, vnet.nodes))
 
 
 async def _rows(reader: Reader, table: Table) -> list[Mapping[str, Any]] | None:

@@ -89,6 +89,11 @@ def route_maps(items: Iterable[Item]) -> tuple[dict[SdnRef, SdnObject], dict[Sdn
     return edited, running, reworded
 
 
+def rows(answer: Any) -> list[Item]:
+    """The rows of a list; what is no row is left out."""
+    return [row for row in answer or () if isinstance(row, Mapping)]
+
+
 def named(item: Item) -> Item:
     """An item with its names on top: of a new fabric, route map or prefix list Proxmox shows all below ``pending``."""
     return {**(item.get("pending") or {}), **item} if item.get("state") == "new" else item

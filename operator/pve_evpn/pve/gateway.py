@@ -26,9 +26,9 @@ from pve_evpn.domain.plan.firewall import (
 from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject
 from pve_evpn.domain.state import GuestState
-from pve_evpn.pve import errors
-from pve_evpn.pve.reader import COLLECTION, ClusterReader
-from pve_evpn.pve.writes import Write, digest_in, names_subnets_of, taking_back, writes_of
+from pve_evpn.pve import decode, errors
+from pve_evpn.pve.reader import COLLECTION, RELOAD_TASK, ClusterReader
+from pve_evpn.pve.writes import Write, digest_in, taking_back, writes_of
 from pve_evpn.text import from_outside
 
 #: As PVE::Tools::upid_decode reads it; an id with a slash in it would lead into another path.
@@ -43,6 +43,11 @@ class TaskEnd:
 
     ok: bool
     text: str
+
+    @classmethod
+    def of(cls, exit_status: object) -> TaskEnd:
+        text = from_outside(str(exit_status or "unknown"))
+        return cls(text == "OK" or text.startswith("WARNINGS"), text)
 
     @property
     def warned(self) -> bool:
@@ -77,8 +82,10 @@ class Gateway(ClusterReader):
         Where Proxmox refuses one of several requests, those before it are taken back. After a broken connection
         nothing is: then it is not known what Proxmox executed.
         """
-        for vnet in names_subnets_of(step):
-            self._subnets.wrote(vnet)
+        if step.ref.kind is SdnKind.SUBNET:
+            self._subnets.wrote(step.ref, step.before, step.after)
+        elif step.ref.kind is SdnKind.VNET and step.action == "create":
+            self._subnets.creates(step.ref.id)
         done = 0
         try:
             for write in writes_of(step):
@@ -113,6 +120,7 @@ class Gateway(ClusterReader):
         except BaseException:
             self._subnets.forget()
             raise
+        self._subnets.applied()
         self._tasks.sent(upid := str(answer["data"]))
         return upid
 
@@ -156,8 +164,7 @@ class Gateway(ClusterReader):
         status = await self.get(f"{_task_path(upid)}/status")
         if status.get("status") == "running":
             return None
-        text = from_outside(status.get("exitstatus") or "unknown")
-        return TaskEnd(text == "OK" or text.startswith("WARNINGS"), text)
+        return TaskEnd.of(status.get("exitstatus"))
 
     async def task_log(self, upid: str, last: int = 20) -> list[str]:
         """The last lines of a task's log."""
@@ -171,11 +178,19 @@ class Gateway(ClusterReader):
         newest = max(foreign, key=lambda row: int(row.get("starttime") or 0), default=None)
         return ForeignApply(str(newest["upid"]), str(newest.get("user") or "unknown")) if newest else None
 
-    async def reload_tasks(self, node: str, since: int) -> list[str]:
-        """UPIDs of the node's network reloads started at or after ``since`` (Unix seconds), newest first."""
-        rows = await self.get(f"/nodes/{node}/tasks", typefilter="srvreload", since=since, source="all")
-        ordered = sorted(rows or (), key=lambda row: row.get("starttime", 0), reverse=True)
-        return [str(row["upid"]) for row in ordered]
+    async def reload_tasks(self, node: str, since: int) -> dict[str, TaskEnd | None]:
+        """The node's network reloads started at or after ``since`` (Unix seconds) by UPID, the newest first.
+
+        With how each ended; None while it runs.
+        """
+        rows = decode.rows(await self.get(f"/nodes/{node}/tasks", typefilter=RELOAD_TASK, since=since, source="all"))
+        ordered = sorted(rows, key=lambda row: row.get("starttime", 0), reverse=True)
+        return {str(row["upid"]): _end_of(row) for row in ordered}
+
+    async def ended_tasks(self, node: str, limit: int) -> dict[str, TaskEnd | None]:
+        """The node's newest tasks by UPID, with how each ended; None while it runs."""
+        rows = decode.rows(await self.get(f"/nodes/{node}/tasks", source="all", limit=limit))
+        return {str(row["upid"]): _end_of(row) for row in rows if row.get("upid")}
 
     # --- guests -------------------------------------------------------------------------------------------------
 
@@ -191,7 +206,15 @@ class Gateway(ClusterReader):
             params["delete"] = ",".join(gone)
         method = "POST" if guest.kind == "qemu" else "PUT"
         answer = await self.call(method, path, digest=guest.digest, **params)
-        return str(answer["data"]) if answer.get("data") else None
+        if not answer.get("data"):
+            return None
+        self._tasks.sent(upid := str(answer["data"]))
+        return upid
+
+
+def _end_of(row: Mapping[str, Any]) -> TaskEnd | None:
+    """How the task of a list's row ended; None while it runs."""
+    return TaskEnd.of(row.get("status")) if row.get("endtime") else None
 
 
 def _task_path(upid: str) -> str:

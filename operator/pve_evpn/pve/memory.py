@@ -11,6 +11,8 @@ Why that is safe for subnets (PVE::Network::SDN; measured):
   did not send, everything is read again. VNets with pending subnets are read each time.
 * Before an apply of the operator's, under the SDN lock, the tasks of every node are asked. Where no subnet exists that
   a digest could come with, every VNet is read then. So nothing is published that was not read.
+* What the operator itself staged under the lock and then applied is known. Proxmox may store a value in another form
+  than it was sent, so some of the VNets that were written are read all the same, and the others in rotation.
 
 Guests have no such digest. What a hint names is read: a changed row of ``/cluster/resources``, a task about it, a write
 of the operator's, a NicAttachment that changed. What another client edits without a task (a container, or a VM through
@@ -25,11 +27,25 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pve_evpn.domain.sdn import PendingChange, SdnObject, SdnRef
 from pve_evpn.domain.state import FirewallName, FirewallNames, GuestState
 
-Items = list[Mapping[str, Any]]
-#: Reads the subnets of a VNet in both copies (``?pending=1``).
-Fetch = Callable[[str], Awaitable[Items]]
+
+@dataclass(frozen=True, slots=True)
+class Subnets:
+    """The subnets of one VNet in both copies. ``reworded``: as :class:`pve_evpn.domain.sdn.SdnSnapshot` has them."""
+
+    edited: Mapping[SdnRef, SdnObject] = field(default_factory=dict)
+    running: Mapping[SdnRef, SdnObject] = field(default_factory=dict)
+    reworded: tuple[PendingChange, ...] = ()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.reworded) or self.edited != self.running
+
+
+#: Reads the subnets of a VNet.
+Fetch = Callable[[str], Awaitable[Subnets]]
 #: The digest that a VNet's plain list of subnets carries; "" where it has none.
 Probe = Callable[[str], Awaitable[str]]
 APPLY_TASK = "reloadnetworkall"
@@ -37,24 +53,24 @@ APPLY_TASK = "reloadnetworkall"
 _BATCH = 8
 #: VNets asked for the digest before it counts as unknown.
 _WITNESSES = 3
+#: So few VNets are read each time: that costs no more than the probes would.
+_FEW = 2
+#: VNets that the operator wrote and that are read once more after the apply; the others are read in rotation.
+VERIFIED = 50
 #: Of the bound, for the turns of a rotation, because a sync may come late.
 _SAFETY = 0.9
-_MOST_TASKS = 2000
+_MOST_TASKS = 10_000
 
 
 @dataclass(slots=True)
-class _Subnets:
-    items: Items
+class _Known:
+    subnets: Subnets
     read_at: float
-
-    @property
-    def pending(self) -> bool:
-        return any(item.get("state") for item in self.items)
 
     @property
     def edited(self) -> bool:
         """Whether the edited copy has a subnet, so that the VNet's list carries a digest."""
-        return any(item.get("state") != "deleted" for item in self.items)
+        return bool(self.subnets.edited)
 
 
 @dataclass
@@ -62,21 +78,27 @@ class SubnetMemory:
     """The subnets of every VNet of one cluster.
 
     ``resync``: seconds after which a VNet is read again whatever the probe says; 0 reads everything each time.
+    ``verified``: see :data:`VERIFIED`.
     """
 
     fetch: Fetch
     probe: Probe
     resync: float
-    _known: dict[str, _Subnets] = field(default_factory=dict)
+    verified: int = VERIFIED
+    _known: dict[str, _Known] = field(default_factory=dict)
     _digest: str = ""
     _suspects: set[str] = field(default_factory=set)
+    #: The edited copy of the VNets that the operator wrote under this lock, as the writes leave it.
+    _staged: dict[str, dict[SdnRef, SdnObject]] = field(default_factory=dict)
+    #: What of that was applied and not read since.
+    _applied: dict[str, Subnets] = field(default_factory=dict)
     _all_suspect: bool = True
     _complete: bool = False
 
     def __post_init__(self) -> None:
         self._rotation = Rotation(self.resync)
 
-    async def read(self, vnets: Collection[str], now: float, *, before_apply: bool) -> dict[str, Items]:
+    async def read(self, vnets: Collection[str], now: float, *, before_apply: bool) -> dict[str, Subnets]:
         """The subnets by VNet.
 
         Args:
@@ -85,17 +107,36 @@ class SubnetMemory:
             before_apply: Nothing may be left unknown. The caller holds the SDN lock.
         """
         self._known = {vnet: known for vnet, known in self._known.items() if vnet in vnets}
-        if await self._must_read_all(before_apply=before_apply):
+        self._staged = {}
+        if self.resync and len(vnets) <= _FEW:
+            self._digest = ""
+            await self._read(vnets, now)
+            self._all_suspect = False
+        elif await self._must_read_all(before_apply=before_apply):
             await self._read_all(vnets, now)
         else:
+            self._take_applied(vnets, now)
             await self._read(self._due(vnets, now), now)
+        self._applied = {}
         # Under the lock no other client edits: what is complete now stays so until the operator gives the lock back.
         self._complete = before_apply
-        return {vnet: self._known[vnet].items for vnet in vnets}
+        return {vnet: self._known[vnet].subnets for vnet in vnets}
 
-    def wrote(self, vnet: str) -> None:
-        """The operator writes a subnet of this VNet, under the lock."""
+    def creates(self, vnet: str) -> None:
+        """The operator creates this VNet, under the lock."""
         self._suspects.add(vnet)
+        self._staged.setdefault(vnet, {})
+
+    def wrote(self, ref: SdnRef, before: SdnObject | None, after: SdnObject | None) -> None:
+        """The operator writes a subnet, under the lock: as it was, and as it is to be."""
+        for obj in filter(None, (before, after)):
+            self._suspects.add(obj.parent)
+            if obj.parent not in self._staged and (known := self._known.get(obj.parent)):
+                self._staged[obj.parent] = dict(known.subnets.edited)
+        if before and before.parent in self._staged:
+            self._staged[before.parent].pop(ref, None)
+        if after and after.parent in self._staged:
+            self._staged[after.parent][ref] = SdnObject(ref, after.type, after.props, after.parent)
 
     async def sealed(self) -> None:
         """All is staged that will be applied, still under the lock: the present digest is that of the operator's edits.
@@ -103,11 +144,25 @@ class SubnetMemory:
         Without this the next probe would take them for another client's.
         """
         if self._suspects and self._complete:
-            self._digest = await self._present_digest()
+            few = len(self._known.keys() | self._suspects) <= _FEW
+            self._digest = "" if few else await self._present_digest()
+
+    def applied(self) -> None:
+        """Proxmox has taken the apply of what was sealed: what is staged runs."""
+        if self._complete:
+            self._applied = {vnet: Subnets(edited, edited) for vnet, edited in self._staged.items()}
+        self._staged = {}
 
     def forget(self) -> None:
         """Another client applied, or may have, or took the lock: nothing that is known holds."""
         self._all_suspect, self._complete = True, False
+        self._staged, self._applied = {}, {}
+
+    def _take_applied(self, vnets: Collection[str], now: float) -> None:
+        """Take what was applied for what there is, but of the first VNets, which are read all the same."""
+        for vnet in sorted(self._applied.keys() & set(vnets))[self.verified :]:
+            self._known[vnet] = _Known(self._applied[vnet], now)
+            self._suspects.discard(vnet)
 
     async def _must_read_all(self, *, before_apply: bool) -> bool:
         if self._all_suspect or not self.resync:
@@ -130,7 +185,7 @@ class SubnetMemory:
 
     def _due(self, vnets: Collection[str], now: float) -> set[str]:
         new = set(vnets) - self._known.keys()
-        pending = {vnet for vnet, known in self._known.items() if known.pending}
+        pending = {vnet for vnet, known in self._known.items() if known.subnets.pending}
         turn = self._rotation.due({vnet: known.read_at for vnet, known in self._known.items()}, now)
         return new | pending | (self._suspects & set(vnets)) | turn
 
@@ -149,8 +204,8 @@ class SubnetMemory:
     async def _read(self, vnets: Iterable[str], now: float) -> None:
         names = sorted(vnets)
         lists = await asyncio.gather(*map(self.fetch, names))
-        for name, items in zip(names, lists, strict=True):
-            self._known[name] = _Subnets(items, now)
+        for name, subnets in zip(names, lists, strict=True):
+            self._known[name] = _Known(subnets, now)
         self._suspects -= set(names)
 
 
@@ -230,6 +285,12 @@ class GuestMemory:
             self._touched.discard(state.vmid)
         return {vmid: known.state for vmid, known in self._known.items()}
 
+    def store(self, state: GuestState, now: float) -> None:
+        """A guest that is known was read by itself."""
+        if known := self._known.get(state.vmid):
+            self._known[state.vmid] = _Guest(known.row, state, now)
+            self._touched.discard(state.vmid)
+
     def touched(self, vmids: Iterable[int]) -> None:
         """A task, or a write of the operator's, may have changed these guests."""
         self._touched.update(vmids)
@@ -292,15 +353,24 @@ class TaskMemory:
         #: By UPID, in the order they were seen: whether the task had ended.
         self._ended: dict[str, bool] = {}
         self._own: set[str] = set()
+        #: Whether the tasks of every node were asked for once.
+        self.begun = False
 
-    @property
-    def empty(self) -> bool:
-        """Whether no task was seen yet."""
-        return not self._ended
+    def reaches(self, rows: Collection[Mapping[str, Any]], limit: int) -> bool:
+        """Whether a node's newest tasks, at most ``limit``, reach back to what was seen before: nothing is left out.
+
+        A list has the running tasks, then the others by their end. One that had ended when it was seen has below it
+        only tasks that were seen.
+        """
+        return len(rows) < limit or any(self._ended.get(str(row.get("upid")), False) for row in rows)
 
     def sent(self, upid: str) -> None:
         """A task that the operator started."""
         self._own.add(upid)
+
+    def is_own(self, row: Mapping[str, Any]) -> bool:
+        """Whether the operator started this task."""
+        return str(row.get("upid")) in self._own
 
     def news(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Rows of tasks that were not seen before, or still ran then.
@@ -325,4 +395,4 @@ class TaskMemory:
 
     def foreign_applies(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Those of these tasks that are applies the operator did not send."""
-        return [row for row in rows if row.get("type") == APPLY_TASK and str(row.get("upid")) not in self._own]
+        return [row for row in rows if row.get("type") == APPLY_TASK and not self.is_own(row)]

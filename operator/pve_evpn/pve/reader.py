@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -33,15 +33,20 @@ from pve_evpn.domain.state import (
 )
 from pve_evpn.pve import decode, errors
 from pve_evpn.pve.client import PveClient
-from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, NameMemory, SubnetMemory, TaskMemory
+from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, NameMemory, SubnetMemory, Subnets, TaskMemory
 from pve_evpn.text import from_outside
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
 _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
 _REACH_SECONDS = 300.0
-#: Applies of one node that are compared with those known; more cannot have run since the last read.
-_NEWEST_APPLIES = 10
+#: Seconds for which the release and the nodes' host networks are remembered. Before an apply the latter are read anew.
+_RELEASE_SECONDS, _HOST_SECONDS = 300.0, 60.0
+#: Newest tasks of a node that are compared with those known; and applies of it, where that does not reach far enough.
+_NEWEST_TASKS, _NEWEST_APPLIES = 50, 10
+#: Seconds for which the reloads that were listed with a node's tasks count as those there are.
+_RELOADS_SECONDS = 5.0
+RELOAD_TASK = "srvreload"
 #: The lists of the kinds that have one of their own.
 COLLECTION: Mapping[SdnKind, str] = {
     SdnKind.CONTROLLER: "/cluster/sdn/controllers",
@@ -55,6 +60,8 @@ _FIREWALL_LISTS: Mapping[FirewallName, tuple[str, str]] = {
     FirewallName.IPSET: ("/cluster/firewall/ipset", "name"),
     FirewallName.ALIAS: ("/cluster/firewall/aliases", "name"),
 }
+#: Kinds that are few, rarely change, and are read in lists of their own.
+_SHARED = frozenset({SdnKind.FABRIC, SdnKind.FABRIC_NODE, SdnKind.ROUTE_MAP, SdnKind.PREFIX_LIST, SdnKind.OTHER})
 #: Fabrics with their nodes in one answer; route maps as entries; prefix lists, which say nothing without ``verbose``.
 FABRICS = "/cluster/sdn/fabrics"
 ROUTE_MAPS = "/cluster/sdn/route-maps/entries"
@@ -74,11 +81,18 @@ class ClusterReader(PveClient):
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
         self._rights: Rights | None = None
         self._fingerprints: Mapping[str, str] = {}
+        self._release: tuple[float, str, str] = (-_RELEASE_SECONDS, "", "")
+        self._hosts: dict[str, tuple[float, NodeState]] = {}
+        self._reloads: tuple[float, frozenset[str]] | None = None
 
     async def version(self) -> str:
         """The release of the node that answers, e.g. ``9.2.11``."""
-        answer = await self.get("/version")
-        return str(answer["version"])
+        asked, endpoint, release = self._release
+        stale = time.monotonic() - asked >= _RELEASE_SECONDS or endpoint != self.active_endpoint
+        if stale or not self._subnets.resync:
+            release = str((await self.get("/version"))["version"])
+            self._release = time.monotonic(), self.active_endpoint, release
+        return release
 
     async def credentials_end(self) -> datetime | None:
         """When the token, or its user's account, expires; None for never.
@@ -101,6 +115,7 @@ class ClusterReader(PveClient):
         *,
         guests: bool,
         before_apply: bool = False,
+        verified: ClusterState | None = None,
         hosts: Mapping[str, NodeState] = MappingProxyType({}),
         zones: bool = True,
         fresh: Callable[[GuestState], bool] = lambda _guest: False,
@@ -112,6 +127,8 @@ class ClusterReader(PveClient):
             release: As :meth:`version` gives it.
             guests: Whether guests are needed at all.
             before_apply: The SDN lock is held and an apply may follow: nothing of SDN is left unknown.
+            verified: What was read a moment ago under the lock of an apply of the operator's that went well on every
+                node: of it are taken the nodes, fabrics and policies, of which none was staged.
             hosts: Nodes whose host network was read a moment ago, in the same sync: it is taken from there.
             zones: Whether the nodes are asked for the states of their zones; else these too are those of ``hosts``.
             fresh: Guests that are needed as they are now.
@@ -120,10 +137,11 @@ class ClusterReader(PveClient):
         Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
         """
         version = PveVersion.parse(release)
-        status = await self.get("/cluster/status")
-        members, quorate, name = decode.nodes(status)
-        await self._notice_tasks(members.values(), on_every_node=before_apply)
-        sdn = await self._sdn(version, before_apply=before_apply)
+        if verified:
+            members, quorate, name = verified.nodes, verified.quorate, verified.cluster_name
+        else:
+            members, quorate, name = decode.nodes(await self.get("/cluster/status"))
+        sdn = await self._sdn(version, members.values(), verified, before_apply=before_apply)
         nodes = await asyncio.gather(*(self._node(node, hosts.get(node.name), zones) for node in members.values()))
         nodes = [replace(node, fingerprint=self._fingerprints.get(node.name, "")) for node in nodes]
         return ClusterState(
@@ -138,7 +156,16 @@ class ClusterReader(PveClient):
             firewall_names=await self._names.read(names, time.monotonic()),
         )
 
-    async def _sdn(self, version: PveVersion, *, before_apply: bool) -> SdnSnapshot:
+    async def with_zones(self, state: ClusterState) -> ClusterState:
+        """The state with what every node says of its zones now."""
+        nodes = await asyncio.gather(
+            *(self._with_zones(node) if node.online else _unchanged(node) for node in state.nodes.values())
+        )
+        return replace(state, nodes={node.name: node for node in nodes})
+
+    async def _sdn(
+        self, version: PveVersion, members: Collection[NodeState], verified: ClusterState | None, *, before_apply: bool
+    ) -> SdnSnapshot:
         """Both copies from the ``pending`` views. Subnets can only be listed below their VNet."""
         kinds = tuple(COLLECTION)
         lists = await asyncio.gather(*(self.get(COLLECTION[kind], pending=1) for kind in kinds))
@@ -148,9 +175,17 @@ class ClusterReader(PveClient):
         for kind, items in zip(kinds, lists, strict=True):
             reworded += _sort_in(kind, items, "", edited, running)
         vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
-        subnets = await self._subnets.read(vnets, time.monotonic(), before_apply=before_apply)
-        for vnet, items in subnets.items():
-            reworded += _sort_in(SdnKind.SUBNET, items, vnet, edited, running)
+        if not verified:
+            await self._notice_tasks(members, len(vnets), before_apply=before_apply)
+        for subnets in (await self._subnets.read(vnets, time.monotonic(), before_apply=before_apply)).values():
+            edited |= subnets.edited
+            running |= subnets.running
+            reworded += subnets.reworded
+        if verified:
+            known = verified.sdn
+            edited |= {ref: obj for ref, obj in known.edited.items() if ref.kind in _SHARED}
+            running |= {ref: obj for ref, obj in known.running.items() if ref.kind in _SHARED}
+            return replace(known, edited=edited, running=running, reworded=tuple(reworded))
         fabrics, addresses = await self._fabrics(edited, running, reworded)
         if capabilities_of(version).policies:
             await self._policies(edited, running, reworded)
@@ -197,34 +232,59 @@ class ClusterReader(PveClient):
         found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         return decode.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
 
-    async def _notice_tasks(self, members: Iterable[NodeState], *, on_every_node: bool) -> None:
+    async def _notice_tasks(self, members: Collection[NodeState], vnets: int, *, before_apply: bool) -> None:
         """Take the hints that tasks give: guests they are about, and applies of other clients.
 
-        Only the 25 newest are in the cluster's list, so before an apply the nodes' own lists are asked too.
+        Only the 25 newest are in the cluster's list, so before an apply the nodes' own lists are asked instead. To
+        begin with they are asked too, so that older applies are known before the first apply of the operator's; but
+        not where reading the VNets again costs less.
         """
         if not self._subnets.resync:
             return  # nothing is remembered
+        online = [node.name for node in members if node.online]
+        on_every_node = before_apply or (vnets > len(online) and not self._tasks.begun)
         try:
-            lists = [await self.get("/cluster/tasks")]
-            if on_every_node or self._tasks.empty:
-                asks = {"typefilter": APPLY_TASK, "source": "all", "limit": _NEWEST_APPLIES}
-                online = [node.name for node in members if node.online]
-                lists += await asyncio.gather(*(self.get(f"/nodes/{name}/tasks", **asks) for name in online))
+            all_asked = on_every_node and len(online) == len(members)
+            lists = [] if all_asked and before_apply else [decode.rows(await self.get("/cluster/tasks"))]
+            if on_every_node:
+                lists += await asyncio.gather(*map(self._newest_tasks, online))
         except (errors.Unreachable, errors.Refused, errors.Forbidden):
             self._subnets.forget()
             return
-        rows = [row for rows in lists for row in rows or () if isinstance(row, Mapping)]
+        self._tasks.begun = self._tasks.begun or on_every_node
+        rows = [row for rows in lists for row in rows]
+        if before_apply:
+            reloads = (str(row.get("upid")) for row in rows if row.get("type") == RELOAD_TASK)
+            self._reloads = time.monotonic(), frozenset(reloads)
         news = self._tasks.news(rows)
         if self._tasks.foreign_apply(news):
             self._subnets.forget()
-        self._guests.touched(int(row["id"]) for row in news if str(row.get("id") or "").isdecimal())
+        about = (str(row.get("id") or "") for row in news if not self._tasks.is_own(row))
+        self._guests.touched(int(vmid) for vmid in about if vmid.isdecimal())
 
-    async def _read_subnets(self, vnet: str) -> list[Mapping[str, Any]]:
+    async def _newest_tasks(self, node: str) -> list[Mapping[str, Any]]:
+        """A node's newest tasks; every apply of it among them that was not seen before."""
+        path = f"/nodes/{node}/tasks"
+        rows = decode.rows(await self.get(path, source="all", limit=_NEWEST_TASKS))
+        if not self._tasks.reaches(rows, _NEWEST_TASKS):
+            rows += decode.rows(await self.get(path, source="all", typefilter=APPLY_TASK, limit=_NEWEST_APPLIES))
+        return rows
+
+    def reloads_just_listed(self) -> frozenset[str] | None:
+        """UPIDs of the reloads that the nodes listed with their tasks, under the lock; None where that is long ago."""
+        if self._reloads is None or time.monotonic() - self._reloads[0] > _RELOADS_SECONDS:
+            return None
+        return self._reloads[1]
+
+    async def _read_subnets(self, vnet: str) -> Subnets:
         try:
             rows = await self.get(f"/cluster/sdn/vnets/{vnet}/subnets", pending=1)
         except errors.NotFound:  # deleted since the list was made
-            return []
-        return list(rows or ())
+            rows = ()
+        edited: dict[SdnRef, SdnObject] = {}
+        running: dict[SdnRef, SdnObject] = {}
+        reworded = _sort_in(SdnKind.SUBNET, rows or (), vnet, edited, running)
+        return Subnets(edited, running, tuple(reworded))
 
     async def _read_names(self, kind: FirewallName) -> frozenset[str] | None:
         path, key = _FIREWALL_LISTS[kind]
@@ -271,23 +331,26 @@ class ClusterReader(PveClient):
             return node
         if before is not None and before.online:
             node = replace(before, address=node.address)
-            return await self._with_zones(node) if ask_zones else node
-        return await self._with_zones(await self._with_network(node))
+        else:
+            node = await self._with_network(node)
+        return await self._with_zones(node) if ask_zones else node
 
     async def _with_network(self, node: NodeState) -> NodeState:
+        read_at, known = self._hosts.get(node.name, (0.0, node))
+        if self._subnets.resync and time.monotonic() - read_at < _HOST_SECONDS and known.address == node.address:
+            return known
+        self._hosts.pop(node.name, None)
         network, error = await self._of_node(f"/nodes/{node.name}/network")
         node = replace(node, errors=_noted(node.errors, "network", error))
         if network is None:
             return node
-        interfaces = network.get("data") or ()
-        return replace(
-            node,
-            addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
-            mtus=decode.mtus(interfaces),
-            interface_mtus=decode.interface_mtus(interfaces),
-            interfaces=decode.interface_names(interfaces),
-            network_pending=_host_edits(network),
-        )
+        return self._remember_host(_with_interfaces(node, network))
+
+    def _remember_host(self, node: NodeState) -> NodeState:
+        """Remember a node's host network if nothing is staged on it."""
+        if node.network_pending == "":
+            self._hosts[node.name] = time.monotonic(), node
+        return node
 
     async def _with_zones(self, node: NodeState) -> NodeState:
         zones, error = await self._of_node(f"/nodes/{node.name}/sdn/zones")
@@ -302,8 +365,11 @@ class ClusterReader(PveClient):
         """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
         if not node.online:
             return replace(node, network_pending=None)
+        self._hosts.pop(node.name, None)
         network, error = await self._of_node(f"/nodes/{node.name}/network")
         errors_ = {**node.errors, **({"network": error} if error else {})}
+        if network is not None:
+            self._remember_host(_with_interfaces(node, network))
         return replace(node, network_pending=None if network is None else _host_edits(network), errors=errors_)
 
     async def _of_node(self, path: str) -> tuple[dict[str, Any] | None, str]:
@@ -334,6 +400,13 @@ class ClusterReader(PveClient):
             if row.get("type") in ("qemu", "lxc")
         ]
         return await self._guests.read(found, self.guest, time.monotonic(), fresh)
+
+    async def guest_again(self, guest: GuestState) -> GuestState:
+        """Read one guest after a write of the operator's; the next read of all takes it from memory."""
+        read = await self.guest(guest)
+        if read is not guest:
+            self._guests.store(read, time.monotonic())
+        return read
 
     async def guest(self, guest: GuestState) -> GuestState:
         """Read one guest's configuration; unchanged if its node does not answer, or does not let us see it.
@@ -376,6 +449,23 @@ def _noted(errors: Mapping[str, str], part: str, error: str) -> dict[str, str]:
     """A node's errors with the newest one of one part; "" clears it."""
     others = {name: text for name, text in errors.items() if name != part}
     return {**others, part: error} if error else others
+
+
+def _with_interfaces(node: NodeState, network: Mapping[str, Any]) -> NodeState:
+    """The node with what ``/nodes/{node}/network`` says."""
+    interfaces = network.get("data") or ()
+    return replace(
+        node,
+        addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
+        mtus=decode.mtus(interfaces),
+        interface_mtus=decode.interface_mtus(interfaces),
+        interfaces=decode.interface_names(interfaces),
+        network_pending=_host_edits(network),
+    )
+
+
+async def _unchanged(node: NodeState) -> NodeState:
+    return node
 
 
 def _host_edits(network: Mapping[str, Any]) -> str:

@@ -162,10 +162,3 @@ def _type(obj: SdnObject) -> dict[str, str]:
 
 def _on_wire(props: Mapping[str, Canonical]) -> dict[str, Any]:
     return {key: wire(key, value) for key, value in props.items()}
-
-
-def names_subnets_of(step: Step) -> frozenset[str]:
-    """The VNets whose subnets a step writes."""
-    if step.ref.kind is not SdnKind.SUBNET:
-        return frozenset()
-    return frozenset(obj.parent for obj in (step.before, step.after) if obj)

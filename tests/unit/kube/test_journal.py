@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from types import SimpleNamespace
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -48,15 +47,15 @@ class OneSecret:
 
     text: str | None = None
 
-    async def read_namespaced_secret(self, _name: str, _namespace: str) -> Any:
+    async def secret(self, _namespace: str, _name: str) -> dict[str, Any]:
         if self.text is None:
             raise ApiException(status=404)
-        return SimpleNamespace(data={"entry": base64.b64encode(self.text.encode()).decode()})
+        return {"data": {"entry": base64.b64encode(self.text.encode()).decode()}}
 
-    async def create_namespaced_secret(self, _namespace: str, body: dict[str, Any]) -> None:
+    async def create_secret(self, _namespace: str, body: dict[str, Any]) -> None:
         self.text = body["stringData"]["entry"]
 
-    async def patch_namespaced_secret(self, _name: str, _namespace: str, body: dict[str, Any], **_: Any) -> None:
+    async def patch_secret(self, _namespace: str, _name: str, body: dict[str, Any]) -> None:
         self.text = body["stringData"]["entry"]
 
 

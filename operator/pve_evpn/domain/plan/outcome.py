@@ -10,6 +10,7 @@ from enum import StrEnum
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnRef
+from pve_evpn.domain.state import ClusterState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Result:
     """The outcome, with what a report needs.
 
     ``culprit`` is the object Proxmox refused, ``left`` what undoing left, ``plan`` what was carried out.
+    ``before``: what was read under the lock, where it still holds but for the plan.
     ``next_apply_after``: until when the namespaces in ``plan`` wait for their next apply; None where they do not.
     """
 
@@ -53,7 +55,13 @@ class Result:
     culprit: SdnRef | None = None
     objection: Problem | None = None
     left: tuple[str, ...] = ()
+    before: ClusterState | None = None
     started: float = 0.0
     finished: float = 0.0
     id: str = ""
     next_apply_after: datetime | None = None
+
+    @property
+    def well_done(self) -> bool:
+        """Whether everything was applied on every node."""
+        return self.outcome is Outcome.APPLIED and all(node.ok for node in self.nodes.values())
