@@ -8,7 +8,8 @@ is made from the official schema of a release by
 where SCHEMA.json is the API viewer's tree as JSON (``{"paths": [{"path", "methods": [{"verb", "parameters",
 "returns", "permissions"}]}]}``). Tests hold the lab's answers and the operator's requests against it.
 
-``apidoc-datacenter.json`` has the same of methods that such a schema may lack; they were read in pve-firewall's source.
+``apidoc-datacenter.json`` has the same of methods that such a schema may lack; they were read in the source of
+pve-firewall and pve-manager.
 """
 
 from __future__ import annotations

@@ -31,6 +31,15 @@ def test_the_commands_answer_from_what_the_operator_wrote(stack: Stack) -> None:
     for name in ("peers", "vni"):
         assert command(stack, name).returncode == 0
 
+    doctor = command(stack, "doctor", "-o", "json")
+    checked = json.loads(doctor.stdout)
+    assert {row["check"]: row["grade"] for row in checked["cluster/pve"]}["Authenticated"] == "ok", doctor.stderr
+    proxmox = {row["check"]: row for row in checked["proxmox/pve"]}
+    assert proxmox["privileges"]["grade"] == "ok"
+    assert proxmox["pve1"]["found"].startswith("frr-pythontools ")
+    routes = command(stack, "routes", "evpn1", "-o", "json")
+    assert json.loads(routes.stdout)["routes"][0]["prefix"] == "[2]:[0]:[48]:[bc:24:11:11:11:11]", routes.stderr
+
     assert command(stack, "pause", "vnet/evpn1", "--yes").returncode == 0
     stack.await_condition(vnet, "Paused", "AnnotationPaused")
     assert command(stack, "resume", "vnet/evpn1").returncode == 0
@@ -49,4 +58,4 @@ def test_the_commands_answer_from_what_the_operator_wrote(stack: Stack) -> None:
     assert command(stack, "approve", "pve", "--yes").returncode == 0
     stack.await_ready(waiting)
     stack.apply(cluster)  # the deletions at the end need no approval
-    assert all(TOKEN[1] not in each.stdout for each in (status, why, trace, shown))
+    assert all(TOKEN[1] not in each.stdout for each in (status, why, trace, doctor, routes, shown))

@@ -245,6 +245,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     observed = await gateway.read_cluster(release, guests=True, names=names)
     assert observed.firewall_names.keys() == names.keys()
     assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
+    assert set(await gateway.packages("pve1", ["ifupdown2", "no-such"])) == {"ifupdown2"}
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
     other = {"type": "forward", "action": "DROP", "enable": "0"}
     for write in (

@@ -16,8 +16,8 @@ from pve_evpn import __version__
 
 #: One module per command, with the same name; in the order of ``--help``.
 COMMANDS = (
-    "status", "why", "trace", "routes", "peers", "vni", "graph", "ui", "export", "approve", "pause", "resume",
-    "reconcile", "orphan", "release-finalizers", "bundle", "completion", "run", "apply-clusters",
+    "status", "why", "trace", "routes", "peers", "vni", "graph", "ui", "export", "doctor", "approve", "pause",
+    "resume", "reconcile", "orphan", "release-finalizers", "bundle", "completion", "run", "apply-clusters",
 )  # fmt: skip
 
 

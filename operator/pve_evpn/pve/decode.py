@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -224,6 +224,15 @@ def nodes(status: Iterable[Item]) -> tuple[dict[str, NodeState], bool, str]:
                 name=str(row["name"]), online=bool(row.get("online")), address=str(row.get("ip") or "")
             )
     return members, quorate, name
+
+
+def installed(rows: object, names: Collection[str]) -> dict[str, str]:
+    """The versions of these packages in a list of ``apt/versions``; rows in another shape are left out."""
+    found = {}
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, Mapping) and row.get("Package") in names and row.get("CurrentState") == "Installed":
+            found[str(row["Package"])] = str(row.get("OldVersion") or "")
+    return found
 
 
 def earliest_end(user: Mapping[str, Any], token: str | None) -> datetime | None:

@@ -94,6 +94,14 @@ class ClusterReader(PveClient):
             self._release = time.monotonic(), self.active_endpoint, release
         return release
 
+    async def packages(self, node: str, names: Collection[str]) -> dict[str, str]:
+        """The installed versions of these Debian packages on a node; a package that is not installed is left out.
+
+        Proxmox tells it to those with Sys.Audit on the node. Raises :class:`errors.PveError` otherwise.
+        """
+        rows = await self.get(f"/nodes/{node}/apt/versions")
+        return decode.installed(rows, names)
+
     async def credentials_end(self) -> datetime | None:
         """When the token, or its user's account, expires; None for never.
 

@@ -8,6 +8,9 @@ from pve_lab.cluster import Cluster
 from pve_lab.request import Call, Envelope
 from pve_lab.routes.cluster import REPOSITORY
 
+#: Versions that Proxmox VE 9 ships.
+FRR, IFUPDOWN2 = "10.4.1-1+pve1", "3.3.0-1+pmx11"
+
 
 def network(cluster: Cluster, call: Call) -> Any:
     """Pending edits are beside the data, in ``changes``."""
@@ -46,3 +49,14 @@ def delete_interface(cluster: Cluster, call: Call) -> Any:
 def version(cluster: Cluster, call: Call) -> Any:
     cluster.reachable_node(call.path["node"])
     return {"version": cluster.version, "release": cluster.version.rsplit(".", 1)[0], "repoid": REPOSITORY}
+
+
+def package_versions(cluster: Cluster, call: Call) -> Any:
+    """What an SDN node needs of Debian, as ``apt`` shows it: OldVersion is what is installed."""
+    node = cluster.reachable_node(call.path["node"])
+    packages = {"pve-manager": cluster.version, "frr-pythontools": FRR, "ifupdown2": IFUPDOWN2}
+    return [
+        {"Package": name, "OldVersion": version, "Version": version, "CurrentState": "Installed"}
+        for name, version in packages.items()
+        if name != "ifupdown2" or node.ifupdown2
+    ]

@@ -173,6 +173,7 @@ _FIREWALL = (
 
 _NODES = (
     from_apidoc("GET", "/nodes/{node}/version", nodes.version),
+    from_apidoc("GET", "/nodes/{node}/apt/versions", nodes.package_versions),
     from_apidoc("GET", "/nodes/{node}/network", nodes.network),
     from_apidoc("POST", "/nodes/{node}/network", nodes.create_interface),
     from_apidoc("PUT", "/nodes/{node}/network", nodes.reload),

@@ -115,7 +115,7 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.AUTHENTICATION_FAILED: Remedy(
         "Correct the token in the Secret: tokenId is user@realm!name, token is its secret part.", "proxmox-access.md"
     ),
-    Reason.PRIVILEGES_MISSING: Remedy("Grant the token the privileges that the message names.", "proxmox-access.md"),
+    Reason.PRIVILEGES_MISSING: Remedy("Run the pveum commands that the message names.", "proxmox-access.md"),
     Reason.NO_QUORUM: Remedy(
         "Bring enough Proxmox nodes online; nothing can be written before.", "runbooks/PveEvpnClusterUnreachable.md"
     ),

@@ -1,0 +1,213 @@
+"""``pve-evpn doctor``: whether an installation has what it needs, before and after installing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+from pydantic import ValidationError
+
+from pve_evpn.api.cluster import ProxmoxClusterSpec
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.kinds import GROUP, KINDS
+from pve_evpn.cli import desired, output, proxmox
+from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
+from pve_evpn.cli.reading import snapshot_through, unreadable
+from pve_evpn.cli.report.doctor import (
+    PACKAGES,
+    Check,
+    Installation,
+    LeaseSeen,
+    ProxmoxSeen,
+    clusters_of,
+    doctor_report,
+    kubernetes_checks,
+    object_checks,
+    proxmox_checks,
+)
+from pve_evpn.engine.connection import problem_of
+from pve_evpn.kube.client import CustomObjects
+from pve_evpn.kube.leader import LABELS
+from pve_evpn.pve import errors
+from pve_evpn.pve.gateway import Gateway
+
+_SELECTOR = "app.kubernetes.io/name=pve-evpn-operator"
+_TLS_SECONDS = 5.0
+_Section = tuple[str, str, list[Check]]
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    parser = commands.add_parser(
+        "doctor",
+        help="whether an installation has what it needs",
+        description="Check Kubernetes, the operator, and Proxmox with its nodes, line by line, with the command that "
+        "mends what is missing. Before installing: name --endpoint. Exit status 3: a check failed.",
+        epilog="example: PVE_TOKEN_ID=pve-evpn@pve!operator PVE_TOKEN_FILE=token pve-evpn doctor "
+        "--endpoint https://pve1:8006",
+    )
+    parser.add_argument("--cluster", default="", metavar="NAME", help="only this ProxmoxCluster (default: all)")
+    proxmox.add_arguments(parser)
+    desired.add_arguments(parser)
+    output.add_arguments(parser)
+    parser.set_defaults(do=lambda arguments: guarded(_doctor(arguments)))
+
+
+async def _doctor(arguments: argparse.Namespace) -> int:
+    async with desired.kubernetes(arguments) as api:
+        sections = [*(await _kubernetes(arguments, api) if api else ()), *await _endpoints(arguments)]
+    if not sections:
+        raise Refusal("there is neither a kubeconfig nor an --endpoint: nothing can be checked")
+    report = doctor_report(sections)
+    output.write(report, arguments.output)
+    return 0 if report.good else NOT_GOOD
+
+
+async def _endpoints(arguments: argparse.Namespace) -> list[_Section]:
+    """Of the command line, where no ProxmoxCluster is named."""
+    if not arguments.endpoint or arguments.cluster:
+        return []
+    tls = proxmox.own_tls(arguments)
+    raw = {"endpoints": arguments.endpoint, "credentialsSecretRef": {"name": "none"}, **({"tls": tls} if tls else {})}
+    checks = await _proxmox_checks(arguments, "doctor", raw, None)
+    return [("proxmox", f"PROXMOX AT {arguments.endpoint[0]}", checks)]
+
+
+async def _kubernetes(arguments: argparse.Namespace, api: client.ApiClient) -> list[_Section]:
+    installed = await _Reading(api, arguments.operator_namespace).installation()
+    sections: list[_Section] = [("kubernetes", "KUBERNETES", kubernetes_checks(installed))]
+    snapshot = await snapshot_through(api, events=False)
+    for cluster in clusters_of(snapshot):
+        name = cluster.key.name
+        if arguments.cluster not in ("", name):
+            continue
+        sections.append((f"cluster/{name}", f"WHAT THE OPERATOR REPORTS OF {name}", object_checks(snapshot, cluster)))
+        raw = (await proxmox.cluster_object(api, name))["spec"]
+        if checks := await _proxmox_checks(arguments, name, raw, api):
+            sections.append((f"proxmox/{name}", f"PROXMOX OF {name}, SEEN FROM HERE", checks))
+    return sections
+
+
+async def _proxmox_checks(
+    arguments: argparse.Namespace, name: str, raw: dict[str, Any], api: client.ApiClient | None
+) -> list[Check]:
+    try:
+        spec = ProxmoxClusterSpec.model_validate({**raw, **proxmox.overrides(arguments)})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    endpoint, tls = spec.endpoints[0], spec.tls
+    seen = ProxmoxSeen(endpoint, fingerprint=await asyncio.to_thread(_fingerprint, endpoint))
+    if tls and not tls.insecure_skip_verify:
+        seen = replace(seen, trusted_by="its fingerprint" if tls.fingerprint else "its CA")
+    try:
+        async with proxmox.gateway_to(arguments, name, spec, api) as gateway:
+            with output.working(f"reading Proxmox at {endpoint}"):
+                return proxmox_checks(await _ask(gateway, seen))
+    except Refusal as refusal:  # no credentials: TLS was checked all the same
+        return proxmox_checks(replace(seen, problem=(Reason.CREDENTIALS_MISSING, str(refusal))))
+
+
+async def _ask(gateway: Gateway, seen: ProxmoxSeen) -> ProxmoxSeen:
+    try:
+        seen = replace(seen, release=await gateway.version())
+        state = await gateway.read_cluster(seen.release, guests=False)
+    except errors.PveError as error:
+        problem = problem_of(error)
+        return replace(seen, problem=(problem.reason, problem.message))
+    packages = {}
+    for name, node in state.nodes.items():
+        with contextlib.suppress(errors.PveError):
+            if node.online:
+                packages[name] = await gateway.packages(name, PACKAGES)
+    return replace(seen, state=state, clock_offset=gateway.clock_offset, packages=packages)
+
+
+def _fingerprint(endpoint: str) -> str:
+    """SHA-256 of the certificate, as Proxmox shows it; empty where there is none to be had."""
+    parts = urlsplit(endpoint)
+    try:
+        pem = ssl.get_server_certificate((parts.hostname or "", parts.port or 8006), timeout=_TLS_SECONDS)
+    except (OSError, ValueError):
+        return ""
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
+    return ":".join(digest[place : place + 2] for place in range(0, len(digest), 2))
+
+
+class _Reading:
+    """What Kubernetes has of the operator, as far as the caller may read it."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._api, self._namespace = api, namespace
+        self._unread: dict[str, str] = {}
+
+    async def installation(self) -> Installation:
+        pods = await self._try("pods", self._pods, [])
+        account = pods[0].spec.service_account_name if pods else ""
+        return Installation(
+            missing_crds=tuple(await CustomObjects(self._api).missing_crds()),
+            pods={pod.metadata.name: _is_ready(pod) for pod in pods},
+            leases=await self._try("leases", self._leases, ()),
+            denied=await self._try("rights", lambda: self._denied(account), ()) if account else (),
+            service_account=account,
+            namespace=self._namespace,
+            now=datetime.now(UTC),
+            unread=self._unread,
+        )
+
+    async def _try(self, what: str, read: Callable[[], Awaitable[Any]], otherwise: Any) -> Any:
+        try:
+            return await read()
+        except ApiException as error:
+            self._unread[what] = unreadable(error, what)
+            return otherwise
+
+    async def _pods(self) -> list[Any]:
+        answer = await client.CoreV1Api(self._api).list_namespaced_pod(self._namespace, label_selector=_SELECTOR)
+        return [pod for pod in answer.items if pod.metadata.labels.get("app.kubernetes.io/component") != "clusters"]
+
+    async def _leases(self) -> tuple[LeaseSeen, ...]:
+        selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
+        api = client.CoordinationV1Api(self._api)
+        answer = await api.list_namespaced_lease(self._namespace, label_selector=selector)
+        return tuple(
+            LeaseSeen(
+                item.metadata.name, item.spec.holder_identity or "", item.spec.renew_time,
+                item.spec.lease_duration_seconds,
+            )
+            for item in answer.items
+        )  # fmt: skip
+
+    async def _denied(self, account: str) -> tuple[tuple[str, str], ...]:
+        """Asks for what the operator writes: the statuses, the objects' finalizers, its Leases, Events."""
+        user = f"system:serviceaccount:{self._namespace}:{account}"
+        asked = [("patch", GROUP, f"{kind.plural}/status") for kind in KINDS.values()]
+        asked += [("patch", GROUP, kind.plural) for kind in KINDS.values()]
+        asked += [("update", "coordination.k8s.io", "leases"), ("create", "events.k8s.io", "events")]
+
+        async def allowed(verb: str, group: str, resource: str) -> bool:
+            plural, _, subresource = resource.partition("/")
+            attributes = client.V1ResourceAttributes(
+                verb=verb, group=group, resource=plural, subresource=subresource, namespace=self._namespace
+            )
+            spec = client.V1SubjectAccessReviewSpec(user=user, resource_attributes=attributes)
+            body = client.V1SubjectAccessReview(spec=spec)
+            answer = await client.AuthorizationV1Api(self._api).create_subject_access_review(body)
+            return bool(answer.status.allowed)
+
+        answers = await asyncio.gather(*(allowed(*each) for each in asked))
+        return tuple((verb, resource) for (verb, _, resource), may in zip(asked, answers, strict=True) if not may)
+
+
+def _is_ready(pod: Any) -> bool:
+    return any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ())
