@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
+from pve_evpn.engine.supervisor import UNOWNED
 from pve_evpn.kube.ownership import ANNOTATION_CLUSTER
 from pve_lab.lab import Lab, seed
 from pve_lab.request import Answer
@@ -54,7 +55,6 @@ class Member:
             "endpoints": [self.server.url],
             "credentialsSecretRef": {"name": secret},
             "tls": {"caBundle": self.server.ca_pem},
-            "observe": {"intervalSeconds": 5},
         }
         zone = {**reference, "id": "z1", "controllerRef": {"name": f"{self.name}-evpn"}, "vrfVni": 100001}
         return [
@@ -157,12 +157,16 @@ class Fleet:
 
 
 def _process_of(port: int, among: Mapping[int, str]) -> int:
-    """The process with a TCP connection from this port on loopback; 0 where it is none of these."""
-    local = f"0100007F:{port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == local:
-            return next((pid for pid in among if _has_socket(pid, fields[9])), 0)
+    """The process with a TCP connection from this port on loopback; 0 where it is none of these.
+
+    The kernel's table is no snapshot: while connections come and go, a read of it may leave one out.
+    """
+    for _ in range(20):
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == f"0100007F:{port:04X}" and (found := [pid for pid in among if _has_socket(pid, fields[9])]):
+                return found[0]
+        time.sleep(0.01)
     return 0
 
 
@@ -217,6 +221,14 @@ class LeaseHistory:
     def of(self, cluster: str) -> list[Tenure]:
         """Who held the cluster's Lease, oldest first."""
         return list(self._tenures.get(cluster, ()))
+
+    def shares(self) -> dict[str, set[str]]:
+        """The clusters of each replica now."""
+        found: dict[str, set[str]] = {}
+        for cluster, tenures in list(self._tenures.items()):
+            if cluster != UNOWNED:
+                found.setdefault(tenures[-1].holder, set()).add(cluster)
+        return found
 
     def holder_at(self, cluster: str, moment: float) -> str:
         """Who held it then."""

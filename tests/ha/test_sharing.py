@@ -45,26 +45,17 @@ def sharing(cluster: ControlPlane, tmp_path: Path) -> Iterator[Replicas]:
     stack.close()
 
 
-def leads_for(operator: Operator) -> set[str]:
-    """The clusters it says that it leads for."""
-    found = set()
-    for line in operator.get("/metrics").splitlines():
-        if line.startswith("pve_evpn_cluster_leader{") and line.endswith(" 1.0"):
-            found.add(line.split('"')[1])
-    return found
-
-
-def await_shares(*operators: Operator, seconds: float = 60) -> dict[str, set[str]]:
-    """Wait until each has an equal share; who has which."""
+def await_shares(history: LeaseHistory, *operators: Operator, seconds: float = 60) -> dict[str, set[str]]:
+    """Wait until they lead for all clusters, each for as many; who for which."""
     share = CLUSTERS // len(operators)
 
     def shares() -> dict[str, set[str]] | None:
-        found = {each.name: leads_for(each) for each in operators}
-        return found if all(len(names) == share for names in found.values()) else None
+        found = history.shares()
+        return found if {name: len(found[name]) for name in found} == dict.fromkeys(names, share) else None
 
+    names = {operator.name for operator in operators}
     found = await_(f"{len(operators)} replicas lead for {share} clusters each", shares, seconds)
     assert found is not None
-    assert len(set().union(*found.values())) == CLUSTERS
     return found
 
 
@@ -107,7 +98,7 @@ def test_three_replicas_share_twelve_clusters_and_two_of_them_go_without_a_word(
     try:
         sharing.stack.apply(*(document for member in members.values() for document in member.documents()))
         first, second, third = (start(sharing, fleet) for _ in range(3))
-        shares = await_shares(first, second, third)
+        shares = await_shares(history, first, second, third)
         for member in members.values():
             await_(f"{member.name} has its zone", lambda m=member: "z1" in m.lab.sdn.running["zones"] and m.is_tidy)
 
@@ -121,19 +112,19 @@ def test_three_replicas_share_twelve_clusters_and_two_of_them_go_without_a_word(
 
         fleet.on_write = on_write
         busy = {killed.cluster, stopped.cluster, *shares[third.name]}
-        sharing.stack.apply(*(vnet for name in busy for vnet in members[name].vnets(0, 6)))
+        sharing.stack.apply(*(vnet for name in busy for vnet in members[name].vnets(0, 4)))
         assert killed.done.wait(30)
         assert stopped.done.wait(30)
         sharing.kill(first, signal.SIGKILL)
         assert members[killed.cluster].lab.sdn.lock, "it was in the middle of a transaction"
         assert members[stopped.cluster].lab.sdn.lock, "it was in the middle of a transaction"
-        sharing.stack.apply(*(vnet for name in members.keys() - busy for vnet in members[name].vnets(0, 6)))
+        sharing.stack.apply(*(vnet for name in members.keys() - busy for vnet in members[name].vnets(0, 4)))
+        await_shares(history, third)
         for went in (killed, stopped):
             for name in shares[went.operator.name]:
-                left = went.at + MOVED_WITHIN - time.time()
-                await_(f"{name} has moved", lambda name=name: name in leads_for(third), left)
-        await_shares(third, seconds=1)
-        vnets = {f"n{number}" for number in range(6)}
+                moved = history.of(name)[-1].since - went.at
+                assert moved < MOVED_WITHIN, f"{name} moved after {moved:.1f} s"
+        vnets = {f"n{number}" for number in range(4)}
         await_vnets(fleet, vnets)
 
         second.send(signal.SIGCONT)
@@ -143,21 +134,20 @@ def test_three_replicas_share_twelve_clusters_and_two_of_them_go_without_a_word(
 
         # Two new ones get their shares, while every cluster has something to do.
         fourth, fifth = start(sharing, fleet), start(sharing, fleet)
-        await_("a cluster moves to one of them", lambda: leads_for(fourth) or leads_for(fifth))
-        sharing.stack.apply(*(vnet for member in members.values() for vnet in member.vnets(6, 2)))
-        await_shares(third, fourth, fifth)
-        await_vnets(fleet, vnets | {"n6", "n7"})
+        await_("a cluster moves to one of them", lambda: history.shares().keys() & {fourth.name, fifth.name})
+        sharing.stack.apply(*(vnet for member in members.values() for vnet in member.vnets(4, 2)))
+        await_shares(history, third, fourth, fifth)
+        await_vnets(fleet, vnets | {"n4", "n5"})
         assert sharing.kill(third, signal.SIGTERM) == 0
-        await_shares(fourth, fifth)
+        await_shares(history, fourth, fifth)
 
         for member in members.values():
             for write in member.writes:
                 name = fleet.processes.get(write.process, "unknown")
                 if write.status == 200:  # a request on its way when a process was stopped is refused by Proxmox
                     assert history.holder_at(member.name, write.at) == name, (member.name, write)
-            by = writers(member, fleet.processes)
-            assert len(by) == len(set(by)), f"{member.name} was written by {by}"
-            assert len([tenure for tenure in history.of(member.name) if tenure.holder]) >= len(by)
+            holders = [tenure.holder for tenure in history.of(member.name) if tenure.holder]
+            assert len(writers(member, fleet.processes)) <= len(holders), "no two of them wrote by turns"
     finally:
         history.close()
 
