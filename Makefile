@@ -104,18 +104,12 @@ test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile answers, rules of the API server
 	@$(BUSYBOX)
-	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench tests/node tests/workflows tests/helm/test_chart.py
+	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench tests/node tests/engine tests/workflows tests/helm/test_chart.py
 	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
 
 .PHONY: bench
 bench: $(READY) ## What it costs: limits on CPU time
 	$(VENV)/bin/pytest tests/bench -s
-
-.PHONY: scale
-scale: control-plane ## What thousands of objects cost on real parts (VNETS=1000 GUESTS=500 NICS=4 NODES=8 SUBNETS=1 TASK=0.5 REST=60 JSON=FILE)
-	@$(PY) -m tests.scale --vnets $(or $(VNETS),1000) --guests $(or $(GUESTS),500) --nics $(or $(NICS),4) \
-		--nodes $(or $(NODES),8) --subnets $(or $(SUBNETS),1) --task $(or $(TASK),0.5) --rest $(or $(REST),60) \
-		$(if $(JSON),--json $(JSON)) $(if $(KEEP),--keep $(KEEP))
 
 .PHONY: e2e-frr
 e2e-frr: $(READY) ## All tests on real FRR, the long ones too (minutes; needs root, installs Debian's frr if missing)
