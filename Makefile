@@ -111,6 +111,12 @@ redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile 
 bench: $(READY) ## What it costs: limits on CPU time
 	$(VENV)/bin/pytest tests/bench -s
 
+.PHONY: scale
+scale: control-plane ## What thousands of objects cost on real parts (VNETS=1000 GUESTS=500 NICS=4 NODES=8 SUBNETS=1 TASK=0.5 REST=60 JSON=FILE)
+	@$(PY) -m tests.scale --vnets $(or $(VNETS),1000) --guests $(or $(GUESTS),500) --nics $(or $(NICS),4) \
+		--nodes $(or $(NODES),8) --subnets $(or $(SUBNETS),1) --task $(or $(TASK),0.5) --rest $(or $(REST),60) \
+		$(if $(JSON),--json $(JSON)) $(if $(KEEP),--keep $(KEEP))
+
 .PHONY: e2e-frr
 e2e-frr: $(READY) ## All tests on real FRR, the long ones too (minutes; needs root, installs Debian's frr if missing)
 	@if $(PY) -m pve_lab.frr.install; then $(VENV)/bin/pytest tests/frr; \

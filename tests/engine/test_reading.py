@@ -143,6 +143,45 @@ async def test_own_writes_cost_no_complete_read() -> None:
 
 
 @pytest.mark.asyncio
+async def test_of_many_written_vnets_some_are_read_again_and_the_rest_is_what_was_staged() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=3)
+    fabric.remembering._subnets.verified = 1
+    await fabric.read()
+    token = await fabric.remembering.lock(allow_pending=False)
+    before = await fabric.read(before_apply=True)
+    old_ref = SdnRef(SdnKind.SUBNET, "zz-10.1.0.0-24")
+    old = before.edited[old_ref]
+    new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
+    changed = SdnObject(old_ref, "subnet", {"gateway": "10.1.0.1"}, "v2")
+    gone = SdnRef(SdnKind.SUBNET, "zz-10.2.0.0-24")
+    steps = (Step(new.ref, None, new), Step(old_ref, old, changed), Step(gone, before.edited[gone], None))
+    for step in steps:
+        await fabric.remembering.stage(step, token)
+    await fabric.remembering.seal()
+    await fabric.remembering.apply(token)
+    await fabric.remembering.unlock(token)
+    calls = [path for path in await fabric.calls() if path.endswith("/subnets")]
+    assert calls == ["/cluster/sdn/vnets/v1/subnets", "/cluster/sdn/vnets/v2/subnets"]
+    assert subnets(await fabric.read()) == subnets(await fabric.truth())
+
+
+@pytest.mark.asyncio
+async def test_what_was_staged_and_not_applied_is_read_again() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=3)
+    fabric.remembering._subnets.verified = 0
+    await fabric.read()
+    token = await fabric.remembering.lock(allow_pending=False)
+    await fabric.read(before_apply=True)
+    new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
+    await fabric.remembering.stage(Step(new.ref, None, new), token)
+    await fabric.remembering.seal()
+    await fabric.remembering.unlock(token)
+    assert subnets(await fabric.read()) == subnets(await fabric.truth())
+
+
+@pytest.mark.asyncio
 async def test_guests_are_read_again_when_something_hints_at_them() -> None:
     fabric = Fabric()
     await fabric.begin()
@@ -167,13 +206,16 @@ OPERATIONS = st.lists(
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 4), OPERATIONS)
-def test_before_an_apply_everything_is_as_it_is(begin: int, operations: list[tuple[str, str, int]]) -> None:
-    asyncio.run(_everything_is_as_it_is(begin, operations))
+@given(st.integers(0, 4), OPERATIONS, st.sampled_from([0, 1, 50]))
+def test_before_an_apply_everything_is_as_it_is(
+    begin: int, operations: list[tuple[str, str, int]], verified: int
+) -> None:
+    asyncio.run(_everything_is_as_it_is(begin, operations, verified))
 
 
-async def _everything_is_as_it_is(begin: int, operations: list[tuple[str, str, int]]) -> None:
+async def _everything_is_as_it_is(begin: int, operations: list[tuple[str, str, int]], verified: int) -> None:
     fabric = Fabric()
+    fabric.remembering._subnets.verified = verified
     await fabric.begin(subnets=begin)
     for operation, vnet, number in operations:
         await _carry_out(fabric, operation, vnet, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pve_evpn.engine.reload import PATIENCE
 from pve_lab.faults import ApplyWithoutWorker
 from tests.engine.world import NET1, SEED, Killed, World, key, programmed, vnet
 
@@ -73,5 +74,8 @@ async def test_a_crash_after_the_answer_leaves_no_node_behind() -> None:
     assert not loaded(world)
     await world.settle()
     assert NET1 not in world.kube.objects
+    for _ in range(3):  # the nodes may be loading at this moment, so each is reloaded at an interval after that only
+        world.now += PATIENCE
+        await world.one_pass()
     assert loaded(world)
     assert world.complaints() == []

@@ -228,9 +228,11 @@ class Reconciler:
         sync = await self._detach(sync)
         sync = await self._applier.apply(sync)
         await self._brake.corrected(sync)
+        if not sync.reloads:
+            sync = await self._planner.with_zones(sync)
         sync = await self._reload_retry.reload(sync)
         if sync.result or sync.reloads or sync.plan.needs_apply:
-            sync = await self._planner.refresh(sync)
+            sync = await self._planner.verify(sync)
         sync = await self._firewalls.write(sync)
         sync = await self._nics.attach(sync)
         sync = self._observer.expect(sync)
