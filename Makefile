@@ -104,7 +104,7 @@ test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile answers, rules of the API server
 	@$(BUSYBOX)
-	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench tests/node tests/engine tests/workflows tests/helm/test_chart.py
+	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench tests/node tests/workflows tests/helm/test_chart.py
 	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
 
 .PHONY: bench

@@ -270,12 +270,42 @@ _ROUTERS = st.tuples(
         peers=st.sampled_from(["192.0.2.1", "2001:DB8::1,192.0.2.2", "127.0.0.1"]),
     ),
 )
+_FABRICS = st.tuples(
+    st.sampled_from(["fab1", "Fab-2"]),
+    st.sampled_from(["openfabric", "ospf", "bgp"]),
+    _some(
+        ip_prefix=st.sampled_from(["10.255.0.0/24", "192.168.16.0/24"]),
+        ip6_prefix=st.just("2001:DB8:9::/64"),
+        area=st.sampled_from(["0", "0.0.0.5", "7"]),
+        hello_interval=st.sampled_from([1, 600, 900]),
+        route_filter=st.just("pl1"),
+        redistribute=st.lists(
+            st.sampled_from(["source=connected", "source=bgp", "route-map=rm1,source=static"]), max_size=2
+        ),
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["pve1", "pve2", "pve3"]),
+            _some(
+                ip=st.sampled_from(["10.255.0.1", "10.255.0.2", "192.168.16.9", "10.255.0.3"]),
+                ip6=st.sampled_from(["2001:DB8:9::1", "2001:db8:9::2"]),
+                interfaces=st.lists(
+                    st.sampled_from(["name=eno1", "name=eno2,ip=10.7.0.1/31", "hello_multiplier=5,name=eno3"]),
+                    max_size=2,
+                    unique=True,
+                ),
+            ),
+        ),
+        max_size=3,
+    ),
+)
 
 #: Whose requests leave a state. Properties are set one by one, so that one that Proxmox refuses takes no other with it.
 RECIPES = st.fixed_dictionaries(
     {
         "lists": st.lists(_LISTS, max_size=2),
         "maps": st.lists(_MAPS, max_size=3),
+        "fabrics": st.lists(_FABRICS, max_size=2),
         "routers": st.lists(_ROUTERS, max_size=2),
         "controllers": st.lists(_CONTROLLERS, max_size=2),
         "zones": st.lists(_ZONES, max_size=4),
@@ -299,6 +329,13 @@ def cook(lab: Lab, recipe: dict[str, Any]) -> None:
     for id_, order, props in recipe["maps"]:
         least = {"route_map_id": id_, "order": order, "action": "permit"}
         _ask(lab, "POST", "/cluster/sdn/route-maps/entries", **_dashed({**least, **props}))
+    for id_, protocol, props, nodes in recipe["fabrics"]:
+        least = {"ip_prefix": "10.255.0.0/24", **({"area": "3"} if protocol == "ospf" else {})}
+        _make_alike(lab, "/cluster/sdn/fabrics/fabric", {"id": id_, "protocol": protocol, **least}, id_, props)
+        for number, (node, more) in enumerate(nodes, 1):
+            path = f"/cluster/sdn/fabrics/node/{id_}"
+            row = {"node_id": node, "protocol": protocol, "ip": f"10.255.0.10{number}", "interfaces": []}
+            _make_alike(lab, path, row, node, more)
     for id_, underlay, props in (("c1", _FIRST["c1"], {}), *recipe["controllers"]):
         _make(lab, "controllers", {"controller": id_, "type": "evpn", "asn": 65001, **underlay}, props)
     for id_, type_, node, props in recipe["routers"]:
@@ -331,6 +368,13 @@ def _make(lab: Lab, path: str, least: dict[str, Any], props: dict[str, Any], id_
     """Create an object with what it needs, then set each property that Proxmox takes."""
     _ask(lab, "POST", f"/cluster/sdn/{path}", **_dashed(least))
     _set(lab, f"{path}/{id_ or next(iter(least.values()))}", props)
+
+
+def _make_alike(lab: Lab, path: str, least: dict[str, Any], id_: str, props: dict[str, Any]) -> None:
+    """The same for fabrics, whose writes all name the protocol."""
+    _ask(lab, "POST", path, **least)
+    for key, value in props.items():
+        _ask(lab, "PUT", f"{path}/{id_}", protocol=least["protocol"], **{key: value})
 
 
 def _set(lab: Lab, path: str, props: dict[str, Any]) -> None:

@@ -5,32 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pve_evpn.cli import main
-from pve_lab.lab import Lab, seed
 from pve_lab.server import LabServer
-from tests.brownfield import brownfield
-
-TOKEN = ("root@pam!export", "c2VjcmV0LXRva2Vu")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LabServer]:
-    lab = Lab(["pve1", "pve2", "pve3", "pve4"], task_seconds=0)
-    seed(lab)
-    brownfield(lab)
-    lab.tokens[TOKEN[0]] = TOKEN[1]
-    monkeypatch.setenv("PVE_TOKEN_ID", TOKEN[0])
-    monkeypatch.setenv("PVE_TOKEN", TOKEN[1])
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    with LabServer(lab) as server:
-        (tmp_path / "ca.pem").write_text(server.ca_pem)
-        yield server
+from tests.cli.conftest import TOKEN
 
 
 def reads_only(server: LabServer) -> bool:
@@ -44,7 +26,7 @@ def test_a_folder_is_a_kustomization_with_a_file_per_zone(
     where = ["--endpoint", server.url, "--ca-file", str(tmp_path / "ca.pem")]
     assert main(["export", *where, "--name", "pve", "-n", "net", "--vmid", "1000-1009", "-d", str(folder)]) == 0
     named = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-    assert named[:3] == ["cluster.yaml", "controllers.yaml", "zone-prod.yaml"]
+    assert named[:4] == ["cluster.yaml", "fabrics.yaml", "controllers.yaml", "zone-prod.yaml"]
     assert {path.name for path in folder.iterdir()} == {"kustomization.yaml", *named}
     documents = [doc for name in named for doc in yaml.safe_load_all((folder / name).read_text())]
     assert [doc["kind"] for doc in documents[:2]] == ["Namespace", "ProxmoxCluster"]
@@ -58,15 +40,18 @@ def test_a_folder_is_a_kustomization_with_a_file_per_zone(
 
 
 def test_a_fingerprint_is_enough_and_what_cannot_be_said_is_at_the_top(
-    server: LabServer, capsys: pytest.CaptureFixture[str]
+    server: LabServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.lab.sdn.edited["zones"]["z5"]["mtu"] = server.lab.sdn.running["zones"]["z5"]["mtu"] = 100
+    for copy in (server.lab.sdn.edited, server.lab.sdn.running):
+        monkeypatch.setitem(copy["zones"], "z5", {**copy["zones"]["z5"], "mtu": 100})
     host, port = server.url.removeprefix("https://").split(":")
     pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port))))).hexdigest()
     fingerprint = ":".join(pin[at : at + 2].upper() for at in range(0, 64, 2))
     where = ["--endpoint", server.url, "--fingerprint", fingerprint]
     assert main(["export", *where, "--observe-only"]) == 0
-    first, *documents = capsys.readouterr().out.split("---\n")
+    out = capsys.readouterr().out
+    assert "&id" not in out  # no anchors
+    first, *documents = out.split("---\n")
     assert "#   zone z5 mtu: '100': Input should be greater than or equal to 576\n" in first
     assert "#   zone vl: its type is 'vlan', and this API has no kind for it\n" in first
     specs = [yaml.safe_load(text)["spec"] for text in documents]

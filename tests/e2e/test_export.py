@@ -36,14 +36,14 @@ def test_an_export_is_applied_without_a_write(stack: Stack) -> None:
     first = export(stack, *where, "--name", "pve", "--nics", "--observe-only")
     stack.plane.kubectl("apply", "-f", "-", stdin=first, timeout=120)
     documents = [document for document in yaml.safe_load_all(first) if document]
-    assert len(documents) == 1 + 3 + 5 + 40 + 50
+    assert len(documents) == 1 + 1 + 3 + 5 + 40 + 50  # cluster, fabric, controllers, zones, VNets, NICs
     stack.await_ready(*documents, seconds=120)
 
     managed = export(stack, *where, "--name", "pve", "--nics", "--strict")
     stack.plane.kubectl("apply", "-f", "-", stdin=managed, timeout=120)
     documents = [document for document in yaml.safe_load_all(managed) if document]
     stack.await_ready(*documents, seconds=120)
-    assert {stack.get(document)["status"]["origin"] for document in documents[1:9]} == {"Adopted"}
+    assert {stack.get(document)["status"]["origin"] for document in documents[1:10]} == {"Adopted"}
     assert stack.writes() == []
 
     # Everything has an object now, so that nothing is left to export.

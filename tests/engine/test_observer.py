@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pve_evpn import metrics
+from pve_evpn.api.cluster import Observe
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.engine.observer import Observer
@@ -35,7 +36,7 @@ class Nodes:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def chain(self, *_how: object) -> Nodes:
+    async def chain(self, _observe: Observe, _interval: float, _grace: timedelta) -> Nodes:
         return self
 
     async def poll(self, nodes: Sequence[NodeTarget]) -> ClusterObservation:

@@ -18,6 +18,8 @@ from tests.workflows.tools import ACTIONLINT
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+#: For repositories of networks; people copy it.
+EXAMPLE = ROOT / "examples/ci/github-workflow.yml"
 release = runpy.run_path(str(ROOT / ".github/release.py"))
 
 
@@ -26,13 +28,13 @@ def loaded(path: Path) -> dict[str, Any]:
 
 
 def test_actionlint_finds_nothing() -> None:
-    command = [str(built(ACTIONLINT)), "-no-color", *map(str, WORKFLOWS)]
+    command = [str(built(ACTIONLINT)), "-no-color", *map(str, [*WORKFLOWS, EXAMPLE])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.redteam
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*WORKFLOWS, EXAMPLE], ids=lambda path: path.stem)
 def test_actions_are_pinned_to_a_commit_and_name_its_version(path: Path) -> None:
     """A tag can be moved to other code; Dependabot reads the version behind the commit."""
     used = re.findall(r"uses: (.+)", path.read_text())

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from pve_evpn import __version__
 
 #: One module per command, with the same name; in the order of ``--help``.
 COMMANDS = (
-    "status", "why", "trace", "routes", "peers", "vni", "graph", "ui", "export", "doctor", "approve", "pause",
+    "status", "why", "trace", "routes", "peers", "vni", "graph", "ui", "plan", "export", "doctor", "approve", "pause",
     "resume", "reconcile", "orphan", "release-finalizers", "bundle", "completion", "run", "apply-clusters",
 )  # fmt: skip
 
@@ -34,16 +35,29 @@ def main(argv: list[str] | None = None) -> int:
 
 def parser_of(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line with these commands; all of them for ``--help`` and for completion."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kubectl evpn" if Path(sys.argv[0]).name == "kubectl-evpn" else "pve-evpn",
         description="EVPN networks of Proxmox VE as Kubernetes objects.",
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in names:
-        import_module(f"{__name__}.{name.replace('-', '_')}").add(commands)
+        module = import_module(f"{__name__}.{name.replace('-', '_')}")
+        module.add(commands)
+        if len(names) == 1:
+            parser.usage_status = commands.choices[name].usage_status = getattr(module, "USAGE", parser.usage_status)
     commands.add_parser("version", help="print the version").set_defaults(do=_print_version)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with ``usage_status`` where the command line is wrong; a command has another one as its ``USAGE``."""
+
+    usage_status = 2
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(self.usage_status, f"{self.prog}: error: {message}\n")
 
 
 def _version() -> str:

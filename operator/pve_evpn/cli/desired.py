@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from kubernetes.aio import client
@@ -23,8 +24,9 @@ _LEFT_OUT = (403, 404)
 def add_arguments(parser: Any) -> None:
     """Whether Kubernetes is asked at all."""
     parser.add_argument(
-        "--offline", action="store_true", help="do not ask Kubernetes; what it has is taken for not there"
-    )
+        "--offline", action="store_true",
+        help="do not ask Kubernetes; what Proxmox has under the names of the manifests counts as managed",
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -33,11 +35,13 @@ async def kubernetes(arguments: argparse.Namespace) -> AsyncIterator[client.ApiC
     if arguments.offline:
         yield None
         return
-    try:
-        async with api_client() as api:
-            yield api
-    except ConfigException:
-        yield None
+    logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)  # no kubeconfig is no warning here
+    async with AsyncExitStack() as stack:
+        try:
+            api = await stack.enter_async_context(api_client())
+        except ConfigException:
+            api = None
+        yield api
 
 
 async def read_cache(api: client.ApiClient) -> tuple[Cache, list[str]]:

@@ -162,9 +162,16 @@ def _comment(lines: Iterable[str]) -> str:
     return "".join(f"# {' ' * (len(line) - len(line.lstrip()))}{output.clean(line)}".rstrip() + "\n" for line in lines)
 
 
+class _Plain(yaml.SafeDumper):
+    """Values that are there twice are written twice: nobody reads anchors."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
 def _documents(manifests: Iterable[Manifest]) -> str:
     return "".join(
-        f"---\n{yaml.safe_dump(manifest.document(), sort_keys=False, allow_unicode=True, width=120)}"
+        f"---\n{yaml.dump(manifest.document(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)}"
         for manifest in manifests
     )
 

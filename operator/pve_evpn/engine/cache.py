@@ -46,6 +46,11 @@ class Cache:
     def get(self, key: ObjectKey) -> Resource[Any] | None:
         return self._resources.get(key)
 
+    @property
+    def namespaces(self) -> Mapping[str, Mapping[str, str]]:
+        """The labels of the namespaces."""
+        return self._namespaces
+
     def of_kind(self, kind: str) -> Iterator[Resource[Any]]:
         return (resource for key, resource in self._resources.items() if key.kind == kind)
 

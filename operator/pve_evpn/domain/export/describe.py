@@ -6,10 +6,11 @@ import ipaddress
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from pve_evpn.api.fabric import FabricNode
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.kinds import KINDS, Kind
 from pve_evpn.api.nic import NicAttachmentSpec
@@ -25,6 +26,7 @@ from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource, own_ref, sdn_kind_of
 from pve_evpn.domain.plan import firewall, render
 from pve_evpn.domain.plan.context import PlanContext
+from pve_evpn.domain.plan.fabrics import redistribution_back
 from pve_evpn.domain.plan.firewall import FirewallState
 from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.plan.ownership import known_refs
@@ -36,7 +38,7 @@ from pve_evpn.domain.state import ClusterState, GuestState
 #: As many as a VNet's spec, a grant's list and a list of grants hold.
 _MOST_SUBNETS, _MOST_RANGES, _MOST_GRANTS = 32, 64, 64
 #: The file of what belongs to no zone.
-_GROUPS = {SdnKind.CONTROLLER: "controllers"}
+_GROUPS = {SdnKind.CONTROLLER: "controllers", SdnKind.FABRIC: "fabrics"}
 _STAGED = "an edit of it is staged and not applied: apply it or roll it back, and export again"
 
 
@@ -53,6 +55,13 @@ class _Round:
 
     def name_of(self, ref: SdnRef) -> str | None:
         return self.keys[ref].name if ref in self.keys else None
+
+    def must_name(self, kind: str, id_: str) -> str:
+        """The same by kind of ours. Raises CannotBeSaid where there is none."""
+        name = self.name_of(SdnRef(SdnKind(KINDS[kind].sdn_kind), id_))
+        if name is None:
+            raise CannotBeSaid(f"it names {kind} {id_}, which is not exported")
+        return name
 
     def leave_out(self, what: object, why: str, *, foreign: bool = False) -> None:
         self.omissions.append(Omission(str(what), why, foreign))
@@ -168,6 +177,8 @@ class Describer:
         """The spec without what belongs to parts of the object. Raises CannotBeSaid."""
         if kind.name == "RouteMap":
             return self._route_map(obj, base, made)
+        if kind.name == "Fabric":
+            obj, base = self._fabric(kind, obj, base, made)
         members = frozenset(self._state.nodes)
         form = render.FORMS.get((obj.ref.kind, obj.type))
         if form is None:
@@ -182,15 +193,9 @@ class Describer:
     def _route_map(self, obj: SdnObject, base: dict[str, Any], made: _Round) -> dict[str, Any]:
         """Its properties are its entries, and all of them say what it does. Raises CannotBeSaid."""
 
-        def name_of(kind: str, id_: str) -> str:
-            name = made.name_of(SdnRef(SdnKind(KINDS[kind].sdn_kind), id_))
-            if name is None:
-                raise CannotBeSaid(f"it names {kind} {id_}, which is not exported")
-            return name
-
         entries = {order: lines for order, lines in obj.props.items() if isinstance(lines, tuple)}
         try:
-            spec = {**base, "entries": entries_back(entries, name_of)}
+            spec = {**base, "entries": entries_back(entries, made.must_name)}
             checked = KINDS["RouteMap"].spec_model.model_validate(spec)
         except ValidationError as error:
             raise CannotBeSaid(": ".join(in_words(dict(error.errors(include_url=False)[0])))) from None
@@ -199,6 +204,45 @@ class Describer:
         for _, why in rules.of(checked, frozenset()):
             raise CannotBeSaid(why)
         return spec
+
+    def _fabric(
+        self, kind: Kind, obj: SdnObject, base: dict[str, Any], made: _Round
+    ) -> tuple[SdnObject, dict[str, Any]]:
+        """The fabric without what needs names, and its base with that and with its nodes. Raises CannotBeSaid."""
+        words = {word.lower(): word for word in get_args(kind.spec_model.model_fields["protocol"].annotation)}
+        base = {**base, "protocol": words.get(obj.type, obj.type)}
+        props = dict(obj.props)
+        sources = props.pop("redistribute", ())
+        if isinstance(sources, tuple) and sources:
+            try:
+                base["redistribute"] = redistribution_back(sources, made.must_name)
+            except (KeyError, CannotBeSaid) as error:
+                made.leave_out(f"{obj.ref} redistribute", f"this API cannot say {error}")
+        nodes = [part for part in self._state.sdn.children_of(obj.ref) if part.kind is SdnKind.FABRIC_NODE]
+        base["nodes"] = [node for part in sorted(nodes) if (node := self._fabric_node(part, made)) is not None]
+        if not base["nodes"]:
+            raise CannotBeSaid("it has no node that can be said")
+        return replace(obj, props=props), base
+
+    def _fabric_node(self, ref: SdnRef, made: _Round) -> dict[str, Any] | None:
+        node, name = self._edited[ref], ref.id.partition("/")[2]
+        if ref in self._staged:
+            made.leave_out(ref, _STAGED)
+        elif name not in self._state.nodes and node.props.get("role") != "external":
+            made.leave_out(ref, "the cluster has no such node")
+        else:
+            try:
+                form = render.FORMS[ref.kind, node.type]
+                spec, unsaid = specification(
+                    form, node, FabricNode, {"name": name}, lambda _spec: (), lambda _ref: None
+                )
+            except CannotBeSaid as error:
+                made.leave_out(ref, str(error))
+                return None
+            for key, why in unsaid:
+                made.leave_out(f"{ref} {key}", why)
+            return spec
+        return None
 
     def _policies(self) -> dict[str, Any]:
         return {"managementPolicy": "ObserveOnly"} if self._request.observe_only else {}

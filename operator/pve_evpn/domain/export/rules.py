@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 from pve_evpn.api.controller import EvpnControllerSpec
+from pve_evpn.api.fabric import FabricSpec
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.api.policy import PrefixListSpec, RouteMapSpec
@@ -39,6 +40,8 @@ def of(spec: ApiModel, members: Iterable[str]) -> Wrong:
             yield from _unknown("node", [spec.node], members)
         case EvpnZoneSpec():
             yield from _zone(spec, members)
+        case FabricSpec():
+            yield from _fabric(spec)
         case PrefixListSpec():
             yield from _prefix_list(spec)
         case RouteMapSpec():
@@ -50,6 +53,48 @@ def _peers(path: str, peers: Iterable[str]) -> Wrong:
         address = _address(peer)
         if address is None or address.is_unspecified or address.is_loopback or _is_local_group(address):
             yield path, f"{peer} is not the address of a router"
+
+
+#: Protocols that have a field of an interface.
+_OF_INTERFACES = {
+    "hello_multiplier": ("OpenFabric",),
+    "network_type": ("OSPF",),
+    "listen_port": ("WireGuard",),
+    "ip": ("OpenFabric", "OSPF", "WireGuard"),
+    "ip6": ("OpenFabric", "WireGuard"),
+}
+
+
+def _fabric(spec: FabricSpec) -> Wrong:
+    """A problem at ``nodes`` means that the fabric cannot be said."""
+    if spec.prefix is None and spec.prefix6 is None:
+        yield "prefix", "it has no prefix"
+    if spec.protocol == "OSPF" and (spec.area is None or spec.prefix6 is not None):
+        yield "nodes", "OSPF has an area and no IPv6 prefix"
+    if any(entry.source.lower() == spec.protocol.lower() for entry in spec.redistribute or ()):
+        yield "nodes", "it redistributes its own routes"
+    for field, prefix in (("ip", spec.prefix), ("ip6", spec.prefix6)):
+        texts = [text for node in spec.nodes or () if (text := getattr(node, field)) is not None]
+        for text in texts:
+            address = _address(text)
+            if (
+                prefix is None
+                or address is None
+                or address not in ipaddress.ip_network(prefix)
+                or texts.count(text) > 1
+            ):
+                yield "nodes", f"{text} is outside the prefix, or there twice"
+    for node in spec.nodes or ():
+        if node.external and (node.public_key is None or node.endpoint is None or node.interfaces is not None):
+            yield "nodes", f"{node.name} is external, and lacks a key or an endpoint, or has interfaces"
+        for interface in node.interfaces or ():
+            for field, protocols in _OF_INTERFACES.items():
+                if getattr(interface, field) is not None and spec.protocol not in protocols:
+                    yield "nodes", f"{interface.name} of {node.name} has {field}, which is not of {spec.protocol}"
+            for field, version in (("ip", 4), ("ip6", 6)):
+                text = getattr(interface, field)
+                if text is not None and not _is_interface(text, version, shortest=0):
+                    yield "nodes", f"{text} of {interface.name} of {node.name} is no address with a length"
 
 
 def _prefix_list(spec: PrefixListSpec) -> Wrong:
@@ -191,7 +236,7 @@ def _is_local_group(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> b
     return any(address.version == group.version and address in group for group in groups)
 
 
-def _is_interface(text: str, version: int) -> bool:
+def _is_interface(text: str, version: int, shortest: int = _SHORTEST_PREFIX) -> bool:
     address, _, length = text.partition("/")
     found = _address(address)
     most = 32 if version == 4 else 128
@@ -199,6 +244,6 @@ def _is_interface(text: str, version: int) -> bool:
         found is not None
         and found.version == version
         and length.isdecimal()
-        and _SHORTEST_PREFIX <= int(length) <= most
+        and shortest <= int(length) <= most
         and str(int(length)) == length
     )

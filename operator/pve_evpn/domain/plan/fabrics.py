@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.fabric import FabricInterface, FabricNode, FabricSpec, FabricStatus, Redistribution, WireGuardPeer
 from pve_evpn.domain.conditions import Problem
@@ -121,6 +123,18 @@ def peers(listed: Iterable[WireGuardPeer] | None, external: frozenset[str]) -> l
         | {part: getattr(peer, field) or None for field, part in PEER.items()}
         for peer in listed
     ]
+
+
+def peers_back(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """The inverse. Raises KeyError for a peer that a spec cannot have."""
+    words = {part: to_camel(field) for field, part in PEER.items()}
+    found = []
+    for parts in map(parts_of, texts):
+        entry: dict[str, Any] = {words[key]: value for key, value in parts.items() if key != "type"}
+        if "skipRoutes" in entry:
+            entry["skipRoutes"] = entry["skipRoutes"] == "1"
+        found.append(entry)
+    return found
 
 
 def server_keys(there: SdnObject | None) -> dict[str, str]:

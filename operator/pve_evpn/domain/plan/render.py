@@ -166,7 +166,7 @@ FABRIC_NODES = (
         Field("public_key", "public_key"),
         Field("endpoint", "endpoint"),
         Field("allowed_ips", "allowed_ips", back=list),
-        Field("peers", "peers", given=True),
+        Field("peers", "peers", back=fabrics.peers_back, given=True),
     ),
 )
 

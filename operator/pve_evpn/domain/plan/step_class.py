@@ -105,12 +105,25 @@ def class_of(before: SdnObject | None, after: SdnObject | None) -> StepClass:
         return _CREATION.get((after.ref.kind, after.type), _RELOAD)
     if before.type != after.type or before.parent != after.parent:
         return _DISRUPTIVE
+    return highest(_classes(before, after).values())
+
+
+def decisive(before: SdnObject | None, after: SdnObject | None) -> tuple[str, ...]:
+    """The properties that give a change of an object its class; empty where it is created, deleted or made anew."""
+    if before is None or after is None or before.type != after.type or before.parent != after.parent:
+        return ()
+    found = _classes(before, after)
+    return tuple(key for key, step_class in found.items() if step_class is highest(found.values()))
+
+
+def _classes(before: SdnObject, after: SdnObject) -> dict[str, StepClass]:
+    """The class of each property that changes."""
     rules = _RULES.get(after.ref.kind, {})
-    found = [_NONE]
+    found = {}
     for diff in changes_between(before, after):
         rule = rules.get(diff.key, _DISRUPTIVE)
-        found.append(rule if isinstance(rule, StepClass) else rule(diff.have, diff.want))
-    return highest(found)
+        found[diff.key] = rule if isinstance(rule, StepClass) else rule(diff.have, diff.want)
+    return found
 
 
 def highest(classes: Iterable[StepClass]) -> StepClass:

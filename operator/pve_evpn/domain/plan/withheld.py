@@ -15,6 +15,7 @@ from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan.apply_policy import lines
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.step_class import StepClass, highest
+from pve_evpn.domain.sdn import SdnRef
 
 #: Why a plan waits, where nothing else is known.
 _DUE = Problem(Reason.PENDING_APPLY, "changes wait to be applied", retryable=True)
@@ -22,11 +23,12 @@ _DUE = Problem(Reason.PENDING_APPLY, "changes wait to be applied", retryable=Tru
 
 @dataclass(frozen=True, slots=True)
 class WaitingStep:
-    """One step in words, its class, and why it is not carried out."""
+    """One step in words, its object and its class, and why it is not carried out."""
 
     words: str
     step_class: StepClass
     problem: Problem
+    ref: SdnRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,10 @@ def waiting_plan(
     due = waiting or (plan if plan.needs_apply else None)
     also, _ = plan.divided(due.refs) if due else (None, None)
     found = [
-        WaitingStep(words, step_class, held or _DUE)
+        WaitingStep(words, step_class, held or _DUE, ref)
         for part in (due, also)
         if part
-        for words, _, step_class in lines(part)
+        for words, ref, step_class in lines(part)
     ]
     rest = _rest(everything, plan, due) if everything else None
     if rest:
@@ -86,7 +88,7 @@ def waiting_plan(
         for words, ref, step_class in lines(rest):
             key = owners.get(ref)
             why = _why(resources[key], plan.decisions[key], desired) if key else _DUE
-            found.append(WaitingStep(words, step_class, why))
+            found.append(WaitingStep(words, step_class, why, ref))
     if not found:
         return None
     shown = due or rest

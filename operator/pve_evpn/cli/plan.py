@@ -1,0 +1,146 @@
+"""``pve-evpn plan``: what manifests would change in Proxmox, by the operator's own planning."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio import client
+from pydantic import ValidationError
+
+from pve_evpn.api.cluster import ProxmoxClusterSpec
+from pve_evpn.cli import desired, manifests, output, proxmox
+from pve_evpn.cli.failures import Refusal, guarded
+from pve_evpn.cli.manifests import Manifests
+from pve_evpn.cli.report.plan import Changes, plan_report
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.preview import as_managed, preview
+from pve_evpn.engine.cache import Cache
+
+#: As ``terraform plan -detailed-exitcode`` has them.
+NO_CHANGE, REFUSED, CHANGES = 0, 1, 2
+#: Of a wrong command line: 2 would say that something changes.
+USAGE = REFUSED
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    parser = commands.add_parser(
+        "plan",
+        help="what manifests would change in Proxmox",
+        description="Plan manifests against Proxmox as it is, with the operator's own code. Nothing is written. "
+        "Objects that Kubernetes has already are read with your kubeconfig, if there is one. Exit status 0: no change; "
+        "2: changes; 1: an object would be refused, or the plan could not be made.",
+        epilog="example: PVE_TOKEN_ID=root@pam!plan PVE_TOKEN_FILE=token pve-evpn plan -f networks/ -o markdown",
+    )
+    parser.add_argument(
+        "-f", "--filename", action="append", required=True, metavar="FILE|DIR|-", help="manifests; repeatable"
+    )
+    parser.add_argument("-R", "--recursive", action="store_true", help="folders below folders too")
+    parser.add_argument("-n", "--namespace", default="default", help="of objects that name none (default: default)")
+    parser.add_argument("--cluster", default="", metavar="NAME", help="the ProxmoxCluster, if there are several")
+    parser.add_argument("--prune", action="store_true", help="also delete what Kubernetes has and no manifest")
+    proxmox.add_arguments(parser)
+    desired.add_arguments(parser)
+    output.add_arguments(parser)
+    parser.set_defaults(do=lambda arguments: guarded(_plan(arguments)))
+
+
+async def _plan(arguments: argparse.Namespace) -> int:
+    read = manifests.read_manifests(arguments.filename, arguments.namespace, recursive=arguments.recursive)
+    async with desired.kubernetes(arguments) as api:
+        changes = await _changes(arguments, read, api)
+    report = plan_report(changes)
+    output.write(report, arguments.output)
+    if changes.refused:
+        return REFUSED
+    return CHANGES if changes.preview.due else NO_CHANGE
+
+
+async def _changes(arguments: argparse.Namespace, read: Manifests, api: client.ApiClient | None) -> Changes:
+    cache, unread = await desired.read_cache(api) if api else (Cache(), [])
+    if arguments.prune and (api is None or unread):
+        why = f"you may not list {', '.join(unread)}" if unread else "there is no kubeconfig"
+        raise Refusal(f"--prune needs all objects that Kubernetes has, and {why}")
+    known = {resource.key.name: resource for resource in cache.of_kind("ProxmoxCluster")}
+    before = {name: cache.desired(name) for name in known}
+    manifests.apply_to(cache, read)
+    name = desired.one_cluster(_clusters(cache, read), arguments.cluster)
+    connection = _connection(arguments, name, known.get(name))
+    after = cache.desired(name)
+    if after is None:
+        cache.upsert(_stand_in(name, connection))
+        after = cache.desired(name)
+        assert after is not None
+    gone: list[ObjectKey] = []
+    if arguments.prune:
+        after, gone = manifests.pruned(after, read.objects)
+    with output.working("reading Proxmox"):
+        async with proxmox.gateway_to(arguments, name, connection, api) as gateway:
+            state = await proxmox.read_state(gateway, guests=bool(after.nics) or bool(gone))
+            firewalls = await proxmox.read_firewalls(gateway, _with_firewall(after, proxmox.evpn_vnets(state)))
+    if api is None:
+        after = as_managed(after, state.sdn)
+    now = datetime.now(UTC)
+    return Changes(
+        cluster=name,
+        preview=preview(after, state, firewalls, now),
+        before=preview(there, state, firewalls, now) if (there := before.get(name)) else None,
+        desired=after,
+        manifests=frozenset(read.objects),
+        unknown=read.unknown,
+        elsewhere=_elsewhere(cache, read, after),
+        others=read.others,
+        gone=tuple(gone),
+        kubernetes=api is not None,
+        unread=tuple(unread),
+    )
+
+
+def _clusters(cache: Cache, read: Manifests) -> set[str]:
+    """The ProxmoxClusters that the manifests are about."""
+    found = {cache.cluster_of(resource) for key in read.objects if (resource := cache.get(key)) is not None}
+    return {name for name in found if name}
+
+
+def _elsewhere(cache: Cache, read: Manifests, after: Desired) -> dict[ObjectKey, str]:
+    """Objects that are planned for no cluster here, with what is wrong with their spec."""
+    here = {resource.key for resource in after} | {after.cluster.key}
+    left = {key: cache.get(key) for key in read.objects if key not in here}
+    return {key: (resource.invalid or "") if resource else "" for key, resource in left.items()}
+
+
+def _connection(arguments: argparse.Namespace, name: str, known: Resource[Any] | None) -> ProxmoxClusterSpec:
+    """Where Proxmox is: by the command line, or the ProxmoxCluster that Kubernetes has.
+
+    Never by a manifest: whoever writes one, in a pull request for instance, would choose who gets the token.
+    """
+    base = known.spec.model_dump(by_alias=True, exclude_none=True) if known and known.spec else {}
+    if not base and not arguments.endpoint:
+        raise Refusal(
+            f"say where Proxmox is: --endpoint https://host:8006 (Kubernetes has no ProxmoxCluster {name}, and the "
+            "endpoints of a manifest are not used)"
+        )
+    try:
+        return ProxmoxClusterSpec.model_validate(
+            {"credentialsSecretRef": {"name": "none"}, **base, **proxmox.overrides(arguments)}
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+
+
+def _stand_in(name: str, connection: ProxmoxClusterSpec) -> dict[str, Any]:
+    """A ProxmoxCluster for manifests that refer to one that is not there to be read."""
+    return {
+        "kind": "ProxmoxCluster",
+        "metadata": {"name": name, "uid": name, "creationTimestamp": datetime.now(UTC).isoformat()},
+        "spec": connection.model_dump(by_alias=True, exclude_none=True),
+    }
+
+
+def _with_firewall(after: Desired, running: list[str]) -> list[str]:
+    """The running VNets whose firewall a spec says something about. Without one nothing is read."""
+    specified = any(vnet.spec and vnet.spec.firewall is not None for vnet in after.vnets)
+    return running if specified else []

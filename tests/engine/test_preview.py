@@ -1,0 +1,166 @@
+"""What a preview says is what the operator then does: the same manifests, planned first and applied then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pve_evpn.api.kinds import GROUP, VERSION
+from pve_evpn.cli.manifests import Manifests, apply_to, pruned
+from pve_evpn.cli.proxmox import evpn_vnets, read_firewalls, read_state
+from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.preview import Preview, Stage, preview
+from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.transport import Trust
+from tests.engine.world import (
+    CLUSTER,
+    NET1,
+    SEED,
+    DirectGateway,
+    World,
+    cluster,
+    controller,
+    key,
+    programmed,
+    vnet,
+    zone,
+)
+
+LABELS = {"kubernetes.io/metadata.name": "default"}
+_SDN = re.compile(r"/cluster/sdn/(controllers|zones|vnets)/[^/]+(/subnets/.+)?")
+
+
+def nic(name: str = "vm1-net0", vmid: int = 100, **spec: Any) -> dict[str, Any]:
+    base = {"clusterRef": {"name": "pve"}, "guest": {"vmid": vmid}, "device": "net0", "vnetRef": {"name": "net1"}}
+    return {"kind": "NicAttachment", "metadata": {"name": name}, "spec": {**base, **spec}}
+
+
+GRANT = {"guestAccess": [{"namespaces": {}, "guests": {"vmids": [{"from": 100, "to": 300}]}}]}
+
+
+async def previewed(world: World, *documents: Mapping[str, Any], prune: bool = False) -> Preview:
+    """Plan as `pve-evpn plan` does, on what Kubernetes and Proxmox have."""
+    made = type("Gateway", (DirectGateway,), {"world": world})
+    gateway = made("pve", ["https://pve1:8006"], Credentials("root@pam", "tok", "secret"), Trust())
+    state = await read_state(gateway, guests=True)
+    firewalls = await read_firewalls(gateway, evpn_vnets(state))
+    world.kube.namespaces["default"] = LABELS
+    cache, watched = world.kube.fresh_cache(), world.cache
+    world.kube.cache = watched
+    objects = {key(doc): {"apiVersion": f"{GROUP}/{VERSION}", **doc} for doc in documents}
+    apply_to(cache, Manifests(objects, (), 0, {}))
+    desired = cache.desired("pve")
+    assert desired is not None
+    if prune:
+        desired, _ = pruned(desired, objects)
+    return preview(desired, state, firewalls, world.now)
+
+
+async def carried_out(world: World, *documents: Mapping[str, Any], prune: bool = False) -> Preview:
+    """Preview, apply, and hold the operator's writes against the preview."""
+    said = await previewed(world, *documents, prune=prune)
+    before = len(world.writes())
+    world.apply(*documents)
+    for there in list(world.kube.objects) if prune else ():
+        if there not in {key(doc) for doc in documents} and there.kind != "EvpnNode":
+            world.kube.delete(there)
+    await world.settle()
+    writes = world.writes()[before:]
+    staged = [path for method, path in writes if _SDN.fullmatch(path)]
+    due = [change for change in said.due if change.held is None]
+    assert len(staged) == sum(change.stage is Stage.APPLY for change in due), (staged, due)
+    nics = [path for _, path in writes if path.endswith("/config")]
+    assert bool(nics) is any(change.stage is Stage.NIC for change in due)
+    firewalls = [path for _, path in writes if "/firewall/" in path]
+    assert bool(firewalls) is any(change.stage is Stage.FIREWALL for change in due)
+    assert {each for each in said.refused if world.ready(each).get("status") == "True"} == set()
+    return said
+
+
+async def test_the_seed_from_nothing() -> None:
+    world = World()
+    said = await carried_out(world, cluster(**GRANT), *SEED[1:], nic())
+    assert [change.words for change in said.changes] == [
+        "create controller evpn1",
+        "create zone zone1",
+        "create vnet net1",
+        "create subnet zone1-10.1.0.0-24 in vnet net1",
+        "change net0 of VM 100 (vm1): vnetRef is vmbr0, becomes net1",
+    ]
+    assert {change.why for change in said.changes[:4]} == {"it is new"}
+    again = await previewed(world, cluster(**GRANT), *SEED[1:], nic())
+    assert (again.changes, again.refused, again.waiting, again.unchanged) == ((), {}, {}, 4)
+
+
+async def test_changes_have_a_class_and_the_property_that_decides_it() -> None:
+    world = await programmed()
+    said = await carried_out(
+        world, zone(mtu=1400), vnet("net1", 5001, "10.1.0.0/24", alias="web"), vnet("net2", 5002, "10.2.0.0/24")
+    )
+    assert [(change.words.split(":")[0], str(change.step_class), change.why) for change in said.changes] == [
+        ("update zone zone1", "disruptive", "mtu"),
+        ("update vnet net1", "none", "alias"),
+        ("create vnet net2", "reload", "it is new"),
+        ("create subnet zone1-10.2.0.0-24 in vnet net2", "reload", "it is new"),
+    ]
+    assert said.changes[0].key == ObjectKey("EvpnZone", "", "zone1")
+
+
+async def test_firewalls_and_nics_of_networks_that_are_not_there_yet() -> None:
+    world = await programmed(**GRANT)
+    rules = [{"action": "ACCEPT", "macro": "SSH"}, {"action": "DROP"}]
+    new = vnet("net2", 5002, firewall={"enabled": True, "rules": rules})
+    said = await carried_out(world, new, nic(vnetRef={"name": "net2"}))
+    assert [change.words for change in said.changes if change.stage is not Stage.APPLY] == [
+        "firewall of net2: insert rule forward DROP enable=0",
+        "firewall of net2: insert rule forward ACCEPT macro=SSH enable=0",
+        "firewall of net2: set options enable=1",
+        "change net0 of VM 100 (vm1): vnetRef is vmbr0, becomes net2",
+    ]
+
+
+async def test_conflicts_are_refused_with_the_operators_words() -> None:
+    world = await programmed()
+    said = await carried_out(world, vnet("net2", 5001), vnet("net3", 5003, "10.1.0.0/25"))
+    assert {each.name: str(problem.reason) for each, problem in said.refused.items()} == {
+        "net2": "VniConflict",
+        "net3": "SubnetOverlap",
+    }
+    assert said.changes == ()
+
+
+async def test_prune_shows_what_is_deleted_and_what_stays() -> None:
+    world = await programmed(vnet("net2", 5002, "10.2.0.0/24", deletionPolicy="Orphan"))
+    said = await carried_out(world, cluster(), controller(), zone(), prune=True)
+    assert [change.words for change in said.changes] == ["delete subnet zone1-10.1.0.0-24", "delete vnet net1"]
+    assert {str(change.step_class) for change in said.changes} == {"destructive"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "due"),
+    [
+        ({"apply": {"policy": "Manual"}}, "AwaitingApproval", 1),
+        ({"managementPolicy": "ObserveOnly"}, "FieldsDiffer", 0),
+    ],
+    ids=str,
+)
+async def test_what_is_not_done_at_once_says_why(spec: dict[str, Any], reason: str, due: int) -> None:
+    world = await programmed()
+    said = await previewed(world, cluster(**spec), vnet("net1", 5001, "10.1.0.0/24", alias="web"))
+    [change] = said.changes
+    assert change.held is not None
+    assert (change.held.reason, len(said.due)) == (reason, due)
+    assert change.key == NET1
+
+
+async def test_foreign_edits_hold_the_apply_and_not_the_preview() -> None:
+    world = await programmed()
+    world.by_hand("POST", "/cluster/sdn/vnets", vnet="theirs", zone="zone1", tag=99)
+    said = await previewed(world, vnet("net1", 5001, "10.1.0.0/24", alias="web"))
+    assert said.held is not None
+    assert (said.held.reason, said.foreign) == ("ForeignPendingChanges", ("vnet theirs new",))
+    assert len(said.due) == 1
+    assert CLUSTER not in said.refused
