@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pve_lab.faults import OutOfBandEdit
-from tests.engine.world import NET1, World, cluster, programmed, vnet
+from tests.engine.world import NET1, ZONE, World, cluster, programmed, vnet
 
 STEP = timedelta(seconds=5)
 
@@ -30,8 +30,9 @@ async def test_a_fight_costs_few_applies_and_is_named_with_who_does_it() -> None
     drifted = world.kube.condition(NET1, "Drifted")
     assert (drifted["status"], drifted["reason"]) == ("True", "DriftFight")
     assert "alias is theirs, specified unset" in drifted["message"]
-    assert "root@pam" in drifted["message"]
-    assert "UPID:" in drifted["message"]
+    (row,) = world.kube.status(ZONE)["vnetProblems"]
+    assert "root@pam" in row["message"]
+    assert "UPID:" in row["message"]
     assert world.ready(NET1)["reason"] == "DriftFight"
     assert len(world.events("DriftFight")) <= 4
 

@@ -36,7 +36,7 @@ class Nodes:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def chain(self, _observe: Observe, _interval: float, _grace: timedelta) -> Nodes:
+    async def chain(self, _observe: Observe, _interval: float, _grace: timedelta, _endpoints: Sequence[str]) -> Nodes:
         return self
 
     async def poll(self, nodes: Sequence[NodeTarget]) -> ClusterObservation:

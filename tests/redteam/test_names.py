@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan import plan
+from pve_evpn.domain.plan.hidden import without_foreign
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnObject
 from pve_evpn.domain.state import GuestState
 from pve_evpn.domain.status.sdn import vnet_problems
-from tests.engine.world import programmed
+from pve_lab.faults import OutOfBandEdit
+from tests.engine.world import NET1, document, programmed
+from tests.engine.world import vnet as engine_vnet
 from tests.unit.plan.world import (
     after,
     cluster,
@@ -135,3 +139,65 @@ async def test_the_statuses_in_kubernetes_keep_to_that() -> None:
     world.lab.guests[101].config["net0"] = "virtio=BC:24:11:00:00:01,bridge=vmbr0"
     await world.settle()
     assert "vnetProblems" not in world.kube.status(ObjectKey("EvpnZone", "", "zone1"))
+
+
+# --- Proxmox' own words -----------------------------------------------------------------------------------------------
+
+OTHERS = "topnet: tag 7777 is in use by topnet (10.7.0.0/24, zone1-10.7.0.0-24) with alias very secret; net1 is fine"
+
+
+def theirs() -> dict[str, Any]:
+    made = document("VNet", "topnet", {"zoneRef": {"name": "zone1"}, "vni": 7777, "alias": "very secret"})
+    made["metadata"]["namespace"] = "secret"
+    made["spec"]["subnets"] = [{"cidr": "10.7.0.0/24"}]
+    return made
+
+
+async def test_what_proxmox_says_of_a_refused_change_names_nothing_else() -> None:
+    """And it still says what is wrong with the object itself."""
+    world = await programmed(theirs())
+    world.refuse("PUT", ".*/vnets/net1", OTHERS + "\x1b[31m\nnew line" + " long" * 1000)
+    world.apply(engine_vnet("net1", 5001, "10.1.0.0/24", alias="new"))
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert reason == "StagingFailed"
+    assert "net1 is fine [31m | new line" in message
+    assert "alias unset -> new" in message
+    assert [name for name in ("topnet", "7777", "10.7.0.0", "secret") if name in message] == []
+    assert message.isprintable()
+    assert len(message) <= 1024
+    (row,) = world.kube.status(ObjectKey("EvpnZone", "", "zone1"))["vnetProblems"]
+    assert "in use by topnet" in row["message"]
+
+
+async def test_a_failed_apply_does_not_say_why_on_everybodys_objects() -> None:
+    world = await programmed(theirs())
+    world.refuse("PUT", "/cluster/sdn", OTHERS)
+    world.apply(engine_vnet("net1", 5001, "10.1.0.0/24", alias="new"))
+    await world.settle_or_wait()
+    reason, message = world.programmed(NET1)
+    assert (reason, "topnet" in message) == ("ApplyFailed", False)
+    assert "topnet" in world.programmed()[1]
+
+
+@pytest.mark.parametrize("text", [OTHERS, "vnet net1: 10.7.0.0/24 overlaps", "TOPNET", "x" * 10_000, ""])
+def test_words_that_are_nobodys_stay(text: str) -> None:
+    _, state = after(controller(), zone(), SECRET)
+    shown = without_foreign(text, (), state.sdn)
+    assert [name for name in ("topnet", "7777", "10.7.0.0") if name in shown] == []
+    assert "in use" in shown or "in use" not in text
+
+
+async def test_a_drift_fight_does_not_name_users_of_proxmox() -> None:
+    world = await programmed()
+    for _ in range(240):
+        if "alias" not in world.lab.sdn.running["vnets"]["net1"]:
+            world.lab.faults.add(OutOfBandEdit(object="vnets/net1", set="alias=theirs"))
+        await world.one_pass()
+        world.now += timedelta(seconds=5)
+    drifted = world.kube.condition(NET1, "Drifted")
+    assert drifted["reason"] == "DriftFight"
+    shown = [str(world.kube.status(NET1)), *world.events("DriftFight")]
+    assert [text for text in shown if "root@pam" in text or "UPID" in text] == []
+    (row,) = world.kube.status(ObjectKey("EvpnZone", "", "zone1"))["vnetProblems"]
+    assert "root@pam" in row["message"]

@@ -19,6 +19,7 @@ from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestState
 from tests.unit.plan.world import (
     after,
+    cluster,
     controller,
     desired,
     foreign_vnet,
@@ -177,3 +178,19 @@ def test_a_network_that_is_managed_already_needs_no_permission_to_adopt() -> Non
     made = plan(desired(*resources[:2], adopted), state)
     assert made.decisions[VICTIM.key].origin is Origin.ADOPTED
     assert refusal(made, VICTIM) is None
+
+
+@pytest.mark.parametrize("selected", [True, False])
+@pytest.mark.parametrize("admitted", [True, False])
+def test_the_cluster_says_who_adopts_in_all_its_zones(selected: bool, admitted: bool) -> None:
+    """But only in zones that admit the namespace."""
+    labels = {"matchLabels": {"team": "blue"}} if selected else {"matchLabels": {"team": "red"}}
+    administrators = cluster(adoption={"namespaces": labels})
+    admits = {"from": "All"} if admitted else {"from": "None"}
+    item = vnet("net1", adoptionPolicy="Always")
+    resources, state = after(controller(), zone(allowedNamespaces=admits))
+    state = replace(state, sdn=sdn(*state.sdn.edited.values(), foreign_vnet("net1", vni=5001, zone_id="zone1")))
+    namespaces = {item.key.namespace: {"team": "blue"}}
+    made = plan(desired(administrators, *resources, item, namespaces=namespaces), state)
+    expected = None if selected and admitted else Reason.FOREIGN_OBJECT if admitted else Reason.REF_NOT_FOUND
+    assert refusal(made, item) is expected

@@ -15,6 +15,7 @@ from pve_evpn.api.types import (
     ONE_LINE,
     SET,
     SEVERAL_LINES,
+    Adoption,
     ApiModel,
     LabelSelector,
     ManagementPolicy,
@@ -407,6 +408,11 @@ class ProxmoxClusterSpec(ApiModel):
     apply: ApplyPolicy | None = Field(None, description="When and how changes go live. Default: at once.")
     observe: Observe | None = Field(
         None, description="How BGP and the VNIs are observed. Default: through the Proxmox API, every 15 seconds."
+    )
+    adoption: Adoption | None = Field(
+        None,
+        description="Which namespaces may adopt VNets that Proxmox has already, in every zone that admits them; as "
+        "adoption of an EvpnZone, for all zones. Default: none.",
     )
     guest_access: list[GuestAccess] | None = Field(
         None,

@@ -403,6 +403,14 @@ class LabelSelector(ApiModel):
     )
 
 
+class Adoption(ApiModel):
+    """Which namespaces may take over VNets that Proxmox has and that no VNet object stands for."""
+
+    namespaces: LabelSelector = Field(
+        description="Namespaces by label, of those in allowedNamespaces; an empty selector means all of them."
+    )
+
+
 class VniRange(ApiModel):
     """VNIs from which free ones are taken."""
 

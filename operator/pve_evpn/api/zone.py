@@ -12,6 +12,7 @@ from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
     SET,
+    Adoption,
     ApiModel,
     ClusterScopedRef,
     DnsName,
@@ -118,14 +119,6 @@ class AllowedNamespaces(ApiModel):
     limits: Limits | None = Field(None, description="How much each namespace may have in the zone. Default: no limits.")
 
 
-class Adoption(ApiModel):
-    """Which namespaces may take over VNets that Proxmox has in the zone and that no VNet object stands for."""
-
-    namespaces: LabelSelector = Field(
-        description="Namespaces by label, of those in allowedNamespaces; an empty selector means all of them."
-    )
-
-
 class EvpnZoneSpec(ManagedSpec):
     """An EVPN zone."""
 
@@ -228,7 +221,8 @@ class EvpnZoneSpec(ManagedSpec):
     adoption: Adoption | None = Field(
         None,
         description="Which namespaces may adopt VNets that Proxmox has in this zone already, as their adoptionPolicy "
-        "says; needed too for VNets restored from a backup without their status. Default: none.",
+        "says; needed too for VNets restored from a backup without their status. Default: none but those that adoption "
+        "of the ProxmoxCluster names.",
     )
 
 

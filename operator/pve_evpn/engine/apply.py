@@ -20,8 +20,9 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import apply_policy
-from pve_evpn.domain.plan.apply_policy import class_counts, summary
+from pve_evpn.domain.plan.apply_policy import class_counts, see, summary
 from pve_evpn.domain.plan.deletion import way_out
+from pve_evpn.domain.plan.hidden import without_foreign
 from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.claim import claim
@@ -89,7 +90,7 @@ class Applier:
         if result.culprit:
             result = replace(result, message=way_out(result.message, result.culprit, sync.state.sdn))
         result = self._counted(cluster, result)
-        held = await self._consequence(cluster, result)
+        held = await self._consequence(cluster, result, sync)
         return replace(
             sync,
             journal=self._journal.entry,
@@ -135,7 +136,7 @@ class Applier:
 
     # --- what a result means ------------------------------------------------------------------------------------
 
-    async def _consequence(self, cluster: Resource[Any], result: Result) -> Problem | None:
+    async def _consequence(self, cluster: Resource[Any], result: Result, sync: Sync) -> Problem | None:
         """Record what happened; the problem that the objects of the plan now wait for."""
         log.info("%s: transaction %s: %s", self._context.cluster, result.id, _in_words(result))
         if result.outcome is Outcome.LOCKED:
@@ -145,10 +146,11 @@ class Applier:
             case Outcome.REFUSED:
                 return result.objection
             case Outcome.STAGING_FAILED:
-                return await self._staging_failed(cluster, result)
+                return await self._staging_failed(cluster, result, sync)
             case Outcome.APPLY_FAILED:
                 await self._record(cluster, EventReason.APPLY_FAILED, result)
-                return Problem(Reason.APPLY_FAILED, result.message, retryable=True, detail=_with_rest(result))
+                message = f"the apply failed; {see(cluster)}"
+                return Problem(Reason.APPLY_FAILED, message, retryable=True, detail=_with_rest(result))
             case Outcome.REVERTED:
                 await self._reverted(cluster, result)
             case Outcome.PARTIALLY_APPLIED:
@@ -180,13 +182,16 @@ class Applier:
         )
         return Problem(Reason.SDN_LOCKED, result.message + more, retryable=True, detail=_with_rest(result) + more)
 
-    async def _staging_failed(self, cluster: Resource[Any], result: Result) -> Problem:
+    async def _staging_failed(self, cluster: Resource[Any], result: Result, sync: Sync) -> Problem:
         """The culprit is left out for a while; the others' steps are due without it."""
         await self._record(cluster, EventReason.STAGING_FAILED, result)
-        message, detail = (f"Proxmox refused: {text}" for text in (result.message, _with_rest(result)))
-        problem = Problem(Reason.STAGING_FAILED, message, retryable=True, detail=detail)
+        detail = f"Proxmox refused: {_with_rest(result)}"
         if result.culprit is None:
-            return problem
+            message = f"Proxmox refused a change; {see(cluster)}"
+            return Problem(Reason.STAGING_FAILED, message, retryable=True, detail=detail)
+        own = {ref for key in result.plan.keys_of({result.culprit}) for ref in result.plan.refs_of(key)}
+        message = f"Proxmox refused: {without_foreign(result.message, own, sync.state.sdn)}"
+        problem = Problem(Reason.STAGING_FAILED, message, retryable=True, detail=detail)
         self._leave_out(result, {result.culprit}, problem)
         return Problem(
             Reason.PENDING_APPLY, "another object's change was refused; applying again without it", retryable=True
@@ -194,11 +199,12 @@ class Applier:
 
     async def _reverted(self, cluster: Resource[Any], result: Result) -> None:
         await self._record(cluster, EventReason.REVERTED, result)
-        message = (
-            f"{result.message}. It is tried again when the spec changes, or when the annotation "
+        message, detail = (
+            f"{what}. It is tried again when the spec changes, or when the annotation "
             f"{kinds.ANNOTATION_RECONCILE} gets a new value"
+            for what in (f"the network was worse after the apply, which was taken back; {see(cluster)}", result.message)
         )
-        self._leave_out(result, result.plan.refs, Problem(Reason.REVERTED, message))
+        self._leave_out(result, result.plan.refs, Problem(Reason.REVERTED, message, detail=detail))
 
     def _leave_out(self, result: Result, refs: Iterable[SdnRef], problem: Problem) -> None:
         for key in result.plan.keys_of(refs):

@@ -69,7 +69,7 @@ class DriftBrake:
         for key in fights - self._fighting:
             resource = self._context.cache.get(key)
             if resource and resource.status.reason(ConditionType.DRIFTED) != Reason.DRIFT_FIGHT:
-                message = self.held[key].message
+                message = self.held[key].message if key.namespace else self.held[key].full
                 await self._context.writer.record(resource, EventReason.DRIFT_FIGHT, message)
         self._fighting = fights
         return self.held != before
@@ -137,11 +137,12 @@ class DriftBrake:
         if not fight:
             message = f"{differences}: it was written back a moment ago, and is again at {moment}"
             return Problem(Reason.FIELDS_DIFFER, message, retryable=True)
-        message = (
-            f"another client writes another value again and again: {differences}{foreign}. The operator writes its "
+        message, detail = (
+            f"another client writes another value again and again: {differences}{named}. The operator writes its "
             f"own back at {moment}. Stop the other client, change the spec, or set drift: Report on the ProxmoxCluster"
+            for named in ("", foreign)
         )
-        return Problem(Reason.DRIFT_FIGHT, message, retryable=True)
+        return Problem(Reason.DRIFT_FIGHT, message, retryable=True, detail=detail)
 
 
 def _stored(place: tuple[ObjectKey, str], known: _Field) -> Correction:

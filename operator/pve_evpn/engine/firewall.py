@@ -18,6 +18,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.guard import defect
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import firewall
 from pve_evpn.domain.plan.firewall import DesiredFirewall, FirewallState, FirewallWrite, InsertRule, RemoveRule
@@ -25,6 +26,7 @@ from pve_evpn.domain.plan.model import Decision
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.sync import Sync
+from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
@@ -65,11 +67,20 @@ class FirewallWriter:
         if not tasks:
             return sync
         report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
-        decided = await asyncio.gather(*(self._sync(sync.gateway, task, report_only=report_only) for task in tasks))
+        decided = await asyncio.gather(*(self._sync_alone(sync.gateway, task, report_only) for task in tasks))
         decisions = {**plan.decisions, **{decision.key: decision for decision in decided}}
         return replace(sync, plan=replace(plan, decisions=decisions))
 
-    async def _sync(self, gateway: Gateway, task: _Task, *, report_only: bool) -> Decision:
+    async def _sync_alone(self, gateway: Gateway, task: _Task, report_only: bool) -> Decision:
+        """The decision about one VNet. Its values must not keep those of all others, whatever they are."""
+        try:
+            return await self._sync(gateway, task, report_only)
+        except (errors.PveError, NotLeader):
+            raise
+        except Exception as error:
+            return replace(task.decision, in_sync=False, waiting=defect(task.vnet.key, error))
+
+    async def _sync(self, gateway: Gateway, task: _Task, report_only: bool) -> Decision:
         """The decision about one VNet, its firewall included."""
         decision, wanted = task.decision, firewall.desired_firewall(task.spec)
         try:

@@ -13,6 +13,7 @@ from pve_evpn.engine.tasks import uninterrupted
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
+from pve_evpn.text import from_outside
 
 #: After these it is not known what Proxmox executed, or nothing more may be written: everything stays as it is, the
 #: lock included.
@@ -26,7 +27,7 @@ class StepRefused(Exception):
         self.step = step
         self.error = error
         self.left = left
-        super().__init__(f"{step}: {error}")
+        super().__init__(f"{step}: {from_outside(error)}")
 
     @property
     def culprit(self) -> SdnRef | None:
@@ -96,7 +97,7 @@ class Staging:
             except BROKEN_OFF:
                 raise
             except errors.PveError as error:
-                left.append(f"{step}: {error}")
+                left.append(f"{step}: {from_outside(error)}")
         return tuple(left)
 
     async def _write(self, step: Step) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.guard import alone
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
@@ -142,7 +143,11 @@ class StatusWriter:
         if decision.release and current.deleting:
             await self._writer.release(current, lifecycle.gone(current, decision))
             return
-        status = report.sdn_status(current, decision, at)
+        status = alone(
+            current.key,
+            lambda: report.sdn_status(current, decision, at),
+            lambda problem: report.unowned_status(current, problem, at.now),
+        )
         await self._writer.write_status(current, status)
         if event := lifecycle.programmed(current.status, status, decision, applied):
             await self._writer.record(current, *event)
@@ -156,7 +161,12 @@ class StatusWriter:
         if decision.release and current.deleting and not forgotten:
             await self._writer.release(current, lifecycle.nic_gone(current, decision))
             return
-        await self._writer.write_status(current, nic_report.nic_status(current, decision, at))
+        status = alone(
+            current.key,
+            lambda: nic_report.nic_status(current, decision, at),
+            lambda problem: report.unowned_status(current, problem, at.now),
+        )
+        await self._writer.write_status(current, status)
 
     # --- when Proxmox could not be reached ----------------------------------------------------------------------
 

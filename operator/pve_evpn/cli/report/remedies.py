@@ -45,7 +45,7 @@ REMEDIES: dict[Reason, Remedy] = {
     ),
     Reason.FOREIGN_OBJECT: Remedy(
         "Proxmox has that name already. Make the spec equal to it or set adoptionPolicy, and for a VNet "
-        "spec.adoption.namespaces of its zone; or choose another id.",
+        "spec.adoption.namespaces of its zone or of the ProxmoxCluster; or choose another id.",
         "import.md",
     ),
     Reason.VERSION_UNSUPPORTED: Remedy("Upgrade Proxmox VE, or leave the field out.", "api.md"),

@@ -28,6 +28,7 @@ from dataclasses import replace
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.guard import alone
 from pve_evpn.domain.nics import checks, render
 from pve_evpn.domain.nics.checks import Attachment, first_problem, shown_to
 from pve_evpn.domain.nics.fields import api_name, differences, is_virtio
@@ -47,8 +48,17 @@ __all__ = ["GuestWrite", "NicDecision", "NicPlan", "NicWrite", "plan_nics"]
 def plan_nics(desired: Desired, state: ClusterState, decisions: Mapping[ObjectKey, Decision]) -> NicPlan:
     """Plan every NicAttachment of a cluster. ``decisions`` are those of the SDN plan for the same state."""
     planner = _NicPlanner(desired, state, decisions)
-    decided = {nic.key: planner.decide(nic) for nic in planner.inventory.nics}
+    decided = {nic.key: _alone(planner, nic) for nic in planner.inventory.nics}
     return NicPlan(decided, _one_write_per_guest(decided.values()))
+
+
+def _alone(planner: _NicPlanner, nic: Resource[NicAttachmentSpec]) -> NicDecision:
+    """Decide about one object. Its values must not end the planning of all others, whatever they are."""
+    return alone(
+        nic.key,
+        lambda: planner.decide(nic),
+        lambda problem: NicDecision(nic.key, origin=nic.origin, refused=problem),
+    )
 
 
 def _one_write_per_guest(decisions: Iterable[NicDecision]) -> tuple[GuestWrite, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.guard import alone
 from pve_evpn.domain.nics.guests import GuestDirectory
 from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource, oldest_first, proxmox_id
@@ -20,7 +21,7 @@ class NicInventory:
         self.nics = oldest_first(desired.nics)
         self._directory = GuestDirectory(desired, state)
         self._rank = {nic.key: position for position, nic in enumerate(self.nics)}
-        self._found = {nic.key: self._find(nic, state) for nic in self.nics}
+        self._found = {nic.key: self._find_alone(nic, state) for nic in self.nics}
         self._owners: dict[tuple[int, str], ObjectKey] = {}
         self._interfaces: defaultdict[int, set[str]] = defaultdict(set)
         for nic in self.nics:
@@ -34,6 +35,11 @@ class NicInventory:
         limits = {proxmox_id(zone): zone.spec.allowed_namespaces.limits for zone in desired.zones if zone.spec}
         self._limits = {zone_id: found.nics for zone_id, found in limits.items() if found}
         self._counted: Counter[tuple[str, str]] = Counter()
+
+    def _find_alone(
+        self, nic: Resource[NicAttachmentSpec], state: ClusterState
+    ) -> tuple[GuestState | None, Problem | None]:
+        return alone(nic.key, lambda: self._find(nic, state), lambda problem: (None, problem))
 
     def _find(self, nic: Resource[NicAttachmentSpec], state: ClusterState) -> tuple[GuestState | None, Problem | None]:
         if nic.spec is None or state.guests is None:

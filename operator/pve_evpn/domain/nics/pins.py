@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pve_evpn.api.nic import NicAttachmentSpec, PinView
+from pve_evpn.domain.guard import alone
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.nics.netn import NetN, same
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
@@ -99,7 +101,7 @@ def plan_pins(
     planner = _PinPlanner(desired, state, observation)
     for nic in desired.nics:
         if decision := nics.decisions.get(nic.key):
-            planner.decide(nic, decision)
+            alone(nic.key, partial(planner.decide, nic, decision), lambda _: None)
     zombies = _zombies(plan, observation) if planner.enabled and observation else frozenset()
     pinned_again = {Zombie(pin.node, pin.vnet, pin.mac) for pin in planner.desired.values()}
     return PinPlan(planner.desired, planner.stale, planner.states, zombies - pinned_again)

@@ -13,7 +13,6 @@ Otherwise                             create / update / nothing
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from typing import Any, TypeVar
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.guard import alone
 from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first, own_ref
 from pve_evpn.domain.plan import checks, firewall, render
 from pve_evpn.domain.plan.candidates import (
@@ -43,7 +43,6 @@ from pve_evpn.domain.plan.policies import calls
 from pve_evpn.domain.sdn import SERVER_FILLED, SdnKind, SdnObject, SdnRef, SdnSnapshot, show
 from pve_evpn.domain.state import ClusterState
 
-log = logging.getLogger(__name__)
 CandidateT = TypeVar("CandidateT", bound=Candidate[Any])
 
 
@@ -91,23 +90,23 @@ def _decisions(context: PlanContext) -> Iterator[Decision]:
     """About the objects that stay: parents first, and the oldest first, which wins every conflict."""
     desired = context.desired
     for prefix_list in _staying(desired.prefix_lists):
-        yield _compared(_decide_alone(prefix_list, context, PrefixListCandidate, checks.PREFIX_LIST), context)
+        yield _compared_alone(_decide_alone(prefix_list, context, PrefixListCandidate, checks.PREFIX_LIST), context)
     for route_map in _called_first(_staying(desired.route_maps)):
-        yield _compared(_decide_alone(route_map, context, RouteMapCandidate, checks.ROUTE_MAP), context)
+        yield _compared_alone(_decide_alone(route_map, context, RouteMapCandidate, checks.ROUTE_MAP), context)
     for fabric in _staying(desired.fabrics):
-        yield _compared(_decide_alone(fabric, context, FabricCandidate, checks.FABRIC), context)
+        yield _compared_alone(_decide_alone(fabric, context, FabricCandidate, checks.FABRIC), context)
     for controller in _staying(desired.controllers):
-        yield _compared(_decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER), context)
+        yield _compared_alone(_decide_alone(controller, context, ControllerCandidate, checks.CONTROLLER), context)
     for bgp in _staying(desired.bgp_controllers):
-        yield _compared(_decide_alone(bgp, context, BgpControllerCandidate, checks.BGP_CONTROLLER), context)
+        yield _compared_alone(_decide_alone(bgp, context, BgpControllerCandidate, checks.BGP_CONTROLLER), context)
     for isis in _staying(desired.isis_controllers):
-        yield _compared(_decide_alone(isis, context, IsisControllerCandidate, checks.ISIS_CONTROLLER), context)
+        yield _compared_alone(_decide_alone(isis, context, IsisControllerCandidate, checks.ISIS_CONTROLLER), context)
     for zone in _staying(desired.zones):
-        yield _compared(_decide_alone(zone, context, ZoneCandidate, checks.ZONE), context)
+        yield _compared_alone(_decide_alone(zone, context, ZoneCandidate, checks.ZONE), context)
     vnets = [_decide_alone(vnet, context, VNetCandidate, checks.VNET) for vnet in _staying(desired.vnets)]
     # Which subnets of a VNet are left over is known once every VNet has claimed its own.
     for decision in vnets:
-        yield _compared(decision, context)
+        yield _compared_alone(decision, context)
 
 
 def _staying(resources: Sequence[Resource[Any]]) -> list[Resource[Any]]:
@@ -137,12 +136,11 @@ def _decide_alone(
     list_of_checks: Sequence[Callable[[CandidateT], Problem | None]],
 ) -> Decision:
     """Decide about one object. Its values must not end the planning of all others, whatever they are."""
-    try:
-        return _decide(resource, context, kind, list_of_checks)
-    except Exception as error:
-        log.exception("%s cannot be planned", resource.key)
-        message = f"the operator cannot plan this object ({type(error).__name__}); its log has the details"
-        return Decision(resource.key, refused=Problem(Reason.INVALID_SPEC, message), origins=known_refs(resource))
+    return alone(
+        resource.key,
+        lambda: _decide(resource, context, kind, list_of_checks),
+        lambda problem: Decision(resource.key, refused=problem, origins=known_refs(resource)),
+    )
 
 
 def _decide(
@@ -194,6 +192,15 @@ def _accept(candidate: Candidate[Any]) -> Decision:
         fingerprint=render.fingerprint(
             candidate.objects, firewall.fingerprint(getattr(resource.spec, "firewall", None))
         ),
+    )
+
+
+def _compared_alone(decision: Decision, context: PlanContext) -> Decision:
+    key = decision.key
+    return alone(
+        key,
+        lambda: _compared(decision, context),
+        lambda problem: Decision(key, id=decision.id, refused=problem, origins=known_refs(context.resources[key])),
     )
 
 

@@ -101,7 +101,7 @@ def _foreign(cluster: Cluster, _observed: ClusterState, plan: Plan) -> Problem |
         f"an apply would also publish what others have staged: {some_of(map(str, plan.foreign))}. Apply or revert that "
         "in Proxmox (Datacenter > SDN), or set spec.apply.foreignPending: Include"
     )
-    message = f"an apply would also publish what others have staged; {_see(cluster)}"
+    message = f"an apply would also publish what others have staged; {see(cluster)}"
     return Problem(Reason.FOREIGN_PENDING_CHANGES, message, retryable=True, detail=detail)
 
 
@@ -115,17 +115,17 @@ def _host_network(cluster: Cluster, state: ClusterState, _plan: Plan) -> Problem
             f"an apply would also activate host-network edits staged on {some_of(map(_edited, staged))}. Apply or "
             "revert them on the node (System > Network), or set spec.apply.foreignPending: Include"
         )
-        message = f"an apply would also activate host-network edits that are staged on nodes; {_see(cluster)}"
+        message = f"an apply would also activate host-network edits that are staged on nodes; {see(cluster)}"
         return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True, detail=detail)
     if unread := [node for node in online if node.network_pending is None]:
         why = some_of(f"{node.name} ({node.why_unread('network')})" for node in unread)
         detail = f"the operator cannot tell whether host-network edits are staged on {why}"
-        message = f"the operator cannot tell whether host-network edits are staged on all nodes; {_see(cluster)}"
+        message = f"the operator cannot tell whether host-network edits are staged on all nodes; {see(cluster)}"
         return Problem(Reason.NODE_NETWORK_PENDING, message, retryable=True, detail=detail)
     return None
 
 
-def _see(cluster: Cluster) -> str:
+def see(cluster: Cluster) -> str:
     """Where the names are that users of a namespace may not see."""
     return f"the administrators of ProxmoxCluster {cluster.key.name} see what and where in its status"
 
@@ -184,7 +184,7 @@ def _awaiting(cluster: Cluster, plan: Plan) -> Problem:
         f"kubectl annotate proxmoxcluster {cluster.key.name} "
         f"{kinds.ANNOTATION_APPROVED_PLAN}={plan_hash(plan)} --overwrite{_other_approval(cluster, plan)}"
     )
-    message = f"waits for approval; {_see(cluster)}"
+    message = f"waits for approval; {see(cluster)}"
     return Problem(Reason.AWAITING_APPROVAL, message, retryable=True, detail=detail)
 
 

@@ -167,8 +167,9 @@ class PlanContext:
         zone = self.zone_of(resource)
         if zone is None:
             return Adoption(allowed=False)
-        policy = zone[1].adoption
-        allowed = policy is not None and matches(policy.namespaces, self._labels(resource))
+        policies = (zone[1].adoption, getattr(self.desired.cluster.spec, "adoption", None))
+        labels = self._labels(resource)
+        allowed = any(policy is not None and matches(policy.namespaces, labels) for policy in policies)
         return Adoption(allowed, self.id_of(zone[0]))
 
     def id_of(self, resource: Resource[Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
+from pve_evpn.domain.guard import alone
 from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.grants import Grants
@@ -93,13 +94,13 @@ class _Decider:
 
     def run(self) -> Deletions:
         for resource in oldest_first(r for r in self.desired if r.deleting):
-            for ref in self._claimed(resource):
+            for ref in self._claimed_alone(resource):
                 self.context.claims.setdefault(ref, resource.key)
         decided: dict[ObjectKey, Decision] = {}
         steps: list[Step] = []
         for kind in reversed(CREATION_ORDER):
             for resource in self._users_first(kind):
-                decision, own_steps = self._decide(resource, kind)
+                decision, own_steps = self._decide_alone(resource, kind)
                 decided[resource.key] = decision
                 steps += own_steps
                 self.going |= {step.ref for step in own_steps if step.action == "delete"}
@@ -114,6 +115,17 @@ class _Decider:
             return going
         depth = call_depths(self.sdn.edited.values())
         return sorted(going, key=lambda r: -depth.get(proxmox_id(r), 0))
+
+    def _decide_alone(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
+        """Decide about one object; where that fails, the object stays, and what it has in Proxmox too."""
+        return alone(
+            resource.key,
+            lambda: self._decide(resource, kind),
+            lambda problem: (Decision(resource.key, blocked=problem, origins=known_refs(resource)), []),
+        )
+
+    def _claimed_alone(self, resource: Resource[Any]) -> Mapping[SdnRef, Origin]:
+        return alone(resource.key, lambda: self._claimed(resource), lambda _: known_refs(resource))
 
     def _decide(self, resource: Resource[Any], kind: SdnKind) -> tuple[Decision, list[Step]]:
         ref = SdnRef(kind, proxmox_id(resource))

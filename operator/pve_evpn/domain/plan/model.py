@@ -246,6 +246,11 @@ class Plan:
             for ref in (*decision.origins, *decision.leftovers, *(obj.ref for obj in decision.wanted))
         }
 
+    def refs_of(self, key: ObjectKey) -> frozenset[SdnRef]:
+        """The Proxmox objects that belong to a Kubernetes object."""
+        decision = self.decisions[key]
+        return frozenset(decision.origins.keys() | {want.ref for want in decision.wanted})
+
     def keys_of(self, refs: Iterable[SdnRef]) -> tuple[ObjectKey, ...]:
         """The Kubernetes objects that these Proxmox objects belong to."""
         asked = frozenset(refs)

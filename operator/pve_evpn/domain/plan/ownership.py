@@ -193,7 +193,7 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
         message = (
             f"{obj.ref} exists in Proxmox already, and namespace {resource.key.namespace} may not take over VNets. "
             "Create this object again with a free spec.id; or an administrator names the namespace in spec.adoption of "
-            "the EvpnZone"
+            "the EvpnZone or the ProxmoxCluster"
         )
     elif obj.ref.kind is SdnKind.VNET and there.props.get("zone") != adoption.zone_id:
         message = f"{obj.ref} exists in Proxmox in another zone; create this object again with a free spec.id"

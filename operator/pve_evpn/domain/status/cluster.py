@@ -220,7 +220,7 @@ def _programmed(sync: SyncResult, nodes: Iterable[ClusterNodeStatus]) -> Conditi
         return from_problem(type_, sync.held, full=True)
     for problem in sync.failures.values():
         if problem.reason is Reason.REVERTED:
-            return from_problem(type_, problem)
+            return from_problem(type_, problem, full=True)
     if behind := [row for row in nodes if row.programmed is False]:
         listed = "; ".join(f"{row.name}: {row.message or 'behind'}" for row in behind)
         return ConditionValue(type_, False, Reason.PARTIALLY_APPLIED, listed)

@@ -8,6 +8,7 @@ works. The facts about Proxmox were read in its SDN code (`pve-network`, `pve-co
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.spelling import parts_of
 from pve_evpn.domain.state import ClusterState, FirewallName
 from pve_evpn.text import from_outside, meant, some_of
+
+log = logging.getLogger(__name__)
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -85,8 +88,11 @@ def ineffective(desired: Desired, state: ClusterState, plan: Plan) -> Mapping[Ob
     accepted = _accepted(desired, state, plan)
     found: dict[ObjectKey, Problem] = {}
     for check in CHECKS:
-        for key, problem in check(accepted):
-            found.setdefault(key, problem)
+        try:
+            for key, problem in check(accepted):
+                found.setdefault(key, problem)
+        except Exception:  # a hint only: what cannot be checked has none
+            log.exception("%s cannot be checked", check.__name__)
     for resource in (desired.cluster, *desired):
         if unknown := unknown_annotations(resource):
             found.setdefault(resource.key, unknown)

@@ -112,7 +112,7 @@ def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision,
         _accepted(resource, decision),
         programmed,
         health.operational if programmed.status else not_yet(health.operational),
-        _drifted(decision),
+        _drifted(resource, decision),
         paused(resource, sync.desired),
         *effective(resource, sync),
     ]
@@ -301,11 +301,11 @@ def not_yet(state: ConditionValue) -> ConditionValue:
     return ConditionValue(state.type, None, Reason.PENDING, "not programmed yet")
 
 
-def _drifted(decision: Decision) -> ConditionValue:
+def _drifted(resource: Resource[Any], decision: Decision) -> ConditionValue:
     if not decision.drift:
         return ConditionValue(ConditionType.DRIFTED, False, Reason.IN_SYNC)
     if decision.waiting and decision.waiting.reason is Reason.DRIFT_FIGHT:
-        return from_problem(ConditionType.DRIFTED, decision.waiting, status=True)
+        return from_problem(ConditionType.DRIFTED, decision.waiting, status=True, full=not resource.key.namespace)
     reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
     return ConditionValue(ConditionType.DRIFTED, True, reason, "; ".join(decision.drift))
 
