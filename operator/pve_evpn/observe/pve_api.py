@@ -143,10 +143,8 @@ def _tables(access: Access) -> Iterator[Table]:
         yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
     # Each node has neighbours, interfaces and routes of its own.
     for expected in access.expected.fabrics:
-        for kind in FABRIC_TABLES:
-            yield from (
-                Table(kind, expected.id, node) for node in online if expected.running and node in expected.nodes
-            )
+        there = [node for node in online if node in expected.nodes]
+        yield from (Table(kind, expected.id, node) for kind in FABRIC_TABLES for node in there)
     for vnet in access.expected.vnets:
         yield from (Table("mac-vrf", vnet.id, node) for node in through(vnet.id, vnet.nodes))
 

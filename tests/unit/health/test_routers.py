@@ -16,7 +16,7 @@ from tests.unit.plan.world import NODES
 
 AT = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 KEY = ObjectKey("BgpController", "", "bgp1")
-ROUTER = ExpectedRouter(KEY, "bgp1", "pve1", ("192.0.2.1", "2001:db8::1"))
+ROUTER = ExpectedRouter(KEY, "pve1", ("192.0.2.1", "2001:db8::1"))
 
 
 def seen(peers: tuple[PeerState, ...] | None, source: Any = "ssh") -> tuple[str, str, str, dict[str, Any]]:

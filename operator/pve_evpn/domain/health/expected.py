@@ -85,20 +85,18 @@ class ExpectedSessions:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRouter:
-    """One BgpController: its node, the routers it peers with, and whether Proxmox runs it."""
+    """One BgpController: its node and the routers it peers with."""
 
     key: ObjectKey
-    id: str
     node: str
     peers: tuple[str, ...]
-    running: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFabric:
     """One Fabric: its name and protocol in Proxmox, and the addresses of each of its nodes.
 
-    `links`: by node the interfaces that are configured. `running`: Proxmox runs the fabric.
+    `links`: by node the interfaces that are configured.
     """
 
     key: ObjectKey
@@ -106,7 +104,6 @@ class ExpectedFabric:
     protocol: str
     nodes: Mapping[str, tuple[str, ...]]
     links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    running: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +271,7 @@ def _routers(desired: Desired, plan: Plan) -> Iterable[ExpectedRouter]:
     for resource in desired.bgp_controllers:
         spec, decision = resource.spec, plan.decisions.get(resource.key)
         if spec is not None and not (decision and decision.refused):
-            id_ = decision.id if decision else resource.status.id or resource.key.name
-            running = bool(resource.status.programmed_hash) or bool(decision and decision.in_sync)
-            yield ExpectedRouter(resource.key, id_, spec.node, tuple(map(same_form, spec.peers)), running)
+            yield ExpectedRouter(resource.key, spec.node, tuple(map(same_form, spec.peers)))
 
 
 def _fabrics(desired: Desired, sdn: SdnSnapshot, plan: Plan) -> Iterable[ExpectedFabric]:
