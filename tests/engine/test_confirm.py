@@ -37,7 +37,7 @@ class Seeing(Unseeing):
         self._expected: ExpectedOverlay | None = None
         self.at_poll: Callable[[], None] = lambda: None
 
-    def expect(self, sync: Sync) -> Sync:
+    async def expect(self, sync: Sync) -> Sync:
         self._expected = expected_overlay(sync.desired, sync.state, sync.plan, sync.nics, self._expected)
         return sync
 

@@ -115,7 +115,7 @@ class Unseeing:
         for poll in ():
             yield poll
 
-    def expect(self, sync: Sync) -> Sync:
+    async def expect(self, sync: Sync) -> Sync:
         """Nothing is seen of it."""
         return sync
 

@@ -36,6 +36,9 @@ class Cache:
         self._listed: set[str] = set()
         #: What the operator writes at this moment into an object's metadata: finalizers, and annotations beside others.
         self._writing: dict[ObjectKey, tuple[tuple[str, ...], Mapping[str, str]]] = {}
+        #: Counts every change of what :meth:`desired` is made from.
+        self._version = 0
+        self._desired: dict[str, tuple[int, Desired | None]] = {}
         self.changed = changed
 
     @property
@@ -60,6 +63,7 @@ class Cache:
     def reset(self) -> None:
         """Forget everything, as before the first list."""
         self._resources, self._namespaces, self._listed = {}, {}, set()
+        self._version += 1
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
@@ -78,6 +82,7 @@ class Cache:
             return
         known = self._resources.get(resource.key)
         self._resources[resource.key] = resource
+        self._count(resource.key)
         if known is None:
             if resource.key not in self._writing:
                 self.changed(resource.key)
@@ -116,11 +121,13 @@ class Cache:
         """Forget a deleted object; a namesake made since stays."""
         if raw.get("kind") == NAMESPACE:
             self._namespaces.pop(raw["metadata"]["name"], None)
+            self._version += 1
             return
         key = key_of(raw)
         known = self._resources.get(key)
         if known and known.uid == raw["metadata"].get("uid"):
             del self._resources[key]
+            self._count(key)
             self.changed(key)
 
     def replace(self, kind: str, items: Iterable[Raw], resource_version: int) -> None:
@@ -130,13 +137,18 @@ class Cache:
             raw = {**raw, "kind": kind}
             listed.add(raw["metadata"]["name"] if kind == NAMESPACE else key_of(raw))
             self.upsert(raw)
-        self._listed.add(kind)
+        if kind not in self._listed:
+            self._listed.add(kind)
+            self._version += 1
         if kind == NAMESPACE:
-            self._namespaces = {name: labels for name, labels in self._namespaces.items() if name in listed}
+            if gone := self._namespaces.keys() - listed:
+                self._namespaces = {name: labels for name, labels in self._namespaces.items() if name not in gone}
+                self._version += 1
             return
         for key, resource in list(self._resources.items()):
             if key.kind == kind and key not in listed and resource.resource_version <= resource_version:
                 del self._resources[key]
+                self._count(key)
                 self.changed(key)
 
     def _upsert_namespace(self, raw: Raw) -> None:
@@ -144,6 +156,7 @@ class Cache:
         if self._namespaces.get(name) == labels:
             return
         self._namespaces[name] = labels
+        self._version += 1
         for key in [key for key in self._resources if key.namespace == name]:
             self.changed(key)
 
@@ -163,7 +176,21 @@ class Cache:
         return self.cluster_of(zone) if zone and zone.spec else None
 
     def desired(self, cluster: str) -> Desired | None:
-        """Everything that belongs to one cluster; None if there is no such ProxmoxCluster."""
+        """Everything that belongs to one cluster; None if there is no such ProxmoxCluster.
+
+        The same object as before where nothing has changed.
+        """
+        version, known = self._desired.get(cluster, (-1, None))
+        if version != self._version:
+            known = self._gather(cluster)
+            self._desired[cluster] = self._version, known
+        return known
+
+    def _count(self, key: ObjectKey) -> None:
+        if KINDS[key.kind].desired_as or key.kind == "ProxmoxCluster":
+            self._version += 1
+
+    def _gather(self, cluster: str) -> Desired | None:
         root = self._resources.get(ObjectKey("ProxmoxCluster", "", cluster))
         if root is None:
             return None

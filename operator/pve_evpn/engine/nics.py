@@ -82,25 +82,25 @@ class NicWriter:
 
         The same sync where there is none.
         """
-        nics = self._plan(sync)
+        nics = await self._plan(sync)
         writes = [write for write in self._due(sync.desired, nics) if self._only_detaches(write)]
         return await self._write(replace(sync, nics=nics), writes) if writes else sync
 
     async def attach(self, sync: Sync) -> Sync:
         """Write every NIC that differs. ``sync.nics`` is the plan that is left, with those guests read again."""
-        sync = replace(sync, nics=self._plan(sync))
+        sync = replace(sync, nics=await self._plan(sync))
         if self._context.is_leader():
             await self._claim_and_record(sync.nics)
         sync = await self._write(sync, self._due(sync.desired, sync.nics))
         return replace(sync, desired=self._context.desired or sync.desired)
 
-    def _plan(self, sync: Sync) -> NicPlan:
+    async def _plan(self, sync: Sync) -> NicPlan:
         """The plan for NICs. A failure is about one generation of one object, and is forgotten with it."""
         generations = {nic.key: nic.generation for nic in sync.desired.nics}
         self.failures = {
             key: failure for key, failure in self.failures.items() if generations.get(key) == failure.generation
         }
-        return plan_nics(sync.desired, sync.state, sync.plan.decisions)
+        return await asyncio.to_thread(plan_nics, sync.desired, sync.state, sync.plan.decisions)
 
     def _due(self, desired: Desired, nics: NicPlan) -> list[GuestWrite]:
         """The plan's writes without what Proxmox refused of a guest that is unchanged, or took without effect."""
@@ -137,7 +137,7 @@ class NicWriter:
         # would look like another client's.
         desired = self._context.desired or sync.desired
         sync = replace(sync, desired=desired, state=replace(sync.state, guests=guests))
-        sync = replace(sync, nics=plan_nics(desired, sync.state, sync.plan.decisions))
+        sync = replace(sync, nics=await asyncio.to_thread(plan_nics, desired, sync.state, sync.plan.decisions))
         for write, guest in zip(writes, read, strict=True):
             if guest is not write.guest:  # it is the same object where it could not be read
                 self._compare(write, sync.nics)

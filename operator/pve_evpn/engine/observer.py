@@ -89,10 +89,11 @@ class Observer:
 
     # --- between syncs and polls ----------------------------------------------------------------------------------
 
-    def expect(self, sync: Sync) -> Sync:
+    async def expect(self, sync: Sync) -> Sync:
         """Take what a sync found as what the nodes should show; add the last poll and what it means."""
         desired, state = sync.desired, sync.state
-        expected = expected_overlay(desired, state, sync.plan, sync.nics, self._known.expected)
+        before = self._known.expected
+        expected = await asyncio.to_thread(expected_overlay, desired, state, sync.plan, sync.nics, before)
         self._known = replace(self._known, expected=expected)
         self._access = _access(sync, expected)
         self._synced.set()
@@ -104,7 +105,12 @@ class Observer:
         if self._requested not in (None, requested):
             self._poll_now.set()
         self._requested = requested
-        return replace(sync, observation=self._known.observation, health=self.health())
+        known, now = self._known, self._context.desired
+        if known.observation is None or now is None:
+            return replace(sync, observation=known.observation, health=self.health())
+        reported = self._reported(now)
+        assessed = await asyncio.to_thread(_assess, known, expected, known.observation, reported)
+        return replace(sync, observation=known.observation, health=assessed.health)
 
     def view(self) -> NetworkView | None:
         """The last poll; None before the first, and where no source sees the nodes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -35,9 +36,13 @@ class Planner:
         self._journal = journal
         self._failures = failures
         self._brake = brake
+        #: What the last sync began with, and its plan.
+        self._first: tuple[Desired, ClusterState, tuple[object, ...], Plan] | None = None
 
     async def read(self, gateway: Gateway) -> Sync:
         """Begin a sync; the nodes are not asked for the states of their zones.
+
+        The plan is the same object as that of the sync before where all is as it was then.
 
         Raises NoConnection where the release is too old, :class:`errors.PveError` as the gateway.
         """
@@ -50,8 +55,11 @@ class Planner:
             message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
             raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
         state = await self._state(gateway, release, zones=False, news=True)
-        entry = self._journal.entry
-        return Sync(gateway, self.desired(), state, self._plan(state, entry), entry)
+        entry, desired = self._journal.entry, self.desired()
+        others = entry, self._failures.active(desired), self._brake.held
+        if self._first is None or self._first[0] is not desired or self._first[1:3] != (state, others):
+            self._first = desired, state, others, await self._plan(state, entry, desired)
+        return Sync(gateway, desired, state, self._first[3], entry)
 
     async def refresh(self, sync: Sync, *, locked: bool = False, zones: bool = True) -> Sync:
         """Read Proxmox again and plan again; the nodes' host networks stay those of the sync's first read.
@@ -64,7 +72,7 @@ class Planner:
         state = await self._state(
             sync.gateway, sync.state.release, locked=locked, hosts=hosts, zones=zones, guests=known
         )
-        return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
+        return replace(sync, desired=self.desired(), state=state, plan=await self._plan(state, sync.journal))
 
     async def verify(self, sync: Sync) -> Sync:
         """Refresh after the sync's transaction; less is read where that went well on every node."""
@@ -72,22 +80,23 @@ class Planner:
         state = await self._state(
             sync.gateway, sync.state.release, hosts=sync.state.nodes, zones=bool(sync.reloads), verified=verified
         )
-        return replace(sync, desired=self.desired(), state=state, plan=self._plan(state, sync.journal))
+        return replace(sync, desired=self.desired(), state=state, plan=await self._plan(state, sync.journal))
 
     async def with_zones(self, sync: Sync) -> Sync:
         """Add what the nodes say of their zones."""
         return replace(sync, state=await sync.gateway.with_zones(sync.state))
 
-    def replan(self, sync: Sync) -> Sync:
+    async def replan(self, sync: Sync) -> Sync:
         """Plan again from the state as it is known."""
-        return replace(sync, desired=self.desired(), plan=self._plan(sync.state, sync.journal))
+        return replace(sync, desired=self.desired(), plan=await self._plan(sync.state, sync.journal))
 
-    def with_everything(self, sync: Sync) -> Sync:
+    async def with_everything(self, sync: Sync) -> Sync:
         """Add what would be done without pauses, ``ObserveOnly``, ``drift: Report`` and earlier failures."""
         if not leaves_out(sync.plan):
             return sync
         entry = sync.journal
-        everything = plan(
+        everything = await asyncio.to_thread(
+            plan,
             sync.desired,
             sync.state,
             journal=entry.created(sync.state.sdn),
@@ -138,9 +147,11 @@ class Planner:
         )
         return state if state.guests is not None else replace(state, guests=guests)
 
-    def _plan(self, state: ClusterState, entry: JournalEntry) -> Plan:
-        desired = self.desired()
-        return plan(
+    async def _plan(self, state: ClusterState, entry: JournalEntry, desired: Desired | None = None) -> Plan:
+        """In a thread: thousands of objects take long enough to hold up everything else."""
+        desired = desired or self.desired()
+        return await asyncio.to_thread(
+            plan,
             desired,
             state,
             journal=entry.created(state.sdn),

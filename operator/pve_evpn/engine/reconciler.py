@@ -11,13 +11,15 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncGenerator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pve_evpn import logs, metrics
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired
+from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.twins import duplicate
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
@@ -51,6 +53,8 @@ GRACE = 60.0
 #: Seconds by which the clocks of Proxmox and the operator may differ before the log says so.
 CLOCK_OFFSET = 60.0
 INTERVAL = 15.0
+#: Seconds for which a sync that finds everything as the last one left it ends there.
+REST = 300.0
 #: Seconds after an apply that was put off is due.
 _SOON = 0.1
 
@@ -61,7 +65,7 @@ class Observer(Network, Protocol):
     def polls(self) -> AsyncGenerator[Poll, None]:
         """Poll at the interval until closed."""
 
-    def expect(self, sync: Sync) -> Sync:
+    async def expect(self, sync: Sync) -> Sync:
         """Take what a sync found as what the nodes should show; add the last poll and what it means."""
 
     def lost(self) -> None:
@@ -72,6 +76,15 @@ class Observer(Network, Protocol):
 
     def helper(self) -> Helper | None:
         """The way to the operator's helper on the nodes; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A sync that left nothing to do: as it ended, the plan it began with, and when that was (monotonic seconds)."""
+
+    sync: Sync
+    plan: Plan
+    since: float
 
 
 class Reconciler:
@@ -93,6 +106,8 @@ class Reconciler:
         self._nics = NicWriter(context, self._pins)
         self.statuses = StatusWriter(context)
         self._backoff = Backoff(BACKOFF_FIRST, BACKOFF_LONGEST)
+        self._rest: _Rest | None = None
+        self._reported: ClusterObservation | None = None
         self._wake = asyncio.Event()
         self._stopping = False
         self._last_contact: float | None = None
@@ -188,6 +203,7 @@ class Reconciler:
         """Write what a poll means into the statuses; sync where it contradicts what Proxmox said of a guest."""
         try:
             await self.statuses.refresh(poll.health)
+            self._reported = poll.observation
         except Exception:
             log.exception("%s: what a poll showed could not be reported; the next one is", self.cluster)
         if poll.suspects:
@@ -224,6 +240,9 @@ class Reconciler:
         if problem := duplicate(desired.cluster, self._context.cache.of_kind("ProxmoxCluster"), sync.state):
             raise NoConnection(problem)
         self._reached(gateway)
+        first = sync.plan
+        if await self._rests(sync):
+            return True
         sync = await self._brake_drift(sync)
         sync = await self._detach(sync)
         sync = await self._applier.apply(sync)
@@ -235,19 +254,48 @@ class Reconciler:
             sync = await self._planner.verify(sync)
         sync = await self._firewalls.write(sync)
         sync = await self._nics.attach(sync)
-        sync = self._observer.expect(sync)
+        sync = await self._observer.expect(sync)
         sync = await self._pins.write(sync)
 
-        sync = self._planner.with_everything(sync)
+        sync = await self._planner.with_everything(sync)
         sync = await self._with_failures(sync)
         await self.statuses.report(sync)
         await self._journal.forget_created()
-        return self._settled(sync)
+        settled = self._settled(sync)
+        self._rest = _Rest(sync, first, self._context.clock.monotonic()) if settled and self._may_rest(sync) else None
+        return settled
+
+    async def _rests(self, sync: Sync) -> bool:
+        """Whether everything is as the last sync left it, which then left nothing to do.
+
+        The plan is the same object only where what users want and what Proxmox has are the same.
+        """
+        rest = self._rest
+        if rest is None or sync.plan is not rest.plan or sync.gateway is not rest.sync.gateway:
+            return False
+        if self._context.clock.monotonic() - rest.since >= REST or self._context.desired is not rest.sync.desired:
+            return False
+        view = self._observer.view()
+        if view is not None and not any(view.observation is seen for seen in (rest.sync.observation, self._reported)):
+            return False
+        state = (await self._planner.with_zones(sync)).state
+        return state.nodes == rest.sync.state.nodes
+
+    def _may_rest(self, sync: Sync) -> bool:
+        """Whether the next sync depends on nothing but what users want and what a refresh shows.
+
+        A VNet's firewall is read by itself, and what is behind, fails, waits or goes depends on time.
+        """
+        desired = sync.desired
+        waits = sync.held or sync.waiting or sync.failures or sync.pins or sync.result or sync.reloads
+        firewall = any(vnet.spec is not None and vnet.spec.firewall is not None for vnet in desired.vnets)
+        going = desired.cluster.deleting or any(resource.deleting for resource in desired)
+        return not (waits or firewall or going or self._reload_retry.is_behind or desired is not self._context.desired)
 
     async def _detach(self, sync: Sync) -> Sync:
         """Take NICs off VNets that are being deleted; what waited for that is planned anew."""
         detached = await self._nics.detach(sync)
-        return sync if detached is sync else self._planner.replan(detached)
+        return sync if detached is sync else await self._planner.replan(detached)
 
     def _reached(self, gateway: Gateway) -> None:
         """Proxmox has answered."""
@@ -274,7 +322,7 @@ class Reconciler:
         """Record what another client changed; what it changes again and again is not planned for a while."""
         replan = await self._brake.hold(sync)
         await self._record_drift(sync)
-        return self._planner.replan(sync) if replan else sync
+        return await self._planner.replan(sync) if replan else sync
 
     async def _record_drift(self, sync: Sync) -> None:
         """An Event for each object of which another client changed something."""
@@ -288,6 +336,7 @@ class Reconciler:
 
     async def _lost(self, desired: Desired, problem: Problem) -> None:
         """Nothing can be known or done at present. Statuses keep what was known for the grace time."""
+        self._rest = None
         metrics.REACHABLE.labels(self.cluster).set(0)
         observe = desired.cluster.spec.observe if desired.cluster.spec else None
         grace = GRACE if observe is None or observe.grace_seconds is None else observe.grace_seconds

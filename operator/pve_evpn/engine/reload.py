@@ -135,6 +135,11 @@ class ReloadRetry:
         self._context = context
         self._behind: dict[str, _Behind] = {}
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a node missed something when the last sync asked."""
+        return bool(self._behind)
+
     async def reload(self, sync: Sync) -> Sync:
         """Reload the nodes that are due, one after the other. ``sync.reloads`` then says what came of it."""
         cluster = sync.desired.cluster

@@ -7,7 +7,7 @@ sync and the observer share it, so reports take turns: a status is always made f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,8 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
 
 HealthByKey = Mapping[ObjectKey, Health]
+#: Objects whose statuses are made side by side. More at once would hold up everything else.
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,15 @@ class StatusWriter:
         self._turn = asyncio.Lock()
         self._last: Sync | _Lost | None = None
         self._ineffective: Mapping[ObjectKey, Problem] = {}
+        #: What the statuses were made from since the last sync: the object as it was then, and its health.
+        self._made: dict[ObjectKey, tuple[Resource[Any], Health | None]] = {}
 
     async def report(self, sync: Sync) -> None:
         """Write what a sync found: statuses, parents first; then remove the finalizers that may go."""
         async with self._turn:
-            self._ineffective = ineffective(sync.desired, sync.state, sync.plan)
-            at = self._sync_result(sync)
+            self._made = {}
+            self._ineffective = await asyncio.to_thread(ineffective, sync.desired, sync.state, sync.plan)
+            at = await asyncio.to_thread(self._sync_result, sync)
             if cluster := self._context.resource:
                 status = cluster_status.reachable(
                     cluster, at, sync.gateway.active_endpoint, sync.result, sync.reloads, sync.lock
@@ -94,12 +99,19 @@ class StatusWriter:
                 self._last = _Lost(desired, problem)
 
     async def refresh(self, health: HealthByKey) -> None:
-        """The nodes were polled between two syncs: write again what the last one found, with this health."""
+        """The nodes were polled between two syncs: write again what the last one found, with this health.
+
+        Only of objects that have changed since, or whose health has.
+        """
         async with self._turn:
             match self._last:
                 case Sync() as sync:
-                    at = replace(self._sync_result(sync), health=health)
-                    await self._write_members(at, sync.nics)
+                    at = replace(await asyncio.to_thread(self._sync_result, sync), health=health)
+                    try:
+                        await self._write_members(at, sync.nics)
+                    except BaseException:
+                        self._made = {}
+                        raise
                     await nodes.report(self._context, health, at.now)
                 case _Lost() as lost:
                     await self._write_lost(lost.desired, lost, health)
@@ -129,10 +141,17 @@ class StatusWriter:
         self, at: SyncResult, nics: NicPlan, applied: Mapping[ObjectKey, Sequence[str]] = MappingProxyType({})
     ) -> None:
         """``applied``: the steps that were made live since the last report, in words."""
+        decisions = at.plan.decisions
         for group in at.desired.sdn_groups():
-            writes = (self._write_sdn(r, at.plan.decisions.get(r.key), at, applied.get(r.key, ())) for r in group)
-            await asyncio.gather(*writes)
-        await asyncio.gather(*(self._write_nic(nic, nics.decisions.get(nic.key), at) for nic in at.desired.nics))
+            await _in_turns(group, lambda r: self._write_sdn(r, decisions.get(r.key), at, applied.get(r.key, ())))
+        await _in_turns(at.desired.nics, lambda nic: self._write_nic(nic, nics.decisions.get(nic.key), at))
+
+    def _is_made(self, current: Resource[Any], at: SyncResult) -> bool:
+        """Whether this object's status was made from the same already, since the last sync."""
+        made_from = current, at.health.get(current.key)
+        known = self._made.get(current.key)
+        self._made[current.key] = made_from
+        return known is not None and known[0] is current and known[1] == made_from[1]
 
     async def _write_sdn(
         self, resource: Resource[Any], decision: Decision | None, at: SyncResult, applied: Sequence[str]
@@ -142,6 +161,8 @@ class StatusWriter:
             return  # a newer spec is on its way; its own sync reports
         if decision.release and current.deleting:
             await self._writer.release(current, lifecycle.gone(current, decision))
+            return
+        if self._is_made(current, at):
             return
         status = alone(
             current.key,
@@ -160,6 +181,8 @@ class StatusWriter:
         forgotten = pin is not None and pin.holds and not current.force_orphan
         if decision.release and current.deleting and not forgotten:
             await self._writer.release(current, lifecycle.nic_gone(current, decision))
+            return
+        if self._is_made(current, at):
             return
         status = alone(
             current.key,
@@ -188,6 +211,12 @@ class StatusWriter:
         if desired and desired.cluster.deleting and not any(True for _ in desired):
             await nodes.remove(self._context)
             await self._writer.release(desired.cluster)
+
+
+async def _in_turns(resources: Sequence[Resource[Any]], write: Callable[[Resource[Any]], Awaitable[None]]) -> None:
+    """Write some at a time."""
+    for start in range(0, len(resources), _AT_ONCE):
+        await asyncio.gather(*map(write, resources[start : start + _AT_ONCE]))
 
 
 def _needs_nothing(resource: Resource[Any]) -> bool:

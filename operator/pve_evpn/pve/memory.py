@@ -32,8 +32,8 @@ from pve_evpn.domain.state import FirewallName, FirewallNames, GuestState
 
 
 @dataclass(frozen=True, slots=True)
-class Subnets:
-    """The subnets of one VNet in both copies. ``reworded``: as :class:`pve_evpn.domain.sdn.SdnSnapshot` has them."""
+class Copies:
+    """Some objects, as the subnets of one VNet, in both copies; ``reworded`` as in :class:`SdnSnapshot`."""
 
     edited: Mapping[SdnRef, SdnObject] = field(default_factory=dict)
     running: Mapping[SdnRef, SdnObject] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Subnets:
 
 
 #: Reads the subnets of a VNet.
-Fetch = Callable[[str], Awaitable[Subnets]]
+Fetch = Callable[[str], Awaitable[Copies]]
 #: The digest that a VNet's plain list of subnets carries; "" where it has none.
 Probe = Callable[[str], Awaitable[str]]
 APPLY_TASK = "reloadnetworkall"
@@ -64,7 +64,7 @@ _MOST_TASKS = 10_000
 
 @dataclass(slots=True)
 class _Known:
-    subnets: Subnets
+    subnets: Copies
     read_at: float
 
     @property
@@ -91,14 +91,14 @@ class SubnetMemory:
     #: The edited copy of the VNets that the operator wrote under this lock, as the writes leave it.
     _staged: dict[str, dict[SdnRef, SdnObject]] = field(default_factory=dict)
     #: What of that was applied and not read since.
-    _applied: dict[str, Subnets] = field(default_factory=dict)
+    _applied: dict[str, Copies] = field(default_factory=dict)
     _all_suspect: bool = True
     _complete: bool = False
 
     def __post_init__(self) -> None:
         self._rotation = Rotation(self.resync)
 
-    async def read(self, vnets: Collection[str], now: float, *, before_apply: bool) -> dict[str, Subnets]:
+    async def read(self, vnets: Collection[str], now: float, *, before_apply: bool) -> dict[str, Copies]:
         """The subnets by VNet.
 
         Args:
@@ -150,7 +150,7 @@ class SubnetMemory:
     def applied(self) -> None:
         """Proxmox has taken the apply of what was sealed: what is staged runs."""
         if self._complete:
-            self._applied = {vnet: Subnets(edited, edited) for vnet, edited in self._staged.items()}
+            self._applied = {vnet: Copies(edited, edited) for vnet, edited in self._staged.items()}
         self._staged = {}
 
     def forget(self) -> None:

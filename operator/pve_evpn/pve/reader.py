@@ -33,7 +33,7 @@ from pve_evpn.domain.state import (
 )
 from pve_evpn.pve import decode, errors
 from pve_evpn.pve.client import PveClient
-from pve_evpn.pve.memory import APPLY_TASK, GuestMemory, GuestRow, NameMemory, SubnetMemory, Subnets, TaskMemory
+from pve_evpn.pve.memory import APPLY_TASK, Copies, GuestMemory, GuestRow, NameMemory, SubnetMemory, TaskMemory
 from pve_evpn.text import from_outside
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
@@ -84,6 +84,7 @@ class ClusterReader(PveClient):
         self._release: tuple[float, str, str] = (-_RELEASE_SECONDS, "", "")
         self._hosts: dict[str, tuple[float, NodeState]] = {}
         self._reloads: tuple[float, frozenset[str]] | None = None
+        self._lists: dict[SdnKind, tuple[list[Mapping[str, Any]], Copies]] = {}
 
     async def version(self) -> str:
         """The release of the node that answers, e.g. ``9.2.11``."""
@@ -181,7 +182,10 @@ class ClusterReader(PveClient):
         running: dict[SdnRef, SdnObject] = {}
         reworded: list[PendingChange] = []
         for kind, items in zip(kinds, lists, strict=True):
-            reworded += _sort_in(kind, items, "", edited, running)
+            copies = self._decoded(kind, items or [])
+            edited |= copies.edited
+            running |= copies.running
+            reworded += copies.reworded
         vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
         if not verified:
             await self._notice_tasks(members, len(vnets), before_apply=before_apply)
@@ -202,6 +206,14 @@ class ClusterReader(PveClient):
         return SdnSnapshot(
             edited, running, tuple(others), tuple(reworded), fabrics, complete=sees_all, fabric_addresses=addresses
         )
+
+    def _decoded(self, kind: SdnKind, items: list[Mapping[str, Any]]) -> Copies:
+        """The objects of a list; the same ones as before where the list is the same."""
+        known, copies = self._lists.get(kind, (None, Copies()))
+        if known != items:
+            copies = _copies(kind, items)
+            self._lists[kind] = items, copies
+        return copies
 
     async def _reach(self) -> tuple[bool, tuple[str, ...]]:
         """Whether the credentials see all of SDN, and the collections that this program does not know.
@@ -284,15 +296,12 @@ class ClusterReader(PveClient):
             return None
         return self._reloads[1]
 
-    async def _read_subnets(self, vnet: str) -> Subnets:
+    async def _read_subnets(self, vnet: str) -> Copies:
         try:
             rows = await self.get(f"/cluster/sdn/vnets/{vnet}/subnets", pending=1)
         except errors.NotFound:  # deleted since the list was made
             rows = ()
-        edited: dict[SdnRef, SdnObject] = {}
-        running: dict[SdnRef, SdnObject] = {}
-        reworded = _sort_in(SdnKind.SUBNET, rows or (), vnet, edited, running)
-        return Subnets(edited, running, tuple(reworded))
+        return _copies(SdnKind.SUBNET, rows or (), vnet)
 
     async def _read_names(self, kind: FirewallName) -> frozenset[str] | None:
         path, key = _FIREWALL_LISTS[kind]
@@ -431,6 +440,14 @@ class ClusterReader(PveClient):
         except (errors.Refused, errors.Forbidden) as error:
             return replace(guest, error=str(error)) if guest.nics is None else guest
         return read
+
+
+def _copies(kind: SdnKind, items: Iterable[Mapping[str, Any]], parent: str = "") -> Copies:
+    """Both copies of what a list has."""
+    edited: dict[SdnRef, SdnObject] = {}
+    running: dict[SdnRef, SdnObject] = {}
+    reworded = _sort_in(kind, items, parent, edited, running)
+    return Copies(edited, running, tuple(reworded))
 
 
 def _sort_in(
