@@ -139,6 +139,17 @@ async def test_prune_shows_what_is_deleted_and_what_stays() -> None:
     assert {str(change.step_class) for change in said.changes} == {"destructive"}
 
 
+async def test_a_deleted_vnet_goes_after_the_nic_that_is_on_it() -> None:
+    world = await programmed(nic(), **GRANT)
+    said = await carried_out(world, cluster(**GRANT), controller(), zone(), prune=True)
+    assert [change.words for change in said.changes] == [
+        "change net0 of VM 100 (vm1): vnetRef is net1, becomes vmbr0",
+        "delete subnet zone1-10.1.0.0-24",
+        "delete vnet net1",
+    ]
+    assert said.waiting == {}
+
+
 @pytest.mark.parametrize(
     ("spec", "reason", "due"),
     [

@@ -6,7 +6,7 @@ leads to, in which every node has loaded its zones.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -87,16 +87,16 @@ def preview(
         state: As Proxmox is, with its guests if there are NICs. Its rights are those of who asks and do not count.
         firewalls: Of running VNets, by their names in Proxmox; None for one that cannot be read.
     """
-    state = replace(state, rights=None)
+    state, detached = _detached(desired, replace(state, rights=None))
     made, everything = plan(desired, state), plan(desired, state, everything=True)
     permission = permit(desired.cluster, state, made, now)
     waiting = permission.waiting
     held = permission.problem if waiting is None else None
     consent = permission.problem if waiting is not None else None
-    changes = [*_sdn_changes(desired, state, made, everything, waiting, consent)]
+    changes = [*_nic_changes(detached), *_sdn_changes(desired, state, made, everything, waiting, consent)]
     changes += _firewall_changes(desired, made, firewalls)
     settled, nics = _after(desired, state, made)
-    changes += _nic_changes(nics)
+    changes += _nic_changes(nics.decisions.values())
     decisions: dict[ObjectKey, Decision | NicDecision] = {**settled.decisions, **nics.decisions}
     refused = {key: decision.refused for key, decision in decisions.items() if decision.refused}
     waits = {
@@ -225,8 +225,25 @@ def _after(desired: Desired, state: ClusterState, made: Plan) -> tuple[Plan, Nic
     return settled, plan_nics(desired, there, settled.decisions)
 
 
-def _nic_changes(nics: NicPlan) -> Iterator[Change]:
-    for decision in nics.decisions.values():
+def _detached(desired: Desired, state: ClusterState) -> tuple[ClusterState, list[NicDecision]]:
+    """The state once the NICs of deleted objects are off their VNets, and these; it comes before the apply."""
+    going = {nic.key for nic in desired.nics if nic.deleting}
+    if not going or state.guests is None:
+        return state, []
+    planned = plan_nics(desired, state, plan(desired, state).decisions)
+    found = [decision for key, decision in planned.decisions.items() if key in going and decision.write]
+    guests = dict(state.guests)
+    for decision in found:
+        assert decision.guest is not None
+        assert decision.write is not None
+        guest, text = guests[decision.guest.vmid], decision.write.text
+        left = {device: nic for device, nic in (guest.nics or {}).items() if device != decision.device}
+        guests[guest.vmid] = replace(guest, nics={**left, **({decision.device: text} if text is not None else {})})
+    return replace(state, guests=guests), found
+
+
+def _nic_changes(decisions: Iterable[NicDecision]) -> Iterator[Change]:
+    for decision in decisions:
         if decision.write is None or decision.guest is None:
             continue
         where, text = f"{decision.device} of {decision.guest.label}", decision.write.text

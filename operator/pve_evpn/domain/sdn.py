@@ -78,7 +78,8 @@ _BOOLEAN = frozenset(
     }
 )
 _SETS = frozenset({"exitnodes", "isis-ifaces", "nodes", "peers", "rt-import", "secondary-controllers"})
-_ADDRESSES = frozenset({"dhcp-dns-server", "gateway", "peers"})
+_ADDRESSES = frozenset({"dhcp-dns-server", "gateway", "ip", "ip6", "peers"})
+_NETWORKS = frozenset({"ip6_prefix", "ip_prefix"})
 #: Arrays of property strings whose order means nothing.
 _STRUCTURED = frozenset({"allowed_ips", "interfaces", "redistribute"})
 _ARRAYS = frozenset({"dhcp-range", "entries", "secondary-controllers"}) | _STRUCTURED
@@ -135,6 +136,8 @@ def canonical(key: str, value: Any) -> Canonical | None:
     text = str(value)
     if key in _ADDRESSES:
         return _address(text)
+    if key in _NETWORKS:
+        return _network(text)
     if key in _UPPER:
         return text.upper()
     if key in _TRIMMED:
@@ -147,6 +150,14 @@ def _address(text: str) -> str:
     """An IP address in its usual spelling; any other text as it is."""
     try:
         return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
+
+
+def _network(text: str) -> str:
+    """A network in its usual spelling; any other text as it is."""
+    try:
+        return str(ipaddress.ip_network(text))
     except ValueError:
         return text
 
