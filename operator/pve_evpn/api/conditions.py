@@ -87,7 +87,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = (
         "NotAllowed",
         "Accepted: False",
-        "The zone does not allow that VNI or subnet, or a subnet holds addresses of the nodes.",
+        "The zone does not allow that VNI, subnet or firewall name, or a subnet holds addresses of the nodes.",
     )
     LIMIT_EXCEEDED = (
         "LimitExceeded",

@@ -119,6 +119,36 @@ class AllowedNamespaces(ApiModel):
     limits: Limits | None = Field(None, description="How much each namespace may have in the zone. Default: no limits.")
 
 
+_FirewallName = Annotated[
+    str,
+    Length(min_length=2, max_length=64),
+    Matching(r"[A-Za-z][A-Za-z0-9_-]+", "must be a name as Datacenter > Firewall has it, without dc/ and +"),
+]
+_IpSetName = Annotated[
+    str,
+    Length(min_length=2, max_length=68),
+    Matching(r"(sdn/)?[A-Za-z][A-Za-z0-9_-]+", "must be a name without dc/ and +; sdn/ before one that Proxmox makes"),
+]
+
+
+class FirewallNames(ApiModel):
+    """Names of the datacenter's firewall. What is not listed is not allowed."""
+
+    aliases: list[_FirewallName] | None = Field(
+        None, max_length=64, description="Aliases. Default: none.", json_schema_extra=SET
+    )
+    ip_sets: list[_IpSetName] | None = Field(
+        None,
+        max_length=64,
+        description="IP sets, sdn/... for those that Proxmox makes of VNets and guests; the ones of VNets of the same "
+        "namespace are always allowed. Default: none.",
+        json_schema_extra=SET,
+    )
+    security_groups: list[_FirewallName] | None = Field(
+        None, max_length=64, description="Security groups. Default: none.", json_schema_extra=SET
+    )
+
+
 class EvpnZoneSpec(ManagedSpec):
     """An EVPN zone."""
 
@@ -217,6 +247,11 @@ class EvpnZoneSpec(ManagedSpec):
         description="Networks that the subnets of the zone's VNets must be inside of. Default: any. Addresses of the "
         "nodes are never allowed.",
         json_schema_extra=SET,
+    )
+    allowed_firewall_names: FirewallNames | None = Field(
+        None,
+        description="Aliases, IP sets and security groups of the datacenter's firewall that rules of the zone's VNets "
+        "may name; {} allows none. Default: any.",
     )
     adoption: Adoption | None = Field(
         None,

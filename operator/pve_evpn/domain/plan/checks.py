@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import may_name
+from pve_evpn.domain.objects import may_name, proxmox_id
 from pve_evpn.domain.plan.candidates import (
     BgpControllerCandidate,
     Candidate,
@@ -28,11 +28,13 @@ from pve_evpn.domain.plan.candidates import (
     VNetCandidate,
     ZoneCandidate,
 )
+from pve_evpn.domain.plan.firewall import SETS_OF_VNETS, names_in
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.plan.subnets import Network, network_of
 from pve_evpn.domain.sdn import Props, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.spelling import parts_of
-from pve_evpn.domain.state import first_with
+from pve_evpn.domain.state import FirewallName, first_with
+from pve_evpn.text import some_of
 
 #: The peer group Proxmox takes where none is named.
 _DEFAULT_PEER_GROUP = "VTEP"
@@ -348,6 +350,39 @@ def _within(network: Network, other: Network) -> bool:
     return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)
 
 
+def zone_allows_firewall_names(candidate: VNetCandidate) -> Problem | None:
+    """The rules name only what the zone's ``allowedFirewallNames`` has, and sets of VNets of the same namespace."""
+    assert candidate.zone
+    allowed, spec = candidate.zone[1].allowed_firewall_names, candidate.spec.firewall
+    if allowed is None or spec is None:
+        return None
+    lists = {
+        FirewallName.ALIAS: allowed.aliases,
+        FirewallName.IPSET: allowed.ip_sets,
+        FirewallName.GROUP: allowed.security_groups,
+    }
+    for use in names_in(spec):
+        if use.kind not in lists or (use.made and _is_set_of_own_vnet(use.name, candidate)):
+            continue
+        listed = lists[use.kind] or ()
+        name = f"sdn/{use.name}" if use.made else use.name
+        if use.kind.form(name) not in {use.kind.form(text) for text in listed}:
+            names = some_of(listed) or "none"
+            message = f"{use.field}: the zone's allowedFirewallNames does not have {use.kind} {name!r} (it has {names})"
+            return Problem(Reason.NOT_ALLOWED, message)
+    return None
+
+
+def _is_set_of_own_vnet(name: str, candidate: VNetCandidate) -> bool:
+    """Whether it is an IP set that Proxmox makes of a VNet (``net1-all``), and that VNet is of the same namespace."""
+    vnet, _, part = name.partition("-")
+    if part not in SETS_OF_VNETS:
+        return False
+    namespace = candidate.resource.key.namespace
+    others = candidate.context.desired.vnets
+    return any(other.key.namespace == namespace and proxmox_id(other) == vnet for other in others)
+
+
 def limits_hold(candidate: VNetCandidate) -> Problem | None:
     """The namespace has not more VNets and subnets in the zone than the zone says; older VNets count first."""
     assert candidate.zone
@@ -490,6 +525,7 @@ VNET: Sequence[Callable[[VNetCandidate], Problem | None]] = (
     vni_is_free,
     zone_allows_vni,
     zone_allows_subnets,
+    zone_allows_firewall_names,
     subnets_are_apart,
     names_no_interface,
     id_is_free,

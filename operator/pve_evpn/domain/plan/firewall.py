@@ -403,6 +403,10 @@ def _aligned(want: Sequence[_Compared], have: Sequence[_Compared]) -> list[tuple
 # --- names that rules refer to ---------------------------------------------------------------------------------------
 
 
+#: The IP sets that Proxmox makes of each VNet end so.
+SETS_OF_VNETS = frozenset({"all", "gateway", "no-gateway", "dhcp"})
+
+
 class NameUse(NamedTuple):
     """A name that a rule uses. ``made``: Proxmox makes the IP set itself (``+sdn/...``)."""
 

@@ -20,7 +20,7 @@ from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
-from pve_evpn.domain.plan.firewall import NameUse, names_in
+from pve_evpn.domain.plan.firewall import SETS_OF_VNETS, NameUse, names_in
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.spelling import parts_of
@@ -37,8 +37,6 @@ _VXLAN, _VXLAN_IPV6 = 50, 70
 _DEFAULT_MTU = 1450
 #: Proxmox connects an exit node with the VRF by a pair of interfaces that has these addresses in every such zone.
 _LOCAL_ROUTING = ipaddress.ip_network("10.255.255.0/30")
-#: The IP sets that Proxmox makes of each VNet end so.
-_MADE_OF_VNETS = frozenset({"all", "gateway", "no-gateway", "dhcp"})
 
 
 class Ineffective(NamedTuple):
@@ -258,7 +256,7 @@ def _exists(use: NameUse, state: ClusterState, vnets: frozenset[str]) -> bool:
     """Whether the name is there; so it is taken to be where Proxmox does not list its kind."""
     if use.made:
         vnet, _, part = use.name.partition("-")
-        return part not in _MADE_OF_VNETS or vnet in vnets
+        return part not in SETS_OF_VNETS or vnet in vnets
     there = state.firewall_names.get(use.kind)
     return there is None or use.kind.form(use.name) in there
 
