@@ -13,6 +13,10 @@ import yaml
 from pve_evpn.cli import main
 from pve_lab.server import LabServer
 from tests.cli.conftest import TOKEN
+from tests.e2e.process import ROOT
+from tests.e2e.pveum import carry_out, commands
+
+PAGE = ROOT / "docs/import.md"
 
 
 def reads_only(server: LabServer) -> bool:
@@ -63,6 +67,20 @@ def test_a_fingerprint_is_enough_and_what_cannot_be_said_is_at_the_top(
     assert "not exported: zone z5 mtu" in err
     assert main(["export", *where, "-o", "markdown"]) == 0
     assert "| EvpnZone |  | prod-2 | prod |" in capsys.readouterr().out
+
+
+def test_the_token_that_the_page_makes_is_enough(
+    server: LabServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [secret] = filter(None, [carry_out(command, server.lab.access) for command in commands(PAGE)])
+    monkeypatch.setenv("PVE_TOKEN_ID", "pve-evpn-read@pve!export")
+    monkeypatch.delenv("PVE_TOKEN")
+    (tmp_path / "token").write_text(f"{secret}\n")
+    where = ["--endpoint", server.url, "--ca-file", str(tmp_path / "ca.pem"), "--token-file", str(tmp_path / "token")]
+    assert main(["export", *where, "--nics", "--strict"]) == 0
+    out, err = capsys.readouterr()
+    assert (out.count("kind: NicAttachment"), out.count("policyForward: DROP"), err) == (50, 10, "")
+    assert secret not in out
 
 
 @pytest.mark.parametrize(

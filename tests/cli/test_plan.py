@@ -70,6 +70,17 @@ def test_changes_exit_with_2_in_every_form(
     assert {method for method, _, _ in server.lab.journal} == {"GET"}
 
 
+def test_markdown_cannot_be_broken_out_of(where: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "zone-prod.yaml", "vn5", alias="<img src=x> [a](http://x) @admins")
+    edit(folder / "zone-prod.yaml", "vn10", **{"id": "vnnew", "vni": 7777, "| a <b>\x1b[31m\n": 1})
+    assert main(["plan", "-f", str(folder), *where, "-o", "markdown"]) == 1
+    out = capsys.readouterr().out
+    rows = [line for line in out.splitlines() if "vn5" in line or "unknown field" in line]
+    assert r"\<img src=x\> \[a\](http://x) &#64;admins" in rows[0]
+    assert r"unknown field: spec.\| a \<b\> \[31m" in rows[1]
+    assert "\x1b" not in out
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

@@ -144,8 +144,8 @@ def _markdown(block: Block) -> str:
 
 
 def _escaped(cell: object) -> str:
-    """Text that cannot end a table cell, begin HTML, or make a link or an image."""
-    text = clean(cell)
+    """Text that cannot end a table cell, begin HTML, make a link or an image, or mention somebody."""
+    text = clean(cell).replace("&", "&amp;").replace("@", "&#64;")
     for character in "\\`*_[]<>|!":
         text = text.replace(character, f"\\{character}")
     return text

@@ -79,6 +79,7 @@ class Describer:
         self._existing = _existing(request.existing)
         self._names = self._name_objects()
         self._nic_names: dict[tuple[int, str], str] = {}
+        self._names_of_nics = Names(nic.key.name for nic in self._existing_nics())
         before = request.existing
         self._context = PlanContext(
             before or nothing_yet(request.cluster, request.cluster_spec), state, frozenset(), {}, recovering=False
@@ -379,8 +380,7 @@ class Describer:
             made.leave_out(f"{device} of guest {guest.vmid} {path}", why)
             del fields[path]
         if source not in self._nic_names:
-            taken = [*self._nic_names.values(), *(nic.key.name for nic in self._existing_nics())]
-            self._nic_names[source] = Names(taken).give(
+            self._nic_names[source] = self._names_of_nics.give(
                 f"{guest.name or guest.kind}-{guest.vmid}-{device}", f"{guest.kind}-{guest.vmid}-{device}"
             )
         key = ObjectKey("NicAttachment", self._request.namespace, self._nic_names[source])
