@@ -102,9 +102,9 @@ test: lint control-plane ## What every change must pass; the short tests on real
 test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
 
 .PHONY: redteam
-redteam: $(READY) control-plane ## What attackers try: hostile tenants, hostile answers, rules of the API server
+redteam: $(READY) control-plane ## What attackers try: hostile tenants, answers, callers, faults of Kubernetes, rules of the API server
 	@$(BUSYBOX)
-	$(VENV)/bin/pytest -m redteam tests/redteam tests/unit tests/bench tests/node tests/workflows tests/helm/test_chart.py
+	$(VENV)/bin/pytest -m redteam
 	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
 
 .PHONY: bench
@@ -147,8 +147,12 @@ dashboards: $(READY) ## Write the Grafana dashboards anew
 	@$(PY) charts/dashboards.py charts/pve-evpn-operator/dashboards/
 
 .PHONY: chaos
-chaos: $(READY) ## Users, other clients, faults and crashes at random (N=1000 runs, SEED=1 the first batch of ten)
+chaos: $(READY) ## Users, other clients, faults and crashes at random (N=1000 runs, SEED=1 the first batch of ten; KUBE=1 on a real API server)
+ifdef KUBE
+	CHAOS_KUBE_RUNS=$(or $(N),1000) CHAOS_SEED=$(or $(SEED),1) $(VENV)/bin/pytest tests/chaos/test_kube.py -q -s
+else
 	CHAOS_RUNS=$(or $(N),1000) CHAOS_SEED=$(or $(SEED),1) $(VENV)/bin/pytest tests/chaos/test_machine.py -q
+endif
 
 .PHONY: e2e-helm
 e2e-helm: control-plane ## Helm and kubeconform on the real API server: install, upgrade, uninstall, break-glass

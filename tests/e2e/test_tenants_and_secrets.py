@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import KINDS, NOWHERE, Stack
+from tests.e2e.stack import KINDS, NOWHERE, Stack, await_
 
 pytestmark = pytest.mark.kube
 TENANT = "tenant-blue"
@@ -33,6 +33,29 @@ def test_a_deleted_namespace_takes_its_networks_along_and_nothing_else(stack: St
     assert "bridge=vmbr0" in stack.lab.guests[100].config["net0"]
     assert list(stack.lab.sdn.running["zones"]) == ["EZone1"]
     stack.await_ready(controller, zone)
+
+
+@pytest.mark.redteam
+def test_a_namespace_that_another_clients_finalizer_holds_costs_nothing(stack: Stack) -> None:
+    """Its VNet leaves Proxmox and is released; while the namespace stays, the operator writes nothing more."""
+    seed = stack.seed()
+    stack.apply(*seed[:3])
+    stack.plane.kubectl("create", "namespace", "stuck")
+    spec = {**seed[3]["spec"], "id": "stuck1", "vni": 7100}
+    held = {"name": "net", "namespace": "stuck", "finalizers": ["example.com/hold"]}
+    network = {**seed[3], "metadata": held, "spec": spec}
+    stack.apply(network)
+    stack.await_ready(network)
+    stack.plane.kubectl("delete", "namespace", "stuck", "--wait=false")
+    await_("the VNet is released", lambda: stack.get(network)["metadata"]["finalizers"] == ["example.com/hold"])
+    assert "stuck1" not in stack.lab.sdn.running["vnets"]
+    syncs = stack.metric("pve_evpn_reconciles_total")
+    await_("two more syncs", lambda: stack.metric("pve_evpn_reconciles_total") >= syncs + 2)
+    writes, patches = len(stack.writes()), stack.metric("pve_evpn_k8s_requests_total")
+    await_("two more syncs", lambda: stack.metric("pve_evpn_reconciles_total") >= syncs + 4)
+    assert (len(stack.writes()), stack.metric("pve_evpn_k8s_requests_total")) == (writes, patches)
+    stack.plane.kubectl("patch", "vnet", "net", "-n", "stuck", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    await_("the namespace is gone", lambda: not stack.plane.kubectl("get", "ns", "stuck", "-o", "name", check=False))
 
 
 def test_credentials_are_shown_nowhere(stack: Stack) -> None:

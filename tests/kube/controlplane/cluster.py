@@ -35,7 +35,8 @@ class ControlPlane(Kubectl):
         self.audit_log = folder / "audit.log" if audit else None
         super().__init__(self.binaries["kubectl"], folder / "admin.kubeconfig", folder)
         self.url = ""
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
 
     def __enter__(self) -> ControlPlane:
         self.start()
@@ -96,9 +97,10 @@ class ControlPlane(Kubectl):
 
     def stop(self) -> None:
         """End the processes, the API server first."""
-        for process in reversed(self._processes):
+        processes = list(reversed(self._processes.values()))
+        for process in processes:
             process.terminate()
-        for process in reversed(self._processes):
+        for process in processes:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
@@ -128,24 +130,39 @@ class ControlPlane(Kubectl):
         self.kubeconfig.write_text(yaml.safe_dump(config))
         self.kubeconfig.chmod(0o600)
 
+    def pid(self, name: str) -> int:
+        """The process of ``etcd``, ``kube-apiserver`` or ``kube-controller-manager``."""
+        return self._processes[name].pid
+
+    def restart_api_server(self) -> None:
+        """Kill it and start it again; returns once it answers."""
+        process = self._processes["kube-apiserver"]
+        process.kill()
+        process.wait()
+        self._start("kube-apiserver")
+        self._await_ready()
+
     def _run(self, name: str, *arguments: str) -> None:
-        log = (self.folder / f"{name}.log").open("wb")
-        process = subprocess.Popen(
-            [str(self.binaries[name]), *arguments],
+        self._commands[name] = [str(self.binaries[name]), *arguments]
+        self._start(name)
+
+    def _start(self, name: str) -> None:
+        log = (self.folder / f"{name}.log").open("ab")
+        self._processes[name] = subprocess.Popen(
+            self._commands[name],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C is for the test, which then ends it in order
             preexec_fn=die_with_parent,
         )
-        self._processes.append(process)
 
     def _await_ready(self) -> None:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         context.load_cert_chain(self.folder / "admin.crt", self.folder / "admin.key")
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            for process in self._processes:
+            for process in self._processes.values():
                 if process.poll() is not None:
                     break
             else:

@@ -34,8 +34,8 @@ TOKEN = Credentials("evpn@pve", "operator", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeee
 Answer = Callable[[ssl.SSLSocket], None]
 
 
-def certificate() -> tuple[bytes, bytes, str]:
-    """A certificate for 127.0.0.1 with its key, in PEM, and its fingerprint."""
+def certificate(days: int = 1) -> tuple[bytes, bytes, str]:
+    """A certificate for 127.0.0.1 with its key, in PEM, and its fingerprint; it ends in so many days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hostile")])
     now = datetime.now(UTC)
@@ -45,8 +45,8 @@ def certificate() -> tuple[bytes, bytes, str]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -59,8 +59,8 @@ def certificate() -> tuple[bytes, bytes, str]:
 class Hostile:
     """A TLS server that gives every request the same bytes, in its own time."""
 
-    def __init__(self, directory: Path) -> None:
-        pem, key, self.fingerprint = certificate()
+    def __init__(self, directory: Path, days: int = 1) -> None:
+        pem, key, self.fingerprint = certificate(days)
         chain = directory / "chain.pem"
         chain.write_bytes(pem + key)
         self.pem = pem.decode()
@@ -101,6 +101,13 @@ def hostile(tmp_path: Path) -> Iterator[Hostile]:
 
 def session(hostile: Hostile, timeout: float = 5.0, **trust: Any) -> PveSession:
     return PveSession(hostile.url, TOKEN, Trust(**trust) if trust else Trust(ca_pem=hostile.pem), timeout)
+
+
+def test_an_expired_ca_is_named_and_nothing_is_sent(tmp_path: Path) -> None:
+    expired = Hostile(tmp_path, days=-1)
+    with contextlib.closing(expired), pytest.raises(errors.TlsRejected, match="it has expired"):
+        session(expired).call("GET", "/version", {})
+    assert expired.requests == []
 
 
 def test_a_compressed_answer_is_refused_before_it_is_unpacked(hostile: Hostile) -> None:
