@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ ZONE = {
 KIND_PREFIX = "pve_evpn_"
 
 
-def scraped(*objects: dict[str, Any]) -> CollectorRegistry:
+def scraped(*objects: dict[str, Any], holds: Callable[[str], bool] = lambda _cluster: True) -> CollectorRegistry:
     cache = Cache()
     for number, raw in enumerate(objects, 1):
         meta = {
@@ -31,7 +32,7 @@ def scraped(*objects: dict[str, Any]) -> CollectorRegistry:
         }
         cache.upsert({**raw, "metadata": meta})
     registry = CollectorRegistry()
-    registry.register(StatusCollector(cache, lambda: NOW))
+    registry.register(StatusCollector(cache, lambda: NOW, holds))
     return registry
 
 
@@ -196,3 +197,25 @@ def test_a_cluster_that_cannot_be_reached_reports_no_past() -> None:
     registry = scraped(cluster(conditions=conditions(Reachable="False"), lock=lock, nodes=[{"name": "pve1"}]))
     assert value(registry, "sdn_lock_held_seconds", cluster="pve") is None
     assert value(registry, "node_online", cluster="pve", node="pve1") is None
+
+
+def test_of_a_cluster_that_another_replica_leads_for_only_that_is_said() -> None:
+    other = cluster(conditions=conditions(Reachable="True"), nodes=[{"name": "pve9", "online": True}])
+    other["metadata"]["name"] = "other"
+    stray = nic("stray")
+    stray["spec"]["clusterRef"]["name"] = "gone"
+    registry = scraped(cluster(), other, nic("mine"), stray, holds=lambda name: name == "pve")
+    assert value(registry, "cluster_leader", cluster="pve") == 1
+    assert value(registry, "cluster_leader", cluster="other") == 0
+    assert value(registry, "objects", cluster="pve", kind="NicAttachment", ready="Unknown") == 1
+    assert value(registry, "objects", cluster="other", kind="ProxmoxCluster", ready="Unknown") is None
+    assert value(registry, "node_online", cluster="other", node="pve9") is None
+    assert value(registry, "objects", cluster="gone", kind="NicAttachment", ready="Unknown") is None
+
+
+def test_what_belongs_to_no_cluster_is_said_by_the_replica_that_reports_it() -> None:
+    stray = nic("stray")
+    stray["spec"]["clusterRef"]["name"] = "gone"
+    registry = scraped(cluster(), stray, holds=lambda name: name == "")
+    assert value(registry, "objects", cluster="gone", kind="NicAttachment", ready="Unknown") == 1
+    assert value(registry, "objects", cluster="pve", kind="ProxmoxCluster", ready="Unknown") is None
