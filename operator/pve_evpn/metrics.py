@@ -121,6 +121,18 @@ _PER_CLUSTER = (
     VNI_MISSING_VTEPS,
 )
 
+_COUNTED_PER_CLUSTER = (
+    API_REQUESTS,
+    API_SECONDS,
+    APPLIES,
+    APPLY_SECONDS,
+    PLANNED,
+    NIC_CHANGES,
+    DRIFT,
+    RECONCILES,
+    RECONCILE_SECONDS,
+)
+
 
 def replace(gauge: Gauge, cluster: str, series: Mapping[tuple[str, ...], float]) -> None:
     """Make these, by the labels after ``cluster``, all series a gauge has of a cluster."""
@@ -135,14 +147,17 @@ def begin(gauge: Gauge, value: float, *labels: str) -> None:
         gauge.labels(*labels).set(value)
 
 
-def keep_only(gauge: Gauge, cluster: str, kept: Collection[tuple[str, ...]]) -> None:
-    """Drop a gauge's other series of a cluster."""
-    for labels in list(gauge._metrics):
+def keep_only(metric: Gauge | Counter | Histogram, cluster: str, kept: Collection[tuple[str, ...]]) -> None:
+    """Drop a metric's other series of a cluster."""
+    for labels in list(metric._metrics):
         if labels and labels[0] == cluster and labels[1:] not in kept:
-            gauge.remove(*labels)
+            metric.remove(*labels)
 
 
-def forget_cluster(cluster: str) -> None:
-    """Drop the gauges of a cluster that is no longer configured, so that no alert fires for it."""
-    for gauge in _PER_CLUSTER:
-        keep_only(gauge, cluster, ())
+def forget_cluster(cluster: str, *, is_gone: bool = False) -> None:
+    """Drop the gauges of a cluster that this replica no longer serves, so that no alert fires for it.
+
+    ``is_gone``: the ProxmoxCluster was deleted, so what was counted of it goes too.
+    """
+    for metric in (*_PER_CLUSTER, *(_COUNTED_PER_CLUSTER if is_gone else ())):
+        keep_only(metric, cluster, ())

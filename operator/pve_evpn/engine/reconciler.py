@@ -151,7 +151,7 @@ class Reconciler:
             observing.cancel()
             await asyncio.gather(observing, return_exceptions=True)
             self.close()
-            metrics.forget_cluster(self.cluster)
+            metrics.forget_cluster(self.cluster, is_gone=self._context.resource is None)
 
     async def run_once(self) -> float:
         """One sync, however it ends; the seconds until the next one if nothing happens."""
