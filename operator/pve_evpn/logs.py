@@ -16,6 +16,8 @@ import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 
+from pve_evpn.text import one_line
+
 Record = MutableMapping[str, Any]
 #: They log each event, each request with its parameters, or each channel of a poll.
 _CHATTY = ("asyncssh", "kopf", "kubernetes", "proxmoxer", "urllib3")
@@ -57,8 +59,8 @@ def _one_line(_logger: Any, _method: str, record: Record) -> Record:
         where = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
         record["error"] = f"{type(error).__name__}: {error}" + (f" (at {where})" if where else "")
     for key, value in record.items():
-        if isinstance(value, str) and not value.isprintable():
-            record[key] = " | ".join(line for line in value.splitlines() if line)
+        if isinstance(value, str):
+            record[key] = one_line(value)
     return record
 
 

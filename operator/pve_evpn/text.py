@@ -26,9 +26,21 @@ def from_outside(text: object, secrets: Iterable[str] = (), longest: int = LONGE
         if len(secret) >= _SHORTEST_SECRET:
             shown = shown.replace(secret, _HIDDEN)
     shown = shown[: 4 * longest]
-    lines = (" ".join("".join(map(_visible, line)).split()) for line in shown.splitlines())
-    shown = " | ".join(line for line in lines if line)
+    shown = _joined(shown)
     return shown if len(shown) <= longest else shown[: longest - 4] + " ..."
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without control and bidirectional characters; as it is where it has none.
+
+    For the last place before a text is stored or shown, where it may come from anywhere.
+    """
+    return text if text.isprintable() else _joined(text)
+
+
+def _joined(text: str) -> str:
+    lines = (" ".join("".join(map(_visible, line)).split()) for line in text.splitlines())
+    return " | ".join(line for line in lines if line)
 
 
 def _visible(character: str) -> str:

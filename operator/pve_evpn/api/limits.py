@@ -16,13 +16,17 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from pve_evpn.api.types import ApiModel
+from pve_evpn.text import one_line
 
 _MORE = " ..."
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Annotates a text or a list that is cut to ``most`` characters or entries. A text then ends in ``...``."""
+    """Annotates a text or a list that is cut to ``most`` characters or entries. A text then ends in ``...``.
+
+    A text is put on one line without control characters too, wherever it came from.
+    """
 
     most: int
 
@@ -35,6 +39,7 @@ class Cut:
 
     def cut(self, value: Any) -> Any:
         if isinstance(value, str):
+            value = one_line(value)
             return value if len(value) <= self.most else value[: self.most - len(_MORE)] + _MORE
         if isinstance(value, list | tuple):
             return value[: self.most]

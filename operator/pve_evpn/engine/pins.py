@@ -29,6 +29,7 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
 from pve_evpn.leadership import NotLeader
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable
+from pve_evpn.text import from_outside
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +229,7 @@ class PinWriter:
         if answers[:1] != [FIRST] or answers[-1] != LAST or len(answers) != len(lines) + 2:
             message = f"the key's forced command on {node} does not allow pinning (it has to be pve-evpn-pin)"
             raise NodeUnreadable("Refused", message)
-        return answers[1:-1]
+        return [from_outside(answer, longest=80) for answer in answers[1:-1]]
 
 
 def _state(pin: Pin, answer: str) -> PinState:

@@ -20,6 +20,7 @@ from pve_evpn.domain.plan.ownership import known_in_words
 from pve_evpn.domain.status.sdn import is_drifted
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Events, Ports, RawObject
+from pve_evpn.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class EventRecorder:
         """
         if reason in _NIC_CHANGES and (resource.key.kind == "NicAttachment" or reason is EventReason.HEALED):
             metrics.NIC_CHANGES.labels(self._cache.cluster_of(resource) or "", reason.lower()).inc()
-        await self._events.post(resource.key, resource.uid, reason.type, reason, message, cause)
+        await self._events.post(resource.key, resource.uid, reason.type, reason, one_line(message), one_line(cause))
 
 
 class ObjectWriter:
