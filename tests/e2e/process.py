@@ -52,6 +52,11 @@ class Operator:
                 preexec_fn=die_with_parent,
             )
 
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The process, None before it was started."""
+        return self._process
+
     def send(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -80,11 +80,11 @@ def replicas(cluster: ControlPlane, tmp_path: Path) -> Iterator[Replicas]:
         # pytest shows this for a failed test only
         print(f"--- {operator.name}\n" + "\n".join(operator.log.read_text().splitlines()[-40:]))
         operator.stop(9)
-    _clear(cluster)
+    clear(cluster)
     stack.close()
 
 
-def _clear(cluster: ControlPlane) -> None:
+def clear(cluster: ControlPlane) -> None:
     """Everything out of Kubernetes; the lab ends too, so nobody has to look after Proxmox."""
     cluster.kubectl("delete", ",".join(KINDS), "--all", "-A", "--wait=false")
     environment = {**cluster.environment, "PYTHONPATH": str(ROOT / "operator")}
