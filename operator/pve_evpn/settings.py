@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     lease_name: str = Field(
         "pve-evpn-operator",
         validation_alias="PVE_EVPN_LEASE_NAME",
+        max_length=63,  # it is a label of the others
         description="the Lease that the replicas share; the others are named after it",
     )
     lease_duration: float = Field(

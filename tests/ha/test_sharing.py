@@ -1,4 +1,4 @@
-"""Replicas share clusters: real processes, twelve labs, and the two ways in which a process goes without a word."""
+"""Replicas share clusters: real processes, twelve labs, one process killed and one stopped."""
 
 from __future__ import annotations
 
@@ -89,10 +89,8 @@ def await_vnets(fleet: Fleet, names: set[str], seconds: float = 60) -> None:
         await_(f"{member.name} has {sorted(names)}", lambda m=member: m.running == names and m.is_tidy, seconds)
 
 
-def test_three_replicas_share_twelve_clusters_and_two_of_them_go_without_a_word(
-    sharing: Replicas, fleet: Fleet
-) -> None:
-    """With the shipped timing. One is killed and one is stopped, each with a cluster's objects half staged."""
+def test_three_replicas_share_twelve_clusters_and_each_has_one_writer(sharing: Replicas, fleet: Fleet) -> None:
+    """With the shipped timing. One replica is killed and one is stopped, each in the middle of a transaction."""
     plane, members = sharing.stack.plane, fleet.members
     history = LeaseHistory(plane)
     try:

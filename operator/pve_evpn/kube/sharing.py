@@ -10,8 +10,8 @@ A replica may write for a cluster while it holds all three, by its own clock and
 takes a cluster's Lease only where that names no replica, or one that is gone. Why no cluster has two writers then is in
 docs/decisions/2026-11-28-replicas-share-clusters.md.
 
-What a replica takes it reads anew from the API server before it begins: what its predecessor wrote last may not have
-come by the watches yet.
+A replica that took a cluster lists all objects before it begins to work for it: the watches may not have delivered yet
+what its predecessor wrote last.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Sharing:
                 self._offer(takes=not self._is_leaving)
             except FAILURES as error:
                 self.error = words(error)
-                self._offer(takes=False)  # what it holds it may well work for
+                self._offer(takes=False)  # it keeps what it holds
                 log.warning("the clusters could not be shared; trying again: %s", self.error)
 
     def changed(self) -> None:
@@ -215,7 +215,7 @@ class Sharing:
         log.info("this replica writes for %s%s", _name(cluster), after, extra={"cluster": cluster})
 
     async def _disown(self, leases: dict[str, Any], mine: frozenset[str]) -> None:
-        """Release what names this replica without its knowledge: a request that was given up, and executed later."""
+        """Release Leases that name this replica though it holds nothing by them: a request of it was executed late."""
         await _together(
             self._leases.clusters.release(cluster, lease)
             for cluster, lease in leases.items()
