@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from pve_evpn.engine import clock
+from pve_evpn.engine.clock import wait_for_event
 from pve_evpn.engine.tasks import uninterrupted
 from tests.engine.world import SEED, World
 
@@ -82,3 +85,28 @@ async def test_an_error_of_such_work_is_raised() -> None:
 
     with pytest.raises(ValueError, match="refused"):
         await uninterrupted(work())
+
+
+async def test_a_cancellation_that_comes_with_an_event_ends_the_loop() -> None:
+    """A replica that lost its Lease went on for ever, because its last wait was woken and cancelled at once."""
+    event = asyncio.Event()
+
+    async def loop() -> None:
+        while True:
+            await wait_for_event(event, 60)
+            event.clear()
+
+    task = asyncio.create_task(loop())
+    await asyncio.sleep(0)
+    event.set()
+    await asyncio.sleep(0)
+    task.cancel()
+    _, left = await asyncio.wait([task], timeout=1)
+    task.cancel()
+    assert not left
+    assert not await wait_for_event(event, 0)
+
+
+def test_no_wait_of_the_operator_can_lose_its_cancellation() -> None:
+    folder = Path(clock.__file__).parents[1]
+    assert [str(path) for path in folder.rglob("*.py") if "asyncio.wait_for(" in path.read_text()] == []

@@ -9,7 +9,6 @@ its sources and writes only Events and metrics.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay, r
 from pve_evpn.domain.health.transitions import HOLD, Facts, facts, facts_before
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.engine.clock import wait_for_event
 from pve_evpn.engine.confirm import NetworkView
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.events import TransitionRecorder, measure
@@ -160,8 +160,7 @@ class Observer:
                         interval = 1.0
                 except Exception:
                     log.exception("%s: a poll failed; trying again", self._context.cluster)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._poll_now.wait(), max(0.0, began + interval - loop.time()))
+                await wait_for_event(self._poll_now, max(0.0, began + interval - loop.time()))
                 self._poll_now.clear()
         finally:
             await self._sources.close()

@@ -23,6 +23,7 @@ from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.twins import duplicate
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
+from pve_evpn.engine.clock import wait_for_event
 from pve_evpn.engine.confirm import Network
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, problem_of
 from pve_evpn.engine.context import ClusterContext
@@ -211,9 +212,7 @@ class Reconciler:
 
     async def _wait(self, seconds: float) -> None:
         """Until woken, and no change has come for a moment; or until ``seconds`` have passed."""
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
+        if not await wait_for_event(self._wake, seconds):
             return
         deadline = self._context.clock.monotonic() + DEBOUNCE_LONGEST
         while self._wake.is_set() and self._context.clock.monotonic() < deadline and not self._stopping:

@@ -25,6 +25,7 @@ import aiohttp
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
+from pve_evpn.engine.clock import wait_for_event
 from pve_evpn.settings import JITTER, Timing
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,7 @@ class Lease:
         """
         self._hurry.clear()
         while self.is_held:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), self._timing.retry)
+            await wait_for_event(self._hurry, self._timing.retry)
             self._hurry.clear()
             if self.is_held:
                 await self._attempt()

@@ -17,13 +17,13 @@ what its predecessor wrote last.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pve_evpn.engine.clock import wait_for_event
 from pve_evpn.engine.supervisor import UNOWNED
 from pve_evpn.kube.client import WRITERS
 from pve_evpn.kube.leader import FAILURES, ReplicaLease, SharedLease, words
@@ -117,8 +117,7 @@ class Sharing:
         self._offer(takes=not self._is_leaving)
         while True:
             usual = self._pause * random.uniform(1.0, JITTER)  # noqa: S311
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(usual, self._leases.members.next_silence + 0.05))
+            await wait_for_event(self._changed, min(usual, self._leases.members.next_silence + 0.05))
             self._changed.clear()
             try:
                 await self._round()

@@ -166,7 +166,8 @@ class _Page:
         try:
             while True:
                 try:
-                    version = await asyncio.wait_for(self._live.newer_than(version), HEARTBEAT_SECONDS)
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        version = await self._live.newer_than(version)
                 except TimeoutError:
                     await response.write(b"\n")
                     continue
