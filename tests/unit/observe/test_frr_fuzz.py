@@ -65,6 +65,7 @@ def _survives(parse: Callable[[str], Any], text: str) -> None:
         parse(text)
 
 
+@pytest.mark.redteam
 @given(_JSON)
 def test_any_json(value: Any) -> None:
     text = json.dumps(value)
@@ -72,6 +73,7 @@ def test_any_json(value: Any) -> None:
         _survives(parse, text)
 
 
+@pytest.mark.redteam
 @given(st.text())
 def test_any_text(text: str) -> None:
     for parse in PARSERS:

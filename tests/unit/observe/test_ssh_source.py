@@ -194,6 +194,7 @@ async def test_an_answer_that_is_none(node: FakeNode, source: SshSource, status:
     assert await refusal(source) == reason
 
 
+@pytest.mark.redteam
 async def test_an_endless_answer_is_cut(node: FakeNode, source: SshSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pve_evpn.observe.ssh.MAX_ANSWER", 1000)
     assert await refusal(source) == "Unreadable"
