@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pve_evpn.api.kinds import GROUP, VERSION
 from pve_evpn.cli.manifests import Manifests, apply_to, pruned
@@ -59,15 +62,22 @@ async def previewed(world: World, *documents: Mapping[str, Any], prune: bool = F
     return preview(desired, state, firewalls, world.now)
 
 
-async def carried_out(world: World, *documents: Mapping[str, Any], prune: bool = False) -> Preview:
-    """Preview, apply, and hold the operator's writes against the preview."""
+async def carried_out(
+    world: World, *documents: Mapping[str, Any], prune: bool = False, patient: bool = False
+) -> Preview:
+    """Preview, apply, and hold the operator's writes against the preview.
+
+    ``patient``: objects may be left that never become Ready.
+    """
     said = await previewed(world, *documents, prune=prune)
     before = len(world.writes())
     world.apply(*documents)
     for there in list(world.kube.objects) if prune else ():
         if there not in {key(doc) for doc in documents} and there.kind != "EvpnNode":
             world.kube.delete(there)
-    await world.settle()
+    if world.operator is None:
+        world.start()
+    await (world.settle_or_wait() if patient else world.settle())
     writes = world.writes()[before:]
     staged = [path for method, path in writes if _SDN.fullmatch(path)]
     due = [change for change in said.due if change.held is None]
@@ -175,3 +185,53 @@ async def test_foreign_edits_hold_the_apply_and_not_the_preview() -> None:
     assert (said.held.reason, said.foreign) == ("ForeignPendingChanges", ("vnet theirs new",))
     assert len(said.due) == 1
     assert CLUSTER not in said.refused
+
+
+# --- at random --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def repositories(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """What somebody keeps in Git: it may be wrong, conflict or be incomplete."""
+    documents = [cluster(**GRANT), controller()]
+    for name, vni in (("zone1", 100001), ("zone2", draw(st.sampled_from([100002, 100001])))):
+        spec = draw(st.fixed_dictionaries({}, optional={"mtu": st.sampled_from([1400, 1450]), "nodes": _NODES}))
+        documents.append(zone(name, vrfVni=vni, **spec))
+    for number in range(draw(st.integers(0, 3))):
+        cidrs = draw(st.lists(st.sampled_from(["10.1.0.0/24", "10.2.0.0/24", "10.2.0.0/25"]), max_size=2, unique=True))
+        spec = draw(
+            st.fixed_dictionaries(
+                {"zoneRef": st.sampled_from([{"name": "zone1"}, {"name": "zone2"}, {"name": "zone3"}])},
+                optional={
+                    "alias": st.sampled_from(["a", "b"]),
+                    "firewall": st.sampled_from([{"enabled": True}, {"rules": [{"action": "DROP"}]}]),
+                },
+            )
+        )
+        vni = draw(st.sampled_from([5001, 5002, 5003]))
+        documents.append(vnet(f"net{number + 1}", vni, *cidrs, **spec))
+    for vmid in draw(st.sets(st.sampled_from([100, 200, 300]))):
+        target = draw(st.sampled_from(["net1", "net2"]))
+        documents.append(nic(f"nic{vmid}", vmid, vnetRef={"name": target}))
+    return documents
+
+
+_NODES = st.sampled_from([["pve1"], ["pve1", "pve2", "pve3"]])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(repositories(), repositories(), st.booleans())
+def test_a_preview_of_whatever_git_holds_is_what_happens(
+    first: list[dict[str, Any]], second: list[dict[str, Any]], prune: bool
+) -> None:
+    before = {key(document): document["spec"] for document in first}
+    for document in second:  # what the API server lets nobody change
+        for field in {"vni", "zoneRef", "vrfVni"} & document["spec"].keys() & before.get(key(document), {}).keys():
+            document["spec"][field] = before[key(document)][field]
+
+    async def both() -> None:
+        world = World()
+        await carried_out(world, *first, patient=True)
+        await carried_out(world, *second, prune=prune, patient=True)
+
+    asyncio.run(both())

@@ -94,8 +94,8 @@ def preview(
     held = permission.problem if waiting is None else None
     consent = permission.problem if waiting is not None else None
     changes = [*_nic_changes(detached), *_sdn_changes(desired, state, made, everything, waiting, consent)]
-    changes += _firewall_changes(desired, made, firewalls)
     settled, nics = _after(desired, state, made)
+    changes += _firewall_changes(desired, settled, firewalls)
     changes += _nic_changes(nics.decisions.values())
     decisions: dict[ObjectKey, Decision | NicDecision] = {**settled.decisions, **nics.decisions}
     refused = {key: decision.refused for key, decision in decisions.items() if decision.refused}
@@ -178,12 +178,14 @@ def _why(before: SdnObject | None, after: SdnObject | None) -> str:
 # --- firewalls ------------------------------------------------------------------------------------------------------
 
 
-def _firewall_changes(desired: Desired, made: Plan, firewalls: Mapping[str, FirewallState | None]) -> Iterator[Change]:
-    """A VNet that is still to be made has an empty firewall."""
+def _firewall_changes(
+    desired: Desired, settled: Plan, firewalls: Mapping[str, FirewallState | None]
+) -> Iterator[Change]:
+    """The operator writes the firewall of a VNet that is programmed; one that is new has an empty firewall."""
     for vnet in desired.vnets:
-        decision = made.decisions.get(vnet.key)
+        decision = settled.decisions.get(vnet.key)
         spec = vnet.spec.firewall if vnet.spec else None
-        if vnet.deleting or decision is None or decision.refused or spec is None:
+        if vnet.deleting or decision is None or not decision.in_sync or spec is None:
             continue
         actual = firewalls.get(decision.id, FirewallState())
         held = None if decision.managed else Problem(Reason.FIELDS_DIFFER, "it is paused or only observed")
