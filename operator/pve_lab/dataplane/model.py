@@ -40,7 +40,8 @@ class Model:
 
     def mac_vrf(self, node: str, vnet: str) -> Rows:
         """MAC/IP routes of a VNet as any node sees them: guests that spoke within the ageing time."""
-        cluster = self._cluster
+        cluster, running = self._cluster, self._cluster.published()
+        controller = running.controller_of(str(running.vnets[vnet]["zone"])) if vnet in running.vnets else {}
         now = cluster.now()
         rows = []
         for guest in sorted(cluster.guests.values(), key=lambda g: g.vmid):
@@ -52,7 +53,8 @@ class Model:
                 continue
             for nic in guest.nics().values():
                 if nic.bridge == vnet and nic.get("link_down") != "1":
-                    rows.append({"mac": nic.mac.lower(), "ip": guest.ip, "nexthop": there.address})
+                    vtep = running.vtep(controller, guest.node, there.address)
+                    rows.append({"mac": nic.mac.lower(), "ip": guest.ip, "nexthop": vtep})
         return rows
 
     def ip_vrf(self, node: str, zone: str) -> Rows:
