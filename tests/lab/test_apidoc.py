@@ -230,6 +230,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     assert await gateway.last_foreign_apply() is None
     assert await gateway.task_end(upid)
     assert await gateway.task_log(upid)
+    assert upid in await gateway.ended_tasks("pve1", 20)
     await gateway.reload_node("pve1")
     assert await gateway.reload_tasks("pve1", 0)
     changed: dict[SdnKind, dict[str, Canonical]] = {}
@@ -245,6 +246,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     observed = await gateway.read_cluster(release, guests=True, names=names)
     assert observed.firewall_names.keys() == names.keys()
     assert (await gateway.host_edits(observed.nodes["pve1"])).network_pending == ""
+    assert (await gateway.with_zones(observed)).nodes["pve1"].zones == {"z1": "available"}
     assert set(await gateway.packages("pve1", ["ifupdown2", "no-such"])) == {"ifupdown2"}
     rule = {"type": "forward", "action": "ACCEPT", "proto": "tcp", "dport": "22", "enable": "1", "comment": "ssh"}
     other = {"type": "forward", "action": "DROP", "enable": "0"}
@@ -267,6 +269,7 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     assert observed.guests is not None
     assert observed.guests.keys() == (await gateway.guests()).keys()
     vm, ct = await gateway.guest(observed.guests[100]), observed.guests[200]
+    await gateway.guest_again(vm)
     net1 = "virtio=BC:24:11:00:00:01,bridge=vmbr0"
     assert await gateway.write_guest(vm, {"net0": None, "net1": net1})
     await gateway.write_guest(ct, {"net1": "name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,type=veth"})
