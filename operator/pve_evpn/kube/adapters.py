@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -84,25 +85,47 @@ def _with_kind(answer: dict[str, Any] | None, key: ObjectKey) -> dict[str, Any] 
 
 
 class OwnSecrets:
-    """:class:`engine.ports.Secrets`: of the operator's namespace, read afresh each time (a few per sync at most)."""
+    """:class:`engine.ports.Secrets`: of the operator's namespace, read afresh each time (a few per sync at most).
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    Args:
+        grace: Seconds for which a refusal (403) is an error: an API server that starts refuses everything for a moment.
+            After that, a Secret that may not be read is a Secret that is not there.
+    """
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        namespace: str,
+        grace: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._core = CoreObjects(api)
         self.namespace = namespace
+        self._grace = grace
+        self._monotonic = monotonic
+        self._refused_since: dict[str, float] = {}
 
     async def read(self, name: str) -> Secret | None:
         try:
             secret = await self._core.secret(self.namespace, name)
         except ApiException as error:
+            if error.status == 403 and self._is_new(name):
+                raise
             if error.status in (403, 404):
                 return None
             raise
+        self._refused_since.pop(name, None)
         data, metadata = secret.get("data") or {}, secret["metadata"]
         return Secret(
             {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()},
             metadata.get("labels") or {},
             metadata.get("annotations") or {},
         )
+
+    def _is_new(self, name: str) -> bool:
+        """Whether a Secret has not been refused for long."""
+        now = self._monotonic()
+        return now - self._refused_since.setdefault(name, now) < self._grace
 
 
 class SecretJournal:

@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 #: After the Lease is lost nothing is written any more; this long, in seconds, the syncs may take to notice.
 _LOST_SECONDS = 5.0
 
+#: An API server that starts refuses everything until it has read the roles.
+_REFUSED_SECONDS = 30.0
+
 
 async def run(settings: Settings) -> bool:
     """Run until SIGTERM or SIGINT; the syncs that run then are finished first. False if the Lease was lost."""
@@ -92,7 +95,7 @@ def _ports(
     settings: Settings, api: client.ApiClient, objects: CustomObjects, sharing: Sharing
 ) -> Callable[[str], Ports]:
     """The ports of one cluster: they write while this replica holds it."""
-    secrets = OwnSecrets(api, settings.namespace)
+    secrets = OwnSecrets(api, settings.namespace, _REFUSED_SECONDS)
     events = KubeEvents(api, settings.namespace, settings.instance)
     slots = asyncio.Semaphore(WRITERS)
 
