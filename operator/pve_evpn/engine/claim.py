@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from pve_evpn.api import kinds
@@ -11,6 +10,7 @@ from pve_evpn.domain.plan.fabrics import as_annotation
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.engine import lifecycle
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.tasks import some_at_a_time
 
 
 async def claim(context: ClusterContext, plan: Plan, *, existing: bool) -> bool:
@@ -27,7 +27,7 @@ async def claim(context: ClusterContext, plan: Plan, *, existing: bool) -> bool:
             continue
         if existing == (decision.ref not in creating):
             claims.append(_claim(context, resource, decision))
-    return all(await asyncio.gather(*claims))
+    return all(await some_at_a_time(claims))
 
 
 async def _claim(context: ClusterContext, resource: Resource[Any], decision: Decision) -> bool:

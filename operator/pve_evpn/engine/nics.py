@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,13 +32,13 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.pins import PinWriter
 from pve_evpn.engine.sync import Sync
-from pve_evpn.engine.tasks import TaskFollower
+from pve_evpn.engine.tasks import NodeTasks, some_at_a_time
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.text import from_outside
 
 #: Guests written at the same time, on one node and in all. A write to a running VM plugs its NIC, which is work.
-PER_NODE, IN_ALL = 4, 32
+PER_NODE, IN_ALL = 8, 64
 _BAD_PARAMETER = 400
 
 
@@ -70,6 +70,7 @@ class NicWriter:
         self._in_all = asyncio.Semaphore(IN_ALL)
         self._per_node: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PER_NODE))
         self._fruitless = Failures(context.clock)
+        self._tasks: NodeTasks | None = None
         self.failures: dict[ObjectKey, Failure] = {}
 
     @property
@@ -208,7 +209,9 @@ class NicWriter:
 
     async def _follow(self, gateway: Gateway, upid: str) -> Problem | None:
         """Why the guest's task failed. What it could not plug waits for a restart, as the next read shows."""
-        end = await TaskFollower(gateway, self._context.pace, self._context.clock).follow(upid)
+        if self._tasks is None or self._tasks.gateway is not gateway:
+            self._tasks = NodeTasks(gateway, self._context.pace, self._context.clock)
+        end = await self._tasks.follow(upid)
         if end is None:
             message = "the guest's task has not ended in time; it is read again later"
             return Problem(Reason.APPLY_FAILED, message, retryable=True)
@@ -246,7 +249,7 @@ class NicWriter:
 
     async def _claim_and_record(self, nics: NicPlan) -> None:
         """Claim the objects whose NIC needs no write; Events for drift, and for guests that moved."""
-        waiting: list[Awaitable[Any]] = []
+        waiting: list[Coroutine[Any, Any, object]] = []
         written = {key for write in nics.writes for key in write.keys.values()}
         for key, decision in nics.decisions.items():
             resource = self._cache.get(key)
@@ -259,7 +262,7 @@ class NicWriter:
             if decision.attached and before and before != now and attached_to(resource) == decision.guest.vmid:
                 message = f"{decision.guest.label} moved from {before} to {now}"
                 waiting.append(self._writer.record(resource, EventReason.MOVED, message))
-        await asyncio.gather(*waiting)
+        await some_at_a_time(waiting)
 
     async def _claim(self, resource: Resource[Any], decision: NicDecision) -> None:
         """Claim an object whose NIC is as specified; with the finalizer, a NIC that was there is taken over."""
@@ -278,7 +281,7 @@ class NicWriter:
                 events.append(self._writer.record(resource, *_detached(old)))
             elif decision.in_sync:
                 events.append(self._writer.record(resource, *_attached(old, decision)))
-        await asyncio.gather(*events)
+        await some_at_a_time(events)
 
 
 def _annotations(decision: NicDecision) -> dict[str, str]:

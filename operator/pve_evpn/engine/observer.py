@@ -53,6 +53,7 @@ class Poll:
         suspects: NICs whose MAC contradicts what Proxmox says of the guest: a new sync may know better.
         facts: What may be worth an Event, and in `before` what it was when the operator started.
         interval: How long after this poll began the next one is due.
+        reported: The objects as they were when it was assessed.
     """
 
     observation: ClusterObservation
@@ -61,6 +62,7 @@ class Poll:
     facts: Facts
     before: Facts
     interval: timedelta
+    reported: Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +183,14 @@ class Observer:
         observation = await chain.poll([NodeTarget(node.name, node.address) for node in expected.members.values()])
         known = self._known
         expected = known.expected or expected  # a sync may have brought a newer one meanwhile
-        reported = self._reported(desired)
+        reported = self._reported(self._context.desired or desired)
         # In a thread: thousands of routes and NICs take long enough to hold up everything else.
         assessment = await asyncio.to_thread(_assess, known, expected, observation, reported)
         self._known = replace(self._known, observation=observation, suspects=assessment.suspects)
         measure(self._context.cluster, observation, assessment)
         fresh = facts(assessment, observation)
         before = facts_before(fresh, reported) if self._recorder is None else {}
-        return Poll(observation, assessment.health, assessment.suspects, fresh, before, interval)
+        return Poll(observation, assessment.health, assessment.suspects, fresh, before, interval, reported)
 
     async def record(self, poll: Poll) -> None:
         """Record the Events that are due."""

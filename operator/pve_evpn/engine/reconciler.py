@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 #: Changes that come together are planned together: a sync waits until none has come for this long (seconds), at most
 #: for the longest.
 DEBOUNCE, DEBOUNCE_LONGEST = 0.2, 2.0
+#: While so many come within one such pause, thousands are on their way: then it waits for them for up to so many
+#: seconds, because each apply reloads every node.
+MANY, DEBOUNCE_MANY = 5, 30.0
 #: Seconds between attempts after a failure.
 BACKOFF_FIRST, BACKOFF_LONGEST = 1.0, 60.0
 #: Seconds without contact before what was known becomes Unknown, and between syncs, unless the spec says otherwise.
@@ -108,6 +111,7 @@ class Reconciler:
         self.statuses = StatusWriter(context)
         self._backoff = Backoff(BACKOFF_FIRST, BACKOFF_LONGEST)
         self._rest: _Rest | None = None
+        self._changes = 0
         self._reported: ClusterObservation | None = None
         self._wake = asyncio.Event()
         self._stopping = False
@@ -119,6 +123,7 @@ class Reconciler:
 
     def wake(self) -> None:
         """Something changed."""
+        self._changes += 1
         self._wake.set()
 
     @property
@@ -203,7 +208,7 @@ class Reconciler:
     async def _report(self, poll: Poll) -> None:
         """Write what a poll means into the statuses; sync where it contradicts what Proxmox said of a guest."""
         try:
-            await self.statuses.refresh(poll.health)
+            await self.statuses.refresh(poll.health, poll.reported)
             self._reported = poll.observation
         except Exception:
             log.exception("%s: what a poll showed could not be reported; the next one is", self.cluster)
@@ -214,10 +219,14 @@ class Reconciler:
         """Until woken, and no change has come for a moment; or until ``seconds`` have passed."""
         if not await wait_for_event(self._wake, seconds):
             return
-        deadline = self._context.clock.monotonic() + DEBOUNCE_LONGEST
-        while self._wake.is_set() and self._context.clock.monotonic() < deadline and not self._stopping:
+        monotonic = self._context.clock.monotonic
+        began, deadline = monotonic(), monotonic() + DEBOUNCE_LONGEST
+        while self._wake.is_set() and monotonic() < deadline and not self._stopping:
             self._wake.clear()
+            self._changes = 0
             await asyncio.sleep(DEBOUNCE)
+            if self._changes >= MANY:
+                deadline = min(began + DEBOUNCE_MANY, monotonic() + DEBOUNCE_LONGEST)
 
     def _interval(self, desired: Desired) -> float:
         observe = desired.cluster.spec.observe if desired.cluster.spec else None
@@ -258,6 +267,9 @@ class Reconciler:
 
         sync = await self._planner.with_everything(sync)
         sync = await self._with_failures(sync)
+        view = self._observer.view()
+        if view is not None and view.observation is not sync.observation:
+            sync = await self._observer.expect(sync)  # a poll came in between, and is newer
         await self.statuses.report(sync)
         await self._journal.forget_created()
         settled = self._settled(sync)

@@ -98,17 +98,18 @@ class StatusWriter:
             if past_grace:
                 self._last = _Lost(desired, problem)
 
-    async def refresh(self, health: HealthByKey) -> None:
+    async def refresh(self, health: HealthByKey, reported: Mapping[ObjectKey, Resource[Any]]) -> None:
         """The nodes were polled between two syncs: write again what the last one found, with this health.
 
-        Only of objects that have changed since, or whose health has.
+        Only of objects whose health has changed since. ``reported``: the objects as they were when the health was
+        assessed. One that was written in the meantime waits for the next poll: what this one says of it is outdated.
         """
         async with self._turn:
             match self._last:
                 case Sync() as sync:
                     at = replace(await asyncio.to_thread(self._sync_result, sync), health=health)
                     try:
-                        await self._write_members(at, sync.nics)
+                        await self._write_members(at, sync.nics, reported=reported)
                     except BaseException:
                         self._made = {}
                         raise
@@ -138,13 +139,26 @@ class StatusWriter:
     # --- what a sync found --------------------------------------------------------------------------------------
 
     async def _write_members(
-        self, at: SyncResult, nics: NicPlan, applied: Mapping[ObjectKey, Sequence[str]] = MappingProxyType({})
+        self,
+        at: SyncResult,
+        nics: NicPlan,
+        applied: Mapping[ObjectKey, Sequence[str]] = MappingProxyType({}),
+        *,
+        reported: Mapping[ObjectKey, Resource[Any]] | None = None,
     ) -> None:
-        """``applied``: the steps that were made live since the last report, in words."""
+        """``applied``: the steps that were made live since the last report, in words. ``reported``: as in refresh."""
+
+        def as_assessed(resources: Sequence[Resource[Any]]) -> Sequence[Resource[Any]]:
+            if reported is None:
+                return resources
+            return [r for r in resources if self._cache.get(r.key) is reported.get(r.key)]
+
         decisions = at.plan.decisions
         for group in at.desired.sdn_groups():
-            await _in_turns(group, lambda r: self._write_sdn(r, decisions.get(r.key), at, applied.get(r.key, ())))
-        await _in_turns(at.desired.nics, lambda nic: self._write_nic(nic, nics.decisions.get(nic.key), at))
+            await _in_turns(
+                as_assessed(group), lambda r: self._write_sdn(r, decisions.get(r.key), at, applied.get(r.key, ()))
+            )
+        await _in_turns(as_assessed(at.desired.nics), lambda n: self._write_nic(n, nics.decisions.get(n.key), at))
 
     def _is_made(self, current: Resource[Any], at: SyncResult) -> bool:
         """Whether this object's status was made from the same already, since the last sync."""
