@@ -56,6 +56,34 @@ async def test_the_seed_topology() -> None:
     assert len(world.calls) <= 55
 
 
+async def test_an_edit_of_another_client_at_any_moment_of_a_sync_is_not_published() -> None:
+    """The gateway remembers what it read, and the edit comes before or after each of its calls in turn."""
+    subnet = "zone1-10.20.1.0-24"
+    taken = 0
+    for moment in range(await calls_of_one_more(await settled(3, nodes=2))):
+        world = await settled(3, nodes=2)
+        began, edit = len(world.calls), None
+
+        def interrupt(when: str, _method: str, _path: str, world: World = world, due: int = began + moment) -> None:
+            nonlocal edit
+            if when == "before" and len(world.calls) == due and edit is None:
+                edit = world.by_hand("PUT", f"/cluster/sdn/vnets/n1/subnets/{subnet}", gateway="10.20.1.9")
+
+        world.interrupt = interrupt
+        await calls_of_one_more(world)
+        assert edit is not None
+        taken += edit.status == 200
+        assert "gateway" not in world.lab.sdn.running["subnets"][subnet], f"published: edited before call {moment}"
+    assert taken > 10, "before the lock and after it"
+
+
+async def calls_of_one_more(world: World) -> int:
+    began = len(world.calls)
+    world.apply(vnet("extra", 9999, "10.99.0.0/24"))
+    await world.settle_or_wait()
+    return len(world.calls) - began
+
+
 async def test_a_restart_costs_one_complete_read_and_no_write() -> None:
     world = await settled(100)
     began = len(world.calls)

@@ -64,6 +64,18 @@ class Fabric:
         path = f"/cluster/sdn/vnets/{vnet}/subnets/zz-10.{number}.0.0-24"
         await self.foreign("PUT", path, gateway=f"10.{number}.0.{last}")
 
+    async def move_nic(self, number: int) -> None:
+        """Another client's edit of a guest, of which Proxmox makes no task."""
+        guest = next(guest for guest in self.world.lab.guests.values() if guest.kind == "lxc")
+        net0 = f"name=eth0,bridge=vmbr0,hwaddr=BC:24:11:22:22:22,rate={number},type=veth"
+        await self.foreign("PUT", f"/nodes/{guest.node}/lxc/{guest.vmid}/config", net0=net0)
+
+    def let_pass(self, seconds: float) -> None:
+        """What was read was read so long ago."""
+        for memory in (self.remembering._subnets, self.remembering._guests):
+            for known in memory._known.values():
+                known.read_at -= seconds
+
     async def read(self, *, before_apply: bool = False, guests: bool = False) -> SdnSnapshot:
         state = await self.remembering.read_cluster("9.2.3", guests=guests, before_apply=before_apply)
         return state.sdn
@@ -197,7 +209,7 @@ async def test_guests_are_read_again_when_something_hints_at_them() -> None:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["edit", "add", "delete", "apply", "read", "transaction"]),
+        st.sampled_from(["edit", "add", "delete", "apply", "guest", "read", "read guests", "transaction"]),
         st.sampled_from(VNETS),
         st.integers(1, 3),
     ),
@@ -222,11 +234,19 @@ async def _everything_is_as_it_is(begin: int, operations: list[tuple[str, str, i
     token = await fabric.remembering.lock(allow_pending=True)
     assert subnets(await fabric.read(before_apply=True)) == subnets(await fabric.truth())
     await fabric.remembering.unlock(token)
+    fabric.let_pass(600.0)
+    seen = await fabric.remembering.read_cluster("9.2.3", guests=True)
+    there = await fabric.thorough.read_cluster("9.2.3", guests=True)
+    assert subnets(seen.sdn) == subnets(there.sdn)
+    assert seen.guests == there.guests, "whatever hints at it, nothing is older than the bound"
 
 
 async def _carry_out(fabric: Fabric, operation: str, vnet: str, number: int) -> None:
-    if operation == "read":
-        await fabric.read()
+    if operation.startswith("read"):
+        await fabric.read(guests=operation == "read guests")
+        return
+    if operation == "guest":
+        await fabric.move_nic(number)
         return
     if operation == "transaction":
         token = await fabric.remembering.lock(allow_pending=True)
