@@ -410,7 +410,7 @@ class Chaos(RuleBasedStateMachine):
         assert wanted <= sdn.running["vnets"].keys()
         for name in wanted:
             spec = world.kube.objects[key(vnet(name))]["spec"]
-            assert sdn.running["vnets"][name].get("alias") == spec.get("alias"), name
+            assert sdn.running["vnets"][name].get("alias") == spec.get("alias", f"default/{name}"), name
         writes, patches = len(world.writes()), len(world.kube.writes)
         self.run(world.settle())
         assert len(world.writes()) == writes, "rest costs writes to Proxmox"

@@ -113,7 +113,7 @@ async def test_an_approved_change_that_comes_up_again_has_another_hash() -> None
         assert world.programmed()[0] == "AwaitingApproval"
         hashes.add(world.kube.status(CLUSTER)["pendingPlan"]["hash"])
         await approve(world)
-        assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+        assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "default/net1"
         world.start()  # it is remembered beyond a restart
         await world.settle()
     assert len(hashes) == 3

@@ -400,13 +400,13 @@ async def test_an_interrupted_change_of_what_is_deleted_and_held_back_stops_nobo
     theirs = world.lab.faults.add(ForeignChange(object="zones/theirs")) if stranger else None
     world.start()
     await world.settle_or_wait()
-    assert "alias" not in world.lab.sdn.edited["vnets"]["net1"]
+    assert world.lab.sdn.edited["vnets"]["net1"]["alias"] == "default/net1"
     if theirs:
         world.lab.faults.remove(theirs)
     changed = world.apply(vnet("net2", 5002, alias="two"))[0]
     await world.settle_or_wait()
     assert world.ready(changed)["status"] == "True"
-    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "default/net1"
     assert world.lab.sdn.edited == world.lab.sdn.running
 
 

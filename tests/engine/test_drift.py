@@ -12,9 +12,9 @@ async def test_an_out_of_band_edit_is_written_back_with_one_apply_and_told_once(
     world = await programmed()
     world.lab.faults.add(OutOfBandEdit(object="vnets/net1", set="alias=theirs"))
     await world.settle()
-    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "default/net1"
     assert world.lab.applies == 3
-    assert world.events("Drifted") == ["alias is theirs, specified unset: the specified values are written back"]
+    assert world.events("Drifted") == ["alias is theirs, specified default/net1: the specified values are written back"]
     await world.settle()
     assert world.lab.applies == 3
 
@@ -35,9 +35,9 @@ async def test_report_says_it_and_changes_nothing_ever() -> None:
     world.lab.faults.add(OutOfBandEdit(object="vnets/net1", set="alias=theirs"))
     await world.settle()
     drifted = world.kube.condition(NET1, "Drifted")
-    assert (drifted["status"], drifted["message"]) == ("True", "alias is theirs, specified unset")
+    assert (drifted["status"], drifted["message"]) == ("True", "alias is theirs, specified default/net1")
     assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "theirs"
-    assert world.events("Drifted") == ["alias is theirs, specified unset: only reported"]
+    assert world.events("Drifted") == ["alias is theirs, specified default/net1: only reported"]
     patches = len(world.kube.writes)
     for restart in (False, True, False):
         if restart:

@@ -29,7 +29,7 @@ async def test_a_fight_costs_few_applies_and_is_named_with_who_does_it() -> None
     assert await fight(world, minutes=20) <= 7
     drifted = world.kube.condition(NET1, "Drifted")
     assert (drifted["status"], drifted["reason"]) == ("True", "DriftFight")
-    assert "alias is theirs, specified unset" in drifted["message"]
+    assert "alias is theirs, specified default/net1" in drifted["message"]
     (row,) = world.kube.status(ZONE)["vnetProblems"]
     assert "root@pam" in row["message"]
     assert "UPID:" in row["message"]
@@ -74,7 +74,7 @@ async def test_it_ends_when_the_other_client_stops() -> None:
     await fight(world, minutes=5)
     world.now += timedelta(hours=1)
     await world.settle()
-    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "default/net1"
     assert world.complaints() == []
     assert world.kube.condition(NET1, "Drifted")["status"] == "False"
 

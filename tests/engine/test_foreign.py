@@ -200,7 +200,7 @@ async def test_somebodys_staged_edit_of_our_object_is_taken_back_without_an_appl
     world.by_hand("DELETE", "/cluster/sdn/vnets/net1/subnets/zone1-10.1.0.0-24")
     await world.settle()
     assert world.lab.sdn.edited == world.lab.sdn.running
-    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "default/net1"
     assert world.lab.applies == 1
     assert world.events("Corrected")
 
@@ -223,7 +223,7 @@ async def test_with_drift_report_somebodys_staged_edit_of_our_object_is_foreign(
     world.apply(vnet("net2", 5002))
     await world.settle_or_wait()
     assert world.programmed()[0] == "ForeignPendingChanges"
-    assert "alias" not in world.lab.sdn.running["vnets"]["net1"]
+    assert world.lab.sdn.running["vnets"]["net1"]["alias"] == "default/net1"
 
 
 async def test_another_spelling_of_our_own_values_stops_nothing_and_of_others_does() -> None:

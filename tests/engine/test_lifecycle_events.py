@@ -53,7 +53,7 @@ async def test_an_edit_is_one_updated_with_its_steps() -> None:
     await world.settle()
     assert life(world) == [(str(NET1), "Updated")]
     assert text(world, NET1, "Updated") == (
-        "update vnet net1: alias unset -> web; create subnet zone1-10.2.0.0-24 in vnet net1"
+        "update vnet net1: alias default/net1 -> web; create subnet zone1-10.2.0.0-24 in vnet net1"
     )
     await world.settle()
     assert len(world.kube.events) == 2, "Applied of the cluster, and nothing more"
@@ -153,7 +153,7 @@ async def test_the_last_transaction_says_classes_and_duration() -> None:
     world.apply(zone(mtu=1400), vnet("net1", 5001, "10.1.0.0/24", alias="web"))
     await world.settle()
     last = world.kube.status(CLUSTER)["lastTransaction"]
-    assert last["steps"] == ["update zone zone1: mtu unset -> 1400", "update vnet net1: alias unset -> web"]
+    assert last["steps"] == ["update zone zone1: mtu unset -> 1400", "update vnet net1: alias default/net1 -> web"]
     assert last["classes"] == ["disruptive", "none"]
     assert last["durationSeconds"] >= 0
     assert " s (disruptive: 1, none: 1): " in world.events("Applied")[-1]

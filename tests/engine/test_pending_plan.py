@@ -121,7 +121,7 @@ async def test_reported_drift_is_shown_with_all_its_fields() -> None:
     world.lab.faults.add(OutOfBandEdit(object="zones/zone1", set="mtu=1300"))
     await world.settle_or_wait()
     plan = pending(world)
-    assert plan["summary"] == ["update zone zone1: mtu 1300 -> unset", "update vnet net1: alias theirs -> unset"]
+    assert plan["summary"] == ["update zone zone1: mtu 1300 -> unset", "update vnet net1: alias theirs -> default/net1"]
     assert plan["reasons"] == ["FieldsDiffer"] * 2
     assert "spec.drift of ProxmoxCluster pve is Report" in plan["message"]
 

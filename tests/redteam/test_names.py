@@ -162,7 +162,7 @@ async def test_what_proxmox_says_of_a_refused_change_names_nothing_else() -> Non
     reason, message = world.programmed(NET1)
     assert reason == "StagingFailed"
     assert "net1 is fine [31m | new line" in message
-    assert "alias unset -> new" in message
+    assert "alias default/net1 -> new" in message
     assert [name for name in ("topnet", "7777", "10.7.0.0", "secret") if name in message] == []
     assert message.isprintable()
     assert len(message) <= 1024
@@ -191,7 +191,7 @@ def test_words_that_are_nobodys_stay(text: str) -> None:
 async def test_a_drift_fight_does_not_name_users_of_proxmox() -> None:
     world = await programmed()
     for _ in range(240):
-        if "alias" not in world.lab.sdn.running["vnets"]["net1"]:
+        if world.lab.sdn.running["vnets"]["net1"]["alias"] != "theirs":
             world.lab.faults.add(OutOfBandEdit(object="vnets/net1", set="alias=theirs"))
         await world.one_pass()
         world.now += timedelta(seconds=5)

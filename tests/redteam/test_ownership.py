@@ -85,7 +85,7 @@ def test_the_owner_goes_on_editing_beside_a_deletion_that_guests_block() -> None
     resources, state = victims()
     edited = replace(resources[2], spec=vnet("net1", alias="new", subnets=[{"cidr": "10.1.0.0/24"}]).spec, generation=2)
     made = plan(desired(*resources[:2], edited, attacker(deleting=True)), replace(state, guests={100: GUEST}))
-    assert [str(step) for step in made.steps] == ["update vnet net1: alias unset -> new"]
+    assert [str(step) for step in made.steps] == ["update vnet net1: alias default/net1 -> new"]
 
 
 def test_an_owner_whose_spec_is_refused_keeps_its_network() -> None:

@@ -126,7 +126,8 @@ class EvpnControllerSpec(ManagedSpec):
         None,
         description="Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable once programmed. "
         "Default: "
-        "metadata.name where that is a valid id, else a short hash of it. Proxmox: controller.",
+        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
+        "short hash of it. Proxmox: controller.",
     )
     asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
         description="Autonomous system number, 1 to 4294967295. Proxmox: asn."

@@ -266,7 +266,8 @@ class FabricSpec(ManagedSpec):
     id: FabricId | None = Field(
         None,
         description="Name in Proxmox: 2 to 8 letters, digits and -, neither first nor last a -. Immutable once "
-        "programmed. Default: metadata.name where that is a valid id, else a short hash of it. Proxmox: id.",
+        "programmed. Default: metadata.name where that is a valid id, else its letters and digits where these are one "
+        "that is free, else a short hash of it. Proxmox: id.",
     )
     protocol: Protocol = Field(
         description="Routing protocol; BGP and WireGuard since Proxmox VE 9.2. Immutable once programmed. "

@@ -118,7 +118,8 @@ class PrefixListSpec(ManagedSpec):
     id: PolicyId | None = Field(
         None,
         description="Name in Proxmox and in FRR: 1 to 32 letters, digits, - and _. Immutable once programmed. Default: "
-        "metadata.name where that is a valid id, else a short hash of it. Proxmox: id.",
+        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
+        "short hash of it. Proxmox: id.",
     )
     entries: list[PrefixListEntry] = Field(
         min_length=1, max_length=MOST_ENTRIES, description="The list. Proxmox: entries.", json_schema_extra=keyed("seq")
@@ -255,7 +256,8 @@ class RouteMapSpec(ManagedSpec):
     id: PolicyId | None = Field(
         None,
         description="Name in Proxmox and in FRR: 1 to 32 letters, digits, - and _. Immutable once programmed. Default: "
-        "metadata.name where that is a valid id, else a short hash of it. Proxmox: route-map-id.",
+        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
+        "short hash of it. Proxmox: route-map-id.",
     )
     entries: list[RouteMapEntry] = Field(
         min_length=1, max_length=MOST_ENTRIES, description="The map's entries.", json_schema_extra=keyed("order")

@@ -42,7 +42,8 @@ _NET = Matching(
 _CLUSTER = "The ProxmoxCluster. Immutable."
 _ID = (
     "Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable once programmed. Default: "
-    "metadata.name where that is a valid id, else a short hash of it. Proxmox: controller."
+    "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
+    "short hash of it. Proxmox: controller."
 )
 _LOOPBACK = "Loopback or dummy interface whose address is the router's. Proxmox: loopback."
 

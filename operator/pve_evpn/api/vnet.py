@@ -168,8 +168,8 @@ class VNetSpec(ManagedSpec):
         None,
         description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept; also the name of the "
         "bridge on every node, so no name of an interface (vmbr0, eth0, bond0, ...). Immutable "
-        "once programmed. Default: metadata.name where that is a valid id, else a short hash of "
-        "namespace and name. Proxmox: vnet.",
+        "once programmed. Default: metadata.name where that is a valid id, else its letters and digits where these are "
+        "one that is free (lab-a: laba), else a short hash of namespace and name. Proxmox: vnet.",
     )
     vni: Vni | None = Field(
         None,
@@ -178,7 +178,8 @@ class VNetSpec(ManagedSpec):
     )
     alias: Alias | None = Field(
         None,
-        description=r"Text for people: ASCII letters, digits, spaces and ()*+,-./:;<=>?@[\]^_. Proxmox: alias.",
+        description=r"Text for people: ASCII letters, digits, spaces and ()*+,-./:;<=>?@[\]^_. Default: "
+        "namespace/name, written when the operator creates the VNet or changes something else of it. Proxmox: alias.",
     )
     isolate_ports: bool | None = Field(
         None,

@@ -174,7 +174,8 @@ class EvpnZoneSpec(ManagedSpec):
         None,
         description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept. Immutable once programmed. "
         "Default: "
-        "metadata.name where that is a valid id, else a short hash of it. Proxmox: zone.",
+        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
+        "short hash of it. Proxmox: zone.",
     )
     controller_ref: ClusterScopedRef = Field(
         description="The EvpnController, of the same cluster. Proxmox: controller."

@@ -59,6 +59,7 @@ class Resource(Generic[SpecT, StatusT]):
 
     ``status`` is the object's status as Kubernetes has it, empty where nothing was written: what was reported last
     time, never an input of planning except for what must survive a restart (chosen id, origin, allocated VNI).
+    ``derived_id`` is a name in Proxmox that was chosen for it and is in no status yet (:mod:`domain.plan.ids`).
     """
 
     key: ObjectKey
@@ -73,6 +74,7 @@ class Resource(Generic[SpecT, StatusT]):
     spec: SpecT | None
     status: StatusT
     invalid: str | None = None
+    derived_id: str = ""
 
     @property
     def age_key(self) -> tuple[datetime, str]:
@@ -172,20 +174,24 @@ def proxmox_id(resource: Resource[ApiModel]) -> str:
 
     Proxmox names are short and global, Kubernetes names are long and namespaced. The rule is stable: ``spec.id``, else
     the name the object already has (``status.id``, so that it never changes its name when the rule does), else
-    ``metadata.name`` where Proxmox accepts it, else a hash.
+    ``metadata.name`` where Proxmox accepts it, else its letters and digits where these are a free name, else a hash.
     """
-    explicit = getattr(resource.spec, "id", None)
-    if explicit:
-        return str(explicit)
-    if known := resource.status.id:
-        return str(known)
-    _, namespace, name = resource.key
-    pattern = KINDS[resource.key.kind].id_pattern
     # A namespaced name is only unique within its namespace, so two tenants may both want "web": the older
     # object gets the plain name; the other one is refused and needs a spec.id.
-    if re.fullmatch(pattern, name):
-        return name
-    return hashed_id(namespace, name)
+    _, namespace, name = resource.key
+    return _own_id(resource) or resource.derived_id or hashed_id(namespace, name)
+
+
+def has_own_id(resource: Resource[ApiModel]) -> bool:
+    """Whether the object's name in Proxmox follows from the object alone."""
+    return bool(_own_id(resource))
+
+
+def _own_id(resource: Resource[ApiModel]) -> str:
+    given = getattr(resource.spec, "id", None) or resource.status.id
+    if given:
+        return str(given)
+    return resource.key.name if re.fullmatch(KINDS[resource.key.kind].id_pattern, resource.key.name) else ""
 
 
 def hashed_id(namespace: str, name: str) -> str:

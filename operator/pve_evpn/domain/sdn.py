@@ -20,7 +20,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -203,6 +203,8 @@ class SdnObject:
         props: Its properties in canonical form. Of a desired object, those that must hold; the others are unsaid.
         parent: The VNet of a subnet, the fabric of a fabric's node.
         absent: Of a desired object only: the properties that must not be set.
+        filled: Of a desired object only: the values that properties of ``absent`` may have instead. They are written
+            with a creation and together with another change, and are no reason for a write.
     """
 
     ref: SdnRef
@@ -210,15 +212,32 @@ class SdnObject:
     props: Props
     parent: str = ""
     absent: frozenset[str] = frozenset()
+    filled: Props = field(default_factory=dict)
 
     def differences(self, have: SdnObject) -> tuple[PropertyDiff, ...]:
         """What of this desired object does not hold on ``have``."""
-        return (*_moved(have, self), *compare(have.props, self.props, must_be_absent=self.absent))
+        filled = {key: value for key, value in self.filled.items() if key in self.absent}
+        absent = {key for key in self.absent if key not in filled or filled[key] != have.props.get(key)}
+        found = compare(have.props, self.props, must_be_absent=absent)
+        return (*_moved(have, self), *(replace(diff, want=diff.want or filled.get(diff.key)) for diff in found))
 
     def over(self, have: SdnObject | None) -> SdnObject:
         """``have`` once this desired object holds: what is unsaid stays as it is."""
         kept = {key: value for key, value in have.props.items() if key not in self.absent} if have else {}
-        return SdnObject(self.ref, have.type if have else self.type, {**kept, **self.props}, self.parent)
+        filled = {key: value for key, value in self.filled.items() if key in self.absent}
+        return SdnObject(self.ref, have.type if have else self.type, {**kept, **filled, **self.props}, self.parent)
+
+    def back_to(self, live: SdnObject | None, have: SdnObject) -> SdnObject:
+        """:meth:`over`, but where only filled properties of ``have`` are wrong, they become what they are on ``live``.
+
+        So a staged edit of another client is taken back, and nothing is left to publish.
+        """
+        wrong = {diff.key for diff in self.differences(have)}
+        after = self.over(have)
+        if live is None or not wrong <= self.filled.keys() or self.differences(live):
+            return after
+        props = {key: value for key, value in after.props.items() if key not in self.filled}
+        return replace(after, props={**props, **{k: v for k, v in live.props.items() if k in self.filled}})
 
 
 #: The key under which a subnet's VNet appears in differences. It is no property: its place is in the path.

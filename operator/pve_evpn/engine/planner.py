@@ -13,6 +13,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.firewall import names_used
+from pve_evpn.domain.plan.ids import with_readable_ids
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.withheld import leaves_out
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, GuestState, NodeState, PveVersion
@@ -38,6 +39,8 @@ class Planner:
         self._brake = brake
         #: What the last sync began with, and its plan.
         self._first: tuple[Desired, ClusterState, tuple[object, ...], Plan] | None = None
+        self._chosen: Mapping[str, str] = {}
+        """Names in Proxmox that were chosen and may be in no status yet, by uid."""
 
     async def read(self, gateway: Gateway) -> Sync:
         """Begin a sync; the nodes are not asked for the states of their zones.
@@ -55,7 +58,8 @@ class Planner:
             message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
             raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
         state = await self._state(gateway, release, zones=False, news=True)
-        entry, desired = self._journal.entry, self.desired()
+        entry = self._journal.entry
+        desired = self._named(state, entry)
         others = entry, self._failures.active(desired), self._brake.held
         if self._first is None or self._first[0] is not desired or self._first[1:3] != (state, others):
             self._first = desired, state, others, await self._plan(state, entry, desired)
@@ -72,7 +76,7 @@ class Planner:
         state = await self._state(
             sync.gateway, sync.state.release, locked=locked, hosts=hosts, zones=zones, guests=known
         )
-        return replace(sync, desired=self.desired(), state=state, plan=await self._plan(state, sync.journal))
+        return await self._planned(replace(sync, state=state))
 
     async def verify(self, sync: Sync) -> Sync:
         """Refresh after the sync's transaction; less is read where that went well on every node."""
@@ -80,7 +84,7 @@ class Planner:
         state = await self._state(
             sync.gateway, sync.state.release, hosts=sync.state.nodes, zones=bool(sync.reloads), verified=verified
         )
-        return replace(sync, desired=self.desired(), state=state, plan=await self._plan(state, sync.journal))
+        return await self._planned(replace(sync, state=state))
 
     async def with_zones(self, sync: Sync) -> Sync:
         """Add what the nodes say of their zones."""
@@ -88,7 +92,7 @@ class Planner:
 
     async def replan(self, sync: Sync) -> Sync:
         """Plan again from the state as it is known."""
-        return replace(sync, desired=self.desired(), plan=await self._plan(sync.state, sync.journal))
+        return await self._planned(sync)
 
     async def with_everything(self, sync: Sync) -> Sync:
         """Add what would be done without pauses, ``ObserveOnly``, ``drift: Report`` and earlier failures."""
@@ -147,9 +151,18 @@ class Planner:
         )
         return state if state.guests is not None else replace(state, guests=guests)
 
-    async def _plan(self, state: ClusterState, entry: JournalEntry, desired: Desired | None = None) -> Plan:
+    async def _planned(self, sync: Sync) -> Sync:
+        """The sync with what users want now, and the plan for its state."""
+        desired = self._named(sync.state, sync.journal)
+        return replace(sync, desired=desired, plan=await self._plan(sync.state, sync.journal, desired))
+
+    def _named(self, state: ClusterState, entry: JournalEntry) -> Desired:
+        """What users want now, with the names that new objects get in Proxmox. A name stays once it was chosen."""
+        desired, self._chosen = with_readable_ids(self.desired(), state, entry.created(state.sdn), self._chosen)
+        return desired
+
+    async def _plan(self, state: ClusterState, entry: JournalEntry, desired: Desired) -> Plan:
         """In a thread: thousands of objects take long enough to hold up everything else."""
-        desired = desired or self.desired()
         return await asyncio.to_thread(
             plan,
             desired,

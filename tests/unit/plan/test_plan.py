@@ -290,7 +290,7 @@ def test_an_out_of_band_edit_is_drift_and_is_put_back() -> None:
     resources, look = after(*SEED)
     look = with_props(look, VNET, alias="x")
     made = plan(desired(*resources), look)
-    assert made.decisions[resources[2].key].drift == ("alias is x, specified unset",)
+    assert made.decisions[resources[2].key].drift == ("alias is x, specified default/net1",)
     assert [step.action for step in made.steps] == ["update"]
 
 

@@ -89,7 +89,7 @@ def test_every_step_of_a_plan_has_its_class() -> None:
     assert dict(zip(map(str, made.steps), summary_classes(made), strict=True)) == {
         "delete vnet net3": "destructive",
         "update zone zone1: mtu unset -> 1400": "disruptive",
-        "update vnet net1: alias unset -> web": "none",
+        "update vnet net1: alias default/net1 -> web": "none",
         "create vnet net4": "reload",
     }
 

@@ -84,7 +84,7 @@ class _NicPlanner:
         self.desired = desired
         self.state = state
         self.decisions = decisions
-        self.inventory = NicInventory(desired, state)
+        self.inventory = NicInventory(desired, state, decisions)
 
     def decide(self, nic: Resource[NicAttachmentSpec]) -> NicDecision:
         """Decide about one object. It must be called for the oldest object first: it claims MAC addresses."""

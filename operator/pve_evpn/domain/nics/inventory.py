@@ -10,14 +10,15 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import alone
 from pve_evpn.domain.nics.guests import GuestDirectory
 from pve_evpn.domain.nics.netn import NetN
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource, oldest_first, proxmox_id
+from pve_evpn.domain.objects import Desired, ObjectKey, Resource, oldest_first
+from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.state import ClusterState, GuestState
 
 
 class NicInventory:
     """Made once per plan. Guests are found first, so that who has which NIC does not depend on who asks first."""
 
-    def __init__(self, desired: Desired, state: ClusterState) -> None:
+    def __init__(self, desired: Desired, state: ClusterState, decisions: Mapping[ObjectKey, Decision]) -> None:
         self.nics = oldest_first(desired.nics)
         self._directory = GuestDirectory(desired, state)
         self._rank = {nic.key: position for position, nic in enumerate(self.nics)}
@@ -32,7 +33,8 @@ class NicInventory:
                     self._interfaces[guest.vmid].add(nic.spec.name)
         self._on_bridge = _nics_by_bridge_and_mac(state)
         self._macs: dict[tuple[str, str], ObjectKey] = {}
-        limits = {proxmox_id(zone): zone.spec.allowed_namespaces.limits for zone in desired.zones if zone.spec}
+        zones = [(zone.spec, decisions.get(zone.key)) for zone in desired.zones]
+        limits = {decision.id: spec.allowed_namespaces.limits for spec, decision in zones if spec and decision}
         self._limits = {zone_id: found.nics for zone_id, found in limits.items() if found}
         self._counted: Counter[tuple[str, str]] = Counter()
 

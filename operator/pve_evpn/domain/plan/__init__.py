@@ -294,7 +294,7 @@ def _steps(decision: Decision, context: PlanContext) -> Iterator[Step]:
         if have is None:
             yield _creation(obj, context.sdn)
         elif obj.differences(have):
-            yield Step(obj.ref, have, obj.over(have))
+            yield Step(obj.ref, have, obj.back_to(context.sdn.running.get(obj.ref), have))
     for ref in decision.leftovers:
         if ref in edited and context.desired.complete and context.sdn.complete:
             yield Step(ref, edited[ref], None)

@@ -295,5 +295,6 @@ class VNetCandidate(Candidate[VNetSpec]):
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:
         assert isinstance(self.vni, int)
-        itself = render.vnet(self.ref.id, self.spec, self.zone_id, self.vni)
+        _, namespace, name = self.resource.key
+        itself = render.vnet(self.ref.id, self.spec, self.zone_id, self.vni, f"{namespace}/{name}")
         return (itself, *(render.subnet(subnet, self.zone_id, self.ref.id) for subnet in self.spec.subnets or ()))

@@ -22,7 +22,7 @@ from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Origin, Resource, own_ref, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
-from pve_evpn.domain.sdn import PART_OF, SdnKind, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import PART_OF, PropertyDiff, SdnKind, SdnObject, SdnRef, SdnSnapshot, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,8 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
     """Why the object that Proxmox has must be left alone, whatever its adoptionPolicy says; then what that says."""
     policy = getattr(resource.spec, "adoption_policy", None) or "IfIdentical"
     differences = obj.differences(there)
-    listed = "; ".join(map(str, differences))
+    whole = "; ".join(map(str, differences))
+    listed = "; ".join(str(diff) if diff.key != "alias" else _alias_differs(diff, resource) for diff in differences)
     message = detail = ""
     if there.type != obj.type:
         message = f"{obj.ref} exists in Proxmox as type {there.type!r} and is not managed by this object"
@@ -201,11 +202,17 @@ def _cannot_adopt(obj: SdnObject, there: SdnObject, resource: Resource[Any], ado
     elif policy == "Never":
         message = f"{obj.ref} exists in Proxmox already, and adoptionPolicy is Never"
     elif policy == "IfIdentical" and differences:
-        message = (
-            f"{obj.ref} exists in Proxmox already and differs from this spec ({listed}). Make them equal, or set "
-            "adoptionPolicy: Always to overwrite it"
-        )
+        text = "{} exists in Proxmox already and differs from this spec ({}). Make them equal, or set adoptionPolicy: "
+        text += "Always to overwrite it"
+        message, detail = text.format(obj.ref, listed), text.format(obj.ref, whole)
     return Problem(Reason.FOREIGN_OBJECT, message, detail=detail) if message else None
+
+
+def _alias_differs(diff: PropertyDiff, resource: Resource[Any]) -> str:
+    """The difference without the name of another namespace, which an alias may have."""
+    namespace = str(diff.have or "").partition("/")[0]
+    own = namespace in (diff.have or "", resource.key.namespace)
+    return str(diff) if own else f"alias: another text instead of {show(diff.want)}"
 
 
 def _adopted_origin(obj: SdnObject, resource: Resource[Any], annotated: Origin | None) -> Origin:

@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -332,9 +332,18 @@ def zone(
     return desired_object(ZONE, id_, {**ZONE.values(spec), **given})
 
 
-def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int) -> SdnObject:
-    """The VNet itself; its subnets are objects of their own (:func:`subnet`)."""
-    return desired_object(VNET, id_, {**VNET.values(spec), "zone": zone_id, "tag": vni})
+def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int, name: str = "") -> SdnObject:
+    """The VNet itself; its subnets are objects of their own (:func:`subnet`).
+
+    ``name`` (namespace and name of the object) is the alias of one that the operator creates and that has none of its
+    own, so that people who look at Proxmox find the object.
+    """
+    made = desired_object(VNET, id_, {**VNET.values(spec), "zone": zone_id, "tag": vni})
+    return replace(made, filled={"alias": name[:_LONGEST_ALIAS]}) if name and spec.alias is None else made
+
+
+#: Of Proxmox' API.
+_LONGEST_ALIAS = 256
 
 
 def subnet(spec: Subnet, zone_id: str, vnet_id: str) -> SdnObject:
