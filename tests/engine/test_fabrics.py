@@ -362,3 +362,19 @@ async def test_what_each_node_shows_decides_whether_it_is_ready() -> None:
     assert condition["message"] == "pve2 to 10.255.0.1 is Init/DROther"
     assert world.ready(FABRIC)["reason"] == "AdjacencyDown"
     assert world.kube.status(FABRIC)["adjacenciesSummary"] == "2/3"
+
+
+@pytest.mark.parametrize(
+    "nodes", [None, [{"name": f"pve{n}", "ip": f"10.254.0.{n}"} for n in (1, 2, 3)]], ids=["as they are", "given anew"]
+)
+async def test_a_prefix_without_the_addresses_that_nodes_have_is_refused(nodes: list[dict[str, Any]] | None) -> None:
+    world = await programmed(fabric())
+    world.apply(fabric(prefix="10.254.0.0/24", **({"nodes": nodes} if nodes else {})))
+    await world.settle_or_wait()
+    assert world.ready(FABRIC)["reason"] == "InvalidSpec"
+    assert "pve1 has 10.255.0.1, which is not in 10.254.0.0/24" in world.ready(FABRIC)["message"]
+    world.apply(fabric(prefix="10.254.0.0/15"))
+    await world.settle()
+    assert world.complaints() == []
+    assert running(world)["under/pve1"]["ip"] == "10.255.0.1"
+    assert world.lab.fabrics.fabrics.running["under"]["ip_prefix"] == "10.254.0.0/15"

@@ -227,9 +227,14 @@ def allocate(
         address = getattr(node, field) or known.get(node.name) or next(iter(before), None) or proxmox
         if address:
             found[node.name] = str(address)
-    outside = [f"{name} has {text}" for name, text in found.items() if not _is_of(text, network)]
+    # Proxmox takes a prefix only around all addresses that it has, and an address only inside of the prefix it has.
+    present = {name: str(obj.props[field]) for name, obj in there.items() if field in obj.props and name in found}
+    outside = [f"{name} has {text}" for name, text in {**found, **present}.items() if not _is_of(text, network)]
     if outside:
-        message = f"prefix: {outside[0]}, which is not in {network}; an address that a node has stays"
+        message = (
+            f"prefix: {outside[0]}, which is not in {network}, and a node keeps its address. Take a wider prefix, or "
+            "make a new Fabric"
+        )
         return Allocation(found, Problem(Reason.INVALID_SPEC, message))
     if problem := _twice(found, field):
         return Allocation(found, problem)
