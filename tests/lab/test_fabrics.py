@@ -196,3 +196,19 @@ def test_one_fabric_or_node_is_shown_as_edited_only(pve: LabClient, path: str) -
     """The lists know views, these two methods do not."""
     assert pve.errors("GET", path, pending=1).keys() == {"pending"}
     assert pve.errors("GET", path, running=1).keys() == {"running"}
+
+
+def test_wireguard_makes_the_keys_of_interfaces_and_asks_no_address_of_external_nodes(pve: LabClient) -> None:
+    pve.post(FABRICS, id="wg1", protocol="wireguard", ip_prefix="10.9.0.0/24")
+    node = {"node_id": "pve1", "protocol": "wireguard", "role": "internal", "ip": "10.9.0.1"}
+    pve.post(f"{NODES}/wg1", **node, interfaces=["name=wg0,listen_port=51820"])
+    (interface,) = pve.get(f"{NODES}/wg1/pve1")["interfaces"]
+    assert interface.startswith("name=wg0,listen_port=51820,public_key=")
+    pve.put(f"{NODES}/wg1/pve1", protocol="wireguard", role="internal", interfaces=[interface], ip="10.9.0.2")
+    assert pve.get(f"{NODES}/wg1/pve1")["interfaces"] == [interface]
+    far = {"node_id": "far", "protocol": "wireguard", "role": "external", "endpoint": "203.0.113.1:1"}
+    pve.post(f"{NODES}/wg1", **far, public_key="A" * 43 + "=")
+    assert "ip" not in pve.get(f"{NODES}/wg1/far")
+    assert "unknown field `private_key`" in pve.message(
+        "PUT", f"{NODES}/wg1/pve1", protocol="wireguard", interfaces=["name=wg0,private_key=x"]
+    )

@@ -90,7 +90,7 @@ class Candidate(ABC, Generic[SpecT]):
     @property
     @abstractmethod
     def objects(self) -> tuple[SdnObject, ...]:
-        """The desired Proxmox objects: itself first, then its subnets."""
+        """The desired Proxmox objects: itself first, then its parts."""
 
     @cached_property
     def origins(self) -> dict[SdnRef, Origin] | Problem:
