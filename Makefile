@@ -96,7 +96,7 @@ BUSYBOX = command -v busybox >/dev/null || { [ "$$(id -u)" = 0 ] && command -v a
 test: lint control-plane ## What every change must pass; the short tests on real FRR where root can install it
 	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
 	@$(BUSYBOX)
-	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image -m "not frr_long"
+	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image --ignore=tests/ui -m "not frr_long"
 
 .PHONY: test-all
 test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
@@ -104,7 +104,7 @@ test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, answers, callers, faults of Kubernetes, rules of the API server
 	@$(BUSYBOX)
-	$(VENV)/bin/pytest -m redteam
+	$(VENV)/bin/pytest -m redteam --ignore=tests/ui
 	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
 
 .PHONY: bench
