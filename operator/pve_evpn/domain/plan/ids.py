@@ -28,7 +28,7 @@ def with_readable_ids(
         journal: Objects that an interrupted transaction was creating: their names are not in use by others.
         chosen: What was chosen before, and perhaps is in no status yet.
     """
-    nameless = [r for r in oldest_first(desired) if sdn_kind_of(r.key) and not has_own_id(r)]
+    nameless = [r for r in oldest_first(desired) if r.spec and sdn_kind_of(r.key) and not has_own_id(r)]
     if not nameless:
         return desired, {}
     names = _Names(state, journal, set(_others(desired, state, {resource.uid for resource in nameless})))
