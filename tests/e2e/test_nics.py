@@ -45,7 +45,7 @@ def test_kubectl_answers_whether_it_is_connected_where_and_what_the_fabric_knows
     assert {key: shown[key] for key in ("GUEST", "NODE", "VNET", "MAC", "READY", "REASON")} == {
         "GUEST": "100",
         "NODE": "pve4",
-        "VNET": "EVPN1",
+        "VNET": "evpn1",
         "MAC": "bc:24:11:11:11:11",
         "READY": "True",
         "REASON": "Ready",
@@ -105,7 +105,7 @@ def test_a_tenant_wires_its_own_guests_and_learns_nothing_of_others(stack: Stack
     bridge = stack.get(vnet)["status"]["id"]
     assert bridge in mine.config["net1"]
     assert mine.config["net0"] == "virtio=BC:24:11:00:07:01,bridge=vmbr0"
-    assert (row(stack, nic)["GUEST"], row(stack, nic)["VNET"]) == ("701", bridge)
+    assert (row(stack, nic)["GUEST"], row(stack, nic)["VNET"]) == ("701", vnet["metadata"]["name"])
 
     def asking_for(object_: str, **guest_: Any) -> dict[str, Any]:
         return {**nic, "metadata": {"name": object_, "namespace": "blue"}, "spec": {**nic["spec"], "guest": guest_}}

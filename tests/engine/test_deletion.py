@@ -85,7 +85,7 @@ async def test_children_of_somebody_else_keep_a_zone_and_are_named() -> None:
         world.kube.delete(target)
     await world.settle_or_wait()
     assert NET1 not in world.kube.objects
-    assert world.programmed(ZONE) == ("DeletionBlocked", "zone zone1 is still used by vnet theirs")
+    assert world.programmed(ZONE) == ("DeletionBlocked", "zone zone1 is still used by vnet theirs (no object)")
     assert "theirs" in world.lab.sdn.running["vnets"]
 
 

@@ -137,7 +137,7 @@ async def test_filters_and_redistribution_come_before_the_fabric_and_go_after_it
     await world.settle_or_wait()
     assert world.programmed(ObjectKey("PrefixList", "", "pl1")) == (
         "DeletionBlocked",
-        "prefix-list pl1 is still used by fabric under",
+        "prefix-list pl1 is still used by Fabric under (fabric under)",
     )
     world.kube.delete(FABRIC)
     await world.settle()
@@ -151,7 +151,10 @@ async def test_a_fabric_in_use_stays() -> None:
     world = await programmed(fabric(), *OVER)
     world.kube.delete(FABRIC)
     await world.settle_or_wait()
-    assert world.programmed(FABRIC) == ("DeletionBlocked", "fabric under is still used by controller evpn1")
+    assert world.programmed(FABRIC) == (
+        "DeletionBlocked",
+        "fabric under is still used by EvpnController evpn1 (controller evpn1)",
+    )
     world.apply(controller(underlay={"clusterNodes": {}}))
     await world.settle()
     assert FABRIC not in world.kube.objects

@@ -65,9 +65,12 @@ async def test_what_is_named_stays_and_says_by_what() -> None:
     for key in (LIST, OTHER, MAP):
         world.kube.delete(key)
     await world.settle_or_wait()
-    assert world.programmed(MAP) == ("DeletionBlocked", "route-map rm1 is still used by controller evpn1")
-    assert world.programmed(OTHER) == ("DeletionBlocked", "route-map rm2 is still used by route-map rm1")
-    assert world.programmed(LIST) == ("DeletionBlocked", "prefix-list pl1 is still used by route-map rm1")
+    messages = [world.programmed(key)[1] for key in (MAP, OTHER, LIST)]
+    assert messages == [
+        "route-map rm1 is still used by EvpnController evpn1 (controller evpn1)",
+        "route-map rm2 is still used by RouteMap rm1 (route-map rm1)",
+        "prefix-list pl1 is still used by RouteMap rm1 (route-map rm1)",
+    ]
     world.apply(controller())
     await world.settle()
     assert {LIST, MAP, OTHER} & world.kube.objects.keys() == set()

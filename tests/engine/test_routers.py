@@ -37,7 +37,10 @@ async def test_a_route_map_stays_while_a_router_names_it() -> None:
     world = await programmed(route_map(), bgp(routeMapInRef={"name": "rm1"}))
     world.kube.delete(MAP)
     await world.settle_or_wait()
-    assert world.programmed(MAP) == ("DeletionBlocked", "route-map rm1 is still used by controller bgp-pve1")
+    assert world.programmed(MAP) == (
+        "DeletionBlocked",
+        "route-map rm1 is still used by BgpController bgp-pve1 (controller bgp-pve1)",
+    )
     world.kube.delete(BGP)
     await world.settle()
     assert {MAP, BGP} & world.kube.objects.keys() == set()

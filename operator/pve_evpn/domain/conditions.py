@@ -14,12 +14,19 @@ from typing import Literal
 
 from pve_evpn.api.conditions import NEVER, Condition, ConditionType, Reason
 
+#: Reasons of what stays as it is until a user changes something: two things that are there contradict each other. All
+#: of ``Accepted=False`` but a reference to what may still appear, because objects are applied in any order.
+CONTRADICTIONS = frozenset(
+    {reason for reason in Reason if "Accepted: False" in reason.explains} - {Reason.REF_NOT_FOUND} | {Reason.REVERTED}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why something is not so: a reason for programs, a sentence for people.
 
-    ``retryable`` is true where waiting helps (a reference that may still appear); false asks the user to act.
+    ``retryable`` is true where waiting helps (a reference that may still appear); false asks the user to act. The
+    reason decides where it can: see :data:`CONTRADICTIONS`.
     ``message`` is for everyone who may read the object. ``detail`` is the same with names that only administrators may
     see (other namespaces' objects, guests, zones of others); empty where the message names all.
     """
@@ -28,6 +35,10 @@ class Problem:
     message: str
     retryable: bool = False
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason in CONTRADICTIONS:
+            object.__setattr__(self, "retryable", False)
 
     @property
     def full(self) -> str:

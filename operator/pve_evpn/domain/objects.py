@@ -119,7 +119,8 @@ class Resource(Generic[SpecT, StatusT]):
 class Desired:
     """All objects that belong to one Proxmox cluster, and the namespaces' labels their permissions depend on.
 
-    ``complete`` is false until every kind was listed once; nothing is deleted before.
+    ``complete`` is false until every kind was listed once; nothing is deleted before. ``elsewhere`` has the objects of
+    other clusters, with the name of their ProxmoxCluster; empty where they have none that exists.
     """
 
     cluster: Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
@@ -134,6 +135,7 @@ class Desired:
     nics: tuple[Resource[NicAttachmentSpec, NicAttachmentStatus], ...] = ()
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     complete: bool = True
+    elsewhere: Mapping[ObjectKey, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Resource[ApiModel]]:
         for group in self.sdn_groups():
@@ -212,6 +214,12 @@ def own_ref(resource: Resource[ApiModel]) -> SdnRef:
 
 
 # --- label selectors ----------------------------------------------------------------------------------------------
+
+
+def admits(zone: EvpnZoneSpec, labels: Mapping[str, str]) -> bool:
+    """Whether VNets of a namespace with these labels may be in a zone."""
+    allowed = zone.allowed_namespaces
+    return allowed.from_ == "All" or (allowed.from_ == "Selector" and matches(allowed.selector, labels))
 
 
 def matches(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:

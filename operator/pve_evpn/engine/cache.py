@@ -175,6 +175,10 @@ class Cache:
         zone = self._resources.get(ObjectKey("EvpnZone", "", zone_ref.name))
         return self.cluster_of(zone) if zone and zone.spec else None
 
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """The labels of a namespace; none where it is not known."""
+        return self._namespaces.get(namespace, {})
+
     def desired(self, cluster: str) -> Desired | None:
         """Everything that belongs to one cluster; None if there is no such ProxmoxCluster.
 
@@ -195,13 +199,20 @@ class Cache:
         if root is None:
             return None
         members: dict[str, list[Resource[Any]]] = {kind: [] for kind in WATCHED}
+        elsewhere: dict[ObjectKey, str] = {}
         for resource in self._resources.values():
-            if self.cluster_of(resource) == cluster:
+            owner = self.cluster_of(resource)
+            if owner == cluster:
                 members[resource.key.kind].append(resource)
+            elif KINDS[resource.key.kind].desired_as:
+                known = ObjectKey("ProxmoxCluster", "", owner or "") in self._resources
+                elsewhere[resource.key] = owner if owner and known else ""
         parts: dict[str, Any] = {
             kind.desired_as: tuple(members[name]) for name, kind in KINDS.items() if kind.desired_as
         }
-        return Desired(cluster=root, **parts, namespaces=dict(self._namespaces), complete=self.complete)
+        return Desired(
+            cluster=root, **parts, namespaces=dict(self._namespaces), complete=self.complete, elsewhere=elsewhere
+        )
 
     def unowned(self) -> list[Resource[Any]]:
         """Objects that belong to no ProxmoxCluster that exists."""

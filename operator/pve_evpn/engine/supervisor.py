@@ -14,7 +14,7 @@ from typing import Any
 from pve_evpn.api import kinds
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.objects import ObjectKey, Resource, admits, matches
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine import lifecycle
@@ -23,6 +23,7 @@ from pve_evpn.engine.clock import Clock, SystemClock
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.writer import ObjectWriter
+from pve_evpn.text import meant
 
 log = logging.getLogger(__name__)
 
@@ -182,16 +183,27 @@ class Supervisor:
         await self._writer.write_status(resource, status)
 
 
+def _may_know(cache: Cache, resource: Resource[Any], cluster: Resource[Any]) -> bool:
+    """Whether the name of a ProxmoxCluster may be said: to administrators, and where it grants the namespace guests."""
+    namespace = resource.key.namespace
+    grants = (cluster.spec.guest_access or ()) if cluster.spec else ()
+    return not namespace or any(matches(grant.namespaces, cache.labels_of(namespace)) for grant in grants)
+
+
 def _missing(cache: Cache, resource: Resource[Any]) -> Problem:
     """What an object of no cluster lacks."""
     if resource.spec is None:
         return Problem(Reason.INVALID_SPEC, resource.invalid or "the specification could not be read")
     owner = cache.cluster_of(resource)
     if owner is None:
-        name = resource.spec.zone_ref.name
-        message = f"zoneRef: there is no EvpnZone {name!r} that this object may use"
+        name, labels = resource.spec.zone_ref.name, cache.labels_of(resource.key.namespace)
+        zones = (zone for zone in cache.of_kind("EvpnZone") if zone.spec and admits(zone.spec, labels))
+        hint = meant(name, (zone.key.name for zone in zones))
+        message = f"zoneRef: there is no EvpnZone {name!r} that this object may use{hint}"
     else:
-        message = f"clusterRef: there is no ProxmoxCluster {owner!r}"
+        clusters = cache.of_kind("ProxmoxCluster")
+        known = [cluster.key.name for cluster in clusters if _may_know(cache, resource, cluster)]
+        message = f"clusterRef: there is no ProxmoxCluster {owner!r}{meant(owner, known)}"
     if resource.deleting:
         hint = f"annotate {kinds.ANNOTATION_FORCE_ORPHAN}={resource.uid} to leave what it has in Proxmox"
         return Problem(Reason.DELETION_BLOCKED, f"{message}, so it cannot be removed there; {hint}", retryable=True)

@@ -73,10 +73,11 @@ def _desired(manifests: Sequence[Manifest], request: Request) -> Desired:
     applied = next((r for r in made if r.key.kind == "ProxmoxCluster"), None)
     before = request.existing or nothing_yet(request.cluster, request.cluster_spec)
     labels = {request.namespace: {NAMESPACE_LABEL: request.namespace}}
+    members: dict[str, Any] = {field: (*getattr(before, field), *more) for field, more in by_kind.items() if field}
     return replace(
         before,
         cluster=replace(before.cluster, spec=applied.spec) if applied else before.cluster,
         namespaces={**before.namespaces, **labels},
         complete=True,
-        **{field: (*getattr(before, field), *more) for field, more in by_kind.items() if field},
+        **members,
     )

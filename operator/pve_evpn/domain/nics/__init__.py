@@ -41,6 +41,7 @@ from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource
 from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.sdn import Props, SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, GuestKind, GuestState
+from pve_evpn.text import meant
 
 __all__ = ["GuestWrite", "NicDecision", "NicPlan", "NicWrite", "plan_nics"]
 
@@ -144,11 +145,10 @@ class _NicPlanner:
         owner = self.inventory.owner(guest, spec.device)
         if owner is not None and owner != nic.key:
             message = f"device: {spec.device} of {guest.label} already belongs to {shown_to(owner, nic.key)}"
-            return replace(decision, refused=Problem(Reason.NIC_CONFLICT, message, retryable=True))
+            return replace(decision, refused=Problem(Reason.NIC_CONFLICT, message))
         vnet = self.decisions.get(ObjectKey("VNet", nic.key.namespace, spec.vnet_ref.name))
         if vnet is None or not vnet.id:
-            message = f"vnetRef: there is no VNet {spec.vnet_ref.name!r} in namespace {nic.key.namespace}"
-            return replace(decision, refused=Problem(Reason.REF_NOT_FOUND, message, retryable=True))
+            return replace(decision, refused=self._no_vnet(nic, spec.vnet_ref.name))
         decision = _with_origin(decision, vnet.id, memory)
         config = decision.config or self._new_nic(spec, guest, memory.mac.upper() or None)
         desired = render.as_specified(config, spec, vnet.id)
@@ -160,6 +160,19 @@ class _NicPlanner:
             return replace(decision, refused=refusal)
         decision = replace(decision, zone_id=zone_id, warnings=self._warnings(attachment))
         return self._compared(attachment, decision)
+
+    def _no_vnet(self, nic: Resource[NicAttachmentSpec], name: str) -> Problem:
+        """The VNet is not there, or its zone is of another cluster or of none. Its name is the namespace's own."""
+        key, namespace = ObjectKey("VNet", nic.key.namespace, name), nic.key.namespace
+        if self.desired.elsewhere.get(key):
+            cluster = self.desired.cluster.key.name
+            message = f"vnetRef: {key} is of another Proxmox cluster than the guest's (clusterRef: {cluster})"
+        elif key in self.desired.elsewhere or key in self.decisions:
+            message = f"vnetRef: {key} has no zone that it may use yet; its own Ready condition says why"
+        else:
+            hint = meant(name, (vnet.key.name for vnet in self.desired.vnets if vnet.key.namespace == namespace))
+            message = f"vnetRef: there is no VNet {name!r} in namespace {namespace}{hint}"
+        return Problem(Reason.REF_NOT_FOUND, message, retryable=True)
 
     def _compared(self, attachment: Attachment, decision: NicDecision) -> NicDecision:
         """In sync, waiting or to be written. A string that only reads differently is in sync."""

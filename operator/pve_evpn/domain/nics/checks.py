@@ -84,7 +84,7 @@ def vlan_on_evpn(attachment: Attachment) -> Problem | None:
         return Problem(Reason.INVALID_SPEC, f"{where}: an EVPN VNet carries no VLAN tags")
     text = f"{where}={attachment.desired.get(where)}"
     message = f"the NIC has {text}, and an EVPN VNet carries no VLAN tags: remove it in Proxmox"
-    return Problem(Reason.NIC_CONFLICT, message, retryable=True)
+    return Problem(Reason.NIC_CONFLICT, message)
 
 
 def mtu_above_zone(attachment: Attachment) -> Problem | None:
@@ -98,7 +98,7 @@ def mtu_above_zone(attachment: Attachment) -> Problem | None:
     why = "" if "mtu" in zone else ", Proxmox' default, because the zone sets none"
     whose = "mtu:" if attachment.spec.mtu is not None else "the NIC's MTU"
     message = f"{whose} {text} is more than zone {attachment.zone_id} carries ({most}{why})"
-    return Problem(Reason.MTU_TOO_BIG, message, retryable=True)
+    return Problem(Reason.MTU_TOO_BIG, message)
 
 
 def mac_of_other_attachment(attachment: Attachment) -> Problem | None:
@@ -132,7 +132,7 @@ def _mac(attachment: Attachment) -> str:
 
 def _mac_in_use(attachment: Attachment, holder: str) -> Problem:
     message = f"macAddress: {_mac(attachment)} is already used in VNet {attachment.vnet.id} by {holder}"
-    return Problem(Reason.NIC_CONFLICT, message, retryable=True)
+    return Problem(Reason.NIC_CONFLICT, message)
 
 
 def limit_exceeded(attachment: Attachment) -> Problem | None:
@@ -211,7 +211,7 @@ def string_refused(attachment: Attachment) -> Problem | None:
         f"Proxmox would refuse {attachment.spec.device} of {attachment.guest.label} ({refusal}): correct it in the "
         "guest's configuration"
     )
-    return Problem(Reason.NIC_CONFLICT, message, retryable=True)
+    return Problem(Reason.NIC_CONFLICT, message)
 
 
 #: Why the NIC is not written yet.

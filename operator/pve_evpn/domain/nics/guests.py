@@ -15,6 +15,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.state import ClusterState, GuestState
+from pve_evpn.text import meant
 
 
 class GuestDirectory:
@@ -37,8 +38,11 @@ class GuestDirectory:
         if not usable:
             if any(guest.vmid == attached_to(nic) for guest in named):
                 message = "guest: this namespace may no longer use it; its NIC was left as it is"
-                return None, Problem(Reason.REF_NOT_PERMITTED, message, retryable=True)
-            message = f"guest: there is no guest with {asked} that this object may use"
+                return None, Problem(Reason.REF_NOT_PERMITTED, message)
+            if others := [guest for guest in self._named(nic, spec.guest) if self.permits(nic.key.namespace, guest)]:
+                message = f"type: the spec says {spec.type}, and the guest with {asked} is {others[0].label}"
+                return None, Problem(Reason.INVALID_SPEC, message)
+            message = f"guest: there is no guest with {asked} that this object may use{self._meant(nic, spec.guest)}"
             return None, Problem(Reason.REF_NOT_FOUND, message, retryable=True)
         if len(usable) > 1:
             listed = ", ".join(str(guest.vmid) for guest in usable)
@@ -46,8 +50,14 @@ class GuestDirectory:
             return None, Problem(Reason.REF_NOT_FOUND, message, retryable=True)
         if usable[0].template:
             message = f"guest: {usable[0].label} is a template, which has no running NIC"
-            return None, Problem(Reason.INVALID_SPEC, message, retryable=True)
+            return None, Problem(Reason.INVALID_SPEC, message)
         return usable[0], None
+
+    def _meant(self, nic: Resource[Any], wanted: Guest) -> str:
+        """A guest of nearly that name, of those that the namespace may use."""
+        if wanted.name is None:
+            return ""
+        return meant(wanted.name, (g.name for g in self._by_vmid.values() if self.permits(nic.key.namespace, g)))
 
     def attached(self, nic: Resource[NicAttachmentSpec]) -> GuestState | None:
         """The guest the object was attached to, whatever it is called by now, if it may still be touched."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -16,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.types import INTERFACE_NAMES
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import may_name, proxmox_id
+from pve_evpn.domain.objects import ObjectKey, may_name, proxmox_id
 from pve_evpn.domain.plan.candidates import (
     BgpControllerCandidate,
     Candidate,
@@ -34,7 +35,7 @@ from pve_evpn.domain.plan.subnets import Network, network_of
 from pve_evpn.domain.sdn import Props, SdnKind, SdnObject, SdnRef
 from pve_evpn.domain.spelling import parts_of
 from pve_evpn.domain.state import FirewallName, first_with
-from pve_evpn.text import some_of
+from pve_evpn.text import meant, some_of
 
 #: The peer group Proxmox takes where none is named.
 _DEFAULT_PEER_GROUP = "VTEP"
@@ -53,14 +54,14 @@ def release_has_kind(candidate: Candidate[Any]) -> Problem | None:
     if not candidate.needs or getattr(state.capabilities, candidate.needs):
         return None
     message = f"{kind}: needs Proxmox VE {first_with(candidate.needs)} or newer, and it is {state.version}"
-    return Problem(Reason.VERSION_UNSUPPORTED, message, retryable=True)
+    return Problem(Reason.VERSION_UNSUPPORTED, message)
 
 
 def references_exist(candidate: Candidate[Any]) -> Problem | None:
     """What the spec names is desired in the same cluster."""
     for field, kind, name in candidate.references:
         if candidate.referenced(kind, name) is None:
-            return _not_found(field, kind, name)
+            return _missing_reference(candidate, field, ObjectKey(kind, "", name))
     return None
 
 
@@ -69,7 +70,7 @@ def calls_end(candidate: RouteMapCandidate) -> Problem | None:
     if not candidate.circle:
         return None
     message = f"callRef: the calls lead back to this map: {' -> '.join(candidate.circle)}; remove one of them"
-    return Problem(Reason.INVALID_SPEC, message, retryable=True)
+    return Problem(Reason.INVALID_SPEC, message)
 
 
 def lists_have_the_family(candidate: RouteMapCandidate) -> Problem | None:
@@ -84,7 +85,7 @@ def lists_have_the_family(candidate: RouteMapCandidate) -> Problem | None:
         version = 6 if field.endswith("6Ref") else 4
         if all(ipaddress.ip_network(entry.prefix).version != version for entry in resource.spec.entries):
             message = f"{field}: PrefixList {name!r} has no IPv{version} network, so it would permit every route"
-            return Problem(Reason.INVALID_SPEC, message, retryable=True)
+            return Problem(Reason.INVALID_SPEC, message)
     return None
 
 
@@ -159,7 +160,7 @@ def release_has_fields(candidate: Candidate[Any]) -> Problem | None:
     if not used:
         return None
     message = f"{used[0]}: needs Proxmox VE {first_with('several_controllers')} or newer, and it is {state.version}"
-    return Problem(Reason.VERSION_UNSUPPORTED, message, retryable=True)
+    return Problem(Reason.VERSION_UNSUPPORTED, message)
 
 
 def release_has_room(candidate: ControllerCandidate) -> Problem | None:
@@ -221,7 +222,7 @@ def controllers_agree(candidate: ControllerCandidate | BgpControllerCandidate) -
     (itself,) = candidate.objects
     pairs = (_disagreement(itself, other, context.state.nodes) for other in _other_controllers(candidate))
     message = next(filter(None, pairs), "")
-    return Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True) if message else None
+    return Problem(Reason.CONTROLLER_CONFLICT, message) if message else None
 
 
 def _other_controllers(candidate: Candidate[Any]) -> list[SdnObject]:
@@ -240,7 +241,7 @@ def node_has_no_other(candidate: BgpControllerCandidate | IsisControllerCandidat
     for other in _other_controllers(candidate):
         if other.type == itself.type and other.props.get("node") == node:
             message = f"node: {node} has the {itself.type} controller {other.ref.id!r} already, and Proxmox uses one"
-            return Problem(Reason.CONTROLLER_CONFLICT, message, retryable=True)
+            return Problem(Reason.CONTROLLER_CONFLICT, message)
     return None
 
 
@@ -293,13 +294,16 @@ def controllers_exist(candidate: ZoneCandidate) -> Problem | None:
     """The controllers that a zone names are desired in the same cluster."""
     for field, name in candidate.controller_refs:
         if candidate.controller(name) is None:
-            return _not_found(field, "EvpnController", name)
+            return _missing_reference(candidate, field, ObjectKey("EvpnController", "", name))
     return None
 
 
 def zone_admits(candidate: VNetCandidate) -> Problem | None:
     """The zone is there and admits the VNet's namespace. One that does not reads like one that is not there."""
-    return None if candidate.zone else _not_found("zoneRef", "EvpnZone", candidate.spec.zone_ref.name)
+    if candidate.zone:
+        return None
+    name = candidate.spec.zone_ref.name
+    return _not_found("zoneRef", "EvpnZone", name, meant(name, candidate.context.zones_for(candidate.resource)))
 
 
 def vni_is_free(candidate: Candidate[Any]) -> Problem | None:
@@ -534,11 +538,24 @@ VNET: Sequence[Callable[[VNetCandidate], Problem | None]] = (
 )
 
 
-def _not_found(field: str, kind: str, name: str) -> Problem:
+def _not_found(field: str, kind: str, name: str, hint: str = "") -> Problem:
     """Not there, or not for this object: the words are the same, so that the names of other namespaces stay unknown."""
-    return Problem(
-        Reason.REF_NOT_FOUND, f"{field}: there is no {kind} {name!r} that this object may use", retryable=True
-    )
+    message = f"{field}: there is no {kind} {name!r} that this object may use{hint}"
+    return Problem(Reason.REF_NOT_FOUND, message, retryable=True)
+
+
+def _missing_reference(candidate: Candidate[Any], field: str, missing: ObjectKey) -> Problem:
+    """A cluster-scoped object is not there. What administrators may know is not for VNets that repeat the message."""
+    desired = candidate.context.desired
+    problem = _not_found(field, missing.kind, missing.name)
+    if missing in desired.elsewhere:
+        owner = desired.elsewhere[missing]
+        where = f"belongs to ProxmoxCluster {owner}" if owner else "belongs to no ProxmoxCluster that exists"
+        detail = f"{field}: {missing} {where}, and this object to {desired.cluster.key.name}"
+        return replace(problem, detail=detail)
+    known = [resource.key.name for resource in desired if resource.key.kind == missing.kind]
+    hint = meant(missing.name, known)
+    return replace(problem, detail=f"{problem.message}{hint}") if hint else problem
 
 
 def _names(names: Iterable[str]) -> str:

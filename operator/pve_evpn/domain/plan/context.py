@@ -19,6 +19,7 @@ from pve_evpn.domain.objects import (
     ObjectKey,
     Origin,
     Resource,
+    admits,
     matches,
     oldest_first,
     own_ref,
@@ -156,9 +157,12 @@ class PlanContext:
         zone = self.resources.get(ObjectKey("EvpnZone", "", vnet.spec.zone_ref.name))
         if zone is None or not isinstance(zone.spec, EvpnZoneSpec):
             return None
-        allowed = zone.spec.allowed_namespaces
-        selected = matches(allowed.selector, self._labels(vnet)) if allowed.from_ == "Selector" else None
-        return (zone, zone.spec) if selected or allowed.from_ == "All" else None
+        return (zone, zone.spec) if admits(zone.spec, self._labels(vnet)) else None
+
+    def zones_for(self, vnet: Resource[Any]) -> list[str]:
+        """The names of the zones that the VNet may use."""
+        labels = self._labels(vnet)
+        return [zone.key.name for zone in self.desired.zones if zone.spec and admits(zone.spec, labels)]
 
     def adoption(self, resource: Resource[Any]) -> Adoption:
         """What the object may take over that Proxmox has already."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
@@ -43,6 +43,14 @@ class Deletions:
 
     decisions: Mapping[ObjectKey, Decision]
     steps: tuple[Step, ...]
+
+
+class GuestUse(NamedTuple):
+    """A guest that may use a VNet: its NIC, "" where that is not known, and both in words."""
+
+    guest: GuestState
+    device: str
+    words: str
 
 
 def leaves_proxmox_alone(resource: Resource[Any]) -> bool:
@@ -195,9 +203,9 @@ class _Decider:
             )
             return Problem(Reason.DELETION_BLOCKED, message, retryable=True)
         if children := self._children(ref, own):
-            return Problem(
-                Reason.DELETION_BLOCKED, f"{ref} is still used by {some_of(map(str, children))}", retryable=True
-            )
+            message = f"{ref} is still used by {some_of(map(str, children))}"
+            detail = f"{ref} is still used by {some_of(map(self._with_object, children))}"
+            return Problem(Reason.DELETION_BLOCKED, message, retryable=True, detail=detail)
         if ref.kind is SdnKind.VNET and state.guests is None:
             return Problem(Reason.PENDING, "waits until the guests have been read", retryable=True)
         if ref.kind is SdnKind.VNET and (users := guests_on(state, ref.id)):
@@ -208,14 +216,38 @@ class _Decider:
             return self._blocked_by(unread, text, resource.key)
         return None
 
-    def _blocked_by(self, guests: list[tuple[GuestState, str]], text: str, key: ObjectKey) -> Problem:
-        """The problem with the guests that the namespace may use by name, and the number of all others."""
-        known = [words for guest, words in guests if self.grants.permits(key.namespace, guest)]
-        others = {guest.vmid for guest, _ in guests if not self.grants.permits(key.namespace, guest)}
+    def _with_object(self, ref: SdnRef) -> str:
+        """What is in Proxmox, with the Kubernetes object that stands for it."""
+        key = self.context.claims.get(ref)
+        return f"{key} ({ref})" if key else f"{ref} (no object)"
+
+    @cached_property
+    def _attachments(self) -> Mapping[tuple[int, str], ObjectKey]:
+        """The NicAttachments by the NIC that they have connected."""
+        nics = [(nic.key, nic.status) for nic in self.desired.nics if nic.origin_confirmed]
+        return {(status.vmid, status.device): key for key, status in nics if status.vmid and status.device}
+
+    def _blocked_by(self, uses: list[GuestUse], text: str, key: ObjectKey) -> Problem:
+        """The problem with the guests that the namespace may use by name, and the number of all others.
+
+        NicAttachments are named too: to delete one takes the guest off the VNet.
+        """
+        known: list[str] = []
+        everything: list[str] = []
+        others: set[int] = set()
+        for use in uses:
+            nic = self._attachments.get((use.guest.vmid, use.device))
+            words = f"{nic} ({use.words})" if nic else use.words
+            everything.append(words)
+            if nic and nic.namespace == key.namespace:
+                known.append(words)
+            elif self.grants.permits(key.namespace, use.guest):
+                known.append(use.words)
+            else:
+                others.add(use.guest.vmid)
         if others:
             known.insert(0, f"{len(others)} guest{'s' if len(others) > 1 else ''} that this namespace may not use")
-        detail = text.format(some_of(words for _, words in guests))
-        message = text.format(some_of(known))
+        detail, message = text.format(some_of(everything)), text.format(some_of(known))
         return Problem(Reason.DELETION_BLOCKED, message, retryable=True, detail=detail)
 
     def _children(self, ref: SdnRef, own: set[SdnRef]) -> list[SdnRef]:
@@ -242,23 +274,23 @@ class _Decider:
         return {obj.ref: obj.over(self.sdn.edited.get(obj.ref)) for d in written for obj in d.wanted}
 
 
-def guests_on(state: ClusterState, bridge: str) -> list[tuple[GuestState, str]]:
+def guests_on(state: ClusterState, bridge: str) -> list[GuestUse]:
     """The guests with NICs connected to ``bridge``, each NIC in words: ``VM 100 (web) net0 on pve4``."""
-    users = []
+    uses = []
     for guest in sorted((state.guests or {}).values(), key=lambda g: g.vmid):
         # What is to change at the next start is still plugged in until then.
         live = ((device, text) for device, text in guest.pending.items() if text)
         for device, config in sorted({*(guest.nics or {}).items(), *live}):
             match = _BRIDGE.search(config)
             if match and match.group(1) == bridge:
-                users.append((guest, f"{guest.label} {device} on {guest.node}"))
-    return users
+                uses.append(GuestUse(guest, device, f"{guest.label} {device} on {guest.node}"))
+    return uses
 
 
-def guests_unread(state: ClusterState) -> list[tuple[GuestState, str]]:
+def guests_unread(state: ClusterState) -> list[GuestUse]:
     """Guests whose NICs are not known; their node may be offline, but they come back with it."""
     unread = [g for g in (state.guests or {}).values() if g.nics is None and not g.template]
-    return [(guest, f"{guest.label} on {guest.node}") for guest in sorted(unread, key=lambda g: g.vmid)]
+    return [GuestUse(guest, "", f"{guest.label} on {guest.node}") for guest in sorted(unread, key=lambda g: g.vmid)]
 
 
 #: How Proxmox refuses to delete a subnet whose IPAM has addresses in it (``PVEPlugin.pm``, del_subnet).

@@ -28,7 +28,7 @@ def duplicate(cluster: Cluster, others: Iterable[Cluster], state: ClusterState) 
                 f"it leads to the same Proxmox as the older ProxmoxCluster {other.key.name!r} ({name}, {shared}). Let "
                 f"its objects refer to {other.key.name!r}, or delete one of the two"
             )
-            return Problem(Reason.DUPLICATE_CLUSTER, message, retryable=True)
+            return Problem(Reason.DUPLICATE_CLUSTER, message)
     return None
 
 

@@ -100,9 +100,10 @@ def ahead_of_write(nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decisi
 
 def _place(nic: Resource[NicAttachmentSpec, NicAttachmentStatus], decision: NicDecision) -> NicAttachmentStatus:
     guest, known, before = decision.guest, not _elsewhere(nic, decision), nic.status
+    named = nic.spec.guest if nic.spec else None
     return NicAttachmentStatus(
-        vmid=guest.vmid if guest else before.vmid,
-        guest_name=(guest.name or None) if guest else before.guest_name,
+        vmid=guest.vmid if guest else before.vmid or (named.vmid if named else None),
+        guest_name=(guest.name or None) if guest else before.guest_name or (named.name if named else None),
         node=guest.node if guest else (None if decision.refused else before.node),
         device=decision.device or None,
         mac_address=(decision.mac or "").lower() or (before.mac_address if known else None),
