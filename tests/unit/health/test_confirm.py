@@ -227,6 +227,24 @@ def test_a_node_that_leaves_the_peers_and_all_zones(change: Change) -> None:
     assert {w.what for w in change.compare(record).worse if w.aspect is Aspect.SESSION} == {"pve1 pve2"}
 
 
+@pytest.mark.parametrize(("zone_nodes", "lost"), [(NAMES[:3], set()), (NAMES, {f"{name} pve4" for name in NAMES[:3]})])
+def test_a_node_that_leaves_the_fabric(change: Change, zone_nodes: tuple[str, ...], lost: set[str]) -> None:
+    """On purpose, if no zone needs it there any more."""
+    change.running = {
+        **change.running,
+        CONTROLLER: SdnObject(CONTROLLER, "evpn", {"asn": "65001", "fabric": "Fabric1"}),
+        **{obj.ref: obj for obj in map(fabric_node, NAMES)},
+    }
+    three = {ref: obj for ref, obj in change.running.items() if ref != fabric_node("pve4").ref}
+    record = change.record(with_props(three, ZONE, nodes=zone_nodes))
+    change.overlay.strangers = {"pve4"}
+    assert {w.what for w in change.compare(record).worse if w.aspect is Aspect.SESSION} == lost
+
+
+def fabric_node(name: str) -> SdnObject:
+    return SdnObject(SdnRef(SdnKind.FABRIC_NODE, f"Fabric1/{name}"), "ospf", {}, "Fabric1")
+
+
 def test_a_node_that_leaves_all_zones_and_stays_among_the_peers_keeps_its_sessions(change: Change) -> None:
     record = change.record(with_props(change.running, ZONE, nodes=NAMES[:3]))
     change.overlay.down = {frozenset(("pve1", "pve4"))}

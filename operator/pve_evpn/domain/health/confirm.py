@@ -291,6 +291,7 @@ def _kept_sessions(
     """
     before, after = _controllers(running), _controllers(published)
     zones = [obj for ref, obj in published.items() if ref.kind is SdnKind.ZONE and obj.type == "evpn"]
+    listed_nodes = {controller.ref: _listed_nodes(controller, names, published) for controller in after}
     kept = set()
     for peer in node.peers or ():
         if not peer.established:
@@ -300,7 +301,7 @@ def _kept_sessions(
         if name is not None:
             both = [controller for controller in after if _has(controller, node.node) and _has(controller, name)]
             shared = any(_has(zone, node.node) and _has(zone, name) for zone in zones)
-            if both and (shared or any(_lists(c, node.node, names) and _lists(c, name, names) for c in both)):
+            if both and (shared or any({node.node, name} <= listed_nodes[controller.ref] for controller in both)):
                 kept.add(name)
         elif not any(address in _peers(controller) for controller in before) or any(
             address in _peers(controller) and _has(controller, node.node) for controller in after
@@ -319,9 +320,15 @@ def _has(obj: SdnObject, node: str) -> bool:
     return not only or node in only
 
 
-def _lists(controller: SdnObject, node: str, names: Mapping[str, str]) -> bool:
-    """Whether the node is among a controller's peers; those of a fabric are its nodes."""
-    return bool(controller.props.get("fabric")) or any(names.get(peer) == node for peer in _peers(controller))
+def _listed_nodes(
+    controller: SdnObject, names: Mapping[str, str], published: Mapping[SdnRef, SdnObject]
+) -> frozenset[str]:
+    """The nodes among a controller's peers; those of a fabric are its nodes."""
+    fabric = controller.props.get("fabric")
+    if not fabric:
+        return frozenset(name for peer in _peers(controller) if (name := names.get(peer)))
+    of_fabric = (ref for ref, obj in published.items() if ref.kind is SdnKind.FABRIC_NODE and obj.parent == fabric)
+    return frozenset(ref.id.rpartition("/")[2] for ref in of_fabric)
 
 
 def _peers(controller: SdnObject) -> frozenset[str]:
