@@ -142,6 +142,18 @@ async def test_conflicts_are_refused_with_the_operators_words() -> None:
     assert said.changes == ()
 
 
+async def test_what_waits_for_what_another_gives_up_comes_in_another_apply() -> None:
+    world = await programmed()
+    await carried_out(world, vnet("net2", 5002, "10.1.0.0/25"), patient=True)
+    said = await carried_out(world, vnet("net1", 5001))
+    assert [(change.words, change.why) for change in said.changes] == [
+        ("delete subnet zone1-10.1.0.0-24", "it is deleted"),
+        ("create vnet net2", "in another apply, once the first one is done"),
+        ("create subnet zone1-10.1.0.0-25 in vnet net2", "in another apply, once the first one is done"),
+    ]
+    assert said.refused == {}
+
+
 async def test_prune_shows_what_is_deleted_and_what_stays() -> None:
     world = await programmed(vnet("net2", 5002, "10.2.0.0/24", deletionPolicy="Orphan"))
     said = await carried_out(world, cluster(), controller(), zone(), prune=True)

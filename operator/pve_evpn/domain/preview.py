@@ -29,8 +29,11 @@ from pve_evpn.domain.plan.model import Decision, Plan, carried_out
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.plan.step_class import StepClass, decisive
 from pve_evpn.domain.plan.withheld import WaitingStep, waiting_plan
-from pve_evpn.domain.sdn import SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 from pve_evpn.domain.state import ClusterState
+
+#: Further applies that are previewed; more would follow from a circle of objects that give way to each other.
+_MOST_APPLIES = 3
 
 
 class Stage(StrEnum):
@@ -45,7 +48,7 @@ class Stage(StrEnum):
 class Change:
     """One change in words. ``step_class`` is that of an apply's steps; ``why`` says how it comes about.
 
-    ``held``: why the operator would not make it now; None where it would.
+    ``held``: why the operator would not make it now; None where it would. ``apply``: with which apply, counted from 1.
     """
 
     words: str
@@ -54,6 +57,7 @@ class Change:
     step_class: StepClass | None = None
     why: str = ""
     held: Problem | None = None
+    apply: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,8 @@ def preview(
     held = permission.problem if waiting is None else None
     consent = permission.problem if waiting is not None else None
     changes = [*_nic_changes(detached), *_sdn_changes(desired, state, made, everything, waiting, consent)]
-    settled, nics = _after(desired, state, made)
+    settled, nics, later = _after(desired, state, made)
+    changes += [change for number, each in enumerate(later, 2) for change in _later_changes(each, number)]
     changes += _firewall_changes(desired, settled, firewalls)
     changes += _nic_changes(nics.decisions.values())
     decisions: dict[ObjectKey, Decision | NicDecision] = {**settled.decisions, **nics.decisions}
@@ -160,6 +165,12 @@ def _sdn_changes(
         yield change(step.words, step.ref, step.step_class, step.problem)
 
 
+def _later_changes(made: Plan, apply: int) -> Iterator[Change]:
+    owners, why = made.owners(), "in another apply, once the first one is done"
+    for words, ref, step_class in lines(made):
+        yield Change(words, Stage.APPLY, owners.get(ref), step_class, why, apply=apply)
+
+
 def _left_out(desired: Desired, made: Plan, everything: Plan) -> tuple[WaitingStep, ...]:
     """What would be done without pauses and ObserveOnly, and is not."""
     rest = waiting_plan(desired, made, None, None, everything)
@@ -208,23 +219,32 @@ def _firewall_words(actual: FirewallState, spec: Firewall) -> list[str]:
 # --- NICs -----------------------------------------------------------------------------------------------------------
 
 
-def _after(desired: Desired, state: ClusterState, made: Plan) -> tuple[Plan, NicPlan]:
-    """The decisions once the SDN plan is carried out, and the plan for the NICs."""
+def _after(desired: Desired, state: ClusterState, made: Plan) -> tuple[Plan, NicPlan, list[Plan]]:
+    """The decisions once the SDN plan is carried out, the plan for the NICs, and further applies that follow.
+
+    An object that was refused for what another one gives up has its turn in the next apply.
+    """
+    there, created, later = state, frozenset[SdnRef](), list[Plan]()
+    settled = made
+    while settled.needs_apply and len(later) <= _MOST_APPLIES:
+        there = _applied(there, settled)
+        created |= {step.ref for step in settled.steps if step.before is None}
+        settled = plan(desired, there, journal=created)
+        later.append(settled)
+    return settled, plan_nics(desired, there, settled.decisions), [each for each in later if each.needs_apply]
+
+
+def _applied(state: ClusterState, made: Plan) -> ClusterState:
+    """The state once the plan is applied, and every node that is on has loaded its zones."""
     objects = carried_out(state.sdn.edited, made.steps)
-    running = {**state.sdn.running, **objects} if made.needs_apply else state.sdn.running
     gone = {step.ref for step in made.steps if step.after is None}
-    sdn = replace(state.sdn, edited=objects, running={ref: obj for ref, obj in running.items() if ref not in gone})
-    there = replace(state, sdn=sdn)
-    if made.needs_apply:
-        loaded = {ref.id: "available" for ref in sdn.running if str(ref.kind) == "zone"}
-        nodes = {
-            name: replace(node, zones={**loaded, **(node.zones or {})}) if node.online else node
-            for name, node in state.nodes.items()
-        }
-        there = replace(there, nodes=nodes)
-    created = frozenset(step.ref for step in made.steps if step.before is None)
-    settled = plan(desired, there, journal=created)
-    return settled, plan_nics(desired, there, settled.decisions)
+    running = {ref: obj for ref, obj in {**state.sdn.running, **objects}.items() if ref not in gone}
+    loaded = {ref.id: "available" for ref in running if ref.kind is SdnKind.ZONE}
+    nodes = {
+        name: replace(node, zones={**loaded, **(node.zones or {})}) if node.online else node
+        for name, node in state.nodes.items()
+    }
+    return replace(state, sdn=replace(state.sdn, edited=objects, running=running), nodes=nodes)
 
 
 def _detached(desired: Desired, state: ClusterState) -> tuple[ClusterState, list[NicDecision]]:

@@ -96,7 +96,9 @@ def _sentence(changes: Changes) -> str:
         same = "" if changes.refused else " Proxmox has what these manifests say."
         return f"{refused}No changes.{same}"
     steps = [change.step_class for change in preview.due if change.step_class is not None]
-    parts = [f"{counted(len(steps), 'step')} in one apply ({in_words(steps)})"] if steps else []
+    most = max((change.apply for change in preview.due), default=1)
+    applies = "one apply" if most == 1 else f"{most} applies"
+    parts = [f"{counted(len(steps), 'step')} in {applies} ({in_words(steps)})"] if steps else []
     for stage, words in ((Stage.FIREWALL, "firewall write"), (Stage.NIC, "NIC write")):
         if count := sum(change.stage is stage for change in preview.due):
             parts.append(counted(count, words))
