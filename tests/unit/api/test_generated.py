@@ -209,6 +209,7 @@ def test_exclusive_bounds_become_openapi_3_0() -> None:
     assert (node["maximum"], node["exclusiveMaximum"]) == (5, True)
 
 
+@pytest.mark.redteam
 def test_no_text_of_a_spec_takes_any_character() -> None:
     """Each is one of a list, has a grammar, or is free of control characters and bidirectional marks."""
     unrestricted = {
