@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,11 @@ def test_a_killed_process_is_made_good_by_the_next(stack: Stack, when: str, meth
     new = {**seed[3], "metadata": {"name": "new", "namespace": "default"}}
     new["spec"] = {**seed[3]["spec"], "id": "new", "vni": 7001, "subnets": [{"cidr": "10.77.0.0/24"}]}
     changed = {**seed[2], "spec": {**seed[2]["spec"], "mtu": 1400}}
+    # Both in one transaction, however long kubectl takes between them.
+    stack.plane.kubectl("annotate", "pvec", "pve", "pve-evpn.dev/paused=true")
     stack.apply(new, changed)
+    await_("the operator has seen both", lambda: all(is_seen(stack, document) for document in (new, changed)))
+    stack.plane.kubectl("annotate", "pvec", "pve", "pve-evpn.dev/paused-")
     await_("the operator is killed", assassin.struck.is_set)
     stack.stop_operator(signal.SIGKILL)
     stack.start_operator()
@@ -62,3 +67,9 @@ def test_a_killed_process_is_made_good_by_the_next(stack: Stack, when: str, meth
     # Killed before the lab executes it, a request that has arrived is executed all the same.
     assert done.count(("POST", "/cluster/sdn/vnets")) == 1
     assert stack.lab.applies == 2
+
+
+def is_seen(stack: Stack, document: dict[str, Any]) -> bool:
+    """Whether its status is about its present spec."""
+    whole = stack.get(document)
+    return whole.get("status", {}).get("observedGeneration") == whole["metadata"]["generation"]
