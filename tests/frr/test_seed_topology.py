@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pve_evpn.observe.frr import observation
 from pve_lab.frr.guests import Nic
 from pve_lab.frr.topology import Topology
 from tests.frr.world import NODES, VM1, VNET, VNI, await_full_mesh, seed
@@ -124,6 +126,10 @@ def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: Topology, tmp_pa
         answer = ssh(node, "read").stdout
         assert f"({node})" in answer.split("\n", 4)[3]
         assert answer.endswith("pve-evpn-observe end\n")
+        seen = observation(node, datetime.now(UTC), answer)
+        assert seen.problems == (), "FRR answers every command that the helper sends"
+        assert len(seen.peers or ()) == 3
+        assert seen.unicast_peers == (), "the overlay's sessions are none with routers outside"
     assert ssh("pve1", "cat /etc/passwd").returncode == 126
 
 
