@@ -61,8 +61,9 @@ format: $(READY) ## Format the Python sources
 
 # --- running it -------------------------------------------------------------------------------------------------
 .PHONY: demo
-demo: $(READY) ## The main job on real parts (KEEP=1 leaves it running, CLUSTER=current your Kubernetes, DATAPLANE=frr real FRR)
-	@$(PY) -m tests.demo $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(DATAPLANE),--dataplane $(DATAPLANE))
+demo: $(READY) ## The main job on real parts (KEEP=1 leaves it running, CLUSTER=current your Kubernetes, DATAPLANE=frr real FRR, TOPOLOGY=bare from bare nodes)
+	@$(PY) -m tests.demo $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(DATAPLANE),--dataplane $(DATAPLANE)) \
+		$(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 .PHONY: lab
 lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=frr for real FRR, LAB='--fault ...')

@@ -1,4 +1,4 @@
-"""``make demo``: the seed topology, from kubectl apply to what EVPN says, on a real control plane and the lab.
+"""``make demo``: a topology of ``examples/``, from kubectl apply to what EVPN says, on a real control plane and a lab.
 
 It prints what a user would type and see. Everything it starts ends with it; with ``--keep`` it stays until Ctrl-C and
 prints how to use kubectl, the operator's log and metrics, and the lab's API. With ``--cluster current`` the objects go
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import random
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from pve_lab.dataplane.create import NAMES, create
 from pve_lab.dataplane.frr import FrrDataplane
 from pve_lab.frr.topology import Topology, Unavailable
 from pve_lab.lab import Lab, seed
+from pve_lab.lab import bare as bare_lab
+from tests import from_bare_nodes
 from tests.e2e.stack import KINDS, TOKEN, Stack
 from tests.frr import tables
 from tests.frr.by_ssh import await_agreement, observe_by_ssh
@@ -104,19 +107,25 @@ def tour(stack: Stack, frr: Topology | None = None) -> int:
     return stack.lab.applies
 
 
-def leave(stack: Stack) -> bool:
-    """Delete the seed, and what the user may have added; whether Proxmox is as it was before."""
+def sdn_left(lab: Lab) -> dict[str, list[str]]:
+    return {kind: list(objects) for kind, objects in lab.sdn.running.items() if objects}
+
+
+def leave(stack: Stack, topology: str) -> bool:
+    """Delete the objects, and what the user may have added; whether Proxmox is as it was before."""
     if stack.operator.ended is not None:
         step(f"the operator has ended with {stack.operator.ended} by itself, so the objects are not deleted in Proxmox")
         return False
     try:
-        stack.delete(*stack.seed(), wait=False)
+        documents = stack.example(from_bare_nodes.FOLDER if topology == "bare" else "seed")
+        random.shuffle(documents)
+        stack.delete(*documents, wait=False)
         stack.delete_all()
     except (KubectlError, subprocess.TimeoutExpired) as error:
         step(f"the objects could not be deleted: {str(error).splitlines()[0]}")
         return False
-    step("kubectl delete -f examples/seed/")
-    left = {kind: list(objects) for kind, objects in stack.lab.sdn.running.items() if objects}
+    step(f"kubectl delete: {len(documents)} objects in a random order")
+    left = from_bare_nodes.left(stack.lab) if topology == "bare" else sdn_left(stack.lab)
     step(f"left in Proxmox: {left or 'nothing'}; VM 100 net0: {stack.lab.guests[100].config['net0']}")
     return not left
 
@@ -138,14 +147,16 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument("--cluster", choices=["embedded", "current"], default="embedded", help="whose Kubernetes")
     parser.add_argument("--dataplane", choices=NAMES, default="model", help="frr: real FRR on the nodes, needs root")
+    parser.add_argument("--topology", choices=["seed", "bare"], default="seed", help="bare: examples/from-bare-nodes")
     args = parser.parse_args()
+    bare = args.topology == "bare"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of ending it leave nothing behind
     lab = Lab(["pve1", "pve2", "pve3", "pve4"], task_seconds=0.5)
-    seed(lab)
+    (bare_lab if bare else seed)(lab)
     with tempfile.TemporaryDirectory(prefix="pve-evpn-demo-") as name, contextlib.ExitStack() as stop:
         folder = Path(name)
         try:
-            nodes = create(lab, args.dataplane)
+            nodes = create(lab, args.dataplane, uplinks=from_bare_nodes.UPLINKS if bare else {})
         except Unavailable as error:
             print(f"no real FRR here: {error}", file=sys.stderr)
             return 1
@@ -162,16 +173,18 @@ def main() -> int:
             stop.callback(stack.remove)
         stop.callback(stack.close)
         stack.prepare()
-        step(f"Proxmox VE lab at {stack.server.url}: pve1 to pve4, fabric Fabric1, VM 100 on pve4")
+        step(
+            f"Proxmox VE lab at {stack.server.url}: pve1 to pve4, {'no' if bare else 'an OSPF'} fabric, VM 100 on pve4"
+        )
         stack.start_operator()
         step("operator running as its service account")
         frr = nodes.frr if isinstance(nodes, FrrDataplane) else None
         if frr:
             observe_by_ssh(stack, frr)
-        applies = tour(stack, frr)
+        applies = from_bare_nodes.tour(stack, frr, step, shell) if bare else tour(stack, frr)
         if args.keep:
             wait_for_user(stack)
-        clean = leave(stack)
+        clean = leave(stack, args.topology)
         return 0 if clean and applies == 1 else 1
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.frr.config import frr_conf
+from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.running_config import Network, RunningConfig, networks
 
 _FRR, _INTERFACES = "/etc/frr/frr.conf", "/etc/network/interfaces.d/sdn"

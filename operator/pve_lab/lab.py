@@ -10,6 +10,7 @@ from pve_lab.dataplane.model import Model
 from pve_lab.dispatch import answer_without_faults
 from pve_lab.faults.active import ActiveFaults
 from pve_lab.guests import Guest
+from pve_lab.host_network import HostNetwork
 from pve_lab.releases import V90
 from pve_lab.request import Answer, Request
 
@@ -47,6 +48,18 @@ def seed(lab: Lab) -> None:
             row = {"fabric_id": "Fabric1", "node_id": node.name, "protocol": "ospf", "ip": node.address}
             lab.fabrics.create_node({**row, "interfaces": []})
         lab.fabrics.commit()
+    add_guests(lab)
+
+
+def bare(lab: Lab) -> None:
+    """Nodes with two NICs beside that of vmbr0, ``eno2`` and ``eno3``, no fabric, and the seed's guests."""
+    for node in lab.nodes.values():
+        node.network = HostNetwork(node.address, ("eno1", "eno2", "eno3"))
+    add_guests(lab)
+
+
+def add_guests(lab: Lab) -> None:
+    """A VM and a container on vmbr0, on two nodes."""
     names = list(lab.nodes)
     lab.guests[100] = Guest(
         100, "qemu", names[-1], "vm1", {"net0": "virtio=BC:24:11:11:11:11,bridge=vmbr0,firewall=1"}, ip="10.50.1.11"

@@ -137,9 +137,13 @@ class Stack:
 
     def seed(self) -> list[dict[str, Any]]:
         """The seed topology with this lab's endpoint."""
+        return self.example("seed")
+
+    def example(self, folder: str) -> list[dict[str, Any]]:
+        """A folder of ``examples/`` with this lab's endpoint."""
         found = []
-        for path in sorted((ROOT / "examples" / "seed").glob("*.yaml")):
-            for document in yaml.safe_load_all(path.read_text()):
+        for path in sorted((ROOT / "examples" / folder).glob("*.yaml")):
+            for document in filter(None, yaml.safe_load_all(path.read_text())):
                 if document["kind"] == "ProxmoxCluster":
                     document["spec"]["endpoints"] = [self.server.url]
                     document["spec"]["observe"] = self.observe

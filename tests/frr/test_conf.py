@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.frr.config import frr_conf
+from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.frr.topology import frr_version
 from pve_lab.running_config import RunningConfig
 from tests.frr.world import NODES, seed
@@ -74,6 +75,28 @@ def check(text: str, folder: Path) -> str:
                 },
             ),
             id="route maps",
+        ),
+        *(
+            pytest.param(
+                replace(
+                    seed(exitnodes="pve1"),
+                    controllers={
+                        "evpn1": {"type": "evpn", "asn": 65001, "fabric": "Fabric1"},
+                        "edge": {"type": "bgp", "asn": 65001, "node": "pve1", "peers": "192.0.2.1", "ebgp": 1},
+                    },
+                    subnets={"EZone1-10.50.1.0-24": {"vnet": "EVPN1", "gateway": "10.50.1.1"}},
+                    fabrics={"Fabric1": {"protocol": protocol, "area": "0", "ip_prefix": "10.9.0.0/24", **more}},
+                    fabric_nodes=(
+                        {"fabric_id": "Fabric1", "node_id": "pve1", "ip": "10.9.0.1", "interfaces": ["name=eno2"]},
+                    ),
+                ),
+                id=f"{protocol} underlay",
+            )
+            for protocol, more in (
+                ("ospf", {"redistribute": ["source=static"]}),
+                ("openfabric", {"hello_interval": 3, "csnp_interval": 5}),
+                ("bgp", {"redistribute": ["source=connected"]}),
+            )
         ),
     ],
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pve_evpn.observe.frr.underlay import openfabric_neighbours
-from pve_lab.frr.topology import Topology
+from pve_lab.frr.topology import Topology, ring
 from pve_lab.running_config import RunningConfig
 from tests.waiting import await_
 
@@ -39,6 +41,25 @@ def test_openfabric_neighbours_meet() -> None:
         lab.apply(over("openfabric"))
         # A neighbour is up under its system id first; its name comes with its first LSP.
         await_("pve1 sees pve2 by name", lambda: seen(lab) == [("pve2", "Up")])
+
+
+@pytest.mark.parametrize("protocol", ["ospf", "openfabric", "bgp"])
+def test_over_cables(protocol: str) -> None:
+    """Between NICs without addresses; removed, nothing of it is left in FRR or on the interfaces."""
+    cables = ring(dict.fromkeys(NODES, ("eno2", "eno3")))
+    config = over(protocol)
+    rows = tuple({**row, "interfaces": ["name=eno2", "name=eno3"]} for row in config.fabric_nodes)
+    fabric = {"fab": {**config.fabrics["fab"], "ip_prefix": "10.9.0.0/24"}}
+    with Topology(NODES, cables=cables) as lab:
+        lab.apply(replace(config, fabrics=fabric, fabric_nodes=rows))
+        tables = lab.tables("pve1")
+        await_("pve1 has a session with pve2's fabric address", lambda: tables.established() == {FABRIC["pve2"]}, 90)
+        assert f"{FABRIC['pve2']}/32" in tables.json(f"show ip route {protocol}")
+        lab.apply(RunningConfig())
+        configured = lab.vtysh("pve1", "show running-config")
+        assert "router" not in configured
+        assert "route-map" not in configured
+        assert FABRIC["pve1"] not in lab.nodes["pve1"].space.ip("addr")
 
 
 def seen(lab: Topology) -> list[tuple[str, str]]:

@@ -6,17 +6,22 @@ operating system does; one that does not is a silent host.
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 from pve_lab.cluster import Cluster
 from pve_lab.errors import refused
+from pve_lab.frr.fabrics import interfaces
 from pve_lab.frr.guests import Nic
 from pve_lab.frr.namespaces import CommandFailed
-from pve_lab.frr.topology import Topology
+from pve_lab.frr.outside import Outside
+from pve_lab.frr.topology import Topology, ring
 from pve_lab.guests import Guest
 from pve_lab.ports import Rows
 from pve_lab.running_config import RunningConfig
@@ -26,14 +31,26 @@ _TICK = 0.25
 
 
 class FrrDataplane:
-    """Real nodes for a cluster. `frr` is the topology, to read its tables or break its nodes. Raises `Unavailable`."""
+    """Real nodes for a cluster. `frr` is the topology, to read its tables or break its nodes. Raises `Unavailable`.
+
+    NICs beyond a node's first are cabled in a ring. ``uplinks`` are addresses (CIDR) that nodes have towards a router
+    outside, by node.
+    """
 
     name = "frr"
 
-    def __init__(self, cluster: Cluster, *, ageing_seconds: float = 300) -> None:
+    def __init__(
+        self, cluster: Cluster, *, ageing_seconds: float = 300, uplinks: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._cluster = cluster
         self._ageing = ageing_seconds
-        self.frr = Topology({name: node.address for name, node in cluster.nodes.items()}, ageing_seconds=ageing_seconds)
+        self.frr = Topology(
+            {name: node.address for name, node in cluster.nodes.items()},
+            ageing_seconds=ageing_seconds,
+            # The first NIC is in vmbr0, which the node's eth0 stands for.
+            cables=ring({name: node.network.physical[1:] for name, node in cluster.nodes.items()}),
+            outside=Outside(uplinks) if uplinks else None,
+        )
         self._pool = ThreadPoolExecutor(len(cluster.nodes))
         self._reachable = dict.fromkeys(cluster.nodes, True)
         self._ended = threading.Event()
@@ -179,6 +196,14 @@ class FrrDataplane:
                 for key, rows in neighbours.items()
                 for row in rows
             ]
+        if self._protocol(fabric) == "bgp":
+            own = self._bgp_interfaces(node, fabric)
+            peers = tables.json("show bgp ipv4 unicast summary").get("peers", {})
+            return [
+                {"neighbor": peer.get("hostname", name), "status": peer["state"], "uptime": peer.get("peerUptime", "")}
+                for name, peer in peers.items()
+                if name in own
+            ]
         return [
             {"neighbor": circuit.get("adj"), "status": circuit.get("state"), "uptime": str(circuit.get("last-ago", ""))}
             for area in tables.json("show openfabric neighbor").get("areas", ())
@@ -189,9 +214,12 @@ class FrrDataplane:
     def fabric_routes(self, node: str, fabric: str) -> Rows:
         protocol = self._protocol(fabric)
         table = self.frr.tables(node).json(f"show ip route {protocol}")
+        whole = ipaddress.IPv4Network(self._cluster.published().fabrics[fabric].get("ip_prefix") or "0.0.0.0/0", False)
         return [
             {"route": prefix, "via": [hop["ip"] for hop in route.get("nexthops", ()) if "ip" in hop]}
             for prefix, routes in table.items()
+            # BGP also has the routes from outside.
+            if protocol != "bgp" or ipaddress.IPv4Network(prefix).subnet_of(whole)
             for route in routes
         ]
 
@@ -203,11 +231,21 @@ class FrrDataplane:
                 {"name": name, "state": "up" if row.get("ifUp") else "down", "type": _title(row.get("networkType"))}
                 for name, row in found.items()
             ]
+        if self._protocol(fabric) == "bgp":
+            links = {row["ifname"]: row for row in json.loads(self.frr.nodes[node].space.ip("-j", "link", "show"))}
+            return [
+                {"name": name, "state": str(links.get(name, {}).get("operstate", "down")).lower(), "type": "p2p"}
+                for name in sorted(self._bgp_interfaces(node, fabric))
+            ]
         return [
             {"name": row.get("name"), "state": row.get("state"), "type": row.get("type")}
             for area in tables.json("show openfabric interface").get("areas", ())
             for row in (circuit.get("interface", {}) for circuit in area.get("circuits", ()))
         ]
+
+    def _bgp_interfaces(self, node: str, fabric: str) -> set[str]:
+        row = self._cluster.published().fabric_node(fabric, node)
+        return set(interfaces(row, self.frr.nodes[node].facts)) if row else set()
 
     def _protocol(self, fabric: str) -> str:
         return str(self._cluster.published().fabrics.get(fabric, {}).get("protocol"))

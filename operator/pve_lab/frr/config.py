@@ -6,33 +6,12 @@ of Proxmox' configuration that EVPN does not need.
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass
-
+from pve_lab.frr import fabrics
+from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.frr.policies import policies
 from pve_lab.running_config import Props, RunningConfig, flag, names
 
-
-@dataclass(frozen=True)
-class Tuning:
-    """Where a lab differs from Proxmox' defaults, so that tests need not wait for them."""
-
-    ospf_hello: int = 1
-    ospf_dead: int = 4
-    bfd: str = "bfd 8 250 250"
-    """Proxmox writes plain ``bfd``: three losses of 300 ms, which a busy machine takes for a dead peer."""
-
-
-@dataclass(frozen=True)
-class NodeFacts:
-    """The node the text is for."""
-
-    name: str
-    address: str
-    underlay: str = "eth0"
-    vrf: bool = False
-    loopback: str = "lo"
-    """Where a fabric address is put that is not the node's own."""
+_WAYS = ("in", "out")
 
 
 def frr_conf(running: RunningConfig, node: NodeFacts, version: str, tuning: Tuning) -> str:
@@ -45,7 +24,7 @@ def frr_conf(running: RunningConfig, node: NodeFacts, version: str, tuning: Tuni
         "service integrated-vtysh-config",
         "!",
     ]
-    lines = [*head, *_vrfs(running, node), *_bgp(running, node, tuning), *_fabrics(running, node, tuning)]
+    lines = [*head, *_vrfs(running, node), *_bgp(running, node, tuning), *fabrics.fabrics(running, node, tuning)]
     return "\n".join([*lines, *_route_maps(running, node), "line vty", "!", ""])
 
 
@@ -60,12 +39,18 @@ def _evpn_controllers(running: RunningConfig, node: str) -> list[tuple[str, Prop
 
 
 def _bgp(running: RunningConfig, node: NodeFacts, tuning: Tuning) -> list[str]:
-    controllers = _evpn_controllers(running, node.name)
-    if not controllers:
+    """One BGP for all: EVPN between the nodes, the node's BGP controller, and fabrics of protocol BGP."""
+    controllers, own = _evpn_controllers(running, node.name), _bgp_controller(running, node.name)
+    underlays = fabrics.bgp_fabrics(running, node.name)
+    if own is None and not controllers and not underlays:
         return []
-    own = _bgp_controller(running, node.name)
-    asn = int((own or controllers[0][1])["asn"])
-    router_id = running.vtep(controllers[0][1], node.name, node.address)
+    if own is not None:
+        asn = int(own["asn"])
+    else:
+        asn = int(controllers[0][1]["asn"]) if controllers else fabrics.as_number(underlays[0][2])
+    router_id = str(underlays[0][2]["ip"]) if underlays else node.address
+    if controllers:
+        router_id = running.vtep(controllers[0][1], node.name, node.address)
     lines = [
         f"router bgp {asn}",
         f" bgp router-id {router_id}",
@@ -74,6 +59,14 @@ def _bgp(running: RunningConfig, node: NodeFacts, tuning: Tuning) -> list[str]:
         " coalesce-time 1000",
         " no bgp graceful-restart notification",
     ]
+    unicast: list[str] = []
+    for id_, fabric, row in underlays:
+        lines += fabrics.bgp_neighbours(id_, row, node, asn)
+        unicast += [*fabrics.bgp_family(id_, fabric, row), *(f"  {line}" for line in fabrics.redistributed(fabric))]
+    if own is not None:
+        lines += _outside_peers(own, asn, tuning)
+        unicast += _outside_family(own)
+    unicast += _leaving(running, node)
     family = []
     for id_, props in controllers:
         group = _group(id_, props, controllers)
@@ -83,8 +76,48 @@ def _bgp(running: RunningConfig, node: NodeFacts, tuning: Tuning) -> list[str]:
             f"  neighbor {group} route-map {props.get('route-map-in') or 'MAP_VTEP_IN'} in",
             f"  neighbor {group} route-map {props.get('route-map-out') or 'MAP_VTEP_OUT'} out",
         ]
-    lines += [" !", " address-family l2vpn evpn", *family, "  advertise-all-vni", " exit-address-family", "exit", "!"]
-    return lines + _vrf_bgp(running, node, asn, router_id)
+    if unicast:
+        lines += [" !", " address-family ipv4 unicast", *unicast, " exit-address-family"]
+    if controllers:
+        lines += [" !", " address-family l2vpn evpn", *family, "  advertise-all-vni", " exit-address-family"]
+    lines += ["exit", "!"]
+    return lines + (_vrf_bgp(running, node, asn, router_id) if controllers else [])
+
+
+def _outside_peers(own: Props, asn: int, tuning: Tuning) -> list[str]:
+    """Sessions with routers outside, as the node's BGP controller has them."""
+    lines = [" bgp bestpath as-path multipath-relax"] if flag(own.get("bgp-multipath-as-path-relax")) else []
+    lines += [
+        " neighbor BGP peer-group",
+        f" neighbor BGP remote-as {'external' if flag(own.get('ebgp')) else asn}",
+        f" neighbor BGP {tuning.bfd}",
+    ]
+    if multihop := own.get("ebgp-multihop"):
+        lines.append(f" neighbor BGP ebgp-multihop {multihop}")
+    if loopback := own.get("loopback"):
+        lines.append(f" neighbor BGP update-source {loopback}")
+    return lines + [f" neighbor {peer} peer-group BGP" for peer in names(own.get("peers"))]
+
+
+def _outside_family(own: Props) -> list[str]:
+    maps = [f"  neighbor BGP route-map {own[f'route-map-{way}']} {way}" for way in _WAYS if own.get(f"route-map-{way}")]
+    return ["  neighbor BGP activate", "  neighbor BGP soft-reconfiguration inbound", *maps]
+
+
+def _leaving(running: RunningConfig, node: NodeFacts) -> list[str]:
+    """On an exit node, the zone's routes in the node's own table. Without VRFs they are there already."""
+    zones = [(zone, props) for zone, props in _zones(running, node) if node.name in names(props.get("exitnodes"))]
+    if node.vrf:
+        return [f"  import vrf vrf_{zone}" for zone, _ in zones]
+    own = {zone for zone, _ in zones}
+    there = {name for name, vnet in running.vnets.items() if vnet.get("zone") in own}
+    return [
+        f"  network {network}/{mask}"
+        for id_, subnet in sorted(running.subnets.items())
+        if subnet.get("vnet") in there and subnet.get("gateway")
+        for network, mask in [id_.rsplit("-", 2)[1:]]
+        if ":" not in network
+    ]
 
 
 def _peer_group(
@@ -160,71 +193,6 @@ def _vrf_bgp(running: RunningConfig, node: NodeFacts, asn: int, router_id: str) 
 
 def _route_maps(running: RunningConfig, node: NodeFacts) -> list[str]:
     if not _evpn_controllers(running, node.name):
-        return []
+        return policies(running)
     own = ["route-map MAP_VTEP_IN permit 1", "exit", "!", "route-map MAP_VTEP_OUT permit 1", "exit", "!"]
     return [*own, *policies(running)]
-
-
-def _fabrics(running: RunningConfig, node: NodeFacts, tuning: Tuning) -> list[str]:
-    lines: list[str] = []
-    for id_, fabric in sorted(running.fabrics.items()):
-        row = running.fabric_node(id_, node.name)
-        if row is None or not row.get("ip"):
-            continue
-        if fabric.get("protocol") == "ospf":
-            lines += _ospf(fabric, row, node, tuning)
-        elif fabric.get("protocol") == "openfabric":
-            lines += _openfabric(id_, fabric, row, node)
-    return lines
-
-
-def _ospf(fabric: Props, row: Props, node: NodeFacts, tuning: Tuning) -> list[str]:
-    area = fabric.get("area", "0")
-    lines = [
-        "router ospf",
-        f" ospf router-id {row['ip']}",
-        "exit",
-        "!",
-        f"interface {node.loopback}",
-        f" ip ospf area {area}",
-        " ip ospf passive",
-        "exit",
-        "!",
-    ]
-    for name in interfaces(row, node):
-        lines += [
-            f"interface {name}",
-            # The area comes last: with it OSPF begins, and waits for a designated router as the timers above it say.
-            f" ip ospf hello-interval {tuning.ospf_hello}",
-            f" ip ospf dead-interval {tuning.ospf_dead}",
-            f" ip ospf area {area}",
-            "exit",
-            "!",
-        ]
-    return lines
-
-
-def _openfabric(id_: str, fabric: Props, row: Props, node: NodeFacts) -> list[str]:
-    digits = "".join(f"{octet:03d}" for octet in ipaddress.IPv4Address(str(row["ip"])).packed)
-    system = ".".join(digits[i : i + 4] for i in (0, 4, 8))
-    lines = [f"router openfabric {id_}", f" net 49.0001.{system}.00", "exit", "!"]
-    lines += [f"interface {node.loopback}", f" ip router openfabric {id_}", " openfabric passive", "exit", "!"]
-    for name in interfaces(row, node):
-        lines += [
-            f"interface {name}",
-            f" ip router openfabric {id_}",
-            f" openfabric hello-interval {fabric.get('hello_interval') or 1}",
-            "exit",
-            "!",
-        ]
-    return lines
-
-
-def interfaces(row: Props, node: NodeFacts) -> list[str]:
-    """A fabric node's interfaces; one that names none uses the lab's underlay."""
-    named = []
-    for entry in row.get("interfaces") or ():
-        if isinstance(entry, str):
-            entry = dict(part.partition("=")[::2] for part in entry.split(","))
-        named.append(str(entry.get("name")))
-    return named or [node.underlay]

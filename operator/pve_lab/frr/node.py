@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from pve_lab.frr import fabrics
 from pve_lab.frr.bridges import Bridges
-from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.frr.config import frr_conf
+from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.frr.namespaces import CommandFailed, NodeSpace, inside, run
 from pve_lab.running_config import RunningConfig, networks
 
@@ -30,12 +33,18 @@ class FrrNode:
         self._version = version
         self._tuning = tuning
         self._reloading = threading.Lock()
+        self._fabricd = False
+        self._addresses: set[tuple[str, str]] = set()
         for part in ("run", "etc", "log"):
             run("chown", "-R", "frr:frr", str(space.folder / part))
         self._write_conf(self.running)
         (space.folder / "etc" / "vtysh.conf").touch()
 
     # --- daemons ------------------------------------------------------------------------------------------------
+
+    def _restart(self) -> None:
+        self.stop()
+        self.start((*DAEMONS, "fabricd") if self._fabricd else DAEMONS)
 
     def start(self, daemons: Iterable[str] = DAEMONS) -> None:
         """Start daemons and give them the node's frr.conf, as the service does when the node boots."""
@@ -84,11 +93,13 @@ class FrrNode:
                 raise CommandFailed(self.fail_reload)
             if mtu is not None:
                 self.space.ip("link", "set", "dev", self.facts.underlay, "mtu", str(mtu))
-            self._fabric_address(running)
-            self._extra_daemons(running)
+            self._fabric_addresses(running)
             log = self.bridges.reload(networks(running, self.facts.name, self.facts.address))
             self._write_conf(running)
             self.running = running
+            if self._fabricd_changes(running):
+                self._restart()  # as Proxmox does where the file of daemons changes
+                return log
             return [*log, *self._reload_frr()]
 
     def _reload_frr(self) -> list[str]:
@@ -100,8 +111,7 @@ class FrrNode:
             else:
                 self.space.run("vtysh", "-b")
         except CommandFailed:
-            self.stop()
-            self.start()
+            self._restart()
             return ["WARNING: frr reload command fail. Restarting frr."]
         return []
 
@@ -109,17 +119,24 @@ class FrrNode:
         text = frr_conf(running, self.facts, self._version, self._tuning)
         (self.space.folder / "etc" / "frr.conf").write_text(text)
 
-    def _extra_daemons(self, running: RunningConfig) -> None:
+    def _fabricd_changes(self, running: RunningConfig) -> bool:
         """fabricd runs only where there is an OpenFabric fabric: it is not among the daemons of every node."""
         wanted = any(fabric.get("protocol") == "openfabric" for fabric in running.fabrics.values())
-        if wanted and not (self.space.folder / "run" / "fabricd.vty").exists():
-            self.start_daemon("fabricd", configure=False)
+        changes = wanted != self._fabricd
+        self._fabricd = wanted
+        return changes
 
-    def _fabric_address(self, running: RunningConfig) -> None:
-        """A fabric's own address of the node, where that is another than the one it has."""
-        for row in running.fabric_nodes:
-            if row.get("node_id") == self.facts.name and row.get("ip") not in (None, self.facts.address):
-                self.space.ip("addr", "replace", f"{row['ip']}/32", "dev", self.facts.loopback)
+    def _fabric_addresses(self, running: RunningConfig) -> None:
+        """The fabrics' addresses on the node's interfaces; those of fabrics that are gone go with them."""
+        there = {row["ifname"] for row in json.loads(self.space.ip("-j", "link", "show"))}
+        wanted = {(device, cidr) for device, cidr in fabrics.addresses(running, self.facts) if device in there}
+        for device, cidr in self._addresses - wanted:
+            self.space.ip("addr", "del", cidr, "dev", device)
+        for device, cidr in wanted:
+            self.space.ip("addr", "replace", cidr, "dev", device)
+        for device in fabrics.link_local(running, self.facts) & there:
+            self.space.sysctl(**{f"ipv6__conf__{device}__disable_ipv6": 0})
+        self._addresses = wanted
 
     # --- power --------------------------------------------------------------------------------------------------
 
@@ -134,10 +151,10 @@ class FrrNode:
         self.space.ip("link", "set", "dev", self.facts.underlay, "up")
         self.running = running
         self._write_conf(running)
-        self._fabric_address(running)
+        self._fabric_addresses(running)
         self.bridges.reload(networks(running, self.facts.name, self.facts.address))
-        self.start()
-        self._extra_daemons(running)
+        self._fabricd_changes(running)
+        self._restart()
 
 
 def has_vrf(space: NodeSpace) -> bool:

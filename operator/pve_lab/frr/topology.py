@@ -11,15 +11,31 @@ from pathlib import Path
 from typing import TypeVar
 
 from pve_lab.frr import install
-from pve_lab.frr.config import NodeFacts, Tuning
+from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.frr.guests import Guests, Nic
 from pve_lab.frr.namespaces import SSH_PORT, LabFolder, NodeSpace, run
 from pve_lab.frr.node import FrrNode, forward_packets, has_dummy, has_vrf
+from pve_lab.frr.outside import INTERNET, Outside, OutsideRouter
 from pve_lab.frr.sshd import HELPER, ClientKey, Sshd
 from pve_lab.frr.tables import FrrTables
 from pve_lab.running_config import RunningConfig
 
 T = TypeVar("T")
+#: Two ends, each a node and its NIC.
+Cable = tuple[tuple[str, str], tuple[str, str]]
+
+
+def ring(nics: Mapping[str, Sequence[str]]) -> list[Cable]:
+    """Cables from each node's first NIC to the next node's last one; ``nics`` are the NICs that have no cable yet.
+
+    Nodes with fewer than two get none.
+    """
+    nodes = [name for name, own in nics.items() if len(own) > 1]
+    if len(nodes) < 2:
+        return []
+    return [
+        ((name, nics[name][0]), (then, nics[then][-1])) for name, then in zip(nodes, nodes[1:] + nodes[:1], strict=True)
+    ]
 
 
 class Unavailable(RuntimeError):
@@ -58,12 +74,21 @@ class Topology:
         ageing_seconds: float = 300,
         tuning: Tuning | None = None,
         prefix_length: int = 24,
+        cables: Sequence[Cable] = (),
+        outside: Outside | None = None,
     ) -> None:
         if why := install.missing():
             raise Unavailable(why)
         self._stop = contextlib.ExitStack()
+        #: Ports of the switch by node: its eth0 first, then its cables, each with the bridge it is in.
+        self._ports: dict[str, list[tuple[str, str]]] = {name: [] for name in nodes}
+        self.world: OutsideRouter | None = None
         try:
             self._build(nodes, ageing_seconds, tuning or Tuning(), prefix_length)
+            for number, cable in enumerate(cables, 1):
+                self._lay(number, cable)
+            if outside:
+                self.world = self._connect(outside)
         except BaseException:
             self._stop.close()
             raise
@@ -98,14 +123,42 @@ class Topology:
 
     def _wire(self, space: NodeSpace, number: int, address: str) -> None:
         """A cable from the node's eth0 to the switch."""
-        port = f"to-{space.name}"[:15]
+        self._plug(space, "eth0", "br0", f"02:00:00:00:16:{number:02x}")
+        space.ip("addr", "add", address, "dev", "eth0")
+
+    def _plug(self, space: NodeSpace, nic: str, bridge: str, mac: str) -> None:
+        ports = self._ports.setdefault(space.name, [])
+        port = f"{space.name[:11]}-{len(ports)}"
         run(
-            "ip", "link", "add", "name", "eth0", "netns", space.netns, "address", f"02:00:00:00:16:{number:02x}",
+            "ip", "link", "add", "name", nic, "netns", space.netns, "address", mac,
             "type", "veth", "peer", "name", port, "netns", self._switch,
         )  # fmt: skip
-        run("ip", "-n", self._switch, "link", "set", "dev", port, "master", "br0", "up")
-        space.ip("addr", "add", address, "dev", "eth0")
-        space.ip("link", "set", "dev", "eth0", "up")
+        run("ip", "-n", self._switch, "link", "set", "dev", port, "master", bridge, "up")
+        space.ip("link", "set", "dev", nic, "up")
+        ports.append((port, bridge))
+
+    def _lay(self, number: int, cable: Cable) -> None:
+        """A cable between two nodes' NICs. It goes through a bridge of its own, so that a node can be cut off."""
+        bridge = f"cable{number}"
+        run("ip", "-n", self._switch, "link", "add", "name", bridge, "type", "bridge", "stp_state", "0")
+        run("ip", "-n", self._switch, "link", "set", "dev", bridge, "up")
+        for end, (node, nic) in enumerate(cable):
+            self._plug(self.nodes[node].space, nic, bridge, f"02:00:00:00:{0x20 + end:02x}:{number:02x}")
+
+    def _connect(self, outside: Outside) -> OutsideRouter:
+        """The router outside, on the switch, and the nodes' uplinks to it."""
+        space = NodeSpace(self.folder, "world")
+        self._stop.callback(space.close)
+        forward_packets(space)
+        self._plug(space, "eth0", "br0", "02:00:00:00:16:fe")
+        space.ip("addr", "add", f"{INTERNET}/32", "dev", "lo")
+        for node, uplink in outside.uplinks.items():
+            self.nodes[node].space.ip("addr", "add", uplink, "dev", "eth0")
+            space.ip("addr", "add", outside.router(node), "dev", "eth0")
+        router = OutsideRouter(space, NodeFacts("world", INTERNET), frr_version(), Tuning(), 300)
+        router.configure(outside)
+        router.start(("zebra", "bgpd", "bfdd"))
+        return router
 
     def __enter__(self) -> Topology:
         return self
@@ -175,10 +228,12 @@ class Topology:
 
     def cut(self, node: str) -> None:
         """The node's packets vanish in the underlay; its link stays up. The machine still reaches its sshd."""
-        run("ip", "-n", self._switch, "link", "set", "dev", f"to-{node}"[:15], "nomaster")
+        for port, _ in self._ports[node]:
+            run("ip", "-n", self._switch, "link", "set", "dev", port, "nomaster")
 
     def mend(self, node: str) -> None:
-        run("ip", "-n", self._switch, "link", "set", "dev", f"to-{node}"[:15], "master", "br0")
+        for port, bridge in self._ports[node]:
+            run("ip", "-n", self._switch, "link", "set", "dev", port, "master", bridge)
 
     def power_off(self, node: str) -> None:
         """The node is gone with everything on it, sshd too; its guests with it."""
