@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pve_lab.frr.config import NodeFacts, Tuning, frr_conf
+from pve_lab.frr.config import frr_conf
+from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.running_config import RunningConfig, networks
 
 ADDRESSES = {f"pve{n}": f"192.168.16.{n}" for n in range(1, 4)}
