@@ -7,19 +7,41 @@ processes of a machine), how long it took in milliseconds, how much of that the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 #: Shorter ones are not noted, in seconds.
 _WORTH = 0.01
 
 
-def note_holds(path: str) -> None:
-    """Note them from now on."""
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One callback: seconds it took, seconds its thread computed, and the coroutines it belongs to."""
+
+    took: float
+    computed: float
+    what: str
+
+
+@contextlib.contextmanager
+def holds() -> Iterator[list[Hold]]:
+    """The holds of this process' event loops meanwhile."""
+    seen: list[Hold] = []
     run = asyncio.Handle._run  # type: ignore[attr-defined]
-    lines = open(path, "a", buffering=1)  # noqa: SIM115  # for as long as the process lives
+    _note(seen.append)
+    try:
+        yield seen
+    finally:
+        asyncio.Handle._run = run  # type: ignore[attr-defined]
+
+
+def _note(noted: Callable[[Hold], object]) -> None:
+    run = asyncio.Handle._run  # type: ignore[attr-defined]
 
     def timed(handle: Any) -> None:
         callback = handle._callback
@@ -27,8 +49,7 @@ def note_holds(path: str) -> None:
         run(handle)
         took = time.perf_counter() - began
         if took >= _WORTH:
-            computed = time.thread_time() - computed
-            lines.write(f"{time.monotonic():.3f} {took * 1000:.1f} {computed * 1000:.1f} {_name(callback)}\n")
+            noted(Hold(took, time.thread_time() - computed, _name(callback)))
 
     asyncio.Handle._run = timed  # type: ignore[attr-defined]
 
@@ -46,7 +67,12 @@ def _name(callback: Any) -> str:
 
 
 if __name__ == "__main__":
-    note_holds(os.environ["SCALE_HOLDS"])
+    lines = open(os.environ["SCALE_HOLDS"], "a", buffering=1)  # noqa: SIM115  # for as long as the process lives
+    _note(
+        lambda hold: lines.write(
+            f"{time.monotonic():.3f} {hold.took * 1000:.1f} {hold.computed * 1000:.1f} {hold.what}\n"
+        )
+    )
     from pve_evpn.cli import main
 
     sys.exit(main())

@@ -165,9 +165,12 @@ class Parts:
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
 
     def longest_hold(self, since: float) -> tuple[float, str]:
-        """The longest hold of the event loop that ended after ``since`` (monotonic): milliseconds, and a line of it."""
+        """The longest hold of the event loop that ended after ``since`` (monotonic): milliseconds, and a line of it.
+
+        What the callback computed: how long it waited for a core says more about the machine.
+        """
         lines = self._holds.read_text().splitlines() if self._holds.exists() else []
-        rows = [(float(took), line) for line in lines for at, took in [line.split()[:2]] if float(at) >= since]
+        rows = [(float(cpu), line) for line in lines for at, _, cpu in [line.split()[:3]] if float(at) >= since]
         return max(rows, default=(0.0, "none"))
 
     def remove(self) -> None:

@@ -35,7 +35,7 @@ class Measured:
         restart_calls, restart_patches, restart_writes, restart_cpu_s: From a new process to its first sync's end.
         one_more_s, one_more_calls: From one more VNet's creation until it is Ready, and the sync has ended.
         rss_idle_mib, rss_mib: Resident memory with four objects, and at rest with all.
-        longest_hold_ms: The longest time that one callback kept the event loop, from the idle operator to the end.
+        longest_hold_ms: The most that one callback of the event loop computed, from the idle operator to the end.
     """
 
     all_ready_s: float

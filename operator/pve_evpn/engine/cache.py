@@ -200,13 +200,14 @@ class Cache:
             return None
         members: dict[str, list[Resource[Any]]] = {kind: [] for kind in WATCHED}
         elsewhere: dict[ObjectKey, str] = {}
-        for resource in self._resources.values():
-            owner = self.cluster_of(resource)
+        for key, resource in self._resources.items():
+            reference = getattr(resource.spec, "cluster_ref", None)
+            owner = self.cluster_of(resource) if reference is None else str(reference.name)
             if owner == cluster:
-                members[resource.key.kind].append(resource)
-            elif KINDS[resource.key.kind].desired_as:
+                members[key.kind].append(resource)
+            elif KINDS[key.kind].desired_as:
                 known = ObjectKey("ProxmoxCluster", "", owner or "") in self._resources
-                elsewhere[resource.key] = owner if owner and known else ""
+                elsewhere[key] = owner if owner and known else ""
         parts: dict[str, Any] = {
             kind.desired_as: tuple(members[name]) for name, kind in KINDS.items() if kind.desired_as
         }

@@ -102,7 +102,7 @@ class PinWriter:
     async def _write(self, sync: Sync) -> Mapping[ObjectKey, PinState]:
         desired, state, plan, nics, observation = sync.desired, sync.state, sync.plan, sync.nics, sync.observation
         self._addresses = {node.name: node.address for node in state.nodes.values()}
-        planned = plan_pins(desired, state, plan, nics, observation)
+        planned = await asyncio.to_thread(plan_pins, desired, state, plan, nics, observation)
         unknown = self._helper() is None and observation is None  # just started: no way to the nodes is known yet
         if not self._context.is_leader() or desired.paused or unknown:
             return {**planned.states, **self._as_before(desired, planned, state, unknown=unknown)}

@@ -21,6 +21,7 @@ from pve_evpn.domain.objects import Desired
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.twins import duplicate
+from pve_evpn.engine import garbage
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.clock import wait_for_event
@@ -153,6 +154,7 @@ class Reconciler:
                 with metrics.RECONCILE_SECONDS.labels(self.cluster).time(), logs.fields(cluster=self.cluster):
                     delay = await self.run_once()
                 self.busy = False
+                await garbage.put_aside()
         finally:
             observing.cancel()
             await asyncio.gather(observing, return_exceptions=True)
@@ -339,7 +341,7 @@ class Reconciler:
         """An Event for each object of which another client changed something."""
         written_back = getattr(sync.desired.cluster.spec, "drift", None) != "Report"
         for resource in sync.desired:
-            if decision := sync.plan.decisions.get(resource.key):
+            if (decision := sync.plan.decisions.get(resource.key)) and decision.drift:
                 corrected = written_back and decision.managed and resource.key not in self._brake.held
                 await self._context.writer.record_drift(resource, decision.drift, corrected=corrected)
 

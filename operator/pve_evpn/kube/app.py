@@ -18,6 +18,7 @@ from functools import partial
 from kubernetes.aio import client
 
 from pve_evpn import metrics
+from pve_evpn.engine import garbage
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.collector import StatusCollector
 from pve_evpn.engine.context import ClusterContext
@@ -49,6 +50,7 @@ _REFUSED_SECONDS = 30.0
 
 async def run(settings: Settings) -> bool:
     """Run until SIGTERM or SIGINT; the syncs that run then are finished first. False if the Lease was lost."""
+    garbage.collect_the_young_only()
     stop, lost = asyncio.Event(), asyncio.Event()
     _take_signals(stop)
     async with api_client() as api:
