@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from pve_evpn.engine import garbage
 from pve_lab.guests import Guest
 from tests.engine.test_cost import settled
@@ -56,6 +58,7 @@ async def longest(world: World) -> Hold:
     return max(seen, key=lambda hold: hold.computed)
 
 
+@pytest.mark.timeout(900)
 async def test_no_callback_keeps_the_event_loop_for_long_with_11000_objects() -> None:
     world = await settled(0, nodes=8)
     world.gateway = type("Gateway", (Threaded,), {"world": world})
