@@ -50,7 +50,16 @@ class FrrNode:
         """Start daemons and give them the node's frr.conf, as the service does when the node boots."""
         for daemon in daemons:
             self.start_daemon(daemon, configure=False)
-        self.space.run("vtysh", "-b")
+        # A daemon that has just started may refuse a line, as fabricd does now and then with its interfaces.
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                self.space.run("vtysh", "-b")
+                return
+            except CommandFailed:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def start_daemon(self, daemon: str, *, configure: bool = True) -> None:
         options = _OPTIONS.get(daemon, ())
