@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from pve_evpn import metrics
 from pve_evpn.engine import collector as status_metrics
@@ -260,6 +260,33 @@ CASES.append(
     )
 )
 
+CASES += [
+    Fires(
+        "PveEvpnPrivilegesMissing",
+        {'pve_evpn_privileges_missing{cluster="pve"}': "0 2x40"},
+        at=12,
+        not_yet=10,
+        labels={"cluster": "pve"},
+        summary="The credentials for pve lack 2 privileges.",
+    ),
+    Fires(
+        "PveEvpnReverted",
+        {'pve_evpn_apply_total{cluster="pve",result="Reverted"}': "0x4 1x20"},
+        at=6,
+        not_yet=4,
+        labels={"cluster": "pve"},
+        summary="An apply on pve made the network worse and was reverted.",
+    ),
+    Fires(
+        "PveEvpnDrifted",
+        {'pve_evpn_objects_drifted{cluster="pve",kind="VNet"}': "2x90"},
+        at=60,
+        not_yet=59,
+        labels={"cluster": "pve", "kind": "VNet"},
+        summary="Another client changed 2 objects of kind VNet on pve an hour ago.",
+    ),
+]
+
 #: Nothing here is worth anybody's sleep.
 HEALTHY = {
     'pve_evpn_build_info{version="0.1.0"}': "1x120",
@@ -276,6 +303,9 @@ HEALTHY = {
     'pve_evpn_pending_plan_age_seconds{cluster="pve"}': "0+60x120",
     'pve_evpn_objects_stalled{cluster="pve",kind="VNet"}': "0x120",
     'pve_evpn_objects_in_drift_fight{cluster="pve",kind="VNet"}': "0x120",
+    'pve_evpn_objects_drifted{cluster="pve",kind="VNet"}': "0 1x30 0x100",
+    'pve_evpn_privileges_missing{cluster="pve"}': "0 1x5 0x120",
+    'pve_evpn_apply_total{cluster="pve",result="Applied"}': "0+1x120",
     'pve_evpn_paused_since_timestamp_seconds{cluster="pve",kind="VNet"}': "0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="False"}': "0 3x10 0x120",
     'pve_evpn_objects{cluster="pve",kind="VNet",ready="True"}': "3x120",
@@ -339,9 +369,11 @@ def test_every_alert_fires_when_it_should_and_not_before(promtool: Promtool, tmp
 
 
 def declared() -> dict[str, set[str]]:
-    """Every gauge the operator can export, with the labels it is declared with."""
+    """Every gauge and counter the operator can export, with the labels it is declared with."""
     gauges = [gauge for gauge in vars(metrics).values() if isinstance(gauge, Gauge)]
+    counters = [counter for counter in vars(metrics).values() if isinstance(counter, Counter)]
     counted = {gauge._name: set(gauge._labelnames) for gauge in gauges}
+    counted |= {f"{counter._name}_total": set(counter._labelnames) for counter in counters}
     told = {f"pve_evpn_{name}": set(labels) for name, (_, labels) in status_metrics._FAMILIES.items()}
     return counted | told
 

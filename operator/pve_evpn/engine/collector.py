@@ -63,6 +63,7 @@ _FAMILIES = {
         "1 while the effect of a transaction that ended so is still there: an object or staged edits of the operator.",
         ("cluster", "outcome"),
     ),
+    "privileges_missing": ("Privileges that the credentials lack for what is configured.", ("cluster",)),
     "token_expiry_timestamp_seconds": ("When the API token expires; absent if never or unknown.", ("cluster",)),
 }
 
@@ -197,6 +198,7 @@ def _cluster_samples(status: ProxmoxClusterStatus, now: datetime) -> Iterator[tu
     yield "pending_plan_age_seconds", (), _age(now, plan.since if plan and plan.reason in _PLANNED else None)
     if last and last.finished_at:
         yield "last_transaction_timestamp_seconds", (last.outcome,), last.finished_at.timestamp()
+    yield "privileges_missing", (), len(status.privileges.missing or ()) if status.privileges else 0
     if status.token_expires_at:
         yield "token_expiry_timestamp_seconds", (), status.token_expires_at.timestamp()
 
