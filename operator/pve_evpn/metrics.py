@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from pve_evpn import __version__
 
+# Prometheus has the moment a counter began from its first sample; a second series for each would say it again.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 
 BUILD = Gauge("pve_evpn_build_info", "Always 1; the version is the label.", ["version"], registry=REGISTRY)
 BUILD.labels(__version__).set(1)

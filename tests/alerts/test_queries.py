@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,7 +50,8 @@ def queries() -> list[tuple[str, str]]:
     for name in dashboards.DASHBOARDS:
         board = json.loads((FOLDER / f"{name}.json").read_text())
         for panel in board["panels"]:
-            found += [(f"{name}: {panel['title']}", target["expr"]) for target in panel["targets"]]
+            found += [(f"{name}: {panel['title']}", target["expr"]) for target in panel.get("targets", [])]
+        found += [(f"{name}: annotation {each['name']}", each["expr"]) for each in board["annotations"]["list"]]
         for variable in board["templating"]["list"]:
             if variable["type"] == "query":
                 found.append((f"{name}: ${variable['name']}", variable["query"]["query"]))
@@ -122,6 +124,35 @@ def exported(cluster: ControlPlane, tmp_path: Path, frr_exporter: int) -> Iterat
 def test_the_dashboards_are_those_that_would_be_written() -> None:
     assert dashboards.main(["--check", str(FOLDER)]) == 0
     assert {path.stem for path in FOLDER.glob("*.json")} == set(dashboards.DASHBOARDS)
+
+
+def test_every_panel_says_what_it_counts_and_what_an_empty_answer_means() -> None:
+    for name in dashboards.DASHBOARDS:
+        board = dashboards.dashboard(name)
+        for panel in board["panels"]:
+            place = f"{name}: {panel['title']}"
+            assert len(panel["description"]) > 15, place
+            if panel["type"] == "alertlist":
+                continue
+            assert panel["fieldConfig"]["defaults"]["noValue"], place
+            assert all(target["legendFormat"] or panel["type"] in ("stat", "table") for target in panel["targets"]), (
+                place
+            )
+            if panel["type"] == "table":  # no column has the name that Prometheus gave it
+                organized = panel["transformations"][1]["options"]
+                labels = re.findall(r"by \(([^)]*)\)", panel["targets"][0]["expr"])[0].split(", ")
+                assert set(labels) <= set(organized["renameByName"]), place
+            if panel["type"] == "state-timeline":
+                assert panel["fieldConfig"]["defaults"]["mappings"], place
+        places = [panel["gridPos"] for panel in board["panels"]]
+        taken = [
+            (x, y)
+            for at in places
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        ]
+        assert len(set(taken)) == len(taken), f"{name}: panels overlap"
+        assert max(at["x"] + at["w"] for at in places) <= 24
 
 
 def test_what_a_query_asks_for() -> None:
