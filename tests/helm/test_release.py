@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
 from pve_lab.lab import Lab, seed
 from tests.e2e.process import ROOT
 from tests.e2e.stack import NAMESPACE, TOKEN, Stack
+from tests.engine.routing import bgp, fabric, isis, matching, prefix_list, route_map
 from tests.helm.conftest import CHART, Helm
 from tests.helm.kubelet import Kubelet
 from tests.helm.tools import ensure
@@ -132,12 +134,34 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
     user.stack.await_ready(*networks)
     assert user.lab.sdn.running["vnets"]["EVPN1"]["tag"] == 5001
     assert user.lab.applies == 1
+    routing = [{**each, "apiVersion": networks[0]["apiVersion"]} for each in _one_of_each_routing_kind()]
+    user.stack.apply(*routing)
+    for each in routing:
+        user.stack.await_condition(each, "Programmed", "Programmed", 60)
+    vnet = networks[2]
+    for alias in ("a", "b", "a", "b"):  # the same Event again is counted in the one that is there: a patch
+        user.stack.apply({**vnet, "spec": {**vnet["spec"], "alias": alias}})
+        running = partial(lambda text: user.lab.sdn.running["vnets"]["EVPN1"].get("alias") == text, alias)
+        await_(f"the alias is {alias}", running)
+        user.stack.await_ready(vnet)
+    user.stack.delete(*routing)
     user.stack.delete(*networks)
     user.plane.kubectl("delete", "pvec", "pve", "--timeout=50s")
     user.kubelet.stop()
     assert [used for used in user.kubelet.memory if used.peak > used.limit / 2] == [], "too near to being killed"
     assert len(user.kubelet.memory) == 3
     assert (_granted(user) - _used(user.plane), _used(user.plane) - _granted(user)) == (set(), set())
+
+
+def _one_of_each_routing_kind() -> list[dict[str, Any]]:
+    interfaces = {"allNodes": {"interfaces": [{"name": "vmbr0"}]}}
+    return [
+        prefix_list(),
+        route_map("rm1", matching(10, "pl1")),
+        fabric(**interfaces),
+        bgp(),
+        isis(interfaces=["vmbr0"]),
+    ]
 
 
 def test_the_same_without_helm(user: User, tmp_path: Path) -> None:
