@@ -293,6 +293,10 @@ _UNREPORTED = -1
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+#: Of changes that go once a person approves them, or a window opens.
+APPROVABLE = frozenset({Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW})
+
+
 class Condition(ApiModel):
     """One condition, in Kubernetes' usual shape."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import APPROVABLE
 from pve_evpn.api.kinds import ANNOTATION_APPROVED_PLAN
 from pve_evpn.cli.annotate import annotate
 from pve_evpn.cli.failures import Refusal, guarded
@@ -43,7 +43,7 @@ async def _approve(arguments: argparse.Namespace) -> int:
             f"{key}: plan {plan.hash}, waiting since {plan.since:%Y-%m-%d %H:%M} UTC, class {plan.class_ or 'unknown'}"
         )
         classes = plan.classes or []
-        if plan.reason not in (None, Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW):
+        if plan.reason is not None and plan.reason not in APPROVABLE:
             print(f"  approval alone does not release it: {from_outside(plan.message or plan.reason)}")
         for number, step in enumerate(plan.summary):
             class_ = f" ({classes[number]})" if number < len(classes) else ""

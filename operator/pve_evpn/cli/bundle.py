@@ -7,7 +7,6 @@ import asyncio
 import io
 import secrets
 import tarfile
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,11 +18,11 @@ from kubernetes.aio.client.exceptions import ApiException
 from pve_evpn import __version__
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.reading import REPORTER, unreadable
+from pve_evpn.cli.installation import InstallationReader
+from pve_evpn.cli.reading import REPORTER
 from pve_evpn.cli.report.bundle import Material, Raw, files_of
 from pve_evpn.kube.client import CustomObjects, api_client
 
-_SELECTOR = "app.kubernetes.io/name=pve-evpn-operator"
 _LOG_LINES = 20_000
 _METRICS_PORT = "http"
 
@@ -78,53 +77,35 @@ def _write(path: Path, files: dict[str, str], now: datetime) -> None:
         raise Refusal(f"{path}: {error.strerror}") from None
 
 
-class _Reading:
-    """Everything that the caller may read; what fails is named and leaves out nothing else."""
-
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self._api, self._namespace = api, namespace
-        self._unread: dict[str, str] = {}
+class _Reading(InstallationReader):
+    """Everything for a bundle."""
 
     async def everything(self) -> Material:
-        custom = CustomObjects(self._api)
+        custom = CustomObjects(self.api)
 
         async def listed(kind: str) -> list[Raw]:
             items, _ = await custom.list_all(kind)
             return list(items)
 
-        found = await asyncio.gather(*(self._try(kind, partial(listed, kind), []) for kind in KINDS))
+        found = await asyncio.gather(*(self.attempt(kind, partial(listed, kind), []) for kind in KINDS))
         objects = dict(zip(KINDS, found, strict=True))
-        events = await self._try("events", self._events, [])
-        pods = await self._try("pods", self._pods, [])
+        events = await self.attempt("events", self._events, [])
+        pods = await self.attempt("pods", self.pods, [])
+        if not pods and "pods" not in self.unread:
+            self.unread["logs"] = f"no pod of the operator is in namespace {self.namespace} (--operator-namespace)"
         texts: dict[str, str] = {}
         for pod in pods:
             texts.update(await self._of_pod(pod.metadata.name))
-        return Material(objects, events, await self._versions(pods), texts, self._unread)
-
-    async def _try(self, what: str, read: Callable[[], Awaitable[Any]], otherwise: Any) -> Any:
-        try:
-            return await read()
-        except ApiException as error:
-            try:
-                self._unread[what] = unreadable(error, what)
-            except ApiException:
-                self._unread[what] = f"Kubernetes says {error.status} {error.reason}"
-            return otherwise
+        return Material(objects, events, await self._versions(pods), texts, self.unread)
 
     async def _events(self) -> list[Raw]:
-        answer = await client.EventsV1Api(self._api).list_event_for_all_namespaces(
+        answer = await client.EventsV1Api(self.api).list_event_for_all_namespaces(
             field_selector=f"reportingController={REPORTER}"
         )
-        return [self._api.sanitize_for_serialization(item) for item in answer.items]
-
-    async def _pods(self) -> list[Any]:
-        answer = await client.CoreV1Api(self._api).list_namespaced_pod(self._namespace, label_selector=_SELECTOR)
-        if not answer.items:
-            self._unread["logs"] = f"no pod of the operator is in namespace {self._namespace} (--operator-namespace)"
-        return list(answer.items)
+        return [self.api.sanitize_for_serialization(item) for item in answer.items]
 
     async def _of_pod(self, name: str) -> dict[str, str]:
-        core, place = client.CoreV1Api(self._api), self._namespace
+        core, place = client.CoreV1Api(self.api), self.namespace
         texts: dict[str, str] = {}
 
         async def log(previous: bool) -> str:
@@ -134,17 +115,17 @@ class _Reading:
             target = f"{name}:{_METRICS_PORT}"
             return str(await core.connect_get_namespaced_pod_proxy_with_path(target, place, "metrics"))
 
-        texts[f"logs/{name}.log"] = await self._try(f"log of {name}", lambda: log(False), "")
+        texts[f"logs/{name}.log"] = await self.attempt(f"log of {name}", lambda: log(False), "")
         try:
             texts[f"logs/{name}-previous.log"] = await log(True)
         except ApiException:  # it has never restarted
             texts.pop(f"logs/{name}-previous.log", None)
-        texts[f"metrics/{name}.txt"] = await self._try(f"metrics of {name}", metrics, "")
+        texts[f"metrics/{name}.txt"] = await self.attempt(f"metrics of {name}", metrics, "")
         return {file: text for file, text in texts.items() if text}
 
     async def _versions(self, pods: list[Any]) -> dict[str, str]:
         versions = {"command line": __version__}
-        server = await self._try("version", lambda: client.VersionApi(self._api).get_code(), None)
+        server = await self.attempt("version", lambda: client.VersionApi(self.api).get_code(), None)
         if server is not None:
             versions["kubernetes"] = server.git_version
         for pod in pods:

@@ -7,41 +7,37 @@ import asyncio
 import contextlib
 import hashlib
 import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from kubernetes.aio import client
-from kubernetes.aio.client.exceptions import ApiException
-from pydantic import ValidationError
 
-from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.kinds import GROUP, KINDS
 from pve_evpn.cli import desired, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
-from pve_evpn.cli.reading import snapshot_through, unreadable
+from pve_evpn.cli.installation import InstallationReader
+from pve_evpn.cli.reading import snapshot_through
 from pve_evpn.cli.report.doctor import (
     PACKAGES,
     Check,
     Installation,
     LeaseSeen,
     ProxmoxSeen,
-    clusters_of,
     doctor_report,
     kubernetes_checks,
     object_checks,
     proxmox_checks,
 )
+from pve_evpn.cli.report.snapshot import CLUSTER
 from pve_evpn.engine.connection import problem_of
 from pve_evpn.kube.client import CustomObjects
 from pve_evpn.kube.leader import LABELS
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 
-_SELECTOR = "app.kubernetes.io/name=pve-evpn-operator"
 _TLS_SECONDS = 5.0
 _Section = tuple[str, str, list[Check]]
 
@@ -87,7 +83,7 @@ async def _kubernetes(arguments: argparse.Namespace, api: client.ApiClient) -> l
     installed = await _Reading(api, arguments.operator_namespace).installation()
     sections: list[_Section] = [("kubernetes", "KUBERNETES", kubernetes_checks(installed))]
     snapshot = await snapshot_through(api, events=False)
-    for cluster in clusters_of(snapshot):
+    for cluster in snapshot.of_kind(CLUSTER):
         name = cluster.key.name
         if arguments.cluster not in ("", name):
             continue
@@ -101,11 +97,7 @@ async def _kubernetes(arguments: argparse.Namespace, api: client.ApiClient) -> l
 async def _proxmox_checks(
     arguments: argparse.Namespace, name: str, raw: dict[str, Any], api: client.ApiClient | None
 ) -> list[Check]:
-    try:
-        spec = ProxmoxClusterSpec.model_validate({**raw, **proxmox.overrides(arguments)})
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        raise Refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    spec = proxmox.spec_from(raw, proxmox.overrides(arguments))
     endpoint, tls = spec.endpoints[0], spec.tls
     seen = ProxmoxSeen(endpoint, fingerprint=await asyncio.to_thread(_fingerprint, endpoint))
     if tls and not tls.insecure_skip_verify:
@@ -144,42 +136,28 @@ def _fingerprint(endpoint: str) -> str:
     return ":".join(digest[place : place + 2] for place in range(0, len(digest), 2))
 
 
-class _Reading:
-    """What Kubernetes has of the operator, as far as the caller may read it."""
-
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
-        self._api, self._namespace = api, namespace
-        self._unread: dict[str, str] = {}
+class _Reading(InstallationReader):
+    """What the checks of Kubernetes need."""
 
     async def installation(self) -> Installation:
-        pods = await self._try("pods", self._pods, [])
+        found = await self.attempt("pods", self.pods, [])
+        pods = [pod for pod in found if pod.metadata.labels.get("app.kubernetes.io/component") != "clusters"]
         account = pods[0].spec.service_account_name if pods else ""
         return Installation(
-            missing_crds=tuple(await CustomObjects(self._api).missing_crds()),
+            missing_crds=tuple(await CustomObjects(self.api).missing_crds()),
             pods={pod.metadata.name: _is_ready(pod) for pod in pods},
-            leases=await self._try("leases", self._leases, ()),
-            denied=await self._try("rights", lambda: self._denied(account), ()) if account else (),
+            leases=await self.attempt("leases", self._leases, ()),
+            denied=await self.attempt("rights", lambda: self._denied(account), ()) if account else (),
             service_account=account,
-            namespace=self._namespace,
+            namespace=self.namespace,
             now=datetime.now(UTC),
-            unread=self._unread,
+            unread=self.unread,
         )
-
-    async def _try(self, what: str, read: Callable[[], Awaitable[Any]], otherwise: Any) -> Any:
-        try:
-            return await read()
-        except ApiException as error:
-            self._unread[what] = unreadable(error, what)
-            return otherwise
-
-    async def _pods(self) -> list[Any]:
-        answer = await client.CoreV1Api(self._api).list_namespaced_pod(self._namespace, label_selector=_SELECTOR)
-        return [pod for pod in answer.items if pod.metadata.labels.get("app.kubernetes.io/component") != "clusters"]
 
     async def _leases(self) -> tuple[LeaseSeen, ...]:
         selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
-        api = client.CoordinationV1Api(self._api)
-        answer = await api.list_namespaced_lease(self._namespace, label_selector=selector)
+        api = client.CoordinationV1Api(self.api)
+        answer = await api.list_namespaced_lease(self.namespace, label_selector=selector)
         return tuple(
             LeaseSeen(
                 item.metadata.name, item.spec.holder_identity or "", item.spec.renew_time,
@@ -190,7 +168,7 @@ class _Reading:
 
     async def _denied(self, account: str) -> tuple[tuple[str, str], ...]:
         """Asks for what the operator writes: the statuses, the objects' finalizers, its Leases, Events."""
-        user = f"system:serviceaccount:{self._namespace}:{account}"
+        user = f"system:serviceaccount:{self.namespace}:{account}"
         asked = [("patch", GROUP, f"{kind.plural}/status") for kind in KINDS.values()]
         asked += [("patch", GROUP, kind.plural) for kind in KINDS.values()]
         asked += [("update", "coordination.k8s.io", "leases"), ("create", "events.k8s.io", "events")]
@@ -198,11 +176,11 @@ class _Reading:
         async def allowed(verb: str, group: str, resource: str) -> bool:
             plural, _, subresource = resource.partition("/")
             attributes = client.V1ResourceAttributes(
-                verb=verb, group=group, resource=plural, subresource=subresource, namespace=self._namespace
+                verb=verb, group=group, resource=plural, subresource=subresource, namespace=self.namespace
             )
             spec = client.V1SubjectAccessReviewSpec(user=user, resource_attributes=attributes)
             body = client.V1SubjectAccessReview(spec=spec)
-            answer = await client.AuthorizationV1Api(self._api).create_subject_access_review(body)
+            answer = await client.AuthorizationV1Api(self.api).create_subject_access_review(body)
             return bool(answer.status.allowed)
 
         answers = await asyncio.gather(*(allowed(*each) for each in asked))

@@ -11,9 +11,7 @@ from typing import Any
 
 import yaml
 from kubernetes.aio import client
-from pydantic import ValidationError
 
-from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.cli import desired, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
 from pve_evpn.cli.report.export import export_report, heading
@@ -115,11 +113,7 @@ async def _read(
     existing: Desired | None,
     api: client.ApiClient | None,
 ) -> tuple[Request, ClusterState, Export]:
-    try:
-        spec = ProxmoxClusterSpec.model_validate({**raw, **proxmox.overrides(arguments)})
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        raise Refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    spec = proxmox.spec_from(raw, proxmox.overrides(arguments))
     guests = _guests(arguments)
     with output.working("reading Proxmox"):
         async with proxmox.gateway_to(arguments, name or "export", spec, api) as gateway:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.aio import client
-from pydantic import ValidationError
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.cli import desired, manifests, output, proxmox
@@ -122,13 +121,7 @@ def _connection(arguments: argparse.Namespace, name: str, known: Resource[Any] |
             f"say where Proxmox is: --endpoint https://host:8006 (Kubernetes has no ProxmoxCluster {name}, and the "
             "endpoints of a manifest are not used)"
         )
-    try:
-        return ProxmoxClusterSpec.model_validate(
-            {"credentialsSecretRef": {"name": "none"}, **base, **proxmox.overrides(arguments)}
-        )
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        raise Refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    return proxmox.spec_from({"credentialsSecretRef": {"name": "none"}, **base}, proxmox.overrides(arguments))
 
 
 def _stand_in(name: str, connection: ProxmoxClusterSpec) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
+from pydantic import ValidationError
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
@@ -89,6 +90,15 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     endpoints = {"endpoints": arguments.endpoint} if arguments.endpoint else {}
     tls = own_tls(arguments)
     return {**endpoints, **({"tls": tls} if tls else {})}
+
+
+def spec_from(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> ProxmoxClusterSpec:
+    """A ProxmoxCluster's spec with some fields replaced. Raises Refusal that names the first field that is wrong."""
+    try:
+        return ProxmoxClusterSpec.model_validate({**raw, **changes})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
 
 @asynccontextmanager

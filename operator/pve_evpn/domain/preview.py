@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import APPROVABLE, Reason
 from pve_evpn.api.fabric import FabricMember, FabricStatus
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.kinds import KINDS
@@ -78,8 +78,7 @@ class Preview:
     @property
     def due(self) -> tuple[Change, ...]:
         """The changes that are made, at once or when the operator may."""
-        made_later = (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
-        return tuple(change for change in self.changes if change.held is None or change.held.reason in made_later)
+        return tuple(change for change in self.changes if change.held is None or change.held.reason in APPROVABLE)
 
 
 def preview(

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from pve_evpn.api.cluster import Pending, ProxmoxClusterStatus
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import APPROVABLE, Reason
 from pve_evpn.api.nic import NicAttachmentStatus
 from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.objects import ObjectKey, Resource
@@ -26,8 +26,6 @@ from pve_evpn.engine.cache import WATCHED, Cache
 _WORDS = ("True", "False", "Unknown")
 #: How a transaction fails as a whole. Objects carry the same words while they suffer from it.
 _FAILED = (Reason.STAGING_FAILED, Reason.APPLY_FAILED, Reason.REVERTED)
-#: Waiting that is planned.
-_PLANNED = (Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
 #: Name without the prefix: what it says, and its labels.
 _FAMILIES = {
     "cluster_leader": ("1 while this replica leads for the cluster, else 0.", ("cluster",)),
@@ -121,7 +119,7 @@ class StatusCollector(Collector):
             return False
         reason = resource.status.reason("Ready")
         if reason != Reason.WAITING_FOR_DEPENDENCIES or resource.key.kind != "NicAttachment" or not resource.spec:
-            return reason in _PLANNED
+            return reason in APPROVABLE
         vnet = self._cache.get(ObjectKey("VNet", resource.key.namespace, resource.spec.vnet_ref.name))
         return vnet is not None and self._waits(vnet)
 
@@ -195,7 +193,7 @@ def _cluster_samples(status: ProxmoxClusterStatus, now: datetime) -> Iterator[tu
     yield "pending_objects", ("host-network",), len(pending.host_network or ())
     yield "sdn_lock_held_seconds", (), _age(now, lock.since if lock and lock.holder == "Other" else None)
     plan = status.pending_plan
-    yield "pending_plan_age_seconds", (), _age(now, plan.since if plan and plan.reason in _PLANNED else None)
+    yield "pending_plan_age_seconds", (), _age(now, plan.since if plan and plan.reason in APPROVABLE else None)
     if last and last.finished_at:
         yield "last_transaction_timestamp_seconds", (last.outcome,), last.finished_at.timestamp()
     yield "privileges_missing", (), len(status.privileges.missing or ()) if status.privileges else 0

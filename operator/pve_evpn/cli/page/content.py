@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import APPROVABLE
 from pve_evpn.cli.report.causes import cause_of, is_good
 from pve_evpn.cli.report.graph import Graph, graph_of, vertex_id
 from pve_evpn.cli.report.model import Block, Cell, Facts, Lines, Report, plain
@@ -21,8 +21,6 @@ from pve_evpn.text import from_outside
 #: Events of the timeline, the newest.
 EVENTS = 300
 _LONGEST = 2_000
-#: Reasons of steps that an approval lets go.
-APPROVABLE = frozenset({Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW})
 
 Part = Any
 

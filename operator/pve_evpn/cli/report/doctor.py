@@ -11,7 +11,7 @@ from typing import Any
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.cli.report.model import Cell, Report, Table, Tone, columns, duration, some
 from pve_evpn.cli.report.remedies import remedy_for
-from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
+from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.cli.report.status import node_name
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.privileges import Feature, Rights, lack_in_words, missing
@@ -311,8 +311,3 @@ def _mtu(zone: Resource[Any]) -> list[Check]:
     return [
         Check(f"MTU of {zone.key.name}", Grade.WARN, each.message, remedy_for(each.reason).text) for each in found[:1]
     ]
-
-
-def clusters_of(snapshot: Snapshot) -> list[Resource[Any]]:
-    """The ProxmoxClusters, in order."""
-    return snapshot.of_kind(CLUSTER)

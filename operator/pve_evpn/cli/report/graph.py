@@ -121,11 +121,6 @@ def collapsed(graph: Graph, most: int) -> Graph:
     return Graph((*(vertex for vertex in graph.vertices if vertex.id not in hidden), *counted), tuple(edges))
 
 
-def clusters_of(graph: Graph) -> list[str]:
-    """The ProxmoxClusters that have something in the graph; ``""`` for objects whose cluster is not known."""
-    return sorted({vertex.cluster for vertex in graph.vertices})
-
-
 def of_cluster(graph: Graph, name: str) -> Graph:
     """The part of one ProxmoxCluster."""
     vertices = tuple(vertex for vertex in graph.vertices if vertex.cluster == name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pve_evpn.api.conditions import Reason
+from pve_evpn.api.conditions import APPROVABLE
 from pve_evpn.cli.report.causes import group, is_good, state_of
 from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns, some
 from pve_evpn.cli.report.remedies import remedy_for
@@ -97,7 +97,7 @@ def waits_of(cluster: Resource[Any]) -> list[tuple[str, Any, str, str]]:
         found.append(("paused", None, "nothing is written to Proxmox", f"pve-evpn resume pvec/{name}"))
     if plan := status.pending_plan:
         text = f"{plan.class_ or 'steps'}: {some(plan.summary, 3)}"
-        asks = plan.reason in (None, Reason.AWAITING_APPROVAL, Reason.OUTSIDE_WINDOW)
+        asks = plan.reason is None or plan.reason in APPROVABLE
         todo = f"pve-evpn approve {name}" if asks else remedy_for(plan.reason or "").text
         found.append(("plan", plan.since, text if asks else f"{plan.message}: {text}", todo))
     if lock := status.lock:
