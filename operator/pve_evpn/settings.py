@@ -5,8 +5,8 @@ One model names them all: the command line, its help and the container's environ
 
 from __future__ import annotations
 
-import argparse
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -115,17 +115,32 @@ class Settings(BaseSettings):
         return int(self.http.rpartition(":")[2])
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A setting on the command line. ``name``: of the model's field."""
+
+    name: str
+    flag: str
+    help: str
+
+
+def options() -> list[Option]:
     """Every setting as a flag."""
+    found = []
     for name, field in Settings.model_fields.items():
         default = f"; default {field.default:g}" if isinstance(field.default, float) else ""
         default = f"; default {field.default}" if isinstance(field.default, str) else default
-        parser.add_argument(_flag(name), metavar="VALUE", help=f"{field.description} (${_variable(name)}{default})")
+        found.append(Option(name, _flag(name), f"{field.description} (${_variable(name)}{default})"))
+    return found
 
 
-def load(flags: argparse.Namespace | None = None) -> Settings:
-    """The settings of this process. Raises ValueError that names the flag or variable that makes no sense."""
-    given = {name: value for name in Settings.model_fields if (value := getattr(flags, name, None)) is not None}
+def load(flags: Mapping[str, str | None] | None = None) -> Settings:
+    """The settings of this process. Raises ValueError that names the flag or variable that makes no sense.
+
+    Args:
+        flags: Values of the command line by the field's name; None for one that was not given.
+    """
+    given: dict[str, Any] = {name: value for name, value in (flags or {}).items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:

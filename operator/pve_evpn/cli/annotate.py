@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 
 from pve_evpn.cli.failures import Refusal
-from pve_evpn.cli.objects import DRY_RUN, Raw, change_each, find
+from pve_evpn.cli.objects import DRY_RUN, Named, Raw, change_each, find
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.kube.client import CustomObjects, api_client
 
@@ -15,20 +14,20 @@ Value = Callable[[Raw], str | None]
 
 
 async def annotate_named(
-    arguments: argparse.Namespace, name: str, value: Value, *, effect: Callable[[ObjectKey, Raw], str], done: str
+    named: Named, name: str, value: Value, *, effect: Callable[[ObjectKey, Raw], str], done: str
 ) -> int:
     """Annotate the objects of the command line, after a line about each that says what will happen (``effect``).
 
     Returns the exit status. Raises Refusal where no object is named or one does not exist.
     """
-    if not arguments.objects:
+    if not named.objects:
         raise Refusal("name at least one object as KIND/NAME")
     async with api_client() as api:
         custom = CustomObjects(api)
-        objects = await find(custom, arguments.objects, arguments.namespace)
+        objects = await find(custom, named.objects, named.namespace)
         for key, raw in objects:
             print(f"{key}: {effect(key, raw)}")
-        return await annotate(custom, objects, name, value, yes=arguments.yes, done=done)
+        return await annotate(custom, objects, name, value, yes=named.yes, done=done)
 
 
 async def annotate(

@@ -11,8 +11,9 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -24,16 +25,16 @@ _MANAGER = "pve-evpn-values"
 _KIND = "ProxmoxCluster"
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "apply-clusters",
-        help="apply the ProxmoxClusters of a file (the Helm chart's `clusters`)",
-        description="Apply the ProxmoxClusters of a YAML file, once their kind is served.",
-    )
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for the kind to be served")
-    parser.set_defaults(do=lambda arguments: guarded(_apply(arguments.file, arguments.wait)))
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog="Example: pve-evpn apply-clusters clusters.yaml --wait 120")
+def apply_clusters(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML with ProxmoxClusters.")],
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="For the kind to be served.")] = 60.0,
+) -> int:
+    """Apply the ProxmoxClusters of a YAML file, once their kind is served."""
+    return guarded(_apply(file, wait))
 
 
 async def _apply(file: Path, seconds: float) -> int:

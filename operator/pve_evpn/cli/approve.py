@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from pve_evpn.api.conditions import APPROVABLE
 from pve_evpn.api.kinds import ANNOTATION_APPROVED_PLAN
+from pve_evpn.cli import complete, options
 from pve_evpn.cli.annotate import annotate
 from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.cli.objects import find
@@ -14,30 +16,33 @@ from pve_evpn.engine.cache import resource_from
 from pve_evpn.kube.client import CustomObjects, api_client
 from pve_evpn.text import from_outside
 
-
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "approve",
-        help="approve the plan that waits",
-        description="Show the plan that waits, and approve it. The approval holds for that "
-        "plan only and counts once. Nothing is changed without --yes.",
-        epilog="example: pve-evpn approve pve --yes",
-    )
-    parser.add_argument("cluster", metavar="CLUSTER", help="name of the ProxmoxCluster")
-    parser.add_argument("--hash", default="", help="approve only if the plan still has this hash (or its beginning)")
-    parser.add_argument("--yes", action="store_true", help="do it; without it only print what would be done")
-    parser.set_defaults(do=lambda arguments: guarded(_approve(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _approve(arguments: argparse.Namespace) -> int:
+@app.command(epilog="Example: pve-evpn approve pve --yes")
+def approve(
+    cluster: Annotated[
+        str, typer.Argument(metavar="CLUSTER", autocompletion=complete.clusters, help="Name of the ProxmoxCluster.")
+    ],
+    hash_: Annotated[
+        str, typer.Option("--hash", metavar="HASH", help="Approve only if the plan's hash still begins like that.")
+    ] = "",
+    yes: options.Yes = False,
+) -> int:
+    """Show the plan that waits, and approve it. The approval holds for that plan only and counts once. Nothing is
+    changed without --yes.
+    """
+    return guarded(_approve(cluster, hash_, yes=yes))
+
+
+async def _approve(cluster: str, hash_: str, *, yes: bool) -> int:
     async with api_client() as api:
         custom = CustomObjects(api)
-        [(key, raw)] = await find(custom, [f"pvec/{arguments.cluster}"], "")
+        [(key, raw)] = await find(custom, [f"pvec/{cluster}"], "")
         plan = resource_from({**raw, "kind": key.kind}).status.pending_plan
         if plan is None:
             raise Refusal(f"no plan of {key} waits")
-        if not plan.hash.startswith(arguments.hash):
+        if not plan.hash.startswith(hash_):
             raise Refusal(f"the plan of {key} has changed: its hash is now {plan.hash}")
         print(
             f"{key}: plan {plan.hash}, waiting since {plan.since:%Y-%m-%d %H:%M} UTC, class {plan.class_ or 'unknown'}"
@@ -52,5 +57,5 @@ async def _approve(arguments: argparse.Namespace) -> int:
             print(f"  and {plan.truncated} more")
         approval = plan.hash
         return await annotate(
-            custom, [(key, raw)], ANNOTATION_APPROVED_PLAN, lambda _raw: approval, yes=arguments.yes, done="approved"
+            custom, [(key, raw)], ANNOTATION_APPROVED_PLAN, lambda _raw: approval, yes=yes, done="approved"
         )

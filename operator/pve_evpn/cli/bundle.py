@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import io
 import secrets
@@ -10,15 +9,17 @@ import tarfile
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn import __version__
 from pve_evpn.api.kinds import KINDS
+from pve_evpn.cli import options
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.installation import InstallationReader
+from pve_evpn.cli.installation import OPERATOR_NAMESPACE, InstallationReader
 from pve_evpn.cli.reading import REPORTER
 from pve_evpn.cli.report.bundle import Material, Raw, files_of
 from pve_evpn.kube.client import CustomObjects, api_client
@@ -27,39 +28,37 @@ _LOG_LINES = 20_000
 _METRICS_PORT = "http"
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "bundle",
-        help="one archive for a bug report",
-        description="Write objects, statuses, Events, the operator's logs and metrics, versions and transactions into "
-        "one archive, as far as you may read them. Secrets are never read.",
-        epilog="example: pve-evpn bundle --anonymise -f report.tar.gz",
-    )
-    parser.add_argument(
-        "-f", "--file", default="", metavar="FILE", help="the archive (default: pve-evpn-bundle-TIME.tar.gz)"
-    )
-    parser.add_argument(
-        "--anonymise", action="store_true", help="replace names, addresses and MAC addresses by pseudonyms"
-    )
-    parser.add_argument(
-        "--operator-namespace", default="pve-evpn-system", metavar="NAMESPACE",
-        help="where the operator runs (default: pve-evpn-system)",
-    )  # fmt: skip
-    parser.set_defaults(do=lambda arguments: guarded(_bundle(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _bundle(arguments: argparse.Namespace) -> int:
+@app.command(epilog="Example: pve-evpn bundle --anonymise -f report.tar.gz")
+def bundle(
+    file: Annotated[
+        str,
+        typer.Option("--file", "-f", metavar="FILE", help="The archive.", show_default="pve-evpn-bundle-TIME.tar.gz"),
+    ] = "",
+    anonymise: Annotated[
+        bool, typer.Option("--anonymise", help="Replace names, addresses and MAC addresses by pseudonyms.")
+    ] = False,
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+) -> int:
+    """Write objects, statuses, Events, the operator's logs and metrics, versions and transactions into one archive. As
+    far as you may read them. Secrets are never read.
+    """
+    return guarded(_bundle(file, operator_namespace, anonymise=anonymise))
+
+
+async def _bundle(file: str, operator_namespace: str, *, anonymise: bool) -> int:
     now = datetime.now(UTC)
-    path = Path(arguments.file or f"pve-evpn-bundle-{now:%Y%m%d-%H%M%S}.tar.gz")
+    path = Path(file or f"pve-evpn-bundle-{now:%Y%m%d-%H%M%S}.tar.gz")
     async with api_client() as api:
-        material = await _Reading(api, arguments.operator_namespace).everything()
-    files = files_of(material, secrets.token_bytes(32) if arguments.anonymise else None)
+        material = await _Reading(api, operator_namespace).everything()
+    files = files_of(material, secrets.token_bytes(32) if anonymise else None)
     _write(path, files, now)
     print(f"{path}: {len(files)} files")
     for what, why in material.unread.items():
         print(f"  not read: {what}: {why}")
-    if not arguments.anonymise:
+    if not anonymise:
         print("  It shows names and addresses of your network; --anonymise replaces them.")
     return 0
 

@@ -1,28 +1,23 @@
-"""``pve-evpn completion``: a script that completes the command line in a shell."""
+"""``pve-evpn completion``: typer's own script, which asks the program itself what fits."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from typing import Any
+from typing import Annotated, Literal
 
-import shtab
+import typer
+from typer.completion import completion_init, shell_complete
 
-from pve_evpn.cli import parser_of
+from pve_evpn.cli.program import VARIABLE, program
 
-
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "completion",
-        help="a script that completes the command line",
-        description="Print a script for the shell: commands, options and their values are then completed with TAB.",
-        epilog="example: pve-evpn completion bash > ~/.local/share/bash-completion/completions/pve-evpn",
-    )
-    parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="the shell")
-    parser.set_defaults(do=_completion)
+app = typer.Typer(add_completion=False)
 
 
-def _completion(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(shtab.complete(parser_of(), arguments.shell) + "\n")
-    return 0
+@app.command(epilog="Example: pve-evpn completion bash > ~/.local/share/bash-completion/completions/pve-evpn")
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> int:
+    """Print a script for the shell: TAB then completes commands, options, and names of objects from the cluster. For
+    `kubectl evpn` no script is needed, only kubectl's own completion and kubectl_complete-evpn on the PATH.
+    """
+    completion_init()
+    return shell_complete(program(), {}, "pve-evpn", VARIABLE, f"source_{shell}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
@@ -21,21 +18,12 @@ from pve_evpn.kube.client import CustomObjects, api_client
 _LEFT_OUT = (403, 404)
 
 
-def add_arguments(parser: Any) -> None:
-    """Whether Kubernetes is asked at all."""
-    parser.add_argument(
-        "--offline", action="store_true",
-        help="do not ask Kubernetes; what Proxmox has under the names of the manifests counts as managed",
-    )  # fmt: skip
-
-
 @asynccontextmanager
-async def kubernetes(arguments: argparse.Namespace) -> AsyncIterator[client.ApiClient | None]:
-    """A client by the caller's kubeconfig; None with --offline, or where there is no kubeconfig."""
-    if arguments.offline:
+async def kubernetes(*, offline: bool = False) -> AsyncIterator[client.ApiClient | None]:
+    """A client by the caller's kubeconfig; None where ``offline``, or where there is no kubeconfig."""
+    if offline:
         yield None
         return
-    logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)  # no kubeconfig is no warning here
     async with AsyncExitStack() as stack:
         try:
             api = await stack.enter_async_context(api_client())

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import hashlib
 import ssl
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import typer
 from kubernetes.aio import client
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.kinds import GROUP, KINDS
-from pve_evpn.cli import desired, output, proxmox
+from pve_evpn.cli import desired, options, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
-from pve_evpn.cli.installation import InstallationReader
+from pve_evpn.cli.installation import OPERATOR_NAMESPACE, InstallationReader
 from pve_evpn.cli.reading import snapshot_through
 from pve_evpn.cli.report.doctor import (
     PACKAGES,
@@ -42,68 +42,86 @@ _TLS_SECONDS = 5.0
 _Section = tuple[str, str, list[Check]]
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "doctor",
-        help="whether an installation has what it needs",
-        description="Check Kubernetes, the operator, and Proxmox with its nodes, line by line, with the command that "
-        "mends what is missing. Before installing: name --endpoint. Exit status 3: a check failed.",
-        epilog="example: PVE_TOKEN_ID=pve-evpn@pve!operator PVE_TOKEN_FILE=token pve-evpn doctor "
-        "--endpoint https://pve1:8006",
-    )
-    parser.add_argument("--cluster", default="", metavar="NAME", help="only this ProxmoxCluster (default: all)")
-    proxmox.add_arguments(parser)
-    desired.add_arguments(parser)
-    output.add_arguments(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_doctor(arguments)))
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line says. ``cluster``: the only ProxmoxCluster; empty for all."""
+
+    access: proxmox.Access
+    cluster: str
 
 
-async def _doctor(arguments: argparse.Namespace) -> int:
-    async with desired.kubernetes(arguments) as api:
-        sections = [*(await _kubernetes(arguments, api) if api else ()), *await _endpoints(arguments)]
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Example: PVE_TOKEN_ID=pve-evpn@pve!operator PVE_TOKEN_FILE=token pve-evpn doctor --endpoint https://pve1:8006"
+)
+def doctor(
+    cluster: options.Cluster = "",
+    endpoint: options.Endpoint = None,
+    token_file: options.TokenFile = "",
+    fingerprint: options.Fingerprint = "",
+    ca_file: options.CaFile = "",
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    offline: options.Offline = False,
+    form: options.Output = "text",
+) -> int:
+    """Check Kubernetes, the operator, and Proxmox with its nodes, line by line, with the command that mends it. Before
+    installing: name --endpoint. Exit status 3: a check failed.
+    """
+    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
+    return guarded(_doctor(_Asked(access, cluster), offline, form))
+
+
+async def _doctor(asked: _Asked, offline: bool, form: options.Form) -> int:
+    async with desired.kubernetes(offline=offline) as api:
+        sections = [*(await _kubernetes(asked, api) if api else ()), *await _endpoints(asked)]
     if not sections:
         raise Refusal("there is neither a kubeconfig nor an --endpoint: nothing can be checked")
     report = doctor_report(sections)
-    output.write(report, arguments.output)
+    output.write(report, form)
     return 0 if report.good else NOT_GOOD
 
 
-async def _endpoints(arguments: argparse.Namespace) -> list[_Section]:
+async def _endpoints(asked: _Asked) -> list[_Section]:
     """Of the command line, where no ProxmoxCluster is named."""
-    if not arguments.endpoint or arguments.cluster:
+    if not asked.access.endpoints or asked.cluster:
         return []
-    tls = proxmox.own_tls(arguments)
-    raw = {"endpoints": arguments.endpoint, "credentialsSecretRef": {"name": "none"}, **({"tls": tls} if tls else {})}
-    checks = await _proxmox_checks(arguments, "doctor", raw, None)
-    return [("proxmox", f"PROXMOX AT {arguments.endpoint[0]}", checks)]
+    tls = proxmox.own_tls(asked.access)
+    raw = {
+        "endpoints": list(asked.access.endpoints),
+        "credentialsSecretRef": {"name": "none"},
+        **({"tls": tls} if tls else {}),
+    }
+    checks = await _proxmox_checks(asked.access, "doctor", raw, None)
+    return [("proxmox", f"PROXMOX AT {asked.access.endpoints[0]}", checks)]
 
 
-async def _kubernetes(arguments: argparse.Namespace, api: client.ApiClient) -> list[_Section]:
-    installed = await _Reading(api, arguments.operator_namespace).installation()
+async def _kubernetes(asked: _Asked, api: client.ApiClient) -> list[_Section]:
+    installed = await _Reading(api, asked.access.operator_namespace).installation()
     sections: list[_Section] = [("kubernetes", "KUBERNETES", kubernetes_checks(installed))]
     snapshot = await snapshot_through(api, events=False)
     for cluster in snapshot.of_kind(CLUSTER):
         name = cluster.key.name
-        if arguments.cluster not in ("", name):
+        if asked.cluster not in ("", name):
             continue
         sections.append((f"cluster/{name}", f"WHAT THE OPERATOR REPORTS OF {name}", object_checks(snapshot, cluster)))
         raw = (await proxmox.cluster_object(api, name))["spec"]
-        if checks := await _proxmox_checks(arguments, name, raw, api):
+        if checks := await _proxmox_checks(asked.access, name, raw, api):
             sections.append((f"proxmox/{name}", f"PROXMOX OF {name}, SEEN FROM HERE", checks))
     return sections
 
 
 async def _proxmox_checks(
-    arguments: argparse.Namespace, name: str, raw: dict[str, Any], api: client.ApiClient | None
+    access: proxmox.Access, name: str, raw: dict[str, Any], api: client.ApiClient | None
 ) -> list[Check]:
-    spec = proxmox.spec_from(raw, proxmox.overrides(arguments))
+    spec = proxmox.spec_from(raw, proxmox.overrides(access))
     endpoint, tls = spec.endpoints[0], spec.tls
     seen = ProxmoxSeen(endpoint, fingerprint=await asyncio.to_thread(_fingerprint, endpoint))
     if tls and not tls.insecure_skip_verify:
         seen = replace(seen, trusted_by="its fingerprint" if tls.fingerprint else "its CA")
     try:
-        async with proxmox.gateway_to(arguments, name, spec, api) as gateway:
+        async with proxmox.gateway_to(access, name, spec, api) as gateway:
             with output.working(f"reading Proxmox at {endpoint}"):
                 return proxmox_checks(await _ask(gateway, seen))
     except Refusal as refusal:  # no credentials: TLS was checked all the same

@@ -2,140 +2,192 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import typer
 import yaml
 from kubernetes.aio import client
 
-from pve_evpn.cli import desired, output, proxmox
+from pve_evpn.cli import complete, desired, options, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
+from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.cli.report.export import export_report, heading
 from pve_evpn.domain.export import Export, Manifest, Request, export
 from pve_evpn.domain.export.names import slug
 from pve_evpn.domain.objects import Desired
 from pve_evpn.domain.state import ClusterState, GuestState
 
-_FORMATS = ("yaml", "json", "markdown")
+_Form = Literal["yaml", "json", "markdown"]
 _KUSTOMIZATION = "kustomization.yaml"
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "export",
-        help="manifests for what Proxmox has already",
-        description="Read Proxmox and write manifests of its EVPN networks: controllers, zones, VNets with subnets and "
-        "firewall, on demand NICs. Applying them changes nothing in Proxmox. What they cannot say is listed at their "
-        "top and stays as it is. Exit status 3: with --strict, if there is something like that.",
-        epilog="example: PVE_TOKEN_ID=root@pam!export PVE_TOKEN_FILE=token pve-evpn export "
-        "--endpoint https://pve1:8006 --fingerprint AB:CD:... --observe-only -d networks",
-    )
-    parser.add_argument(
-        "--cluster", default="", metavar="NAME",
-        help="a ProxmoxCluster in Kubernetes; what its objects stand for already is left out",
-    )  # fmt: skip
-    proxmox.add_arguments(parser)
-    parser.add_argument("--name", default="", help="of the new ProxmoxCluster (default: as Proxmox calls the cluster)")
-    parser.add_argument(
-        "--secret", default="pve-credentials", metavar="NAME",
-        help="the Secret that the new ProxmoxCluster will use (default: pve-credentials); you create it",
-    )  # fmt: skip
-    parser.add_argument("-n", "--namespace", default="default", help="for VNets and NicAttachments (default: default)")
-    parser.add_argument("--observe-only", action="store_true", help="let the operator only look at first")
-    parser.add_argument("--by-alias", action="store_true", help="name VNets by their alias where they have one")
-    parser.add_argument("--nics", action="store_true", help="the NICs of all guests on these VNets too")
-    parser.add_argument("--pool", action="append", default=[], help="NICs of the guests of this pool; repeatable")
-    parser.add_argument("--tag", action="append", default=[], help="NICs of the guests with this tag; repeatable")
-    parser.add_argument("--vmid", action="append", default=[], metavar="N|N-M", help="NICs of these guests; repeatable")
-    parser.add_argument("-d", "--directory", metavar="DIR", help="write a kustomize folder, one file per zone")
-    parser.add_argument("--strict", action="store_true", help="exit status 3 if something cannot be said")
-    parser.add_argument("-o", "--output", choices=_FORMATS, default="yaml", help="form of the output (default: yaml)")
-    parser.set_defaults(do=lambda arguments: guarded(_export(arguments)), offline=False)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line says of what to export, and as what."""
+
+    access: proxmox.Access
+    cluster: str
+    name: str
+    credentials_name: str
+    namespace: str
+    observe_only: bool
+    by_alias: bool
+    guests: Callable[[GuestState], bool] | None
 
 
-async def _export(arguments: argparse.Namespace) -> int:
-    if not arguments.cluster:
-        request, state, found = await _from_endpoint(arguments)
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Example: PVE_TOKEN_ID=root@pam!export PVE_TOKEN_FILE=token pve-evpn export --endpoint https://pve1:8006 "
+    "--fingerprint AB:CD:... --observe-only -d networks"
+)
+def export_(
+    cluster: Annotated[
+        str,
+        typer.Option(
+            "--cluster",
+            metavar="NAME",
+            autocompletion=complete.clusters,
+            help="A ProxmoxCluster in Kubernetes; what its objects stand for already is left out.",
+        ),
+    ] = "",
+    endpoint: options.Endpoint = None,
+    token_file: options.TokenFile = "",
+    fingerprint: options.Fingerprint = "",
+    ca_file: options.CaFile = "",
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Of the new ProxmoxCluster.", show_default="as Proxmox calls the cluster"),
+    ] = "",
+    credentials_name: Annotated[
+        str,
+        typer.Option(
+            "--secret", metavar="NAME", help="The Secret that the new ProxmoxCluster will use; you create it."
+        ),
+    ] = "pve-credentials",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="For VNets and NicAttachments.")
+    ] = "default",
+    observe_only: Annotated[
+        bool, typer.Option("--observe-only", help="Have the operator change nothing at first.")
+    ] = False,
+    by_alias: Annotated[
+        bool, typer.Option("--by-alias", help="Name VNets by their alias where they have one.")
+    ] = False,
+    nics: Annotated[bool, typer.Option("--nics", help="The NICs of all guests on these VNets too.")] = False,
+    pool: Annotated[
+        list[str] | None, typer.Option(metavar="POOL", help="NICs of the guests of this pool; may be given again.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="NICs of the guests with this tag; may be given again.")
+    ] = None,
+    vmid: Annotated[
+        list[str] | None, typer.Option(metavar="N|N-M", help="NICs of these guests; may be given again.")
+    ] = None,
+    directory: Annotated[
+        str, typer.Option("--directory", "-d", metavar="DIR", help="Write a kustomize folder, one file per zone.")
+    ] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 3 if something cannot be said.")] = False,
+    form: Annotated[_Form, typer.Option("--output", "-o", help="Form of the output.")] = "yaml",
+) -> int:
+    """Read Proxmox and write manifests of its EVPN networks: controllers, zones, VNets with subnets and firewall. On
+    demand NICs too. Applying them changes nothing in Proxmox. What they cannot say is listed at their top and stays as
+    it is. Exit status 3: with --strict, if there is something like that.
+    """
+
+    async def work() -> int:
+        guests = _guests(pool or [], tag or [], vmid or [], nics=nics)
+        asked = _Asked(access, cluster, name, credentials_name, namespace, observe_only, by_alias, guests)
+        return await _export(asked, directory, form, strict=strict)
+
+    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
+    return guarded(work())
+
+
+async def _export(asked: _Asked, directory: str, form: _Form, *, strict: bool) -> int:
+    if not asked.cluster:
+        request, state, found = await _from_endpoint(asked)
     else:
-        async with desired.kubernetes(arguments) as api:
+        async with desired.kubernetes() as api:
             if api is None:
                 raise Refusal("--cluster needs a kubeconfig")
-            request, state, found = await _from_cluster(arguments, api)
+            request, state, found = await _from_cluster(asked, api)
     head = heading(request, state, found, created=request.existing is None)
-    if arguments.directory:
+    if directory:
         files = _folder(found, head)
-        _write(Path(arguments.directory), files)
-        print(f"{arguments.directory}: {', '.join(files)}", file=sys.stderr)
-    if arguments.output == "markdown":
+        _write(Path(directory), files)
+        print(f"{directory}: {', '.join(files)}", file=sys.stderr)
+    if form == "markdown":
         output.write(export_report(found), "markdown")
-    elif arguments.output == "json" and not arguments.directory:
+    elif form == "json" and not directory:
         items = [manifest.document() for manifest in found.manifests]
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=2, ensure_ascii=False))
-    elif not arguments.directory:
+    elif not directory:
         sys.stdout.write(_comment(head) + _documents(found.manifests))
     for omission in found.unexpressed:
         print(f"pve-evpn: not exported: {output.clean(omission)}", file=sys.stderr)
-    return NOT_GOOD if arguments.strict and found.unexpressed else 0
+    return NOT_GOOD if strict and found.unexpressed else 0
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-async def _from_endpoint(arguments: argparse.Namespace) -> tuple[Request, ClusterState, Export]:
-    if not arguments.endpoint:
+async def _from_endpoint(asked: _Asked) -> tuple[Request, ClusterState, Export]:
+    if not asked.access.endpoints:
         raise Refusal("say where Proxmox is: --endpoint https://host:8006, or --cluster NAME of a ProxmoxCluster")
-    tls = proxmox.own_tls(arguments)
+    tls = proxmox.own_tls(asked.access)
     raw = {
-        "endpoints": arguments.endpoint,
-        "credentialsSecretRef": {"name": arguments.secret},
+        "endpoints": list(asked.access.endpoints),
+        "credentialsSecretRef": {"name": asked.credentials_name},
         **({"tls": tls} if tls else {}),
     }
-    return await _read(arguments, arguments.name, raw, None, None)
+    return await _read(asked, asked.name, raw, None, None)
 
 
-async def _from_cluster(arguments: argparse.Namespace, api: client.ApiClient) -> tuple[Request, ClusterState, Export]:
-    raw = (await proxmox.cluster_object(api, arguments.cluster))["spec"]
+async def _from_cluster(asked: _Asked, api: client.ApiClient) -> tuple[Request, ClusterState, Export]:
+    raw = (await proxmox.cluster_object(api, asked.cluster))["spec"]
     cache, unread = await desired.read_cache(api)
     if unread:
         raise Refusal(f"you may not list {', '.join(unread)}, so it is not known what is exported already")
-    return await _read(arguments, arguments.cluster, raw, cache.desired(arguments.cluster), api)
+    return await _read(asked, asked.cluster, raw, cache.desired(asked.cluster), api)
 
 
 async def _read(
-    arguments: argparse.Namespace,
+    asked: _Asked,
     name: str,
     raw: dict[str, Any],
     existing: Desired | None,
     api: client.ApiClient | None,
 ) -> tuple[Request, ClusterState, Export]:
-    spec = proxmox.spec_from(raw, proxmox.overrides(arguments))
-    guests = _guests(arguments)
+    spec = proxmox.spec_from(raw, proxmox.overrides(asked.access))
     with output.working("reading Proxmox"):
-        async with proxmox.gateway_to(arguments, name or "export", spec, api) as gateway:
-            state = await proxmox.read_state(gateway, guests=guests is not None)
+        async with proxmox.gateway_to(asked.access, name or "export", spec, api) as gateway:
+            state = await proxmox.read_state(gateway, guests=asked.guests is not None)
             firewalls = await proxmox.read_firewalls(gateway, proxmox.evpn_vnets(state))
     request = Request(
         cluster=name or slug(state.cluster_name) or "pve",
         cluster_spec=raw,
         existing=existing,
-        namespace=arguments.namespace,
-        observe_only=arguments.observe_only,
-        by_alias=arguments.by_alias,
-        guests=guests,
+        namespace=asked.namespace,
+        observe_only=asked.observe_only,
+        by_alias=asked.by_alias,
+        guests=asked.guests,
     )
     return request, state, export(state, firewalls, request)
 
 
-def _guests(arguments: argparse.Namespace) -> Callable[[GuestState], bool] | None:
+def _guests(pool: list[str], tag: list[str], vmid: list[str], *, nics: bool) -> Callable[[GuestState], bool] | None:
     """Which guests' NICs are asked for; None for none. Raises Refusal."""
-    pools, tags, spans = set(arguments.pool), set(arguments.tag), [_span(text) for text in arguments.vmid]
+    pools, tags, spans = set(pool), set(tag), [_span(text) for text in vmid]
     if not (pools or tags or spans):
-        return (lambda _guest: True) if arguments.nics else None
+        return (lambda _guest: True) if nics else None
     return lambda guest: (
         guest.pool in pools or bool(tags & guest.tags) or any(first <= guest.vmid <= last for first, last in spans)
     )

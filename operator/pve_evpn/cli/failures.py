@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -39,6 +40,8 @@ def explained() -> Iterator[None]:
 
 def guarded(work: Coroutine[Any, Any, int]) -> int:
     """Run it; the exit status."""
+    # Where there is no kubeconfig, the error says so, or the command needs none.
+    logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)
     try:
         with explained():
             return asyncio.run(work)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import Any
+from typing import Annotated, Literal
 
+import typer
+
+from pve_evpn.cli import options
 from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.cli.page.offline import as_html
-from pve_evpn.cli.reading import add_namespace, read_snapshot
+from pve_evpn.cli.reading import read_snapshot
 from pve_evpn.cli.report.drawing import WRITERS
 from pve_evpn.cli.report.graph import collapsed, graph_of, of_cluster
 
@@ -17,30 +19,30 @@ VNETS = 25
 _FORMATS = {**WRITERS, "html": as_html}
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "graph",
-        help="the network as svg, dot, mermaid or html",
-        description="Draw nodes with their BGP sessions, zones, VNets and NICs. Of a zone with many VNets those that "
-        "are not Ready come first, and one vertex counts the others.",
-        epilog="example: pve-evpn graph -o svg > network.svg",
-    )
-    parser.add_argument("-o", "--output", choices=tuple(_FORMATS), default="svg", help="the form (default: svg)")
-    parser.add_argument("--cluster", default="", help="only this ProxmoxCluster (default: all)")
-    parser.add_argument("-a", "--all", action="store_true", help=f"draw every VNet (default: {VNETS} per zone)")
-    add_namespace(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_graph(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _graph(arguments: argparse.Namespace) -> int:
-    snapshot = await read_snapshot(arguments.namespace, events=False)
-    graph = graph_of(snapshot)
-    if arguments.cluster:
-        graph = of_cluster(graph, arguments.cluster)
-    if not graph.vertices:
-        where = f" of ProxmoxCluster {arguments.cluster}" if arguments.cluster else ""
+@app.command(epilog="Example: pve-evpn graph -o svg > network.svg")
+def graph(
+    form: Annotated[Literal["svg", "dot", "mermaid", "html"], typer.Option("--output", "-o", help="The form.")] = "svg",
+    cluster: options.Cluster = "",
+    everything: Annotated[bool, typer.Option("--all", "-a", help=f"Draw every VNet, not {VNETS} per zone.")] = False,
+    namespace: options.Namespace = "",
+) -> int:
+    """Draw nodes with their BGP sessions, zones, VNets and NICs. Of a zone with many VNets those that are not Ready
+    come first, and one vertex counts the others.
+    """
+    return guarded(_graph(form, cluster, namespace, everything=everything))
+
+
+async def _graph(form: str, cluster: str, namespace: str, *, everything: bool) -> int:
+    snapshot = await read_snapshot(namespace, events=False)
+    found = graph_of(snapshot)
+    if cluster:
+        found = of_cluster(found, cluster)
+    if not found.vertices:
+        where = f" of ProxmoxCluster {cluster}" if cluster else ""
         raise Refusal(f"there is nothing to draw{where}")
-    drawn = graph if arguments.all else collapsed(graph, VNETS)
-    sys.stdout.write(_FORMATS[arguments.output](drawn))
+    drawn = found if everything else collapsed(found, VNETS)
+    sys.stdout.write(_FORMATS[form](drawn))
     return 0

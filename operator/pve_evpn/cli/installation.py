@@ -10,6 +10,8 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.cli.reading import unreadable
 
+#: Where the chart puts the operator by default.
+OPERATOR_NAMESPACE = "pve-evpn-system"
 _SELECTOR = "app.kubernetes.io/name=pve-evpn-operator"
 
 

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated
 
-from pve_evpn.cli import output
+import typer
+
+from pve_evpn.cli import complete, options, output
 from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.cli.reading import read_snapshot
 from pve_evpn.cli.report.model import Report
 from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.cli.report.tables import nodes_named
 
+Node = Annotated[
+    str,
+    typer.Argument(
+        metavar="[NODE]",
+        autocompletion=complete.nodes,
+        show_default="all",
+        help="One node only, by its name in Proxmox.",
+    ),
+]
 ReportOf = Callable[[Snapshot, str], Report]
 
 
-def add_node_table(commands: Any, name: str, *, shows: str, report: ReportOf) -> None:
-    """A command that prints ``report``; ``shows``: what, and FRR's command for it."""
-    parser = commands.add_parser(
-        name,
-        help=shows,
-        description=f"Show the {shows} does, from the statuses of EvpnNodes.",
-        epilog=f"example: pve-evpn {name} pve2",
-    )
-    parser.add_argument("node", nargs="?", default="", metavar="NODE", help="one node only, by its name in Proxmox")
-    output.add_arguments(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_show(arguments, report)))
+def show_per_node(node: str, form: options.Form, report: ReportOf) -> int:
+    """Print ``report`` of one node, or of all; the exit status."""
+    return guarded(_show(node, form, report))
 
 
-async def _show(arguments: argparse.Namespace, report: ReportOf) -> int:
+async def _show(node: str, form: options.Form, report: ReportOf) -> int:
     snapshot = await read_snapshot(events=False)
-    if not nodes_named(snapshot, arguments.node):
-        raise Refusal(snapshot.unread.get("EvpnNode") or f"there is no EvpnNode {arguments.node or 'yet'}")
-    output.write(report(snapshot, arguments.node), arguments.output)
+    if not nodes_named(snapshot, node):
+        raise Refusal(snapshot.unread.get("EvpnNode") or f"there is no EvpnNode {node or 'yet'}")
+    output.write(report(snapshot, node), form)
     return 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -17,11 +18,13 @@ Raw = Mapping[str, Any]
 DRY_RUN = "Nothing was changed. Add --yes to do it."
 
 
-def add_arguments(parser: Any) -> None:
-    """The arguments of a command that changes named objects."""
-    parser.add_argument("objects", nargs="*", metavar="KIND/NAME", help="e.g. vnet/blue or evpnzone/tenants")
-    parser.add_argument("-n", "--namespace", default="default", help="of namespaced objects (default: default)")
-    parser.add_argument("--yes", action="store_true", help="make the changes; without it only print them")
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a command line says of the objects to change. ``objects``: as KIND/NAME."""
+
+    objects: Sequence[str]
+    namespace: str
+    yes: bool
 
 
 async def change_each(

@@ -5,30 +5,31 @@ The command sets the annotation that names the object's uid, and changes nothing
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+import typer
 
 from pve_evpn.api.kinds import ANNOTATION_FORCE_ORPHAN
+from pve_evpn.cli import options
 from pve_evpn.cli.annotate import annotate_named
 from pve_evpn.cli.failures import guarded
-from pve_evpn.cli.objects import add_arguments, left_behind
+from pve_evpn.cli.objects import Named, left_behind
+
+app = typer.Typer(add_completion=False)
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "orphan",
-        help="release objects in Kubernetes and leave their networks in Proxmox",
-        description="Have the running operator release objects and leave their networks in Proxmox. It sets "
-        "the annotation pve-evpn.dev/force-orphan to the object's uid; the object is gone once it is deleted.",
-    )
-    add_arguments(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_orphan(arguments)))
+@app.command(epilog="Example: pve-evpn orphan vnet/blue -n team-a --yes")
+def orphan(
+    objects: options.Objects = None, namespace: options.NamespaceOfChanged = "default", yes: options.Yes = False
+) -> int:
+    """Have the running operator release objects and leave their networks in Proxmox. It sets the annotation
+    pve-evpn.dev/force-orphan to the object's uid; the object is gone once it is deleted. Nothing is changed without
+    --yes.
+    """
+    return guarded(_orphan(Named(objects or [], namespace, yes)))
 
 
-async def _orphan(arguments: argparse.Namespace) -> int:
+async def _orphan(named: Named) -> int:
     return await annotate_named(
-        arguments,
+        named,
         ANNOTATION_FORCE_ORPHAN,
         lambda raw: str(raw["metadata"]["uid"]),
         effect=lambda _key, raw: left_behind(raw),

@@ -24,11 +24,6 @@ _UNLIMITED = 100_000
 _LONGEST = 2_000
 
 
-def add_arguments(parser: Any) -> None:
-    """The option every report has."""
-    parser.add_argument("-o", "--output", choices=FORMATS, default="text", help="form of the output (default: text)")
-
-
 def write(report: Report, form: str, out: TextIO | None = None) -> None:
     """Print the report in one of :data:`FORMATS`."""
     out = out or sys.stdout

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+import typer
 
 from pve_evpn.api.kinds import ANNOTATION_PAUSED
+from pve_evpn.cli import options
 from pve_evpn.cli.annotate import annotate_named
 from pve_evpn.cli.failures import guarded
-from pve_evpn.cli.objects import Raw, add_arguments
+from pve_evpn.cli.objects import Named, Raw
 from pve_evpn.domain.objects import ObjectKey
 
-
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "pause",
-        help="stop writing to Proxmox for an object or a cluster",
-        description="Have the operator write nothing to Proxmox for an object, or for everything of a ProxmoxCluster; "
-        "observation goes on. Nothing is changed without --yes.",
-        epilog="example: pve-evpn pause pvec/pve --yes",
-    )
-    add_arguments(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_pause(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _pause(arguments: argparse.Namespace) -> int:
-    return await annotate_named(arguments, ANNOTATION_PAUSED, lambda _raw: "true", effect=_effect, done="paused")
+@app.command(epilog="Example: pve-evpn pause pvec/pve --yes")
+def pause(
+    objects: options.Objects = None, namespace: options.NamespaceOfChanged = "default", yes: options.Yes = False
+) -> int:
+    """Have the operator write nothing to Proxmox for an object, or for everything of a ProxmoxCluster. Observation goes
+    on. Nothing is changed without --yes.
+    """
+    return guarded(_pause(Named(objects or [], namespace, yes)))
+
+
+async def _pause(named: Named) -> int:
+    return await annotate_named(named, ANNOTATION_PAUSED, lambda _raw: "true", effect=_effect, done="paused")
 
 
 def _effect(key: ObjectKey, _raw: Raw) -> str:

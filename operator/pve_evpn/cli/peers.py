@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typer
 
-from pve_evpn.cli.node_table import add_node_table
+from pve_evpn.cli import options
+from pve_evpn.cli.node_table import Node, show_per_node
 from pve_evpn.cli.report.tables import peers_report
 
+app = typer.Typer(add_completion=False)
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    add_node_table(
-        commands, "peers", shows="BGP EVPN sessions per node, as show bgp l2vpn evpn summary", report=peers_report
-    )
+
+@app.command(epilog="Example: pve-evpn peers pve2")
+def peers(node: Node = "", form: options.Output = "text") -> int:
+    """Show the BGP EVPN sessions per node, as show bgp l2vpn evpn summary does, from the statuses of EvpnNodes."""
+    return show_per_node(node, form, peers_report)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from kubernetes.aio import client
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
-from pve_evpn.cli import desired, manifests, output, proxmox
+from pve_evpn.cli import desired, manifests, options, output, proxmox
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.manifests import Manifests
+from pve_evpn.cli.installation import OPERATOR_NAMESPACE
+from pve_evpn.cli.manifests import Manifests, read_manifests
 from pve_evpn.cli.report.plan import Changes, plan_report
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.preview import as_managed, preview
@@ -23,60 +26,77 @@ NO_CHANGE, REFUSED, CHANGES = 0, 1, 2
 USAGE = REFUSED
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "plan",
-        help="what manifests would change in Proxmox",
-        description="Plan manifests against Proxmox as it is, with the operator's own code. Nothing is written. "
-        "Objects that Kubernetes has already are read with your kubeconfig, if there is one. Exit status 0: no change; "
-        "2: changes; 1: an object would be refused, or the plan could not be made.",
-        epilog="example: PVE_TOKEN_ID=root@pam!plan PVE_TOKEN_FILE=token pve-evpn plan -f networks/ -o markdown",
-    )
-    parser.add_argument(
-        "-f", "--filename", action="append", required=True, metavar="FILE|DIR|-", help="manifests; repeatable"
-    )
-    parser.add_argument("-R", "--recursive", action="store_true", help="folders below folders too")
-    parser.add_argument("-n", "--namespace", default="default", help="of objects that name none (default: default)")
-    parser.add_argument("--cluster", default="", metavar="NAME", help="the ProxmoxCluster, if there are several")
-    parser.add_argument("--prune", action="store_true", help="also delete what Kubernetes has and no manifest")
-    proxmox.add_arguments(parser)
-    desired.add_arguments(parser)
-    output.add_arguments(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_plan(arguments)))
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line says."""
+
+    access: proxmox.Access
+    cluster: str
+    prune: bool
 
 
-async def _plan(arguments: argparse.Namespace) -> int:
-    read = manifests.read_manifests(arguments.filename, arguments.namespace, recursive=arguments.recursive)
-    async with desired.kubernetes(arguments) as api:
-        changes = await _changes(arguments, read, api)
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog="Example: PVE_TOKEN_ID=root@pam!plan PVE_TOKEN_FILE=token pve-evpn plan -f networks/ -o markdown")
+def plan(
+    filename: Annotated[
+        list[str], typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Manifests; may be given again.")
+    ],
+    recursive: Annotated[bool, typer.Option("--recursive", "-R", help="Folders below folders too.")] = False,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Of objects that name none.")
+    ] = "default",
+    cluster: options.Cluster = "",
+    prune: Annotated[bool, typer.Option("--prune", help="Also delete what Kubernetes has and no manifest.")] = False,
+    endpoint: options.Endpoint = None,
+    token_file: options.TokenFile = "",
+    fingerprint: options.Fingerprint = "",
+    ca_file: options.CaFile = "",
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    offline: options.Offline = False,
+    form: options.Output = "text",
+) -> int:
+    """Plan manifests against Proxmox as it is, with the operator's own code. Nothing is written. Objects that
+    Kubernetes has already are read with your kubeconfig, if there is one. Exit status 0: no change; 2: changes; 1: an
+    object would be refused, or the plan could not be made.
+    """
+    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
+    asked = _Asked(access, cluster, prune)
+    return guarded(_plan(asked, form, offline, lambda: read_manifests(filename, namespace, recursive=recursive)))
+
+
+async def _plan(asked: _Asked, form: options.Form, offline: bool, read_files: Callable[[], Manifests]) -> int:
+    read = read_files()
+    async with desired.kubernetes(offline=offline) as api:
+        changes = await _changes(asked, read, api)
     report = plan_report(changes)
-    output.write(report, arguments.output)
+    output.write(report, form)
     if changes.refused:
         return REFUSED
     return CHANGES if changes.preview.due else NO_CHANGE
 
 
-async def _changes(arguments: argparse.Namespace, read: Manifests, api: client.ApiClient | None) -> Changes:
+async def _changes(asked: _Asked, read: Manifests, api: client.ApiClient | None) -> Changes:
     cache, unread = await desired.read_cache(api) if api else (Cache(), [])
-    if arguments.prune and (api is None or unread):
+    if asked.prune and (api is None or unread):
         why = f"you may not list {', '.join(unread)}" if unread else "there is no kubeconfig"
         raise Refusal(f"--prune needs all objects that Kubernetes has, and {why}")
     known = {resource.key.name: resource for resource in cache.of_kind("ProxmoxCluster")}
     before = {name: cache.desired(name) for name in known}
     manifests.apply_to(cache, read)
-    name = desired.one_cluster(_clusters(cache, read), arguments.cluster)
-    connection = _connection(arguments, name, known.get(name))
+    name = desired.one_cluster(_clusters(cache, read), asked.cluster)
+    connection = _connection(asked.access, name, known.get(name))
     after = cache.desired(name)
     if after is None:
         cache.upsert(_stand_in(name, connection))
         after = cache.desired(name)
         assert after is not None
     gone: list[ObjectKey] = []
-    if arguments.prune:
+    if asked.prune:
         after, gone = manifests.pruned(after, read.objects)
     with output.working("reading Proxmox"):
-        async with proxmox.gateway_to(arguments, name, connection, api) as gateway:
+        async with proxmox.gateway_to(asked.access, name, connection, api) as gateway:
             state = await proxmox.read_state(gateway, guests=bool(after.nics) or bool(gone))
             firewalls = await proxmox.read_firewalls(gateway, _with_firewall(after, proxmox.evpn_vnets(state)))
     if api is None:
@@ -110,18 +130,18 @@ def _elsewhere(cache: Cache, read: Manifests, after: Desired) -> dict[ObjectKey,
     return {key: (resource.invalid or "") if resource else "" for key, resource in left.items()}
 
 
-def _connection(arguments: argparse.Namespace, name: str, known: Resource[Any] | None) -> ProxmoxClusterSpec:
+def _connection(access: proxmox.Access, name: str, known: Resource[Any] | None) -> ProxmoxClusterSpec:
     """Where Proxmox is: by the command line, or the ProxmoxCluster that Kubernetes has.
 
     Never by a manifest: whoever writes one, in a pull request for instance, would choose who gets the token.
     """
     base = known.spec.model_dump(by_alias=True, exclude_none=True) if known and known.spec else {}
-    if not base and not arguments.endpoint:
+    if not base and not access.endpoints:
         raise Refusal(
             f"say where Proxmox is: --endpoint https://host:8006 (Kubernetes has no ProxmoxCluster {name}, and the "
             "endpoints of a manifest are not used)"
         )
-    return proxmox.spec_from({"credentialsSecretRef": {"name": "none"}, **base}, proxmox.overrides(arguments))
+    return proxmox.spec_from({"credentialsSecretRef": {"name": "none"}, **base}, proxmox.overrides(access))
 
 
 def _stand_in(name: str, connection: ProxmoxClusterSpec) -> dict[str, Any]:

@@ -6,12 +6,12 @@ read them; else from the Secret of a ProxmoxCluster, if the caller may read it.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.kinds import GROUP, KINDS, VERSION
 from pve_evpn.cli.failures import Refusal
+from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.domain.plan.firewall import FirewallState
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
@@ -39,26 +40,24 @@ _NEEDS_TOKEN = (
 )
 
 
-def add_arguments(parser: Any) -> None:
-    """How to reach Proxmox; all of it may come from a ProxmoxCluster too."""
-    parser.add_argument(
-        "--endpoint", action="append", metavar="URL", help="Proxmox' API, https://host:8006; may be given again"
-    )
-    parser.add_argument(
-        "--token-file", metavar="FILE", help=f"the token's secret (default: ${TOKEN_FILE}, else ${TOKEN})"
-    )
-    parser.add_argument("--fingerprint", metavar="SHA256", help="of the server's certificate, as Proxmox shows it")
-    parser.add_argument("--ca-file", metavar="FILE", help="CA certificates that the server's has to be of (PEM)")
-    parser.add_argument(
-        "--operator-namespace", default="pve-evpn-system", metavar="NAMESPACE",
-        help="where the Secret of a ProxmoxCluster is, if it is to be read (default: pve-evpn-system)",
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach Proxmox, by the command line; all of it may come from a ProxmoxCluster too.
+
+    ``operator_namespace``: where the Secret of a ProxmoxCluster is, if it is to be read.
+    """
+
+    endpoints: Sequence[str] = ()
+    token_file: str = ""
+    fingerprint: str = ""
+    ca_file: str = ""
+    operator_namespace: str = OPERATOR_NAMESPACE
 
 
-def own_credentials(arguments: argparse.Namespace) -> Credentials | None:
+def own_credentials(access: Access) -> Credentials | None:
     """From the environment or a file; None where there are none. Raises Refusal for those that cannot be."""
     token_id = os.environ.get(TOKEN_ID, "")
-    file = arguments.token_file or os.environ.get(TOKEN_FILE, "")
+    file = access.token_file or os.environ.get(TOKEN_FILE, "")
     if not token_id and not file:
         return None
     try:
@@ -71,24 +70,24 @@ def own_credentials(arguments: argparse.Namespace) -> Credentials | None:
         raise Refusal(f"the credentials in {TOKEN_ID} and {TOKEN_FILE if file else TOKEN}: {error}") from None
 
 
-def own_tls(arguments: argparse.Namespace) -> dict[str, Any]:
+def own_tls(access: Access) -> dict[str, Any]:
     """``spec.tls`` of a ProxmoxCluster by the command line; empty where it says nothing. Raises Refusal."""
-    if arguments.fingerprint and arguments.ca_file:
+    if access.fingerprint and access.ca_file:
         raise Refusal("give either --fingerprint or --ca-file")
-    if arguments.fingerprint:
-        return {"fingerprint": arguments.fingerprint}
-    if arguments.ca_file:
+    if access.fingerprint:
+        return {"fingerprint": access.fingerprint}
+    if access.ca_file:
         try:
-            return {"caBundle": Path(arguments.ca_file).read_text(encoding="utf-8")}
+            return {"caBundle": Path(access.ca_file).read_text(encoding="utf-8")}
         except OSError as error:
-            raise Refusal(f"{arguments.ca_file}: {error.strerror}") from None
+            raise Refusal(f"{access.ca_file}: {error.strerror}") from None
     return {}
 
 
-def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+def overrides(access: Access) -> dict[str, Any]:
     """Fields of a ProxmoxCluster's spec that the command line replaces, for this connection alone. Raises Refusal."""
-    endpoints = {"endpoints": arguments.endpoint} if arguments.endpoint else {}
-    tls = own_tls(arguments)
+    endpoints = {"endpoints": list(access.endpoints)} if access.endpoints else {}
+    tls = own_tls(access)
     return {**endpoints, **({"tls": tls} if tls else {})}
 
 
@@ -103,7 +102,7 @@ def spec_from(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> ProxmoxClus
 
 @asynccontextmanager
 async def gateway_to(
-    arguments: argparse.Namespace, name: str, spec: ProxmoxClusterSpec, api: client.ApiClient | None
+    access: Access, name: str, spec: ProxmoxClusterSpec, api: client.ApiClient | None
 ) -> AsyncIterator[Gateway]:
     """A connection that cannot write, by the command line, the environment and a ProxmoxCluster's spec.
 
@@ -112,8 +111,8 @@ async def gateway_to(
         spec: Where it is and how it proves who it is. Whoever wrote it gets the credentials.
         api: Kubernetes, to read the cluster's Secrets where the caller has no token of their own; None for none.
     """
-    secrets = ClusterSecrets(name, OwnSecrets(api, arguments.operator_namespace)) if api else None
-    credentials = own_credentials(arguments) or await _stored_credentials(secrets, spec)
+    secrets = ClusterSecrets(name, OwnSecrets(api, access.operator_namespace)) if api else None
+    credentials = own_credentials(access) or await _stored_credentials(secrets, spec)
     try:
         gateway = Gateway(name, spec.endpoints, credentials, await _trust(secrets, spec), is_leader=lambda: False)
     except ValueError as error:

@@ -20,13 +20,6 @@ REPORTER = f"{GROUP}/operator"
 _PAGE = 500
 
 
-def add_namespace(parser: Any) -> None:
-    """The option for people who may not list objects of all namespaces."""
-    parser.add_argument(
-        "-n", "--namespace", default="", help="read namespaced objects of this namespace only (default: of all)"
-    )
-
-
 async def read_snapshot(namespace: str = "", *, events: bool = True) -> Snapshot:
     """Every object the caller may list; what may not be listed is named in ``unread``.
 

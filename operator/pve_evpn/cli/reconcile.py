@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import UTC, datetime
-from typing import Any
+
+import typer
 
 from pve_evpn.api.kinds import ANNOTATION_RECONCILE
+from pve_evpn.cli import options
 from pve_evpn.cli.annotate import annotate_named
 from pve_evpn.cli.failures import guarded
-from pve_evpn.cli.objects import Raw, add_arguments
+from pve_evpn.cli.objects import Named, Raw
 from pve_evpn.domain.objects import ObjectKey
 
-
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "reconcile",
-        help="ask for a sync now",
-        description="Ask the operator for a sync now, for example after a cause in Proxmox was "
-        "removed. Nothing is changed without --yes.",
-        epilog="example: pve-evpn reconcile vnet/blue -n team-a --yes",
-    )
-    add_arguments(parser)
-    parser.set_defaults(do=lambda arguments: guarded(_reconcile(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _reconcile(arguments: argparse.Namespace) -> int:
+@app.command(epilog="Example: pve-evpn reconcile vnet/blue -n team-a --yes")
+def reconcile(
+    objects: options.Objects = None, namespace: options.NamespaceOfChanged = "default", yes: options.Yes = False
+) -> int:
+    """Ask the operator for a sync now, for example after a cause in Proxmox was removed. Nothing is changed without
+    --yes.
+    """
+    return guarded(_reconcile(Named(objects or [], namespace, yes)))
+
+
+async def _reconcile(named: Named) -> int:
     now = datetime.now(UTC).isoformat()
-    return await annotate_named(arguments, ANNOTATION_RECONCILE, lambda _raw: now, effect=_effect, done="asked for")
+    return await annotate_named(named, ANNOTATION_RECONCILE, lambda _raw: now, effect=_effect, done="asked for")
 
 
 def _effect(_key: ObjectKey, raw: Raw) -> str:

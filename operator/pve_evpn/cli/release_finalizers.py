@@ -6,56 +6,64 @@ refuses while a running operator renews its Lease.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-from typing import Any
+from typing import Annotated
 
+import typer
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.api.kinds import FINALIZER, KINDS
+from pve_evpn.cli import options
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.objects import DRY_RUN, Raw, add_arguments, change_each, find, key_of, left_behind, list_kind
+from pve_evpn.cli.objects import DRY_RUN, Named, Raw, change_each, find, key_of, left_behind, list_kind
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.kube.client import CustomObjects, api_client
 from pve_evpn.kube.leader import LABELS, SHARED
 
-
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "release-finalizers",
-        help="remove the finalizer from objects where no operator runs any more",
-        description="Remove the operator's finalizer from objects, so that Kubernetes can delete them without it. "
-        "Their networks stay in Proxmox. Only for when no operator is running.",
-    )
-    add_arguments(parser)
-    parser.add_argument("--deleting", action="store_true", help="every object that is being deleted")
-    parser.add_argument("--all", action="store_true", help="every object of every kind, being deleted or not")
-    parser.add_argument("--even-if-running", action="store_true", help="do not check for a running operator")
-    parser.set_defaults(do=lambda arguments: guarded(_release(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _release(arguments: argparse.Namespace) -> int:
-    if not (arguments.objects or arguments.deleting or arguments.all):
+@app.command(epilog="Example: pve-evpn release-finalizers --deleting --yes")
+def release_finalizers(
+    objects: options.Objects = None,
+    namespace: options.NamespaceOfChanged = "default",
+    deleting: Annotated[bool, typer.Option("--deleting", help="Every object that is being deleted.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every object of every kind, being deleted or not.")
+    ] = False,
+    even_if_running: Annotated[
+        bool, typer.Option("--even-if-running", help="Do not check for a running operator.")
+    ] = False,
+    yes: options.Yes = False,
+) -> int:
+    """Remove the operator's finalizer from objects, so that Kubernetes can delete them without it. Their networks stay
+    in Proxmox. Only for when no operator is running. Nothing is changed without --yes.
+    """
+    named = Named(objects or [], namespace, yes)
+    return guarded(_release(named, deleting=deleting, everything=everything, even_if_running=even_if_running))
+
+
+async def _release(named: Named, *, deleting: bool, everything: bool, even_if_running: bool) -> int:
+    if not (named.objects or deleting or everything):
         raise Refusal("name objects as KIND/NAME, or use --deleting or --all")
     async with api_client() as api:
         custom = CustomObjects(api)
-        if not arguments.even_if_running:
+        if not even_if_running:
             await _refuse_if_running(client.CoordinationV1Api(api))
-        if arguments.objects:
-            found = await find(custom, arguments.objects, arguments.namespace)
+        if named.objects:
+            found = await find(custom, named.objects, named.namespace)
         else:
             found = [(key_of(kind, raw), raw) for kind in KINDS for raw in await list_kind(custom, kind)]
         held = [(key, raw) for key, raw in found if FINALIZER in (raw["metadata"].get("finalizers") or ())]
-        if arguments.deleting:
+        if deleting:
             held = [(key, raw) for key, raw in held if raw["metadata"].get("deletionTimestamp")]
         for key, raw in held:
             print(f"{key}{' (being deleted)' if raw['metadata'].get('deletionTimestamp') else ''}: {left_behind(raw)}")
         if not held:
             print("No object has the operator's finalizer.")
             return 0
-        if not arguments.yes:
+        if not named.yes:
             print(DRY_RUN)
             return 0
 

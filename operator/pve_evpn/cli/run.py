@@ -1,45 +1,29 @@
-"""``pve-evpn run``: the operator."""
+"""``pve-evpn run``: the operator, with a flag for every setting."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import logging
-import os
-import sys
-from typing import Any
+from inspect import Parameter, Signature
+from typing import Annotated
 
-from pve_evpn import __version__, logs, settings
-from pve_evpn.cli.failures import Refusal, explained
-from pve_evpn.kube.app import run
+import typer
 
-log = logging.getLogger(__name__)
+from pve_evpn import settings
+from pve_evpn.cli.operate import operate
+
+#: Without rich, which the operator must not carry.
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser("run", help="run the operator", description="Run the operator until SIGTERM.")
-    settings.add_options(parser)
-    parser.set_defaults(do=_run)
+def run(**flags: str | None) -> int:
+    """Run the operator until SIGTERM."""
+    return operate(flags)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    try:
-        chosen = settings.load(arguments)
-    except ValueError as error:
-        print(f"pve-evpn run: {error}", file=sys.stderr)
-        return 2
-    logs.configure(chosen.log_level, chosen.log_format)
-    log.info("pve-evpn-operator %s starts", __version__, extra=chosen.model_dump())
-    try:
-        with explained():
-            led_to_the_end = asyncio.run(run(chosen))
-    except Refusal as error:
-        log.error("%s", error)
-        return 1
-    if led_to_the_end:
-        return 0
-    log.error("ending, so that this replica starts again as a standby")
-    logging.shutdown()
-    # Threads that still wait for an answer from Proxmox would keep the process for up to their timeout.
-    os._exit(1)
+def _parameter(option: settings.Option) -> Parameter:
+    # Any text: the model says what fits, in the same words for flags and variables.
+    annotation = Annotated[str | None, typer.Option(option.flag, metavar="VALUE", help=option.help, show_default=False)]
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+run.__signature__ = Signature([*map(_parameter, settings.options())])  # type: ignore[attr-defined]  # typer reads it
+app.command(epilog="Example: pve-evpn run --log-level DEBUG --http 127.0.0.1:8080")(run)

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
-from typing import Any
+from typing import Annotated
 
-from pve_evpn.cli import output
+import typer
+
+from pve_evpn.cli import options, output
 from pve_evpn.cli.failures import NOT_GOOD, guarded
-from pve_evpn.cli.reading import add_namespace, read_snapshot
+from pve_evpn.cli.reading import read_snapshot
 from pve_evpn.cli.report.status import status_report
 
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "status",
-        help="everything on one screen, and each cause once",
-        description="Show clusters, nodes, BGP sessions, zones, VNets and NICs, and what is wrong and what waits. "
-        "Exit status 3: something is not Ready.",
-        epilog="example: pve-evpn status --watch",
-    )
-    add_namespace(parser)
-    output.add_arguments(parser)
-    parser.add_argument("-a", "--all", action="store_true", help="show every row of long tables")
-    parser.add_argument("-w", "--watch", action="store_true", help="show it again every few seconds, until Ctrl-C")
-    parser.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="for --watch (default: 5)")
-    parser.set_defaults(do=lambda arguments: guarded(_status(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _status(arguments: argparse.Namespace) -> int:
+@app.command(epilog="Example: pve-evpn status --watch")
+def status(
+    namespace: options.Namespace = "",
+    form: options.Output = "text",
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Show every row of long tables.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again every few seconds, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[float, typer.Option(metavar="SECONDS", help="For --watch.")] = 5.0,
+) -> int:
+    """Show clusters, nodes, BGP sessions, zones, VNets and NICs, and what is wrong and what waits. Exit status 3:
+    something is not Ready.
+    """
+    return guarded(_status(namespace, form, everything, interval if watch else None))
+
+
+async def _status(namespace: str, form: options.Form, everything: bool, interval: float | None) -> int:
     while True:
-        snapshot = await read_snapshot(arguments.namespace, events=False)
-        report = status_report(snapshot, everything=arguments.all)
-        if arguments.watch and sys.stdout.isatty() and arguments.output == "text":
+        snapshot = await read_snapshot(namespace, events=False)
+        report = status_report(snapshot, everything=everything)
+        if interval is not None and sys.stdout.isatty() and form == "text":
             sys.stdout.write(_CLEAR)
-        output.write(report, arguments.output)
-        if not arguments.watch:
+        output.write(report, form)
+        if interval is None:
             return 0 if report.good else NOT_GOOD
-        await asyncio.sleep(max(1.0, arguments.interval))
+        await asyncio.sleep(max(1.0, interval))

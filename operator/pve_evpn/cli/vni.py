@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typer
 
-from pve_evpn.cli.node_table import add_node_table
+from pve_evpn.cli import options
+from pve_evpn.cli.node_table import Node, show_per_node
 from pve_evpn.cli.report.tables import vni_report
 
+app = typer.Typer(add_completion=False)
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    add_node_table(commands, "vni", shows="VNIs per node, as show evpn vni", report=vni_report)
+
+@app.command(epilog="Example: pve-evpn vni pve2")
+def vni(node: Node = "", form: options.Output = "text") -> int:
+    """Show the VNIs per node, as show evpn vni does, from the statuses of EvpnNodes."""
+    return show_per_node(node, form, vni_report)

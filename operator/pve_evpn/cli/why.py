@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
-from typing import Any
+from typing import Annotated
 
-from pve_evpn.cli import output
+import typer
+
+from pve_evpn.cli import complete, options, output
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
 from pve_evpn.cli.objects import kind_of
 from pve_evpn.cli.reading import read_snapshot
@@ -18,38 +19,45 @@ from pve_evpn.domain.objects import ObjectKey
 _INTERVAL = 2.0
 
 
-def add(commands: Any) -> None:
-    """Its arguments."""
-    parser = commands.add_parser(
-        "why",
-        help="why an object is not Ready, and what to do",
-        description="Show the chain of causes of one object: what it needs, its conditions, what holds it up, the last "
-        "transaction, Events, and the remedy. Exit status 3: it is not Ready.",
-        epilog="example: pve-evpn why vnet/blue -n team-a --follow",
-    )
-    parser.add_argument("object", metavar="KIND/NAME", help="e.g. vnet/blue, nic/vm1-net0 or pvec/pve")
-    parser.add_argument("-n", "--namespace", default="", help="of the object (default: where its name is found)")
-    output.add_arguments(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="show it again at each change, until it is Ready")
-    parser.add_argument(
-        "--timeout", type=float, default=0.0, metavar="SECONDS", help="for --follow (default: without end)"
-    )
-    parser.set_defaults(do=lambda arguments: guarded(_why(arguments)))
+app = typer.Typer(add_completion=False)
 
 
-async def _why(arguments: argparse.Namespace) -> int:
+@app.command(epilog="Example: pve-evpn why vnet/blue -n team-a --follow")
+def why(
+    object_: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND/NAME",
+            autocompletion=complete.objects,
+            help="For example vnet/blue, nic/vm1-net0 or pvec/pve.",
+        ),
+    ],
+    namespace: options.OwnNamespace = "",
+    form: options.Output = "text",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show it again at each change, until it is Ready.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For --follow.", show_default="without end")] = 0.0,
+) -> int:
+    """Show the chain of causes of one object: what it needs, its conditions, what holds it up, Events, and the remedy.
+    Exit status 3: it is not Ready.
+    """
+    return guarded(_why(object_, namespace, form, follow=follow, seconds=timeout))
+
+
+async def _why(name: str, namespace: str, form: options.Form, *, follow: bool, seconds: float) -> int:
     began, last = time.monotonic(), ""
     while True:
-        snapshot = await read_snapshot(arguments.namespace)
-        report = why_report(snapshot, find(snapshot, arguments.object, arguments.namespace))
+        snapshot = await read_snapshot(namespace)
+        report = why_report(snapshot, find(snapshot, name, namespace))
         # Ages move by themselves; only another state is worth another report.
         state = repr([(block.key, block.data()) for block in report.blocks])
         if state != last:
-            output.write(report, arguments.output)
+            output.write(report, form)
         last = state
-        if report.good or not arguments.follow:
+        if report.good or not follow:
             return 0 if report.good else NOT_GOOD
-        if arguments.timeout and time.monotonic() - began > arguments.timeout:
+        if seconds and time.monotonic() - began > seconds:
             return NOT_GOOD
         await asyncio.sleep(_INTERVAL)
 
