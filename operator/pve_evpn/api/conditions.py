@@ -250,6 +250,11 @@ class Reason(StrEnum):
 
     # --- Effective
     NO_EXIT_NODES = "NoExitNodes", "Effective: False", "snat is set, and the zone has no exit nodes to do it."
+    EXIT_IMPAIRED = (
+        "ExitImpaired",
+        "Effective: False",
+        "EvpnZone: exit nodes lose packets; status.exit.problems says which and why.",
+    )
     LOCAL_ROUTING_CONFLICT = (
         "LocalRoutingConflict",
         "Effective: False",

@@ -292,6 +292,87 @@ class IpVrf(ApiModel):
     )
 
 
+class DefaultRoute(ApiModel):
+    """An IPv4 default route, or that there is none."""
+
+    state: Literal["Present", "Absent", "Unreachable"] = Field(
+        description="Unreachable: it discards what it matches, as the one does that Proxmox gives the VRFs of nodes "
+        "that are no exit nodes."
+    )
+    protocol: Annotated[str, Cut(32)] | None = Field(None, description="Where it comes from: bgp, static, kernel ...")
+    next_hops: Annotated[list[Annotated[str, Cut(64)]], Cut(8)] | None = Field(
+        None, description="Its next hops, addresses or interfaces.", json_schema_extra=ATOMIC
+    )
+
+
+class ExitPeer(ApiModel):
+    """A router outside, and which of the zone's subnets an exit node advertises to it by BGP."""
+
+    address: Annotated[str, Cut(64)] = Field(description="The router's address.")
+    advertised: int = Field(description="Subnets that are advertised to it.")
+    missing: Annotated[list[Annotated[str, Cut(64)]], Cut(8)] | None = Field(
+        None, description="Subnets that are not; at most 8.", json_schema_extra=ATOMIC
+    )
+    missing_count: int | None = Field(None, description="How many are not; absent where all are advertised.")
+
+
+class ExitNode(ApiModel):
+    """One exit node. What no source shows is absent, which does not mean that it is missing on the node."""
+
+    name: Annotated[str, Cut(63)] = Field(description="Node name.")
+    role: Literal["Only", "Primary", "Standby", "Shared"] = Field(
+        description="Standby: used while the primary is down. Shared: one of several without a primary."
+    )
+    usable: bool | None = Field(
+        None, description="Whether packets that the zone sends to it have a default route to leave by."
+    )
+    originates: bool | None = Field(
+        None, description="Whether other nodes have its default route of the zone by EVPN (type 5)."
+    )
+    vrf_default_route: DefaultRoute | None = Field(
+        None,
+        description="In the zone's VRF. Absent is right on an exit node that the zone leaves by: what the VRF does not "
+        "know is looked up in the node's own table.",
+    )
+    default_route: DefaultRoute | None = Field(None, description="In the node's own table.")
+    rp_filter: Literal["Off", "Strict", "Loose"] | None = Field(
+        None,
+        description="Reverse path filter of the zone's VRF: the larger of the settings for all and for vrfbr_<zone>.",
+    )
+    untranslated: Annotated[list[Annotated[str, Cut(64)]], Cut(8)] | None = Field(
+        None,
+        description="Subnets with snat that Proxmox' configuration of the node does not translate; at most 8.",
+        json_schema_extra=ATOMIC,
+    )
+    peers: Annotated[list[ExitPeer], Cut(16)] | None = Field(
+        None, description="Routers outside that it has BGP sessions with.", json_schema_extra=keyed("address")
+    )
+
+
+class Exit(ApiModel):
+    """How the zone reaches the outside, IPv4."""
+
+    summary: Annotated[str, Cut(32)] | None = Field(
+        None, description="Usable exit nodes of all, e.g. 2/2; absent where no source shows one."
+    )
+    nodes: Annotated[list[ExitNode], Cut(64)] | None = Field(
+        None, description="Per exit node.", json_schema_extra=keyed("name")
+    )
+    without_default_route: Annotated[list[Annotated[str, Cut(63)]], Cut(64)] | None = Field(
+        None,
+        description="Other nodes whose VRF has no default route; absent where no source shows one.",
+        json_schema_extra=ATOMIC,
+    )
+    problems: Annotated[list[Annotated[str, Cut(512)]], Cut(16)] | None = Field(
+        None, description="What loses packets, and what to do; also condition Effective.", json_schema_extra=ATOMIC
+    )
+    risks: Annotated[list[Annotated[str, Cut(512)]], Cut(16)] | None = Field(
+        None,
+        description="What makes the way back another than the way out, or stops a failover.",
+        json_schema_extra=ATOMIC,
+    )
+
+
 class VNetProblem(ApiModel):
     """What is wrong with a VNet, with the names that its own status leaves out."""
 
@@ -318,3 +399,4 @@ class EvpnZoneStatus(ManagedStatus):
         json_schema_extra=keyed("namespace", "name"),
     )
     ip_vrf: IpVrf | None = Field(None, description="The VRF as the nodes have it; absent if unknown.")
+    exit: Exit | None = Field(None, description="The way to the outside; absent without exitNodes.")

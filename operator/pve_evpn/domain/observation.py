@@ -219,6 +219,18 @@ class IpVrfRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultRoute:
+    """The IPv4 default route that a node prefers in one VRF (``show ip route vrf all 0.0.0.0/0``)."""
+
+    protocol: str
+    """FRR's word: ``bgp``, ``kernel``, ``static``, ``ospf`` ..."""
+    next_hops: tuple[str, ...] = ()
+    """Addresses, or interfaces where there is no address."""
+    unreachable: bool = False
+    """It discards packets (unreachable, blackhole, prohibited)."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeObservation:
     """One read of one node. See the module for what ``None`` and ``()`` mean."""
 
@@ -245,6 +257,14 @@ class NodeObservation:
     mac_ips: tuple[MacIp, ...] | None = None
     """Only what was sampled so far: a MAC that is not in it is unknown, not absent."""
     ip_vrf: tuple[IpVrfRoute, ...] | None = None
+    default_routes: Mapping[str, DefaultRoute] | None = None
+    """By VRF, ``default`` for the node's own table; a VRF that is not in it has none, or does not exist."""
+    advertised: Mapping[str, tuple[str, ...]] | None = None
+    """By IPv4 network of the node's own BGP table: the peers it is advertised to. Only networks that were asked for."""
+    rp_filter: Mapping[str, int] | None = None
+    """``net.ipv4.conf.*.rp_filter`` of ``all`` and of the interfaces of VRFs: 0 off, 1 strict, 2 loose."""
+    translated: tuple[str, ...] | None = None
+    """Networks whose source addresses Proxmox' generated interfaces configuration translates (SNAT)."""
     problems: tuple[str, ...] = ()
     """What could not be read, in one sentence each; the same from poll to poll while the cause is the same."""
     also: tuple[SourceName, ...] = ()

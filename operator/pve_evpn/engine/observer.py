@@ -19,7 +19,12 @@ from pve_evpn.api import kinds
 from pve_evpn.api.cluster import Observe
 from pve_evpn.domain.health import Assessment, Suspects, assess, untouched
 from pve_evpn.domain.health.context import Reported
-from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay, remembered_overlay
+from pve_evpn.domain.health.expected import (
+    ExpectedOverlay,
+    expected_overlay,
+    networks_to_advertise,
+    remembered_overlay,
+)
 from pve_evpn.domain.health.transitions import HOLD, Facts, facts, facts_before
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.observation import ClusterObservation
@@ -180,7 +185,9 @@ class Observer:
             return None
         self._known = replace(self._known, expected=expected, interval=interval)
         chain = await self._sources.chain(observe, interval.total_seconds(), grace, desired.cluster.spec.endpoints)
-        observation = await chain.poll([NodeTarget(node.name, node.address) for node in expected.members.values()])
+        networks = networks_to_advertise(expected)
+        targets = [NodeTarget(name, node.address, networks.get(name, ())) for name, node in expected.members.items()]
+        observation = await chain.poll(targets)
         known = self._known
         expected = known.expected or expected  # a sync may have brought a newer one meanwhile
         reported = self._reported(self._context.desired or desired)

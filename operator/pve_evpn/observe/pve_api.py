@@ -1,8 +1,9 @@
 """The Proxmox API as a source of observations (9.1 and newer): what it shows without any access to the nodes.
 
 It shows MAC/IP routes that are best paths, the routes of a VRF and the neighbours of a fabric; no BGP session, no
-MAC-only route, no flood list. Tables are read in turn, a fixed number per poll, each through one node: the cost does
-not grow with VNets times nodes, the age of what is known does. Zones' states are not read here: each sync has them.
+MAC-only route, no flood list. Tables are read in turn, a fixed number per poll, each through one node (that of a VRF
+through each exit node too): the cost does not grow with VNets times nodes, the age of what is known does. Zones' states
+are not read here: each sync has them.
 """
 
 from __future__ import annotations
@@ -140,7 +141,11 @@ def _tables(access: Access) -> Iterator[Table]:
         if fabric not in managed:
             yield from (Table("neighbors", fabric, node) for node in through(fabric, tuple(online)))
     for zone in access.expected.zones:
-        yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, zone.nodes))
+        exits = zone.exit.nodes if zone.exit else ()
+        # An exit node's VRF differs from the others'; of the others one stands for all.
+        yield from (Table("ip-vrf", zone.id, node) for node in online if node in exits)
+        others = tuple(node for node in zone.nodes if node not in exits)
+        yield from (Table("ip-vrf", zone.id, node) for node in through(zone.id, others))
     # Each node has neighbours, interfaces and routes of its own.
     for expected in access.expected.fabrics:
         there = [node for node in online if node in expected.nodes]

@@ -14,10 +14,14 @@ from pve_evpn.domain.observation import NodeObservation, SourceName
 
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
-    """A node to read, and the address the Proxmox cluster knows it by (empty if it is not known)."""
+    """A node to read, and the address the Proxmox cluster knows it by (empty if it is not known).
+
+    ``networks``: IPv4 networks of which it should be read, where a source can, to which peers the node advertises them.
+    """
 
     name: str
     address: str
+    networks: tuple[str, ...] = ()
 
 
 class Source(Protocol):

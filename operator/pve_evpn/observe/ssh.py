@@ -1,4 +1,4 @@
-"""Reading FRR over SSH: one command per node and poll, on a connection that stays.
+"""Reading FRR over SSH: one command per node and poll (two on exit nodes), on a connection that stays.
 
 The key can do nothing on the node but run `pve-evpn-observe` (its forced command), which prints everything in one
 answer. Host keys are pinned: a node whose key is not known is not talked to. Nothing from the user's own SSH
@@ -12,17 +12,20 @@ import contextlib
 import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncssh
 
 from pve_evpn.domain.observation import NodeObservation, SourceName
-from pve_evpn.observe.frr import FrrParseError, observation
+from pve_evpn.observe.frr import FrrParseError, advertised, observation, reads_advertised
 from pve_evpn.observe.reach import anywhere
 from pve_evpn.observe.source import NodeTarget, NodeUnreadable, now
 
 #: The helper's word for "everything".
 COMMAND = "read"
+#: Its word for the peers that networks are advertised to, and how many it takes.
+ADVERTISED, MOST_NETWORKS = "advertised", 256
 #: 10,000 MAC/IP routes are about 5 MB; a node that sends much more is not answering the question.
 MAX_ANSWER = 16 * 1024 * 1024
 _MAX_COMPLAINT = 2048
@@ -85,7 +88,8 @@ class SshSource:
         await asyncio.gather(*(connection.wait_closed() for connection in connections), return_exceptions=True)
 
     async def read(self, node: NodeTarget) -> NodeObservation:
-        answer = await self._answer(self._located(node))
+        located = self._located(node)
+        answer = await self._answer(located)
         try:
             # In a thread, because a node with thousands of routes takes long enough to hold up everybody else; one
             # after the other, because a hostile answer takes some hundred MiB.
@@ -95,7 +99,19 @@ class SshSource:
             raise NodeUnreadable("Unreadable", str(error)) from None
         if seen.bgp_running is None and seen.vnis is None:
             raise NodeUnreadable("Unreadable", "; ".join(seen.problems) or "the answer holds nothing of EVPN")
+        if node.networks and seen.unicast_peers and reads_advertised(answer):
+            return await self._with_advertised(located, seen, node.networks[:MOST_NETWORKS])
         return seen
+
+    async def _with_advertised(
+        self, node: NodeTarget, seen: NodeObservation, networks: tuple[str, ...]
+    ) -> NodeObservation:
+        """With the peers that networks are advertised to; without them where they cannot be read."""
+        try:
+            answer = await self._answer(node, " ".join([ADVERTISED, *networks]))
+            return replace(seen, advertised=await asyncio.to_thread(advertised, answer))
+        except (NodeUnreadable, FrrParseError) as error:
+            return replace(seen, problems=(*seen.problems, f"{ADVERTISED}: {error}"))
 
     async def ask(self, node: NodeTarget, command: str, request: str) -> str:
         """The answer to another of the helper's commands, with ``request`` on its standard input."""
@@ -103,7 +119,7 @@ class SshSource:
 
     def _located(self, node: NodeTarget) -> NodeTarget:
         """The node with the address it is asked at. Raises `NodeUnreadable`."""
-        return NodeTarget(node.name, self._addresses.get(node.name) or self._reach(node))
+        return replace(node, address=self._addresses.get(node.name) or self._reach(node))
 
     async def _answer(self, node: NodeTarget, command: str = COMMAND, request: str = "") -> str:
         """The helper's answer. A connection that died since the last poll is replaced once, silently."""

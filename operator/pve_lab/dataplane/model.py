@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from pve_lab.cluster import Cluster
 from pve_lab.ports import Rows
-from pve_lab.running_config import RunningConfig, networks
+from pve_lab.running_config import RunningConfig, names, networks
 
 AGEING_SECONDS = 300.0
 
@@ -58,15 +58,30 @@ class Model:
         return rows
 
     def ip_vrf(self, node: str, zone: str) -> Rows:
-        """The zone's subnets, as connected routes."""
+        """The zone's subnets, as connected routes, and the default route that its exit nodes originate."""
         running = self._cluster.published()
-        rows: Rows = []
+        rows: Rows = self._default_route(running, node, zone)
         for id_, subnet in sorted(running.subnets.items()):
             vnet = str(subnet.get("vnet"))
             if running.vnets.get(vnet, {}).get("zone") == zone and subnet.get("gateway"):
                 network, mask = id_.rsplit("-", 2)[1:]
                 rows.append({"ip": f"{network}/{mask}", "metric": 0, "nexthops": [vnet], "protocol": "connected"})
         return rows
+
+    def _default_route(self, running: RunningConfig, node: str, zone: str) -> Rows:
+        """By EVPN, from the primary while it is online. An exit node that carries traffic takes none from others."""
+        props = running.zones.get(zone, {})
+        exits, primary = names(props.get("exitnodes")), str(props.get("exitnodes-primary") or "")
+        if not exits or (node in exits and primary in ("", node)):
+            return []
+        online = {name for name, member in self._cluster.nodes.items() if member.online}
+        live = [name for name in exits if name != node and name in online]
+        controller = running.controller_of(zone)
+        hops = [
+            running.vtep(controller, name, self._cluster.nodes[name].address)
+            for name in ([primary] if primary in live else live)
+        ]
+        return [{"ip": "0.0.0.0/0", "metric": 0, "nexthops": hops, "protocol": "bgp"}] if hops else []
 
     def bridges(self, node: str, zone: str) -> Rows:
         return [

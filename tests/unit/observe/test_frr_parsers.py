@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pve_evpn.domain.observation import BgpVniRow, EvpnRoute, MacRow, VniRow
-from pve_evpn.observe.frr import COMMANDS, FrrParseError, bgpd, observation, split, underlay, zebra
-from pve_evpn.observe.frr.output import UNICAST
+from pve_evpn.domain.observation import BgpVniRow, DefaultRoute, EvpnRoute, MacRow, VniRow
+from pve_evpn.observe.frr import COMMANDS, FrrParseError, advertised, bgpd, observation, split, underlay, zebra
+from pve_evpn.observe.frr.output import DEFAULTS, UNICAST
 from tests.unit.observe.recorded import (
     AT,
     DOWN,
@@ -324,6 +324,71 @@ def test_the_command_that_kills_bgpd_is_never_sent() -> None:
         assert "route vni" not in command
 
 
+# --- exit nodes --------------------------------------------------------------------------------------------------
+
+#: A document per VRF that has the route, as FRR 8.4.4 prints them; keys that are not read are left out.
+TWO_VRFS = """{
+  "0.0.0.0/0":[
+    {"prefix":"0.0.0.0/0", "protocol":"kernel", "vrfName":"default", "distance":0,
+     "nexthops":[{"ip":"192.0.2.9", "interfaceName":"vmbr1"}]},
+    {"prefix":"0.0.0.0/0", "protocol":"bgp", "vrfName":"default", "selected":true, "distance":20,
+     "nexthops":[{"ip":"192.0.2.5", "interfaceName":"vmbr0"}, {"ip":"192.0.2.1", "interfaceName":"vmbr0"}]}
+  ]
+}
+{
+  "0.0.0.0/0":[
+    {"prefix":"0.0.0.0/0", "protocol":"kernel", "vrfName":"vrf_tenants", "selected":true, "distance":255,
+     "metric":8192, "nexthops":[{"flags":3, "fib":true, "unreachable":true, "reject":true, "active":true}]}
+  ]
+}
+{}
+"""
+
+
+def test_default_routes_of_each_vrf() -> None:
+    assert zebra.default_routes(TWO_VRFS) == {
+        "default": DefaultRoute("bgp", ("192.0.2.1", "192.0.2.5")),
+        "vrf_tenants": DefaultRoute("kernel", unreachable=True),
+    }
+    assert zebra.default_routes("{}\n") == zebra.default_routes("") == {}
+
+
+def test_peers_that_networks_are_advertised_to() -> None:
+    answer = """pve-evpn-observe 1
+pve1# show bgp ipv4 unicast 10.50.1.0/24 json
+{
+  "prefix":"10.50.1.0/24",
+  "advertisedTo":{
+    "192.0.2.5":{
+      "hostname":"world"
+    },
+    "192.0.2.1":{
+    }
+  },
+  "paths":[]
+}
+pve1# show bgp ipv4 unicast 10.50.2.0/24 json
+{
+}
+pve-evpn-observe end
+"""
+    assert advertised(answer) == {"10.50.1.0/24": ("192.0.2.1", "192.0.2.5"), "10.50.2.0/24": ()}
+
+
+def test_what_the_helper_reads_itself() -> None:
+    host = "pve-evpn-observe rp_filter all=0 vrfbr_tenants=1 odd=7 =2 x\npve-evpn-observe snat 10.50.1.0/24\n"
+    seen = observation("pve1", AT, f"pve-evpn-observe 1\n{host}pve-evpn-observe end\n")
+    assert (seen.rp_filter, seen.translated) == ({"all": 0, "vrfbr_tenants": 1}, ("10.50.1.0/24",))
+    seen = observation("pve1", AT, "pve-evpn-observe 1\npve-evpn-observe snat\npve-evpn-observe end\n")
+    assert (seen.rp_filter, seen.translated) == (None, ())
+
+
+@both
+def test_an_older_helper_leaves_exits_unknown(version: str) -> None:
+    look = seen(version, SPEAKS, "pve4")
+    assert (look.default_routes, look.rp_filter, look.translated, look.advertised) == (None, None, None, None)
+
+
 # --- the answer as a whole ---------------------------------------------------------------------------------------
 
 
@@ -332,7 +397,7 @@ def test_every_document_of_the_answer_is_found(version: str) -> None:
     parts = split(answer(version, L3_VNI, "pve1"))
     assert parts.down == {"fabricd"}
     wanted = {command for daemon, commands in COMMANDS.items() for command in commands if daemon != "fabricd"}
-    wanted.remove(UNICAST)  # the helper of the time when these were recorded did not print it
+    wanted -= {DEFAULTS, UNICAST}  # the helper of the time when these were recorded did not print them
     assert parts.documents.keys() == {*wanted, *FORMER}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import socket
 import stat
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pve_evpn.observe.frr import COMMANDS, split
+from pve_evpn.observe.frr import COMMANDS, FrrParseError, advertised, reads_advertised, split
 from tests.unit.observe.recorded import FORMER
 
 HELPER = Path(__file__).parents[3] / "operator" / "pve_evpn" / "node" / "pve-evpn-observe"
@@ -60,7 +61,13 @@ class Node:
         vtysh = self.bin / "vtysh"
         vtysh.write_text(VTYSH)
         vtysh.chmod(vtysh.stat().st_mode | stat.S_IXUSR)
+        self.root = folder / "root"
         self._open: list[socket.socket] = []
+
+    def write(self, path: str, text: str) -> None:
+        """A file of the node's /proc or /etc."""
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text)
 
     def start(self, *daemons: str) -> None:
         """A daemon that was started has a socket, and leaves it behind when it is killed."""
@@ -73,7 +80,7 @@ class Node:
         """As sshd runs a forced command."""
         wanted = {} if command is None else {"SSH_ORIGINAL_COMMAND": command}
         return subprocess.run(
-            [*self.shell, str(HELPER), "-d", str(self.sockets)],
+            [*self.shell, str(HELPER), "-d", str(self.sockets), "-r", str(self.root)],
             env={"PATH": f"{self.bin}:{os.environ['PATH']}", "LOG": str(self.log), **environment, **wanted},
             input=sent,
             capture_output=True,
@@ -148,7 +155,77 @@ def test_each_document_alone(node: Node, command: str) -> None:
     assert node.asked() == [f"vtysh --vty_socket {node.sockets} -c {command}"]
 
 
+def test_it_says_what_only_the_node_itself_shows(node: Node) -> None:
+    for name, value in (("all", 1), ("default", 2), ("vrfbr_tenants", 0), ("xvrf_tenants", 2), ("tap100i0", 1)):
+        node.write(f"proc/sys/net/ipv4/conf/{name}/rp_filter", f"{value}\n")
+    rule = "post-up iptables -t nat -A POSTROUTING -s '10.50.1.0/24' -o vmbr0 -j SNAT --to-source 192.0.2.2"
+    other = rule.replace("iptables", "ip6tables").replace("10.50.1.0/24", "fd00::/64")
+    node.write(
+        "etc/network/interfaces.d/sdn", f"auto web\niface web\n\t{rule}\n\t{other}\n\t{rule.replace('-A', '-D')}\n"
+    )
+    host = split(node.ask("read").stdout).host
+    assert set(host.pop("rp_filter")) == {"all=1", "default=2", "vrfbr_tenants=0", "xvrf_tenants=2"}
+    assert host == {"snat": ("10.50.1.0/24",)}
+    node.write("etc/network/interfaces.d/sdn", "#version:3\n")
+    assert split(node.ask("read").stdout).host["snat"] == ()
+
+
+def test_what_it_says_of_the_node_has_a_bound(node: Node) -> None:
+    for number in range(200):
+        node.write(f"proc/sys/net/ipv4/conf/vrfbr_z{number}/rp_filter", "1\n")
+    rules = (
+        f"post-up iptables -t nat -A POSTROUTING -s '10.{n >> 8}.{n & 255}.0/24' -o x -j SNAT " for n in range(2000)
+    )
+    node.write("etc/network/interfaces.d/sdn", "\n".join(rules))
+    host = split(node.ask("read").stdout).host
+    assert (len(host["rp_filter"]), len(host["snat"])) == (64, 1024)
+
+
+def test_a_node_that_shows_nothing_of_itself_is_unknown(node: Node) -> None:
+    assert split(node.ask("read").stdout).host == {}
+
+
+def test_advertised_asks_for_each_network_with_one_vtysh(node: Node) -> None:
+    networks = [f"10.{number}.0.0/16" for number in range(256)]
+    done = node.ask(" ".join(["advertised", *networks]))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(split(done.stdout).documents) == {f"show bgp ipv4 unicast {network} json" for network in networks}
+    assert advertised(done.stdout) == dict.fromkeys(networks, ())
+    assert len(node.asked()) == 1
+
+
+def test_advertised_where_bgpd_does_not_run(node: Node) -> None:
+    with pytest.raises(FrrParseError, match="bgpd is not running"):
+        advertised(node.ask("advertised 10.50.1.0/24", DEAD="bgpd").stdout)
+
+
+def test_read_says_that_it_knows_advertised(node: Node) -> None:
+    assert reads_advertised(node.ask("read").stdout)
+    assert not reads_advertised("pve-evpn-observe 1\npve-evpn-observe end\n")
+
+
 REFUSED = [
+    "advertised",
+    "advertised ",
+    "advertised  ",
+    "advertised 10.50.1.0",
+    "advertised 10.50.1.0/",
+    "advertised 10.50.1.0/244",
+    "advertised 10.50.1.0/24/24",
+    "advertised 10.50.1.0.1/24",
+    "advertised 10..1.0/24",
+    "advertised .10.50.1/24",
+    "advertised 10.50.1./24",
+    "advertised 10.50.1.00000000000/24",
+    "advertised 10.50.1.0/24;id",
+    "advertised 10.50.1.0/24 json",
+    "advertised 10.50.1.0/24\nconfigure terminal",
+    "advertised 10.50.1.0/24\t10.50.2.0/24",
+    "advertised -c 10.50.1.0/24",
+    "advertised fd00::/64",
+    "advertised *.*.*.*/24",
+    "advertised $(reboot)",
+    " ".join(["advertised", *["10.50.1.0/24"] * 257]),
     "",
     " ",
     "read ",
@@ -202,14 +279,17 @@ _WORDS = st.one_of(
         st.integers(0, 40),
         st.text(string.punctuation + " \n\t\\*", min_size=1, max_size=8),
     ),
+    st.builds("advertised {}".format, st.text("0123456789./ -\n\t*;", max_size=40)),
 )
+#: What the helper must take for networks and hand on to vtysh.
+_NETWORKS = re.compile(r"advertised( +[0-9]{1,12}(\.[0-9]{1,12}){3}/[0-9]{1,2})+ *")
 
 
 @pytest.mark.redteam
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(command=_WORDS)
 def test_any_other_words_are_refused(node: Node, command: str) -> None:
-    if command in ("read", *ALL, *FORMER):
+    if command in ("read", *ALL, *FORMER) or _NETWORKS.fullmatch(command):
         return
     done = node.ask(command)
     assert (done.returncode, done.stdout) == (126, "")

@@ -12,7 +12,7 @@ from pve_evpn.api.controller import ControllerNode, EvpnControllerStatus, Sessio
 from pve_evpn.api.nic import EvpnView, MacState
 from pve_evpn.api.node import EvpnNodeStatus, FabricNeighbour, Peer, VniStatus
 from pve_evpn.api.vnet import Routes, VNetNode
-from pve_evpn.api.zone import IpVrf, NodeVrf, ZoneNode
+from pve_evpn.api.zone import DefaultRoute, Exit, ExitNode, ExitPeer, IpVrf, NodeVrf, ZoneNode
 from pve_evpn.domain.health import macs, transitions
 
 PAGE = (Path(__file__).parents[3] / "docs" / "observing.md").read_text()
@@ -49,7 +49,11 @@ REPORTED = {"observedGeneration", "lastHandledReconcileAt", "conditions", "sourc
     [
         ("EvpnNode", names(EvpnNodeStatus) | names(Peer) | names(VniStatus) | names(FabricNeighbour)),
         ("EvpnController", names(EvpnControllerStatus) | names(Sessions) | names(ControllerNode)),
-        ("EvpnZone", {"ipVrf"} | names(IpVrf) | names(NodeVrf)),
+        (
+            "EvpnZone",
+            {"ipVrf", "exit"}
+            | {name for model in (IpVrf, NodeVrf, Exit, ExitNode, ExitPeer, DefaultRoute) for name in names(model)},
+        ),
         ("VNet", {"nodes", "routes"} | names(VNetNode, ZoneNode) | names(Routes)),
         ("NicAttachment", {"evpn"} | names(EvpnView)),
     ],

@@ -24,6 +24,8 @@ class FakeNode:
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.client_key = asyncssh.generate_private_key("ssh-ed25519")
         self.text = answer("10.3", SPEAKS, "pve4")
+        self.others: dict[str, str] = {}
+        """Answers to commands other than `read`."""
         self.status = 0
         self.hang = asyncio.Event()
         self.hang.set()
@@ -54,7 +56,7 @@ class FakeNode:
     async def _process(self, process: asyncssh.SSHServerProcess[Any]) -> None:
         self.commands.append(process.command)
         await self.hang.wait()
-        process.stdout.write(self.text)
+        process.stdout.write(self.others.get(process.command or "", self.text))
         process.exit(self.status)
 
     @property
@@ -114,6 +116,54 @@ async def test_a_look_costs_one_command_and_the_connection_stays(node: FakeNode,
         await source.read(TARGET)
     assert node.commands == ["read"] * 20
     assert node.connections == 1
+
+
+ADVERTISED = """pve-evpn-observe 1
+pve4# show bgp ipv4 unicast 10.50.1.0/24 json
+{"advertisedTo":{"192.0.2.1":{}}}
+pve-evpn-observe end
+"""
+OUTSIDE = """pve-evpn-observe 1
+pve-evpn-observe also advertised
+pve4# show bgp l2vpn evpn summary json
+{"routerId":"192.168.16.4","as":65001,"peers":{}}
+pve4# show bgp summary json
+{"ipv4Unicast":{"peers":{"192.0.2.1":{"state":"Established"}}}}
+pve-evpn-observe end
+"""
+NETWORKS = NodeTarget("pve4", ADDRESS, ("10.50.1.0/24", "10.50.2.0/24"))
+
+
+async def test_an_exit_node_is_asked_what_it_advertises_by_one_more_command(node: FakeNode, source: SshSource) -> None:
+    node.text, node.others = OUTSIDE, {"advertised 10.50.1.0/24 10.50.2.0/24": ADVERTISED}
+    assert (await source.read(NETWORKS)).advertised == {"10.50.1.0/24": ("192.0.2.1",)}
+    assert node.commands == ["read", "advertised 10.50.1.0/24 10.50.2.0/24"]
+    assert node.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        (OUTSIDE.replace("pve-evpn-observe also advertised\n", ""), NETWORKS),
+        (OUTSIDE.replace('"192.0.2.1":{"state":"Established"}', ""), NETWORKS),
+        (OUTSIDE, TARGET),
+    ],
+    ids=["an older helper", "no router outside", "no exit node"],
+)
+async def test_others_are_not_asked_what_they_advertise(
+    node: FakeNode, source: SshSource, text: str, target: NodeTarget
+) -> None:
+    node.text = text
+    assert (await source.read(target)).advertised is None
+    assert node.commands == ["read"]
+
+
+async def test_what_is_advertised_stays_unknown_where_it_cannot_be_read(node: FakeNode, source: SshSource) -> None:
+    node.text = OUTSIDE
+    node.others = {"advertised 10.50.1.0/24 10.50.2.0/24": "pve-evpn-observe 1\npve-evpn-observe error no\n"}
+    look = await source.read(NETWORKS)
+    assert (look.advertised, look.bgp_running) == (None, True)
+    assert look.problems[-1] == "advertised: the answer was cut off"
 
 
 async def test_a_connection_that_broke_is_replaced_silently(node: FakeNode, source: SshSource) -> None:

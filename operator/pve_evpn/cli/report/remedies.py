@@ -165,6 +165,9 @@ REMEDIES: dict[Reason, Remedy] = {
     ),
     # --- Effective
     Reason.NO_EXIT_NODES: Remedy("Set exitNodes of the zone, or leave snat out.", "troubleshooting.md"),
+    Reason.EXIT_IMPAIRED: Remedy(
+        "Do what status.exit.problems of the EvpnZone says; exit-nodes.md explains each.", "exit-nodes.md"
+    ),
     Reason.LOCAL_ROUTING_CONFLICT: Remedy(
         "Use another network than 10.255.255.0/30, or turn localRouting of the zone off.", "troubleshooting.md"
     ),

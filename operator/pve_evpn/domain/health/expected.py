@@ -18,7 +18,7 @@ from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.peers import cluster_peers
 from pve_evpn.domain.plan.render import subnet_cidr
-from pve_evpn.domain.sdn import SdnKind, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 from pve_evpn.domain.spelling import parts_of
 from pve_evpn.domain.state import ClusterState, NodeState, same_form
 
@@ -85,11 +85,12 @@ class ExpectedSessions:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRouter:
-    """One BgpController: its node and the routers it peers with."""
+    """One BgpController: its node, the routers it peers with, and the route map for what it sends them, if any."""
 
     key: ObjectKey
     node: str
     peers: tuple[str, ...]
+    map_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,30 @@ class ExpectedFabric:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedExit:
+    """How a zone reaches the outside.
+
+    Attributes:
+        nodes: The exit nodes.
+        primary: The one that carries the traffic, empty where all share it.
+        local_routing: Whether the exit nodes reach the VRF by a pair of interfaces instead of importing its routes.
+        routed: IPv4 subnets with a gateway whose addresses are not translated: the outside needs a route to them.
+        translated: Those with source translation.
+    """
+
+    nodes: tuple[str, ...]
+    primary: str = ""
+    local_routing: bool = False
+    routed: tuple[str, ...] = ()
+    translated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedZone:
-    """One EvpnZone: its L3 VNI, the nodes it should be on, its controller's id; its MTU, where that is known."""
+    """One EvpnZone: its L3 VNI, the nodes it should be on, its controller's id; its MTU, where that is known.
+
+    `exit`: None without exit nodes. `exit_known`: whether `exit` is from Proxmox' running configuration.
+    """
 
     key: ObjectKey
     id: str
@@ -116,6 +139,8 @@ class ExpectedZone:
     nodes: tuple[str, ...]
     mtu: int | None = None
     controller: str = ""
+    exit: ExpectedExit | None = None
+    exit_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +204,8 @@ def expected_overlay(
         if zone and (vni := _number(zone.props.get("vrf-vxlan"))):
             mtu = _number(zone.props.get("mtu")) or DEFAULT_MTU
             nodes, controller = _nodes_of(zone.ref.id, state), str(zone.props.get("controller", ""))
-            zones.append(ExpectedZone(resource.key, zone.ref.id, vni, nodes, mtu, controller))
+            leaves = _exit_of(zone, state.sdn)
+            zones.append(ExpectedZone(resource.key, zone.ref.id, vni, nodes, mtu, controller, leaves, exit_known=True))
     for owner in desired.vnets:
         decision = plan.decisions.get(owner.key)
         vnet = running.get(decision.ref) if decision and decision.ref else None
@@ -199,6 +225,16 @@ def expected_overlay(
         nics=tuple(_nics(nics, state)),
         names=_names(state.sdn),
     )
+
+
+def networks_to_advertise(expected: ExpectedOverlay) -> dict[str, tuple[str, ...]]:
+    """By exit node the subnets of its zones that routers outside need a route to."""
+    found: dict[str, set[str]] = {}
+    for zone in expected.zones:
+        if zone.exit is not None:
+            for name in zone.exit.nodes:
+                found.setdefault(name, set()).update(zone.exit.routed)
+    return {name: tuple(sorted(networks)) for name, networks in found.items()}
 
 
 def remembered_overlay(desired: Desired) -> ExpectedOverlay:
@@ -271,7 +307,8 @@ def _routers(desired: Desired, plan: Plan) -> Iterable[ExpectedRouter]:
     for resource in desired.bgp_controllers:
         spec, decision = resource.spec, plan.decisions.get(resource.key)
         if spec is not None and not (decision and decision.refused):
-            yield ExpectedRouter(resource.key, spec.node, tuple(map(same_form, spec.peers)))
+            map_out = spec.route_map_out or (spec.route_map_out_ref.name if spec.route_map_out_ref else "")
+            yield ExpectedRouter(resource.key, spec.node, tuple(map(same_form, spec.peers)), map_out)
 
 
 def _fabrics(desired: Desired, sdn: SdnSnapshot, plan: Plan) -> Iterable[ExpectedFabric]:
@@ -348,6 +385,30 @@ def _nodes_of(zone_id: str, state: ClusterState) -> tuple[str, ...]:
     zone = state.sdn.running.get(SdnRef(SdnKind.ZONE, zone_id))
     only = set(zone.props.get("nodes") or ()) if zone else set()
     return tuple(name for name in sorted(state.nodes) if not only or name in only)
+
+
+def _exit_of(zone: SdnObject, sdn: SdnSnapshot) -> ExpectedExit | None:
+    """The exit nodes as Proxmox runs them, with the IPv4 subnets of all VNets of the zone, foreign ones too."""
+    nodes = zone.props.get("exitnodes")
+    if not isinstance(nodes, tuple):
+        return None
+    inside = {ref.id for ref, obj in sdn.running.items() if ref.kind is SdnKind.VNET and _zone_of(obj) == zone.ref.id}
+    subnets = sorted(
+        (subnet_cidr(ref), "snat" in obj.props)
+        for ref, obj in sdn.running.items()
+        if ref.kind is SdnKind.SUBNET and obj.parent in inside and ":" not in ref.id and obj.props.get("gateway")
+    )
+    return ExpectedExit(
+        nodes=nodes,
+        primary=str(zone.props.get("exitnodes-primary", "")),
+        local_routing="exitnodes-local-routing" in zone.props,
+        routed=tuple(cidr for cidr, snat in subnets if not snat),
+        translated=tuple(cidr for cidr, snat in subnets if snat),
+    )
+
+
+def _zone_of(vnet: SdnObject) -> str:
+    return str(vnet.props.get("zone", ""))
 
 
 def _nics(nics: NicPlan, state: ClusterState) -> Iterable[ExpectedNic]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.status import updated
 from pve_evpn.api.vnet import Routes, VNetStatus, VniOnNode
 from pve_evpn.api.zone import EvpnZoneStatus, IpVrf, NodeVrf
 from pve_evpn.domain.conditions import ConditionValue
@@ -24,6 +25,7 @@ from pve_evpn.domain.health.context import (
     operational,
     why_no_vnis,
 )
+from pve_evpn.domain.health.exits import exit_status
 from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, EvpnRoute, NodeObservation, VniRow
@@ -110,6 +112,7 @@ class VniIndex:
         self._prefixes: dict[str, Counter[tuple[int | None, str]]] = {}
         self._installed: Counter[tuple[str, str]] = Counter()
         self._prefix_routes: dict[int, dict[str, EvpnRoute]] = {}
+        self._default_hops: dict[int, dict[str, set[str]]] = {}
         self.tunnel_ends: set[str] = set()
         """Next hops of type-3 routes: VTEPs, of whichever device."""
         self.shows_router_macs = False
@@ -121,7 +124,7 @@ class VniIndex:
             if node.routes is not None:
                 by_rd = self.vnis_by_rd
                 distinct = {(r.route_type, by_rd.get(r.rd, r.vni), r.rd, r.prefix) for r in node.routes}
-                self._note_next_hops(node.routes)
+                self._note_next_hops(name, node.routes)
                 self._routes[name] = Counter((kind, vni) for kind, vni, _, _ in distinct)
                 networks = {
                     (by_rd.get(r.rd, r.vni), f"{r.ip}/{r.prefix_length}", r.rd)
@@ -179,7 +182,7 @@ class VniIndex:
             prefixes=prefixes,
         )
 
-    def _note_next_hops(self, routes: Iterable[EvpnRoute]) -> None:
+    def _note_next_hops(self, node: str, routes: Iterable[EvpnRoute]) -> None:
         for route in routes:
             if route.next_hop is None or route.route_type not in (3, 5):
                 continue
@@ -188,8 +191,16 @@ class VniIndex:
                 continue
             self.shows_router_macs |= route.router_mac is not None
             vni = self.vnis_by_rd.get(route.rd, route.vni)
+            if vni is not None and route.prefix_length == 0 and route.ip == "0.0.0.0":  # noqa: S104  # the default route
+                self._default_hops.setdefault(vni, {}).setdefault(node, set()).add(same_form(route.next_hop))
             if vni is not None and route.best and not route.own:
                 self._prefix_routes.setdefault(vni, {}).setdefault(route.next_hop, route)
+
+    def default_hops(self, vni: int) -> dict[str, frozenset[str]]:
+        """By node whose type-5 routes are known: the next hops of the IPv4 default routes of an L3 VNI it has."""
+        known = (name for name, counts in self._routes.items() if not counts[5, None])
+        by_node = self._default_hops.get(vni, {})
+        return {name: frozenset(by_node.get(name, ())) for name in known}
 
     def prefix_routes(self, vni: int) -> Iterable[EvpnRoute]:
         """One type-5 route of an L3 VNI by each next hop, of those that nodes have learnt and prefer."""
@@ -250,6 +261,9 @@ def zone_health(zone: ExpectedZone, index: VniIndex, context: HealthContext) -> 
     router_macs = sorted({entry.router_mac for entry in seen.nodes if entry.router_mac})
     ip_vrf = IpVrf(router_macs=router_macs or None, prefixes=seen.prefixes, nodes=rows)
     part = EvpnZoneStatus(ip_vrf=ip_vrf if rows else None, source=context.source(zone.nodes))
+    if zone.exit_known:
+        leaves = exit_status(zone, index.default_hops(zone.vni), context)
+        part = updated(part, EvpnZoneStatus(exit=leaves))
     problems = _bgp_down(zone.nodes, context)
     absent = [entry.node for entry in seen.nodes if entry.present is False]
     problems += [(Reason.VNI_MISSING, f"{node} does not have L3 VNI {zone.vni}") for node in absent]

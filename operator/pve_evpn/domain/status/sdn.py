@@ -114,7 +114,7 @@ def sdn_status(resource: Resource[ApiModel, ManagedStatusT], decision: Decision,
         health.operational if programmed.status else not_yet(health.operational),
         _drifted(resource, decision),
         paused(resource, sync.desired),
-        *effective(resource, sync),
+        *effective(resource, sync, health),
     ]
     # Written after the fact only: what was never made must not count as ours.
     confirmed = decision.origin and decision.refused is None and not decision.missing
@@ -321,10 +321,19 @@ def paused(resource: Resource[Any], desired: Desired | None) -> ConditionValue:
     return ConditionValue(ConditionType.PAUSED, False, Reason.NOT_PAUSED)
 
 
-def effective(resource: Resource[Any], sync: SyncResult) -> list[ConditionValue]:
-    """``Effective``, where it is False."""
-    problem = sync.ineffective.get(resource.key)
+def effective(resource: Resource[Any], sync: SyncResult, health: Health | None = None) -> list[ConditionValue]:
+    """``Effective``, where it is False. What the objects show comes before what the nodes do."""
+    problem = sync.ineffective.get(resource.key) or _exit_problem(resource, health)
     return [from_problem(ConditionType.EFFECTIVE, problem)] if problem and not resource.deleting else []
+
+
+def _exit_problem(resource: Resource[Any], health: Health | None) -> Problem | None:
+    """What the exit nodes lose, by this observation; by the one before where this one shows nothing new of them."""
+    seen = health.status if health else None
+    status = seen if isinstance(seen, EvpnZoneStatus) and "exit" in seen.model_fields_set else resource.status
+    if not isinstance(status, EvpnZoneStatus) or status.exit is None or not status.exit.problems:
+        return None
+    return Problem(Reason.EXIT_IMPAIRED, f"exitNodes: {some_of(status.exit.problems, 3, '; ')}")
 
 
 def is_paused(resource: Resource[Any], desired: Desired) -> bool:

@@ -5,6 +5,6 @@ The sources fetch the text.
 """
 
 from pve_evpn.observe.frr.json import FrrParseError
-from pve_evpn.observe.frr.output import COMMANDS, Answer, observation, split
+from pve_evpn.observe.frr.output import COMMANDS, Answer, advertised, observation, reads_advertised, split
 
-__all__ = ["COMMANDS", "Answer", "FrrParseError", "observation", "split"]
+__all__ = ["COMMANDS", "Answer", "FrrParseError", "advertised", "observation", "reads_advertised", "split"]

@@ -83,6 +83,12 @@ def unicast_peers(printed: str) -> tuple[PeerState, ...]:
     return tuple(found[address] for address in sorted(found))
 
 
+def advertised_to(printed: str) -> tuple[str, ...]:
+    """``show bgp ipv4 unicast NETWORK json``: the peers its best path is advertised to; none without such a route."""
+    peers = mapping(table(printed).get("advertisedTo", {}), "advertisedTo")
+    return tuple(sorted(as_text(address, "a peer's address") for address in peers))
+
+
 def _both(one: PeerState, other: PeerState) -> PeerState:
     worse = one if other.established else other
     return replace(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeVar
 
@@ -21,6 +21,7 @@ VERSION = "show version"
 EVPN = "show evpn json"
 VNIS = "show evpn vni json"
 MACS = "show evpn mac vni all json"
+DEFAULTS = "show ip route vrf all 0.0.0.0/0 json"
 SUMMARY = "show bgp l2vpn evpn summary json"
 RESET_REASONS = "show bgp l2vpn evpn summary failed json"
 UNICAST = "show bgp summary json"
@@ -33,7 +34,7 @@ OPENFABRIC = "show openfabric neighbor json"
 #: Everything the helper runs, by daemon and in its order. `show bgp l2vpn evpn route vni all` is not, and must
 #: never be among them: it kills bgpd of FRR 10.3.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "zebra": (VERSION, EVPN, VNIS, MACS),
+    "zebra": (VERSION, EVPN, VNIS, MACS, DEFAULTS),
     "bgpd": (SUMMARY, RESET_REASONS, UNICAST, BGP_VNIS, ROUTES),
     "bfdd": (BFD,),
     "ospfd": (OSPF,),
@@ -41,21 +42,31 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 
 _FORMAT = "pve-evpn-observe "
-_MARK = re.compile(r"(?:pve-evpn-observe (?P<word>.*)|\S{0,80}?[#>] (?P<command>show [a-z0-9 -]+))\r?$")
+_MARK = re.compile(r"(?:pve-evpn-observe (?P<word>.*)|\S{0,80}?[#>] (?P<command>show [a-z0-9 ./-]+))\r?$")
 #: What every line that is not FRR's own holds, and how far from its beginning at most.
 _WORDS, _FARTHEST = (_FORMAT, "# show ", "> show "), 100
+#: What the helper itself reads of the node, a line for each, and how many words of it are used.
+RP_FILTER, SNAT = "rp_filter", "snat"
+_HOST, _MOST_WORDS = (RP_FILTER, SNAT), 1024
 #: Lines between documents; an answer has about 20.
 _MOST_MARKS = 10_000
+#: What the helper says in its second line since it knows the command of that name.
+_ALSO_ADVERTISED = _FORMAT + "also advertised"
+_NETWORK = re.compile(r"show bgp ipv4 unicast (\S+) json")
 _Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The helper's answer, split: printed text by command, daemons that do not run, errors in the helper's words."""
+    """The helper's answer, split: printed text by command, daemons that do not run, errors in the helper's words.
+
+    `host`: what the helper itself read of the node, by its word for that; absent where it could not, or is older.
+    """
 
     documents: Mapping[str, str]
     down: frozenset[str] = frozenset()
     errors: tuple[str, ...] = ()
+    host: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def split(answer: str) -> Answer:
@@ -71,6 +82,7 @@ def split(answer: str) -> Answer:
     documents: dict[str, str] = {}
     down: set[str] = set()
     errors: list[str] = []
+    host: dict[str, tuple[str, ...]] = {}
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         if command := mark["command"]:
             documents[command] = answer[mark.end() : following.start() if following else len(answer)].strip()
@@ -80,10 +92,12 @@ def split(answer: str) -> Answer:
             down.add(rest)
         elif word == "error":
             errors.append(as_text(rest[:200], "an error"))
+        elif word in _HOST:
+            host[word] = tuple(as_text(each, word) for each in rest.split()[:_MOST_WORDS])
     for daemon in down:
         for command in COMMANDS[daemon]:
             documents.pop(command, None)  # vtysh echoes a command before it finds the daemon dead
-    return Answer(documents, frozenset(down), tuple(errors))
+    return Answer(documents, frozenset(down), tuple(errors), host)
 
 
 def _marks(answer: str) -> list[re.Match[str]]:
@@ -157,8 +171,34 @@ def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "
         routes=read.part(ROUTES, lambda printed: bgpd.routes(printed, own)) if bgp_running else None,
         bfd_peers=read.part(BFD, underlay.bfd_peers),
         fabric_neighbours=_underlay(read),
+        default_routes=read.part(DEFAULTS, zebra.default_routes),
+        rp_filter=_rp_filter(read.answer.host.get(RP_FILTER)),
+        translated=read.answer.host.get(SNAT),
         problems=tuple(sorted(set(read.problems))),
     )
+
+
+def reads_advertised(answer: str) -> bool:
+    """Whether the helper that gave this answer to `read` knows the command `advertised`."""
+    return answer.partition("\n")[2].startswith(_ALSO_ADVERTISED)
+
+
+def advertised(answer: str) -> dict[str, tuple[str, ...]]:
+    """The answer to `advertised`: by network the peers it is advertised to. Raises `FrrParseError`."""
+    found = split(answer)
+    if found.errors:
+        raise FrrParseError(found.errors[0])
+    return {
+        network[1]: bgpd.advertised_to(printed)
+        for command, printed in found.documents.items()
+        if (network := _NETWORK.fullmatch(command))
+    }
+
+
+def _rp_filter(words: tuple[str, ...] | None) -> dict[str, int] | None:
+    """``all=0 vrfbr_tenants=2`` as numbers; None where nothing could be read."""
+    pairs = (word.rpartition("=") for word in words or ())
+    return {name: int(value) for name, _, value in pairs if name and value in ("0", "1", "2")} or None
 
 
 def _underlay(read: _Reading) -> tuple[FabricNeighbour, ...] | None:

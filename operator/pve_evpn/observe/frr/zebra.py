@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pve_evpn.domain.observation import MacRow, VniRow
+from pve_evpn.domain.observation import DefaultRoute, MacRow, VniRow
 from pve_evpn.observe.frr.json import (
     FrrParseError,
     Row,
     as_ip,
     as_mac,
     by_vni,
+    documents,
     flag,
     mapping,
     number_or_none,
@@ -42,6 +43,29 @@ def evpn_is_on(printed: str) -> bool:
     Empty MAC tables are evidence only while this is true.
     """
     return "numVnis" in table(printed)
+
+
+def default_routes(printed: str) -> dict[str, DefaultRoute]:
+    """``show ip route vrf all 0.0.0.0/0 json``: the selected default route of each VRF that has one.
+
+    FRR prints a document per VRF, without a separator, and leaves VRFs without the route out.
+    """
+    found = {}
+    for document in documents(printed):
+        for row in sequence(mapping(document, "a VRF").get("0.0.0.0/0", []), "0.0.0.0/0"):
+            route = mapping(row, "a route")
+            if flag(route, "selected"):
+                hops = [mapping(hop, "a next hop") for hop in sequence(route.get("nexthops", []), "nexthops")]
+                unreachable = bool(hops) and all(flag(hop, "unreachable") or flag(hop, "blackhole") for hop in hops)
+                found[text(route, "vrfName")] = DefaultRoute(
+                    text(route, "protocol"), tuple(sorted(filter(None, map(_hop, hops)))), unreachable
+                )
+    return found
+
+
+def _hop(hop: Row) -> str | None:
+    """Its address; its interface where there is none."""
+    return text_or_none(hop, "ip") or text_or_none(hop, "interfaceName")
 
 
 def vnis(printed: str) -> tuple[VniRow, ...]:
