@@ -14,8 +14,9 @@ from tests.waiting import await_
 pytestmark = pytest.mark.kube
 
 
-def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**stack.plane.environment, "PYTHONPATH": str(ROOT / "operator")}
+def command(stack: Stack, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with the plane's kubeconfig and these variables."""
+    environment = {**stack.plane.environment, "PYTHONPATH": str(ROOT / "operator"), **environment}
     return subprocess.run(
         [sys.executable, "-m", "pve_evpn", *arguments], capture_output=True, text=True, env=environment, timeout=60
     )

@@ -38,6 +38,7 @@ COMMANDS = {
         "pause": "stop writing to Proxmox for an object or a cluster",
         "resume": "end a pause",
         "reconcile": "ask for a sync now",
+        "lock": "who holds Proxmox' SDN lock, and its removal",
         "orphan": "release objects in Kubernetes and leave their networks in Proxmox",
         "release-finalizers": "remove the finalizer from objects where no operator runs any more",
     },

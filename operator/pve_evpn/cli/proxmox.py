@@ -1,4 +1,6 @@
-"""Proxmox, read with the caller's own credentials: what `export` and `plan` have in common. Nothing is ever written.
+"""Proxmox, read with the caller's own credentials: what `export`, `plan` and others have in common.
+
+Nothing is written, but for the one request by which `lock --release` removes a lock.
 
 Credentials come from the environment or a file, never from the command line, where other users of the machine could
 read them; else from the Secret of a ProxmoxCluster, if the caller may read it.
@@ -28,6 +30,7 @@ from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
 from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
 from pve_evpn.kube.adapters import OwnSecrets
+from pve_evpn.leadership import IsLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
@@ -102,7 +105,12 @@ def spec_from(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> ProxmoxClus
 
 @asynccontextmanager
 async def gateway_to(
-    access: Access, name: str, spec: ProxmoxClusterSpec, api: client.ApiClient | None
+    access: Access,
+    name: str,
+    spec: ProxmoxClusterSpec,
+    api: client.ApiClient | None,
+    *,
+    may_write: IsLeader = lambda: False,
 ) -> AsyncIterator[Gateway]:
     """A connection that cannot write, by the command line, the environment and a ProxmoxCluster's spec.
 
@@ -110,11 +118,12 @@ async def gateway_to(
         name: Of the ProxmoxCluster.
         spec: Where it is and how it proves who it is. Whoever wrote it gets the credentials.
         api: Kubernetes, to read the cluster's Secrets where the caller has no token of their own; None for none.
+        may_write: Asked before each write, in the thread that sends it.
     """
     secrets = ClusterSecrets(name, OwnSecrets(api, access.operator_namespace)) if api else None
     credentials = own_credentials(access) or await _stored_credentials(secrets, spec)
     try:
-        gateway = Gateway(name, spec.endpoints, credentials, await _trust(secrets, spec), is_leader=lambda: False)
+        gateway = Gateway(name, spec.endpoints, credentials, await _trust(secrets, spec), is_leader=may_write)
     except ValueError as error:
         raise Refusal(str(error)) from None
     try:

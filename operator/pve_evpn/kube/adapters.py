@@ -139,7 +139,7 @@ class SecretJournal:
 
     async def load(self, cluster: str) -> JournalEntry:
         try:
-            secret = await self._core.secret(self._namespace, _journal_name(cluster))
+            secret = await self._core.secret(self._namespace, journal_name(cluster))
         except ApiException as error:
             if error.status == 404:
                 return JournalEntry()
@@ -151,7 +151,7 @@ class SecretJournal:
         if not self._is_leader():
             raise NotLeader(f"the journal of {cluster}")
         body = {"stringData": {"entry": entry_to_json(entry)}}
-        name = _journal_name(cluster)
+        name = journal_name(cluster)
         if cluster in self._exists:
             try:
                 await self._core.patch_secret(self._namespace, name, body)
@@ -165,5 +165,5 @@ class SecretJournal:
         self._exists.add(cluster)
 
 
-def _journal_name(cluster: str) -> str:
+def journal_name(cluster: str) -> str:
     return f"pve-evpn-journal-{cluster}"

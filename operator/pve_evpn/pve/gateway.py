@@ -27,6 +27,7 @@ from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject
 from pve_evpn.domain.state import GuestState
 from pve_evpn.pve import decode, errors
+from pve_evpn.pve.memory import APPLY_TASK
 from pve_evpn.pve.reader import COLLECTION, RELOAD_TASK, ClusterReader
 from pve_evpn.pve.writes import Write, digest_in, taking_back, writes_of
 from pve_evpn.text import from_outside
@@ -62,6 +63,15 @@ class ForeignApply:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A task that has not ended."""
+
+    type: str
+    node: str
+    user: str
+
+
 class Gateway(ClusterReader):
     """The calls the operator makes to one cluster."""
 
@@ -75,6 +85,22 @@ class Gateway(ClusterReader):
     async def unlock(self, token: str) -> None:
         """Give the lock back. Succeeds too when it is free; raises LockHeld when another client holds it."""
         await self.call("DELETE", "/cluster/sdn/lock", **{"lock-token": token})
+
+    async def is_locked(self) -> bool:
+        """Whether some client holds the SDN lock.
+
+        Proxmox shows it nowhere. It refuses to have a lock given back without its token, and where no client holds it,
+        that request changes nothing. Needs SDN.Allocate on /sdn, as the lock itself.
+        """
+        try:
+            await self.call("DELETE", "/cluster/sdn/lock")
+        except errors.LockHeld:
+            return True
+        return False
+
+    async def force_unlock(self) -> None:
+        """Remove the lock of any client. The operator never does; people may, who know that no client is at work."""
+        await self.call("DELETE", "/cluster/sdn/lock", force=1)
 
     async def stage(self, step: Step, token: str) -> None:
         """Write one step into the edited configuration.
@@ -177,6 +203,15 @@ class Gateway(ClusterReader):
         foreign = self._tasks.foreign_applies(row for row in rows or () if isinstance(row, Mapping))
         newest = max(foreign, key=lambda row: int(row.get("starttime") or 0), default=None)
         return ForeignApply(str(newest["upid"]), str(newest.get("user") or "unknown")) if newest else None
+
+    async def running_reloads(self) -> list[RunningTask]:
+        """Applies and reloads of nodes that run now, as far as ``/cluster/tasks`` reaches."""
+        rows = decode.rows(await self.get("/cluster/tasks"))
+        return [
+            RunningTask(str(row.get("type")), str(row.get("node")), str(row.get("user")))
+            for row in rows
+            if row.get("type") in (APPLY_TASK, RELOAD_TASK) and not row.get("endtime")
+        ]
 
     async def reload_tasks(self, node: str, since: int) -> dict[str, TaskEnd | None]:
         """The node's network reloads started at or after ``since`` (Unix seconds) by UPID, the newest first.

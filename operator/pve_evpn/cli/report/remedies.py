@@ -69,7 +69,8 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.WAITING_FOR_DEPENDENCIES: Remedy("Look at the object that the message names.", "troubleshooting.md"),
     Reason.PENDING_APPLY: Remedy(_WAIT, "safety.md"),
     Reason.SDN_LOCKED: Remedy(
-        "Find the client that holds Proxmox' SDN lock and let it finish; remove the lock only if none is at work.",
+        "Find the client that holds Proxmox' SDN lock and let it finish; remove the lock only if none is at work: "
+        "pve-evpn lock",
         "runbooks/PveEvpnSdnLockHeld.md",
     ),
     Reason.FOREIGN_PENDING_CHANGES: Remedy(

@@ -102,7 +102,7 @@ def waits_of(cluster: Resource[Any]) -> list[tuple[str, Any, str, str]]:
         found.append(("plan", plan.since, text if asks else f"{plan.message}: {text}", todo))
     if lock := status.lock:
         holder = "the operator" if lock.holder == "Self" else "another client"
-        todo = "wait" if lock.holder == "Self" else "find that client; see PveEvpnSdnLockHeld"
+        todo = "wait" if lock.holder == "Self" else f"find that client: pve-evpn lock {name}"
         found.append(("lock", lock.since, f"{holder} holds Proxmox' SDN lock", todo))
     if status.pending and status.pending.foreign:
         text = f"staged by others: {some(status.pending.foreign, 3)}"
