@@ -48,7 +48,7 @@ audit: ## Known vulnerabilities of everything that is locked (asks PyPI)
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, import-linter, shellcheck
-	$(VENV)/bin/shellcheck operator/pve_evpn/node/* .ci/run
+	$(VENV)/bin/shellcheck operator/pve_evpn/node/* .ci/run tests/vm/*.sh
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -122,6 +122,10 @@ scale: control-plane ## What thousands of objects cost on real parts (VNETS=1000
 e2e-frr: $(READY) ## All tests on real FRR, the long ones too (minutes; needs root, installs Debian's frr if missing)
 	@if $(PY) -m pve_lab.frr.install; then $(VENV)/bin/pytest tests/frr; \
 	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi
+
+.PHONY: e2e-frr-vm
+e2e-frr-vm: $(READY) control-plane ## Tests on real FRR that need VRFs, in a machine with Debian's kernel (TESTS='tests/frr/test_x.py -k y', MACHINE=uml or qemu, LIMIT=3600 seconds)
+	@$(PY) -m tests.vm $(if $(MACHINE),--machine $(MACHINE)) --limit $(or $(LIMIT),3600) -- $(or $(TESTS),tests/frr -m frr_vrf)
 
 .PHONY: e2e-ui
 e2e-ui: $(READY) control-plane ## The page of `pve-evpn ui` in a real Chromium (as root installs Debian's chromium if missing)

@@ -14,7 +14,8 @@ in it what it needs and puts back what it breaks:
 * ``lab.ssh`` has what the operator's ssh source needs: ``private_key``, ``known_hosts``, ``addresses``, ``port``,
   ``user``; ``lab.ssh.force("/usr/local/sbin/pve-evpn-observe ...")`` changes what that key may do.
 
-A test that takes long is marked ``frr_long``: `make test` leaves it out, `make e2e-frr` does not.
+A test that takes long is marked ``frr_long``: `make test` leaves it out, `make e2e-frr` does not. One that needs VRF
+devices is marked ``frr_vrf``: where the kernel has none it is skipped, and `make e2e-frr-vm` runs it.
 
 The bridges forget a silent MAC after `world.AGEING` seconds; ``lab.set_ageing(300)`` keeps it.
 """
@@ -22,6 +23,7 @@ The bridges forget a silent MAC after `world.AGEING` seconds; ``lab.set_ageing(3
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,12 +47,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not here:
         return
     why = install.missing()
+    marked = any(item.get_closest_marker("frr_vrf") for item in here)
+    flat = marked and not why and not kernel_has_vrf()
     for item in here:
         item.add_marker(pytest.mark.frr)
         if "observing" in getattr(item, "fixturenames", ()) and not why:
             item.add_marker(pytest.mark.kube)
         if why:
             item.add_marker(pytest.mark.skip(reason=f"LEFT OUT, real FRR cannot be had here: {why}"))
+        elif flat and item.get_closest_marker("frr_vrf"):
+            item.add_marker(pytest.mark.skip(reason="LEFT OUT, no VRF devices in this kernel: make e2e-frr-vm"))
+
+
+def kernel_has_vrf() -> bool:
+    probe = ["unshare", "--net", "ip", "link", "add", "name", "probe0", "type", "vrf", "table", "9"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 @dataclass

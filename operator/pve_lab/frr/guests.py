@@ -23,7 +23,10 @@ _BROADCAST = b"\xff" * 6
 
 @dataclass(frozen=True)
 class Nic:
-    """One NIC as the guest's configuration has it. `ip` is what the guest itself uses, as CIDR or bare address."""
+    """One NIC as the guest's configuration has it. `ip` is what the guest itself uses, as CIDR or bare address.
+
+    With a `gateway` the guest has a default route by this NIC.
+    """
 
     vmid: int
     index: int
@@ -33,6 +36,7 @@ class Nic:
     ip: str = ""
     container: bool = False
     link_down: bool = False
+    gateway: str = ""
 
     @property
     def tap(self) -> str:
@@ -92,14 +96,14 @@ class Guests:
     def move(self, vmid: int, index: int, to: str, network: Network | None, *, gratuitous: bool = True) -> None:
         """Live migration: the NIC exists on both nodes before the guest goes on, and only then leaves the old one."""
         before = self._plugged[vmid, index]
-        self._plug(to, before.nic, network, f"next{index}")
+        # An interface that is up keeps its name: kernels before 6.2 rename none.
+        other = {f"eth{index}", f"next{index}"} - {before.end}
+        self._plug(to, before.nic, network, other.pop())
         after = self._plugged[vmid, index]
         if gratuitous and not after.nic.link_down:
             self.speak(vmid, index)
             self._await_learned(after)
         self._unplug(before)
-        self._ip(vmid, f"link set dev {after.end} name eth{index}")
-        after.end = f"eth{index}"
         self._address(after)
 
     def unplug(self, vmid: int, index: int = 0) -> None:
@@ -186,6 +190,8 @@ class Guests:
     def _address(self, plugged: _Plugged) -> None:
         if plugged.nic.ip:
             self._ip(plugged.nic.vmid, f"addr replace {_with_mask(plugged.nic.ip)} dev {plugged.end}")
+        if plugged.nic.gateway:
+            self._ip(plugged.nic.vmid, f"route replace default via {plugged.nic.gateway} dev {plugged.end}")
 
     def _await_forwarding(self, plugged: _Plugged) -> None:
         """A bridge forwards for a port some moments after it has a carrier; what is said before is lost."""
