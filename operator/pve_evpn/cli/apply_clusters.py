@@ -7,7 +7,6 @@ because the same installation brings it. It deletes nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ import yaml
 from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.api.kinds import GROUP, VERSION
-from pve_evpn.cli.failures import Refusal, guarded
+from pve_evpn.cli.failures import Refusal, guarded, words_of
 from pve_evpn.kube.client import CustomObjects, api_client
 
 _MANAGER = "pve-evpn-values"
@@ -80,10 +79,7 @@ def _words(error: ApiException) -> str:
     """The API server's own message, which names the field or the right, and what to do about a missing one."""
     if error.status == 404:
         return "its kind is not served: install the kinds (crds.enabled=true, or kubectl apply -f crds/)"
-    try:
-        said = str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        said = f"{error.status} {error.reason}"
+    said = words_of(error)
     if error.status in (401, 403):
         return f"{said}. The ServiceAccount needs create and patch of proxmoxclusters (rbac.create=true grants it)"
     return said

@@ -6,6 +6,7 @@ import asyncio
 import io
 import secrets
 import tarfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn import __version__
 from pve_evpn.api.kinds import KINDS
-from pve_evpn.cli import options
+from pve_evpn.cli import options, output
 from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.cli.installation import OPERATOR_NAMESPACE, InstallationReader
 from pve_evpn.cli.reading import REPORTER
@@ -51,10 +52,12 @@ def bundle(
 async def _bundle(file: str, operator_namespace: str, *, anonymise: bool) -> int:
     now = datetime.now(UTC)
     path = Path(file or f"pve-evpn-bundle-{now:%Y%m%d-%H%M%S}.tar.gz")
-    async with api_client() as api:
-        material = await _Reading(api, operator_namespace).everything()
-    files = files_of(material, secrets.token_bytes(32) if anonymise else None)
-    _write(path, files, now)
+    with output.working("reading objects and Events") as doing:
+        async with api_client() as api:
+            material = await _Reading(api, operator_namespace, doing).everything()
+        doing("writing the archive")
+        files = files_of(material, secrets.token_bytes(32) if anonymise else None)
+        _write(path, files, now)
     print(f"{path}: {len(files)} files")
     for what, why in material.unread.items():
         print(f"  not read: {what}: {why}")
@@ -77,7 +80,11 @@ def _write(path: Path, files: dict[str, str], now: datetime) -> None:
 
 
 class _Reading(InstallationReader):
-    """Everything for a bundle."""
+    """Everything for a bundle. ``doing`` is called with what is read next."""
+
+    def __init__(self, api: client.ApiClient, namespace: str, doing: Callable[[str], None]) -> None:
+        super().__init__(api, namespace)
+        self._doing = doing
 
     async def everything(self) -> Material:
         custom = CustomObjects(self.api)
@@ -94,6 +101,7 @@ class _Reading(InstallationReader):
             self.unread["logs"] = f"no pod of the operator is in namespace {self.namespace} (--operator-namespace)"
         texts: dict[str, str] = {}
         for pod in pods:
+            self._doing(f"reading logs and metrics of {pod.metadata.name}")
             texts.update(await self._of_pod(pod.metadata.name))
         return Material(objects, events, await self._versions(pods), texts, self.unread)
 

@@ -10,6 +10,7 @@ from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 
+from pve_evpn.cli import output
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.engine.cache import NAMESPACE, WATCHED, Cache
 from pve_evpn.kube.client import CustomObjects, api_client
@@ -46,7 +47,8 @@ async def read_cache(api: client.ApiClient) -> tuple[Cache, list[str]]:
             return
         cache.replace(kind, items, version)
 
-    await asyncio.gather(*map(read, (*WATCHED, NAMESPACE)))
+    with output.working("reading Kubernetes"):
+        await asyncio.gather(*map(read, (*WATCHED, NAMESPACE)))
     return cache, sorted(unread)
 
 

@@ -98,9 +98,11 @@ async def _endpoints(asked: _Asked) -> list[_Section]:
 
 
 async def _kubernetes(asked: _Asked, api: client.ApiClient) -> list[_Section]:
-    installed = await _Reading(api, asked.access.operator_namespace).installation()
+    with output.working("checking the installation in Kubernetes") as now:
+        installed = await _Reading(api, asked.access.operator_namespace).installation()
+        now("reading what the operator reports")
+        snapshot = await snapshot_through(api, events=False)
     sections: list[_Section] = [("kubernetes", "KUBERNETES", kubernetes_checks(installed))]
-    snapshot = await snapshot_through(api, events=False)
     for cluster in snapshot.of_kind(CLUSTER):
         name = cluster.key.name
         if asked.cluster not in ("", name):
@@ -117,7 +119,8 @@ async def _proxmox_checks(
 ) -> list[Check]:
     spec = proxmox.spec_from(raw, proxmox.overrides(access))
     endpoint, tls = spec.endpoints[0], spec.tls
-    seen = ProxmoxSeen(endpoint, fingerprint=await asyncio.to_thread(_fingerprint, endpoint))
+    with output.working(f"asking {endpoint} for its certificate"):
+        seen = ProxmoxSeen(endpoint, fingerprint=await asyncio.to_thread(_fingerprint, endpoint))
     if tls and not tls.insecure_skip_verify:
         seen = replace(seen, trusted_by="its fingerprint" if tls.fingerprint else "its CA")
     try:

@@ -167,9 +167,10 @@ async def _read(
     api: client.ApiClient | None,
 ) -> tuple[Request, ClusterState, Export]:
     spec = proxmox.spec_from(raw, proxmox.overrides(asked.access))
-    with output.working("reading Proxmox"):
+    with output.working("reading Proxmox") as now:
         async with proxmox.gateway_to(asked.access, name or "export", spec, api) as gateway:
             state = await proxmox.read_state(gateway, guests=asked.guests is not None)
+            now("reading the firewalls of VNets")
             firewalls = await proxmox.read_firewalls(gateway, proxmox.evpn_vnets(state))
     request = Request(
         cluster=name or slug(state.cluster_name) or "pve",

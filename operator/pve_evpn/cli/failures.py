@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Coroutine, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
+
+from pve_evpn.text import from_outside
 
 NOT_GOOD = 3
 _INTERRUPTED = 130
@@ -30,12 +33,21 @@ def explained() -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise Refusal(f"Kubernetes says {error.status} {error.reason}") from None
+        raise Refusal(f"Kubernetes says {error.status}: {words_of(error)}") from None
     except ConfigException as error:
         text = f"Kubernetes cannot be reached: there is neither a service account nor a kubeconfig ({error})"
         raise Refusal(text) from None
     except (aiohttp.ClientError, OSError) as error:
         raise Refusal(f"Kubernetes cannot be reached: {error}") from None
+
+
+def words_of(error: ApiException) -> str:
+    """The API server's own message, which names the field or the right that is missing."""
+    try:
+        said = str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        said = str(error.reason)
+    return from_outside(said)
 
 
 def guarded(work: Coroutine[Any, Any, int]) -> int:

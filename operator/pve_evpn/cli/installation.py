@@ -8,7 +8,7 @@ from typing import Any
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
-from pve_evpn.cli.reading import unreadable
+from pve_evpn.cli.failures import words_of
 
 #: Where the chart puts the operator by default.
 OPERATOR_NAMESPACE = "pve-evpn-system"
@@ -27,10 +27,7 @@ class InstallationReader:
         try:
             return await read()
         except ApiException as error:
-            try:
-                self.unread[what] = unreadable(error, what)
-            except ApiException:
-                self.unread[what] = f"Kubernetes says {error.status} {error.reason}"
+            self.unread[what] = f"Kubernetes says {error.status}: {words_of(error)}"
             return otherwise
 
     async def pods(self) -> list[Any]:

@@ -47,7 +47,9 @@ async def find(custom: CustomObjects, names: Iterable[str], namespace: str) -> l
         kind, _, name = text.partition("/")
         known = kind_of(kind)
         key = ObjectKey(known.name, namespace if known.scope == "Namespaced" else "", name)
-        raw = next((raw for raw in await list_kind(custom, known.name) if key_of(known.name, raw) == key), None)
+        if not name:
+            raise Refusal(f"name the object as KIND/NAME, such as {kind}/NAME")
+        raw = await custom.read(key)
         if raw is None:
             raise Refusal(f"there is no {key}")
         found.append((key, raw))

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -32,15 +32,22 @@ def write(report: Report, form: str, out: TextIO | None = None) -> None:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show that something takes its time, on a terminal; nothing where stderr is a file or a pipe."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show that something takes its time, on a terminal; nothing where stderr is a file or a pipe.
+
+    Yields a function to call with what is being done next.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda _what: None
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(f"{what} ..."):
-        yield
+    def shown(what: str) -> Text:
+        return Text(f"{clean(what)} ...")
+
+    with Console(stderr=True).status(shown(what)) as status:
+        yield lambda what: status.update(shown(what))
 
 
 def rendered(report: Report, form: str, *, coloured: bool = False, width: int = _UNLIMITED) -> str:

@@ -95,7 +95,7 @@ async def _changes(asked: _Asked, read: Manifests, api: client.ApiClient | None)
     gone: list[ObjectKey] = []
     if asked.prune:
         after, gone = manifests.pruned(after, read.objects)
-    with output.working("reading Proxmox"):
+    with output.working(f"reading Proxmox of {name}"):
         async with proxmox.gateway_to(asked.access, name, connection, api) as gateway:
             state = await proxmox.read_state(gateway, guests=bool(after.nics) or bool(gone))
             firewalls = await proxmox.read_firewalls(gateway, _with_firewall(after, proxmox.evpn_vnets(state)))

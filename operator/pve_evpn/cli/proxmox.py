@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.aio import client
-from kubernetes.aio.client.exceptions import ApiException
 from pydantic import ValidationError
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
-from pve_evpn.api.kinds import GROUP, KINDS, VERSION
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.cli.installation import OPERATOR_NAMESPACE
+from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan.firewall import FirewallState
 from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
 from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
 from pve_evpn.kube.adapters import OwnSecrets
+from pve_evpn.kube.client import CustomObjects
 from pve_evpn.leadership import IsLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
@@ -203,12 +203,7 @@ def evpn_vnets(state: ClusterState) -> list[str]:
 
 async def cluster_object(api: client.ApiClient, name: str) -> Mapping[str, Any]:
     """A ProxmoxCluster as Kubernetes has it. Raises Refusal where there is none."""
-    try:
-        found = await client.CustomObjectsApi(api).get_cluster_custom_object(
-            GROUP, VERSION, KINDS["ProxmoxCluster"].plural, name
-        )
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        raise Refusal(f"there is no ProxmoxCluster {name}") from None
-    return dict(found)
+    found = await CustomObjects(api).read(ObjectKey("ProxmoxCluster", "", name))
+    if found is None:
+        raise Refusal(f"there is no ProxmoxCluster {name}")
+    return found

@@ -42,48 +42,53 @@ async def snapshot_through(api: client.ApiClient, namespace: str = "", *, events
         try:
             items, _ = await custom.list_all(kind, namespace if KINDS[kind].scope == "Namespaced" else "")
         except ApiException as error:
-            unread[kind] = unreadable(error, KINDS[kind].plural)
+            unread[kind] = unreadable(error, kind, namespace)
             return
         for raw in items:
             resource = resource_from({**raw, "kind": kind})
             objects[resource.key] = resource
 
-    async def read_events() -> None:
+    async def read_events(place: str) -> None:
         try:
-            recorded.extend(await _events(client.EventsV1Api(api), namespace))
+            recorded.extend(await _events(client.EventsV1Api(api), place))
         except ApiException as error:
-            unread["Event"] = unreadable(error, "events")
+            unread["Event"] = unreadable(error, "Event", place)
 
-    await asyncio.gather(*map(read_kind, KINDS), *([read_events()] if events else []))
+    # Those about cluster-scoped objects are in the namespace `default`.
+    places = sorted({namespace, "default"}) if namespace else [""]
+    await asyncio.gather(*map(read_kind, KINDS), *(map(read_events, places) if events else ()))
     recorded.sort(key=lambda event: event.at)
     return Snapshot(objects, datetime.now(UTC), tuple(recorded), dict(sorted(unread.items())))
 
 
-def unreadable(error: ApiException, plural: str) -> str:
+def unreadable(error: ApiException, kind: str, namespace: str = "") -> str:
     """A sentence for the two answers that leave the rest of a report useful. Raises the error for all others."""
-    if error.status == 403:
-        return f"you may not list {plural} here (for namespaced kinds, try -n NAMESPACE)"
     if error.status == 404:
         return "this kind is not installed: kubectl apply --server-side -f crds/"
-    raise error
+    if error.status != 403:
+        raise error
+    if kind in KINDS and KINDS[kind].scope == "Cluster":
+        return f"you may not list {KINDS[kind].plural}: it takes a ClusterRole, the kind has no namespace"
+    plural = KINDS[kind].plural if kind in KINDS else "events (events.k8s.io)"
+    if namespace:
+        return f"you may not list {plural} in the namespace {namespace}"
+    return f"you may not list {plural} in all namespaces: name one with -n"
 
 
-async def _events(api: client.EventsV1Api, namespace: str) -> list[RecordedEvent]:
-    """The operator's Events. Those about cluster-scoped objects are in the namespace ``default``."""
+async def _events(api: client.EventsV1Api, place: str) -> list[RecordedEvent]:
+    """The operator's Events of one namespace, or of all."""
     found: dict[str, RecordedEvent] = {}
-    for place in sorted({namespace, "default"}) if namespace else [""]:
-        token: str | None = None
-        while True:
-            options = {"limit": _PAGE, "_continue": token, "field_selector": f"reportingController={REPORTER}"}
-            answer = await (api.list_namespaced_event(place, **options) if place
-                            else api.list_event_for_all_namespaces(**options))  # fmt: skip
-            for item in answer.items:
-                if made := recorded_event(item):
-                    found[item.metadata.uid] = made
-            token = answer.metadata._continue
-            if not token:
-                break
-    return list(found.values())
+    token: str | None = None
+    while True:
+        options = {"limit": _PAGE, "_continue": token, "field_selector": f"reportingController={REPORTER}"}
+        answer = await (api.list_namespaced_event(place, **options) if place
+                        else api.list_event_for_all_namespaces(**options))  # fmt: skip
+        for item in answer.items:
+            if made := recorded_event(item):
+                found[item.metadata.uid] = made
+        token = answer.metadata._continue
+        if not token:
+            return list(found.values())
 
 
 def recorded_event(item: Any) -> RecordedEvent | None:

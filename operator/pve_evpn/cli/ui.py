@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
-from pve_evpn.cli import options
+from pve_evpn.cli import options, output
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.page.live import live_snapshot
+from pve_evpn.cli.page.live import LiveSnapshot, live_snapshot
 from pve_evpn.cli.page.server import HOST, served
+
+#: Seconds after which the page is served although something has not been read yet.
+_PATIENCE = 10.0
 
 app = typer.Typer(add_completion=False)
 
@@ -35,6 +38,8 @@ async def _ui(namespace: str, port: int, *, browser: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     async with live_snapshot(namespace) as live:
+        with output.working("reading Kubernetes"):
+            await _first_read(live, ended)
         try:
             async with served(live, port) as page:
                 print(f"The page is at {page.address} (the part after # is a secret). Ctrl-C ends it.", flush=True)
@@ -44,3 +49,11 @@ async def _ui(namespace: str, port: int, *, browser: bool) -> int:
         except OSError as error:
             raise Refusal(f"port {port} of {HOST} cannot be used: {error.strerror or error}") from None
     return 0
+
+
+async def _first_read(live: LiveSnapshot, ended: asyncio.Event) -> None:
+    """Wait until everything was read or refused, the user ended the command, or the patience is over."""
+    waiting = {asyncio.create_task(live.newer_than(0)), asyncio.create_task(ended.wait())}
+    _, late = await asyncio.wait(waiting, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+    for task in late:
+        task.cancel()

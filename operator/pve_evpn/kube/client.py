@@ -74,6 +74,18 @@ class CustomObjects:
             if not token:
                 return items, int(page["metadata"]["resourceVersion"])
 
+    async def read(self, key: ObjectKey) -> dict[str, Any] | None:
+        """The object; None where there is none. It takes the right to get this one, not to list its kind."""
+        api, plural = self._api, KINDS[key.kind].plural
+        try:
+            if key.namespace:
+                return dict(await api.get_namespaced_custom_object(GROUP, VERSION, key.namespace, plural, key.name))
+            return dict(await api.get_cluster_custom_object(GROUP, VERSION, plural, key.name))
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            return None
+
     async def namespaces(self) -> tuple[list[dict[str, Any]], int]:
         """Names and labels of all namespaces, in the shape of watched objects."""
         answer = await self._core.namespaces()

@@ -76,7 +76,7 @@ class LiveSnapshot:
                     await self._mark_changed(kind)
             except ApiException as error:
                 if error.status in (403, 404):
-                    self._unread[kind] = unreadable(error, KINDS[kind].plural if kind in KINDS else "events")
+                    self._unread[kind] = unreadable(error, kind, self._namespace)
                     pause = _RETRY_FORBIDDEN
                 elif error.status != 410:  # 410: the watch is too old, list again at once
                     self._unread[kind] = f"Kubernetes answers {error.status}; trying again"

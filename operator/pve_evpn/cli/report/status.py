@@ -34,7 +34,7 @@ def status_report(snapshot: Snapshot, *, everything: bool = False) -> Report:
         _objects(snapshot, "NicAttachment", "nics", "NICS", _NIC, _nic, rows),
     ]
     blocks = [block for block in blocks if not isinstance(block, Table) or block.rows]
-    if not snapshot.objects:
+    if not snapshot.objects and not snapshot.unread:
         blocks.append(Lines("empty", "", ("No object of pve-evpn.dev is here.",)))
     causes, good = _causes(snapshot)
     waits = _waits(snapshot)
