@@ -8,6 +8,7 @@ Everything the engine writes is counted.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -212,7 +213,8 @@ class _Secrets:
         cluster, endpoints = self.kube.bound.get(name, ("pve", ""))
         spec = self.kube.objects.get(ObjectKey("ProxmoxCluster", "", cluster), {}).get("spec", {})
         endpoints = endpoints or " ".join([*spec.get("endpoints", ()), spec.get("proxyUrl", "")])
-        return Secret(data, {LABEL_CLUSTER: cluster}, {ANNOTATION_ENDPOINTS: endpoints})
+        revision = hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:8]
+        return Secret(data, {LABEL_CLUSTER: cluster}, {ANNOTATION_ENDPOINTS: endpoints}, revision)
 
 
 @dataclass

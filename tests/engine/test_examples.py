@@ -117,6 +117,20 @@ async def test_exit_nodes() -> None:
     assert running(world, "vnets", "dmz")["tag"] == 6000
 
 
+async def test_ipam_dns() -> None:
+    world = world_with("00", "10")
+    made = documents("ipam-dns.yaml")
+    for secret in (document for document in made if document["kind"] == "Secret"):
+        name, metadata = secret["metadata"]["name"], secret["metadata"]
+        world.kube.secrets[name] = secret["stringData"]
+        world.kube.bind(name, *metadata["labels"].values(), *metadata["annotations"].values())
+    world.apply(*(document for document in made if document["kind"] != "Secret"))
+    await world.settle()
+    assert world.complaints() == []
+    offices = running(world, "zones", "offices")
+    assert (offices["ipam"], offices["dns"], offices["dnszone"]) == ("netbox", "ns1", "offices.example.com")
+
+
 async def test_observe_only_import() -> None:
     world = world_with("00")
     peers = "192.168.16.1,192.168.16.2,192.168.16.3,192.168.16.4"

@@ -7,9 +7,29 @@ from typing import Any
 GONE = object()
 Manifest = dict[str, Any]
 
+_FINGERPRINT = ":".join(["AB"] * 32)
 _MANAGED = {"managementPolicy": "Full", "deletionPolicy": "Delete", "adoptionPolicy": "IfIdentical"}
 
 BASES: dict[str, Manifest] = {
+    "Ipam": {
+        "clusterRef": {"name": "pve"},
+        "id": "netbox1",
+        "type": "netbox",
+        "url": "https://netbox.example.com:8443/api",
+        "tokenSecretRef": {"name": "netbox", "key": "api-token"},
+        "fingerprint": _FINGERPRINT,
+        **_MANAGED,
+    },
+    "DnsServer": {
+        "clusterRef": {"name": "pve"},
+        "id": "ns1",
+        "url": "https://[2001:db8::53]:8081/api/v1/servers/localhost",
+        "keySecretRef": {"name": "powerdns", "key": "key"},
+        "ttlSeconds": 3600,
+        "reverseMask6": 48,
+        "fingerprint": _FINGERPRINT,
+        **_MANAGED,
+    },
     "PrefixList": {
         "clusterRef": {"name": "pve"},
         "id": "own-networks_1",
@@ -155,7 +175,18 @@ def with_(protocol: Manifest, **changes: Any) -> Manifest:
     return {**protocol, **{path.replace("__", "."): value for path, value in changes.items()}}
 
 
+_PHPIPAM = {"type": "phpipam", "url": "http://ipam.example.com/api/pve/", "section": 3, "fingerprint": GONE}
+_PVE = dict.fromkeys(("url", "tokenSecretRef", "fingerprint"), GONE) | {"type": "pve"}
+
 ACCEPTED: list[tuple[str, str, Manifest]] = [
+    ("Ipam", "phpIPAM", _PHPIPAM),
+    ("Ipam", "Proxmox' own", _PVE),
+    ("Ipam", "the built-in one", {**_PVE, "id": "pve", "deletionPolicy": "Orphan"}),
+    ("Ipam", "one that is adopted with its token", {"tokenSecretRef": GONE}),
+    ("DnsServer", "only what is required", dict.fromkeys((
+        "id", "ttlSeconds", "reverseMask6", "fingerprint", "keySecretRef"), GONE)),
+    ("EvpnZone", "services by name", {"ipam": GONE, "ipamRef": {"name": "netbox"}, "dns": {
+        "serverRef": {"name": "ns1"}, "zone": "example.com", "reverseRef": {"name": "ns2"}}}),
     ("PrefixList", "as many entries as there can be", {"entries": [
         {"seq": n, "action": "Permit", "prefix": f"2001:db8:{n:x}::/48", "ge": 49, "le": 64} for n in range(1, 65)]}),
     ("PrefixList", "every network",
@@ -191,6 +222,45 @@ ACCEPTED: list[tuple[str, str, Manifest]] = [
 
 _ID = "must be 1 to 32 letters, digits, - and _"
 REFUSED: list[tuple[str, Manifest, str]] = [
+    # --- Ipam
+    ("Ipam", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
+    ("Ipam", {"type": GONE}, "spec.type: Required value"),
+    ("Ipam", {"type": "infoblox"}, "supported values"),
+    ("Ipam", {"id": "net-box"}, "must be an id in Proxmox: letters and digits, a letter first"),
+    ("Ipam", {"url": GONE, "fingerprint": GONE}, "types netbox and phpipam need a url"),
+    ("Ipam", {"url": "netbox.example.com/api"}, "must be http://host:port/path or https://host:port/path"),
+    ("Ipam", {"url": "https://user:word@netbox.example.com/api"}, "without user, password and query"),
+    ("Ipam", {"url": "https://netbox.example.com/api?token=x"}, "without user, password and query"),
+    ("Ipam", {"url": "http://netbox.example.com/api"}, "fingerprint needs a url with https"),
+    ("Ipam", {"fingerprint": "AB:CD"}, "must be a SHA-256 fingerprint: 32 pairs of hex digits"),
+    ("Ipam", {"section": 3}, "section belongs to type phpipam"),
+    ("Ipam", {path: value for path, value in _PHPIPAM.items() if path != "section"}, "type phpipam needs a section"),
+    ("Ipam", {**_PHPIPAM, "section": 0}, "should be greater than or equal to 1"),
+    ("Ipam", {**_PVE, "url": "http://netbox"}, "url belongs to type netbox or phpipam"),
+    ("Ipam", {**_PVE, "tokenSecretRef": {"name": "t"}}, "tokenSecretRef belongs to type netbox or phpipam"),
+    ("Ipam", {"id": "pve"}, "id pve is the built-in IPAM: type pve"),
+    ("Ipam", {**_PVE, "id": "pve"}, "the built-in IPAM pve cannot be deleted: remove deletionPolicy: Delete"),
+    ("Ipam", {"tokenSecretRef.name": "Upper"}, "must be a Kubernetes object's name"),
+    ("Ipam", {"tokenSecretRef.key": "a key"}, "must be a key of a Secret"),
+    # --- DnsServer
+    ("DnsServer", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
+    ("DnsServer", {"url": GONE}, "spec.url: Required value"),
+    ("DnsServer", {"url": "ftp://dns.example.com"}, "must be http://host:port/path or https://host:port/path"),
+    ("DnsServer", {"url": "http://dns.example.com"}, "fingerprint needs a url with https"),
+    ("DnsServer", {"id": "1ns"}, "must be an id in Proxmox: letters and digits, a letter first"),
+    ("DnsServer", {"ttlSeconds": 0}, "should be greater than or equal to 1"),
+    ("DnsServer", {"reverseMask6": 50}, "must be a multiple of 4: a zone ends at a digit"),
+    ("DnsServer", {"reverseMask6": 128}, "should be less than or equal to 124"),
+    ("DnsServer", {"keySecretRef": {}}, "keySecretRef.name: Required value"),
+    # --- what names them
+    ("EvpnZone", {"ipam": "pve", "ipamRef": {"name": "a"}}, "set at most one of ipam and ipamRef"),
+    ("EvpnZone", {"dns": {"server": "a", "serverRef": {"name": "a"}}}, "set exactly one of server and serverRef"),
+    ("EvpnZone", {"dns": {"zone": "example.com"}}, "set exactly one of server and serverRef"),
+    (
+        "EvpnZone",
+        {"dns": {"server": "a", "reverse": "b", "reverseRef": {"name": "b"}}},
+        "set at most one of reverse and reverseRef",
+    ),
     # --- PrefixList
     ("PrefixList", {"clusterRef": GONE}, "spec.clusterRef: Required value"),
     ("PrefixList", {"id": "-own"}, _ID),
@@ -328,6 +398,11 @@ REFUSED: list[tuple[str, Manifest, str]] = [
 ]
 
 IMMUTABLE: list[tuple[str, Manifest, Manifest, str]] = [
+    ("Ipam", {}, {"id": "other"}, "id is chosen at creation"),
+    ("Ipam", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
+    ("Ipam", _PHPIPAM, {"type": "netbox", "section": None}, "type cannot change once the IPAM is programmed"),
+    ("DnsServer", {}, {"id": "other"}, "id is chosen at creation"),
+    ("DnsServer", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
     ("PrefixList", {}, {"id": "other"}, "id is chosen at creation"),
     ("PrefixList", {}, {"clusterRef": {"name": "other"}}, "clusterRef cannot change"),
     ("RouteMap", {}, {"id": None}, "id is chosen at creation"),

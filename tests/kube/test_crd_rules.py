@@ -451,7 +451,7 @@ REFUSED: list[tuple[str, Manifest, str]] = [
     ("EvpnZone", {"vxlanPort": 65536}, "should be less than or equal to 65535"),
     ("EvpnZone", {"vxlanPort": 0}, "should be greater than or equal to 1"),
     ("EvpnZone", {"ipam": "p v e"}, "must be an id in Proxmox"),
-    ("EvpnZone", {"dns.server": GONE}, "spec.dns.server: Required value"),
+    ("EvpnZone", {"dns.server": GONE}, "set exactly one of server and serverRef"),
     ("EvpnZone", {"dns.zone": "-example.com"}, "must be a domain name"),
     ("EvpnZone", {"allowedNamespaces": GONE}, "spec.allowedNamespaces: Required value"),
     ("EvpnZone", {"allowedNamespaces.from": "Same"}, 'supported values: "All", "Selector", "None"'),

@@ -18,11 +18,12 @@ import pytest
 
 from pve_evpn.domain.plan.firewall import InsertRule, MoveRule, RemoveRule, SetOptions, SwitchRule
 from pve_evpn.domain.plan.model import Step
-from pve_evpn.domain.sdn import Canonical, SdnKind, SdnObject, SdnRef, canonical_props
+from pve_evpn.domain.sdn import Canonical, Hidden, SdnKind, SdnObject, SdnRef, canonical_props
 from pve_evpn.domain.state import FirewallName
 from pve_evpn.pve.client import PveClient
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
+from pve_evpn.pve.reader import SERVICES
 from pve_evpn.pve.transport import Trust
 from pve_lab import apidoc
 from pve_lab.lab import Lab, seed
@@ -389,6 +390,36 @@ async def test_every_request_about_routing_is_one_that_proxmox_declares(witness:
     assert witness.wrong == undeclared
 
 
+async def test_every_request_about_services_is_one_that_proxmox_declares(witness: Witness) -> None:
+    gateway, secret = witness.gateway, Hidden("t")
+    kinds: list[tuple[SdnKind, str, dict[str, Any], dict[str, Canonical | None]]] = [
+        (SdnKind.IPAM, "pve", {}, {}),
+        (SdnKind.IPAM, "netbox", {"url": "https://n/api", "fingerprint": ":".join(["AB"] * 32)}, {"url": "https://m"}),
+        (SdnKind.IPAM, "phpipam", {"url": "http://p/api", "section": 3}, {"section": "4"}),
+        (
+            SdnKind.DNS, "powerdns",
+            {"url": "http://d", "ttl": 60, "reversemaskv6": 64, "fingerprint": ":".join(["AB"] * 32)},
+            {"ttl": "90", "reversemaskv6": None},
+        ),
+    ]  # fmt: skip
+    made = []
+    for kind, type_, props, changes in kinds:
+        ref = SdnRef(kind, f"{type_}1")
+        new = SdnObject(ref, type_, canonical_props(kind, props), secret=None if type_ == "pve" else secret)
+        await gateway.write_service(Step(ref, None, new))
+        after = {key: value for key, value in {**new.props, **changes}.items() if value is not None}
+        made.append(replace(new, props=after, secret=new.secret and Hidden("u")))
+        if changes:
+            await gateway.write_service(Step(ref, new, made[-1]))
+    read = (await gateway.read_cluster("9.2.3", guests=False, services=tuple(SERVICES))).sdn
+    assert {obj.ref: obj for obj in made}.items() <= read.running.items()
+    assert read.pending == ()
+    assert read.running[made[1].ref].secret == Hidden("u")
+    for obj in made:
+        await gateway.write_service(Step(obj.ref, obj, None))
+    assert witness.wrong == []
+
+
 async def test_what_others_have_staged_is_named_even_where_it_is_new(witness: Witness) -> None:
     lab = witness.lab
     lab.fabrics.create({"id": "new1", "protocol": "openfabric", "ip_prefix": "10.9.0.0/24"})
@@ -405,6 +436,7 @@ async def test_what_others_have_staged_is_named_even_where_it_is_new(witness: Wi
 
 def test_no_method_of_the_gateway_is_forgotten_above() -> None:
     text = inspect.getsource(test_every_request_of_the_gateway_is_one_that_proxmox_declares)
+    text += inspect.getsource(test_every_request_about_services_is_one_that_proxmox_declares)
     asking = [name for name, _ in inspect.getmembers(Gateway, inspect.iscoroutinefunction) if not name.startswith("_")]
     typed = [name for name in asking if name not in vars(PveClient)]
     assert [name for name in typed if f"gateway.{name}(" not in text] == []

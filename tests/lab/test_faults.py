@@ -452,6 +452,31 @@ def test_wrong_faults_are_named(make: Callable[[], Fault], named: str) -> None:
         make()
 
 
+# --- servers outside ------------------------------------------------------------------------------------------------
+
+
+def test_a_server_outside_that_answers_with_an_error(pve: LabClient) -> None:
+    netbox = {"ipam": "nb1", "type": "netbox", "url": "https://netbox.example.com/api", "token": "t"}
+    fault = pve.lab.faults.add(faults.ServerFails(url="https://netbox", answer="403 Forbidden"))
+    refused = pve.ask("POST", "/cluster/sdn/ipams", **netbox)
+    assert (refused.status, refused.body["message"]) == (
+        500,
+        "create sdn ipam object failed: Can't connect to netbox api: Invalid response from server: 403 Forbidden\n",
+    )
+    assert pve.ask("POST", "/cluster/sdn/ipams", ipam="own", type="pve").status == 200
+    pve.lab.faults.remove(fault.id)
+    assert pve.ask("POST", "/cluster/sdn/ipams", **netbox).status == 200
+    with pytest.raises(ValueError, match="answer"):
+        pve.lab.faults.add(faults.ServerFails(answer="no"))
+
+
+def test_a_server_outside_that_hangs(pve: LabClient) -> None:
+    pve.lab.faults.add(faults.ServerHangs())
+    server = {"dns": "ns1", "type": "powerdns", "url": "http://192.0.2.53", "key": "k"}
+    assert pve.ask("POST", "/cluster/sdn/dns", **server).status == 596
+    assert [row["ipam"] for row in pve.get("/cluster/sdn/ipams")] == ["pve"]
+
+
 def test_every_fault_has_a_sentence_and_a_test_here() -> None:
     text = Path(__file__).read_text()
     for name, kind in faults.KINDS.items():

@@ -17,6 +17,7 @@ from pve_evpn.api.types import (
     SEVERAL_LINES,
     Adoption,
     ApiModel,
+    Fingerprint,
     LabelSelector,
     ManagementPolicy,
     Matching,
@@ -65,14 +66,6 @@ ProxyUrl = Annotated[
     Matching(
         r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?",
         "must be http://host:port or https://host:port, without user, password and path",
-    ),
-]
-Fingerprint = Annotated[
-    str,
-    Length(max_length=95),
-    Matching(
-        r"([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}",
-        "must be a SHA-256 fingerprint: 32 pairs of hex digits, separated by colons",
     ),
 ]
 CaBundle = Annotated[

@@ -14,13 +14,14 @@ from pve_evpn.api.types import (
     SET,
     ApiModel,
     ClusterScopedRef,
+    ClusterScopedSpec,
     IpAddress,
-    ManagedSpec,
     Matching,
     Network,
     NodeName,
     Rule,
-    immutable,
+    id_in_proxmox,
+    id_or_ref,
     keyed,
     only_one_of,
     rules,
@@ -98,15 +99,7 @@ class Underlay(ApiModel):
     )
 
 
-def one_route_map_each() -> tuple[Rule, ...]:
-    """A route map is named by its id or by its RouteMap."""
-    return tuple(
-        Rule(only_one_of(field, f"{field}Ref", exactly=False), f"set at most one of {field} and {field}Ref")
-        for field in ("routeMapIn", "routeMapOut")
-    )
-
-
-class EvpnControllerSpec(ManagedSpec):
+class EvpnControllerSpec(ClusterScopedSpec):
     """An EVPN controller. Before Proxmox VE 9.2 a cluster can have one."""
 
     model_config = ConfigDict(
@@ -115,19 +108,13 @@ class EvpnControllerSpec(ManagedSpec):
                 "!has(self.ebgpMultihop) || !has(self.bgpMode) || self.bgpMode != 'Internal'",
                 "ebgpMultihop has no meaning with bgpMode: Internal",
             ),
-            *one_route_map_each(),
+            id_or_ref("routeMapIn"),
+            id_or_ref("routeMapOut"),
         )
     )
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
     id: ControllerId | None = Field(
-        None,
-        description="Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable once programmed. "
-        "Default: "
-        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
-        "short hash of it. Proxmox: controller.",
+        None, description=id_in_proxmox(": 2 to 64 letters, digits, - and _, a letter first", "controller")
     )
     asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
         description="Autonomous system number, 1 to 4294967295. Proxmox: asn."

@@ -16,15 +16,15 @@ from pve_evpn.api.types import (
     ATOMIC,
     ApiModel,
     ClusterScopedRef,
+    ClusterScopedSpec,
     InterfaceName,
-    ManagedSpec,
     Matching,
     Network,
     NodeName,
     Origin,
     Port,
     Rule,
-    immutable,
+    id_in_proxmox,
     keyed,
     rules,
 )
@@ -216,7 +216,7 @@ def _inside(field: str, prefix: str) -> Rule:
     )
 
 
-class FabricSpec(ManagedSpec):
+class FabricSpec(ClusterScopedSpec):
     """Routing between the nodes; an EvpnController names it as its underlay (``underlay.fabricRef``)."""
 
     model_config = ConfigDict(
@@ -260,14 +260,8 @@ class FabricSpec(ManagedSpec):
         )
     )
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
     id: FabricId | None = Field(
-        None,
-        description="Name in Proxmox: 2 to 8 letters, digits and -, neither first nor last a -. Immutable once "
-        "programmed. Default: metadata.name where that is a valid id, else its letters and digits where these are one "
-        "that is free, else a short hash of it. Proxmox: id.",
+        None, description=id_in_proxmox(": 2 to 8 letters, digits and -, neither first nor last a -", "id")
     )
     protocol: Protocol = Field(
         description="Routing protocol; BGP and WireGuard since Proxmox VE 9.2. Immutable once programmed. "

@@ -13,6 +13,7 @@ from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
 from pve_evpn.api.router import BgpControllerSpec, BgpControllerStatus, IsisControllerSpec, IsisControllerStatus
+from pve_evpn.api.service import DnsServerSpec, DnsServerStatus, IpamSpec, IpamStatus
 from pve_evpn.api.types import ID_FIXED, INTERFACE_NAMES, ApiModel, Rule, fixed_once_programmed
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
@@ -81,7 +82,7 @@ class Kind:
     columns: tuple[Column, ...] = field(default=())
     rules: tuple[Rule, ...] = field(default=())
     """CEL about the object as a whole: the only place where spec and status can be compared."""
-    sdn_kind: Literal["", "prefix-list", "route-map", "fabric", "controller", "zone", "vnet"] = ""
+    sdn_kind: Literal["", "ipam", "dns", "prefix-list", "route-map", "fabric", "controller", "zone", "vnet"] = ""
     """The Proxmox collection it stands for an object of; empty where it stands for none."""
     sdn_type: str = ""
     """Proxmox' type of that object; empty where the spec says it."""
@@ -89,6 +90,8 @@ class Kind:
     """Names that Proxmox accepts for that object."""
     desired_as: Literal[
         "",
+        "ipams",
+        "dns_servers",
         "prefix_lists",
         "route_maps",
         "fabrics",
@@ -111,6 +114,7 @@ _SHORT_ID = r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]"
 _LONG_ID = r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]"
 _FABRIC_ID = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,6}[a-zA-Z0-9]"
 _POLICY_ID = r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,30}[a-zA-Z0-9])?"
+_SERVICE_ID = r"[a-zA-Z][a-zA-Z0-9]{0,62}[a-zA-Z0-9]"
 
 _MANAGED = (
     ConditionType.READY,
@@ -141,6 +145,16 @@ _SEEN = (
 )
 _LAST = (*_SEEN, Column("Paused", '.status.conditions[?(@.type=="Paused")].status', priority=1))
 
+
+def _managed(*own: Column) -> tuple[Column, ...]:
+    """The columns of what stands for an object in Proxmox: its id, its own ones, and whether it is fine.
+
+    Its own columns of priority 1 come behind that.
+    """
+    shown, wide = ([c for c in own if c.priority == priority] for priority in (0, 1))
+    return (Column("ID", ".status.id"), *shown, *_READY, *wide, *_LAST)
+
+
 _BY_PREFIX, _BY_PATTERN = INTERFACE_NAMES.as_cel("self.metadata.name")
 
 KINDS: dict[str, Kind] = {
@@ -160,10 +174,44 @@ KINDS: dict[str, Kind] = {
             ),
         ),
         Kind(
+            "Ipam", "ipams", ("ipam",), "Cluster", IpamSpec, IpamStatus,
+            "An IPAM in which Proxmox registers addresses: its own, NetBox or phpIPAM.",
+            _MANAGED,
+            _managed(Column("Type", ".spec.type"), Column("URL", ".spec.url", priority=1)),
+            (
+                ID_FIXED,
+                fixed_once_programmed(
+                    "type",
+                    "self.spec.type == oldSelf.spec.type",
+                    "type cannot change once the IPAM is programmed: make a new object instead",
+                ),
+                Rule(
+                    "!(has(self.spec.id) ? self.spec.id == 'pve' : self.metadata.name == 'pve') || "
+                    "!has(self.spec.deletionPolicy) || self.spec.deletionPolicy != 'Delete'",
+                    "the built-in IPAM pve cannot be deleted: remove deletionPolicy: Delete",
+                    ".spec.deletionPolicy",
+                ),
+                Rule(
+                    "has(self.spec.id) || self.metadata.name != 'pve' || self.spec.type == 'pve'",
+                    "id pve, which metadata.name would give, is the built-in IPAM: set type: pve, or another spec.id",
+                    ".spec.type",
+                ),
+            ),
+            sdn_kind="ipam", id_pattern=_SERVICE_ID, desired_as="ipams",
+        ),
+        Kind(
+            "DnsServer", "dnsservers", ("dnss",), "Cluster", DnsServerSpec, DnsServerStatus,
+            "A PowerDNS server in which Proxmox registers names.",
+            _MANAGED,
+            _managed(Column("URL", ".spec.url", priority=1)),
+            (ID_FIXED,),
+            sdn_kind="dns", sdn_type="powerdns", id_pattern=_SERVICE_ID, desired_as="dns_servers",
+        ),
+        Kind(
             "PrefixList", "prefixlists", ("pfl",), "Cluster", PrefixListSpec, PrefixListStatus,
             "An ordered list of networks that route maps and fabrics name (Proxmox VE 9.2).",
             _MANAGED,
-            (Column("ID", ".status.id"), Column("Entries", ".status.entries", "integer"), *_READY, *_LAST),
+            _managed(Column("Entries", ".status.entries", "integer")),
             (ID_FIXED,),
             sdn_kind="prefix-list", sdn_type="prefix-list", id_pattern=_POLICY_ID, desired_as="prefix_lists",
         ),
@@ -171,7 +219,7 @@ KINDS: dict[str, Kind] = {
             "RouteMap", "routemaps", ("rmap",), "Cluster", RouteMapSpec, RouteMapStatus,
             "An ordered list of rules about routes that controllers and fabrics name (Proxmox VE 9.2).",
             _MANAGED,
-            (Column("ID", ".status.id"), Column("Entries", ".status.entries", "integer"), *_READY, *_LAST),
+            _managed(Column("Entries", ".status.entries", "integer")),
             (ID_FIXED,),
             sdn_kind="route-map", sdn_type="route-map", id_pattern=_POLICY_ID, desired_as="route_maps",
         ),
@@ -179,13 +227,10 @@ KINDS: dict[str, Kind] = {
             "Fabric", "fabrics", ("fab",), "Cluster", FabricSpec, FabricStatus,
             "The underlay's routing between the nodes: OpenFabric, OSPF, BGP or WireGuard.",
             _MANAGED,
-            (
-                Column("ID", ".status.id"),
+            _managed(
                 Column("Protocol", ".spec.protocol"),
                 Column("Nodes", ".status.adjacenciesSummary"),
-                *_READY,
                 Column("Prefix", ".spec.prefix", priority=1),
-                *_LAST,
             ),
             (
                 ID_FIXED,
@@ -201,12 +246,9 @@ KINDS: dict[str, Kind] = {
             "EvpnController", "evpncontrollers", ("evpnc",), "Cluster", EvpnControllerSpec, EvpnControllerStatus,
             "The BGP instance that carries EVPN between the nodes of a Proxmox cluster.",
             _MANAGED,
-            (
-                Column("ID", ".status.id"),
+            _managed(
                 Column("ASN", ".spec.asn", "integer"),
                 Column("Sessions", ".status.sessionsSummary"),
-                *_READY,
-                *_LAST,
             ),
             (ID_FIXED,),
             sdn_kind="controller", sdn_type="evpn", id_pattern=_LONG_ID, desired_as="controllers",
@@ -215,13 +257,10 @@ KINDS: dict[str, Kind] = {
             "BgpController", "bgpcontrollers", ("bgpc",), "Cluster", BgpControllerSpec, BgpControllerStatus,
             "BGP between one node and routers outside of the overlay.",
             _MANAGED,
-            (
-                Column("ID", ".status.id"),
+            _managed(
                 Column("Node", ".spec.node"),
                 Column("ASN", ".spec.asn", "integer"),
                 Column("Sessions", ".status.sessionsSummary"),
-                *_READY,
-                *_LAST,
             ),
             (ID_FIXED,),
             sdn_kind="controller", sdn_type="bgp", id_pattern=_LONG_ID, desired_as="bgp_controllers",
@@ -230,12 +269,9 @@ KINDS: dict[str, Kind] = {
             "IsisController", "isiscontrollers", ("isisc",), "Cluster", IsisControllerSpec, IsisControllerStatus,
             "IS-IS on one node.",
             _MANAGED,
-            (
-                Column("ID", ".status.id"),
+            _managed(
                 Column("Node", ".spec.node"),
                 Column("Domain", ".spec.domain"),
-                *_READY,
-                *_LAST,
             ),
             (ID_FIXED,),
             sdn_kind="controller", sdn_type="isis", id_pattern=_LONG_ID, desired_as="isis_controllers",
@@ -244,12 +280,9 @@ KINDS: dict[str, Kind] = {
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
             "A VRF with its L3 VNI, in which VNets live.",
             _MANAGED,
-            (
-                Column("ID", ".status.id"),
+            _managed(
                 Column("L3VNI", ".status.vrfVni", "integer"),
-                *_READY,
                 Column("Exit", ".status.exit.summary", priority=1),
-                *_LAST,
             ),
             (ID_FIXED,),
             sdn_kind="zone", sdn_type="evpn", id_pattern=_SHORT_ID, desired_as="zones",

@@ -12,13 +12,13 @@ from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ApiModel,
     ClusterScopedRef,
+    ClusterScopedSpec,
     IpAddress,
-    ManagedSpec,
     Matching,
     Network,
     Rule,
     Vni,
-    immutable,
+    id_in_proxmox,
     keyed,
     rules,
 )
@@ -109,18 +109,10 @@ class PrefixListEntry(ApiModel):
     )
 
 
-class PrefixListSpec(ManagedSpec):
+class PrefixListSpec(ClusterScopedSpec):
     """An ordered list of networks (Proxmox VE 9.2). Route maps and fabrics name it."""
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
-    id: PolicyId | None = Field(
-        None,
-        description="Name in Proxmox and in FRR: 1 to 32 letters, digits, - and _. Immutable once programmed. Default: "
-        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
-        "short hash of it. Proxmox: id.",
-    )
+    id: PolicyId | None = Field(None, description=id_in_proxmox(" and in FRR: 1 to 32 letters, digits, - and _", "id"))
     entries: list[PrefixListEntry] = Field(
         min_length=1, max_length=MOST_ENTRIES, description="The list. Proxmox: entries.", json_schema_extra=keyed("seq")
     )
@@ -247,17 +239,11 @@ class RouteMapEntry(ApiModel):
     exit: Exit | None = Field(None, description="Where a match goes on. Default: the map ends. Proxmox: exit-action.")
 
 
-class RouteMapSpec(ManagedSpec):
+class RouteMapSpec(ClusterScopedSpec):
     """An ordered list of rules about routes (Proxmox VE 9.2). Controllers and fabrics name it."""
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
     id: PolicyId | None = Field(
-        None,
-        description="Name in Proxmox and in FRR: 1 to 32 letters, digits, - and _. Immutable once programmed. Default: "
-        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
-        "short hash of it. Proxmox: route-map-id.",
+        None, description=id_in_proxmox(" and in FRR: 1 to 32 letters, digits, - and _", "route-map-id")
     )
     entries: list[RouteMapEntry] = Field(
         min_length=1, max_length=MOST_ENTRIES, description="The map's entries.", json_schema_extra=keyed("order")

@@ -8,21 +8,22 @@ from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
-from pve_evpn.api.controller import ControllerId, Sessions, one_route_map_each
+from pve_evpn.api.controller import ControllerId, Sessions
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.policy import PolicyId
 from pve_evpn.api.types import (
     SET,
     ApiModel,
     ClusterScopedRef,
+    ClusterScopedSpec,
     InterfaceName,
     IpAddress,
-    ManagedSpec,
     Matching,
     NodeName,
     Rule,
     Timestamp,
-    immutable,
+    id_in_proxmox,
+    id_or_ref,
     keyed,
     rules,
 )
@@ -39,16 +40,11 @@ _NET = Matching(
     r"[a-fA-F0-9]{2}(\.[a-fA-F0-9]{4}){3,9}\.[a-fA-F0-9]{2}",
     "must be a network entity title such as 49.0001.1921.6801.6001.00",
 )
-_CLUSTER = "The ProxmoxCluster. Immutable."
-_ID = (
-    "Name in Proxmox: 2 to 64 letters, digits, - and _, a letter first. Immutable once programmed. Default: "
-    "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
-    "short hash of it. Proxmox: controller."
-)
+_ID = id_in_proxmox(": 2 to 64 letters, digits, - and _, a letter first", "controller")
 _LOOPBACK = "Loopback or dummy interface whose address is the router's. Proxmox: loopback."
 
 
-class BgpControllerSpec(ManagedSpec):
+class BgpControllerSpec(ClusterScopedSpec):
     """BGP between one node and routers outside, in the IPv4 and IPv6 unicast families. A node has one."""
 
     model_config = ConfigDict(
@@ -57,11 +53,11 @@ class BgpControllerSpec(ManagedSpec):
                 "!has(self.ebgpMultihop) || (has(self.ebgp) && self.ebgp)",
                 "ebgpMultihop needs ebgp: true: peers of the same AS may be any number of hops away",
             ),
-            *one_route_map_each(),
+            id_or_ref("routeMapIn"),
+            id_or_ref("routeMapOut"),
         )
     )
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(description=_CLUSTER)
     id: ControllerId | None = Field(None, description=_ID)
     node: NodeName = Field(description="The node that peers. Proxmox: node.")
     asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
@@ -123,10 +119,9 @@ class BgpControllerStatus(ManagedStatus):
     truncated: int | None = Field(None, description="How many more peers there are.")
 
 
-class IsisControllerSpec(ManagedSpec):
+class IsisControllerSpec(ClusterScopedSpec):
     """IS-IS on one node. A node has one."""
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(description=_CLUSTER)
     id: ControllerId | None = Field(None, description=_ID)
     node: NodeName = Field(description="The node that takes part. Proxmox: node.")
     domain: Annotated[

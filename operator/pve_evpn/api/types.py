@@ -303,6 +303,14 @@ INTERFACE_NAMES = Unlike(
     "must not be a name that the kernel, Proxmox or another tool gives to interfaces of a node (vmbr0, eth0, eno1, "
     "bond0, tap..., vrf..., vxlan... and the like)",
 )
+Fingerprint = Annotated[
+    str,
+    Length(max_length=95),
+    Matching(
+        r"([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}",
+        "must be a SHA-256 fingerprint: 32 pairs of hex digits, separated by colons",
+    ),
+]
 #: Names of other things in Proxmox (DNS servers, IPAMs).
 PluginId = Annotated[
     str,
@@ -353,6 +361,21 @@ class LocalRef(ApiModel):
     """An object in the same namespace, by name."""
 
     name: ObjectName = Field(description="Name of the referenced object (metadata.name) in the same namespace.")
+
+
+def id_in_proxmox(form: str, property_: str) -> str:
+    """The description of ``spec.id``. ``form``: which texts are names; ``property_``: Proxmox' name of the field."""
+    return (
+        f"Name in Proxmox{form}. Immutable once programmed. Default: metadata.name where that is a valid id, else its "
+        "letters and digits where these are one that is free, else a short hash of it. "
+        f"Proxmox: {property_}."
+    )
+
+
+def id_or_ref(field: str, ref: str = "") -> Rule:
+    """An object of Proxmox is named by its id (``field``) or by the object of this API (``ref``)."""
+    ref = ref or f"{field}Ref"
+    return Rule(only_one_of(field, ref, exactly=False), f"set at most one of {field} and {ref}")
 
 
 class SecretRef(ApiModel):
@@ -447,4 +470,12 @@ class ManagedSpec(ApiModel):
         description="What to do when Proxmox has an object of that name already: Never touch it, take it over "
         "IfIdentical in every field set here, or Always (which overwrites it). A VNet needs spec.adoption of its zone "
         "too. Default: IfIdentical.",
+    )
+
+
+class ClusterScopedSpec(ManagedSpec):
+    """The spec of a cluster-scoped object that stands for one in Proxmox."""
+
+    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
+        description="The ProxmoxCluster. Immutable."
     )

@@ -15,10 +15,10 @@ from pve_evpn.api.types import (
     Adoption,
     ApiModel,
     ClusterScopedRef,
+    ClusterScopedSpec,
     DnsName,
     LabelSelector,
     MacAddress,
-    ManagedSpec,
     Matching,
     Network,
     NodeName,
@@ -28,8 +28,10 @@ from pve_evpn.api.types import (
     ShortId,
     Vni,
     VniRange,
-    immutable,
+    id_in_proxmox,
+    id_or_ref,
     keyed,
+    only_one_of,
     rules,
 )
 
@@ -79,10 +81,21 @@ class ExitNodes(ApiModel):
 class Dns(ApiModel):
     """Registration of guests in a DNS server that Proxmox knows."""
 
-    server: PluginId = Field(description="Id of the DNS server in Proxmox. Proxmox: dns.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(only_one_of("server", "serverRef"), "set exactly one of server and serverRef"),
+            id_or_ref("reverse"),
+        )
+    )
+
+    server: PluginId | None = Field(None, description="Id of a DNS server that exists in Proxmox. Proxmox: dns.")
+    server_ref: ClusterScopedRef | None = Field(None, description="DnsServer, instead of server. Proxmox: dns.")
     zone: DnsName | None = Field(None, description="DNS domain of the guests. Proxmox: dnszone.")
     reverse: PluginId | None = Field(
         None, description="Id of the DNS server for reverse entries. Default: none. Proxmox: reversedns."
+    )
+    reverse_ref: ClusterScopedRef | None = Field(
+        None, description="DnsServer for reverse entries, instead of reverse. Proxmox: reversedns."
     )
 
 
@@ -149,7 +162,7 @@ class FirewallNames(ApiModel):
     )
 
 
-class EvpnZoneSpec(ManagedSpec):
+class EvpnZoneSpec(ClusterScopedSpec):
     """An EVPN zone."""
 
     model_config = ConfigDict(
@@ -164,18 +177,12 @@ class EvpnZoneSpec(ManagedSpec):
                 "self.secondaryControllerRefs.all(r, r.name != self.controllerRef.name)",
                 "secondaryControllerRefs must not repeat controllerRef",
             ),
+            id_or_ref("ipam"),
         )
     )
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
     id: ShortId | None = Field(
-        None,
-        description="Name in Proxmox: 2 to 8 letters and digits, a letter first, case kept. Immutable once programmed. "
-        "Default: "
-        "metadata.name where that is a valid id, else its letters and digits where these are one that is free, else a "
-        "short hash of it. Proxmox: zone.",
+        None, description=id_in_proxmox(": 2 to 8 letters and digits, a letter first, case kept", "zone")
     )
     controller_ref: ClusterScopedRef = Field(
         description="The EvpnController, of the same cluster. Proxmox: controller."
@@ -236,7 +243,12 @@ class EvpnZoneSpec(ManagedSpec):
         "reachable, and guests that use further MACs do not. Default: true. Proxmox: bridge-disable-mac-learning "
         "(the opposite).",
     )
-    ipam: PluginId | None = Field(None, description="Id of an IPAM in Proxmox, e.g. pve. Default: none. Proxmox: ipam.")
+    ipam: PluginId | None = Field(
+        None,
+        description="Id of an IPAM that exists in Proxmox, e.g. pve, the built-in one. Addresses of NicAttachments are "
+        "registered there. Default: none. Proxmox: ipam.",
+    )
+    ipam_ref: ClusterScopedRef | None = Field(None, description="Ipam, instead of ipam. Proxmox: ipam.")
     dns: Dns | None = Field(None, description="Registration of guests in DNS. Default: none.")
     allowed_namespaces: AllowedNamespaces = Field(
         description="Which namespaces may have VNets in this zone. Checked on every change, not only at creation."

@@ -34,6 +34,7 @@ from pve_evpn.leadership import IsLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.gateway import Gateway
+from pve_evpn.pve.reader import SERVICES
 from pve_evpn.pve.transport import Trust
 
 TOKEN_ID, TOKEN, TOKEN_FILE = "PVE_TOKEN_ID", "PVE_TOKEN", "PVE_TOKEN_FILE"
@@ -178,7 +179,7 @@ async def read_state(gateway: Gateway, *, guests: bool) -> ClusterState:
         release = await gateway.version()
         if PveVersion.parse(release) < OLDEST_SUPPORTED:
             raise Refusal(f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed")
-        return await gateway.read_cluster(release, guests=guests)
+        return await gateway.read_cluster(release, guests=guests, services=tuple(SERVICES))
 
 
 async def read_firewalls(gateway: Gateway, vnets: Iterable[str]) -> dict[str, FirewallState | None]:

@@ -26,10 +26,11 @@ from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
 from pve_evpn.api.router import BgpControllerSpec, BgpControllerStatus, IsisControllerSpec, IsisControllerStatus
+from pve_evpn.api.service import DnsServerSpec, DnsServerStatus, IpamSpec, IpamStatus
 from pve_evpn.api.types import ApiModel, LabelSelector
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
-from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.sdn import Hidden, SdnKind, SdnRef
 
 SpecT = TypeVar("SpecT", bound=ApiModel, covariant=True)
 StatusT = TypeVar("StatusT", bound=ReportedStatus, covariant=True, default=Any)
@@ -116,6 +117,20 @@ class Resource(Generic[SpecT, StatusT]):
 
 
 @dataclass(frozen=True, slots=True)
+class GivenSecret:
+    """What the Secret has that an Ipam or DnsServer names.
+
+    ``value`` is None where it cannot be used; ``unusable`` then says why. ``revision`` changes with the Secret.
+    ``sent``: Proxmox got this revision, as far as the operator knows.
+    """
+
+    value: Hidden | None = None
+    revision: str = ""
+    sent: bool = False
+    unusable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """All objects that belong to one Proxmox cluster, and the namespaces' labels their permissions depend on.
 
@@ -124,6 +139,8 @@ class Desired:
     """
 
     cluster: Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]
+    ipams: tuple[Resource[IpamSpec, IpamStatus], ...] = ()
+    dns_servers: tuple[Resource[DnsServerSpec, DnsServerStatus], ...] = ()
     prefix_lists: tuple[Resource[PrefixListSpec, PrefixListStatus], ...] = ()
     route_maps: tuple[Resource[RouteMapSpec, RouteMapStatus], ...] = ()
     fabrics: tuple[Resource[FabricSpec, FabricStatus], ...] = ()
@@ -145,10 +162,16 @@ class Desired:
     def sdn_groups(self) -> tuple[tuple[Resource[Any, Any], ...], ...]:
         """What stands for an SDN object in Proxmox, by kind, those that others refer to first."""
         return (
+            *(self.ipams, self.dns_servers),
             *(self.prefix_lists, self.route_maps, self.fabrics),
             *(self.controllers, self.bgp_controllers, self.isis_controllers),
             *(self.zones, self.vnets),
         )
+
+    @property
+    def services(self) -> tuple[Resource[Any], ...]:
+        """The IPAMs and DNS servers."""
+        return (*self.ipams, *self.dns_servers)
 
     @property
     def paused(self) -> bool:

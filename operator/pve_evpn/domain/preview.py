@@ -39,6 +39,7 @@ _MOST_APPLIES = 3
 class Stage(StrEnum):
     """When a change is made: with the one apply, or at once and apart from it."""
 
+    SERVICE = "service"
     APPLY = "apply"
     FIREWALL = "firewall"
     NIC = "nic"
@@ -96,7 +97,11 @@ def preview(
     waiting = permission.waiting
     held = permission.problem if waiting is None else None
     consent = permission.problem if waiting is not None else None
-    changes = [*_nic_changes(detached), *_sdn_changes(desired, state, made, everything, waiting, consent)]
+    changes = [
+        *_service_changes(made),
+        *_nic_changes(detached),
+        *_sdn_changes(desired, state, made, everything, waiting, consent),
+    ]
     settled, nics, later = _after(desired, state, made)
     changes += [change for number, each in enumerate(later, 2) for change in _later_changes(each, number)]
     changes += _firewall_changes(desired, settled, firewalls)
@@ -164,6 +169,13 @@ def _sdn_changes(
         yield change(step.words, step.ref, step.step_class, step.problem)
 
 
+def _service_changes(made: Plan) -> Iterator[Change]:
+    """IPAMs and DNS servers. The operator deletes one after the apply by which the last zone lets go of it."""
+    owners = made.owners()
+    for step in made.services:
+        yield Change(str(step), Stage.SERVICE, owners.get(step.ref), why=_why(step.before, step.after))
+
+
 def _later_changes(made: Plan, apply: int) -> Iterator[Change]:
     owners, why = made.owners(), "in another apply, once the first one is done"
     for words, ref, step_class in lines(made):
@@ -225,6 +237,12 @@ def _after(desired: Desired, state: ClusterState, made: Plan) -> tuple[Plan, Nic
     """
     there, created, later = state, frozenset[SdnRef](), list[Plan]()
     settled = made
+    if made.services:
+        copies = (carried_out(copy, made.services) for copy in (state.sdn.edited, state.sdn.running))
+        edited, running = copies
+        there = replace(state, sdn=replace(state.sdn, edited=edited, running=running))
+        created = frozenset(step.ref for step in made.services if step.before is None)
+        settled = plan(desired, there, journal=created)
     while settled.needs_apply and len(later) <= _MOST_APPLIES:
         there = _applied(there, settled)
         created |= {step.ref for step in settled.steps if step.before is None}

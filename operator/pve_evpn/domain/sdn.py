@@ -11,19 +11,24 @@ Canonical form, because Proxmox compares textually and people do not:
 * lists of property strings have their parts in one order (:mod:`~pve_evpn.domain.spelling`);
 * a route map is one object, though Proxmox has an object for each of its entries: each is a property;
 * MAC addresses are upper case, aliases are trimmed (Proxmox trims on storage), IP addresses have their usual spelling
-  (Proxmox stores ``FD00::01`` as it was given), everything else is its text.
+  (Proxmox stores ``FD00::01`` as it was given), everything else is its text;
+* tokens and keys are no properties: :class:`Hidden` values that no text, digest or stored form of an object has.
+
+IPAMs and DNS servers (:data:`WRITTEN_AT_ONCE`) have one copy only: a write takes effect at once, and what is read is
+in both copies here.
 """
 
 from __future__ import annotations
 
 import functools
+import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from pve_evpn.domain import spelling
 
@@ -31,9 +36,39 @@ Canonical = str | tuple[str, ...]
 Props = Mapping[str, Canonical]
 
 
-class SdnKind(StrEnum):
-    """The collections below ``/cluster/sdn`` whose edits an apply publishes."""
+class Hidden:
+    """A token or key. It can be compared and sent (:meth:`reveal`), and is shown nowhere: not by ``str`` or ``repr``.
 
+    It is no dataclass and cannot be pickled or serialised, so that nothing takes it along by chance.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text, for the request that Proxmox gets."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hidden) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(Hidden)  # of the class alone: not even a number depends on the text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a hidden value is not stored")
+
+
+class SdnKind(StrEnum):
+    """The collections below ``/cluster/sdn``."""
+
+    IPAM = "ipam"
+    DNS = "dns"
     FABRIC = "fabric"
     FABRIC_NODE = "fabric-node"
     PREFIX_LIST = "prefix-list"
@@ -48,6 +83,8 @@ class SdnKind(StrEnum):
 
 #: Parents first: the order in which objects can be created; deletions go the other way.
 CREATION_ORDER = (
+    SdnKind.IPAM,
+    SdnKind.DNS,
     SdnKind.PREFIX_LIST,
     SdnKind.ROUTE_MAP,
     SdnKind.FABRIC,
@@ -57,6 +94,11 @@ CREATION_ORDER = (
     SdnKind.VNET,
     SdnKind.SUBNET,
 )
+#: Services that zones use. Proxmox keeps them beside the SDN configuration (``ipams.cfg``, ``dns.cfg``, not part of
+#: ``.running-config``): they are never pending, and neither an apply nor a rollback touches them.
+WRITTEN_AT_ONCE = frozenset({SdnKind.IPAM, SdnKind.DNS})
+#: The property of each that is a secret.
+SECRET_KEYS: Mapping[SdnKind, str] = {SdnKind.IPAM: "token", SdnKind.DNS: "key"}
 #: Objects that have no Kubernetes object of their own, with the kind of the one they are part of.
 PART_OF: Mapping[SdnKind, SdnKind] = {SdnKind.FABRIC_NODE: SdnKind.FABRIC, SdnKind.SUBNET: SdnKind.VNET}
 
@@ -83,11 +125,13 @@ _NETWORKS = frozenset({"ip6_prefix", "ip_prefix"})
 #: Arrays of property strings whose order means nothing.
 _STRUCTURED = frozenset({"allowed_ips", "interfaces", "redistribute"})
 _ARRAYS = frozenset({"dhcp-range", "entries", "secondary-controllers"}) | _STRUCTURED
-_UPPER = frozenset({"mac"})
+_UPPER = frozenset({"fingerprint", "mac"})
 _TRIMMED = frozenset({"alias"})
 
-#: Keys of an answer that name or describe the object rather than configure it.
+#: Keys of an answer that name or describe the object rather than configure it, and those of secrets.
 IDENTITY_KEYS: Mapping[SdnKind, frozenset[str]] = {
+    SdnKind.IPAM: frozenset({"ipam", "type", SECRET_KEYS[SdnKind.IPAM]}),
+    SdnKind.DNS: frozenset({"dns", "type", SECRET_KEYS[SdnKind.DNS]}),
     SdnKind.PREFIX_LIST: frozenset({"id"}),
     SdnKind.ROUTE_MAP: frozenset({"route-map-id", "order"}),
     SdnKind.FABRIC: frozenset({"id", "protocol"}),
@@ -205,6 +249,8 @@ class SdnObject:
         absent: Of a desired object only: the properties that must not be set.
         filled: Of a desired object only: the values that properties of ``absent`` may have instead. They are written
             with a creation and together with another change, and are no reason for a write.
+        secret: Its token or key; of an object that was read, None where Proxmox does not show it.
+        resend: Of a desired object only: the secret is to be written where Proxmox does not show what it has.
     """
 
     ref: SdnRef
@@ -213,19 +259,31 @@ class SdnObject:
     parent: str = ""
     absent: frozenset[str] = frozenset()
     filled: Props = field(default_factory=dict)
+    secret: Hidden | None = None
+    resend: bool = False
 
     def differences(self, have: SdnObject) -> tuple[PropertyDiff, ...]:
         """What of this desired object does not hold on ``have``."""
         filled = {key: value for key, value in self.filled.items() if key in self.absent}
         absent = {key for key in self.absent if key not in filled or filled[key] != have.props.get(key)}
         found = compare(have.props, self.props, must_be_absent=absent)
-        return (*_moved(have, self), *(replace(diff, want=diff.want or filled.get(diff.key)) for diff in found))
+        filling = (replace(diff, want=diff.want or filled.get(diff.key)) for diff in found)
+        return (*_moved(have, self), *filling, *self.secret_differs(have))
+
+    def secret_differs(self, have: SdnObject) -> tuple[PropertyDiff, ...]:
+        """A secret that Proxmox does not have, without what either is."""
+        same = have.secret == self.secret or (have.secret is None and not self.resend)
+        if self.secret is None or same:
+            return ()
+        return (PropertyDiff(SECRET_KEYS[self.ref.kind], OTHER_SECRET, FROM_SECRET),)
 
     def over(self, have: SdnObject | None) -> SdnObject:
         """``have`` once this desired object holds: what is unsaid stays as it is."""
         kept = {key: value for key, value in have.props.items() if key not in self.absent} if have else {}
         filled = {key: value for key, value in self.filled.items() if key in self.absent}
-        return SdnObject(self.ref, have.type if have else self.type, {**kept, **filled, **self.props}, self.parent)
+        props = {**kept, **filled, **self.props}
+        secret = self.secret or (have.secret if have else None)
+        return SdnObject(self.ref, have.type if have else self.type, props, self.parent, secret=secret)
 
     def back_to(self, live: SdnObject | None, have: SdnObject) -> SdnObject:
         """:meth:`over`, but where only filled properties of ``have`` are wrong, they become what they are on ``live``.
@@ -240,6 +298,9 @@ class SdnObject:
         return replace(after, props={**props, **{k: v for k, v in live.props.items() if k in self.filled}})
 
 
+#: What differences show instead of a secret in Proxmox, and instead of the one that the spec names.
+OTHER_SECRET, FROM_SECRET = "another one", "that of the Secret"
+
 #: The key under which a subnet's VNet appears in differences. It is no property: its place is in the path.
 PARENT = "vnet"
 
@@ -250,7 +311,9 @@ def _moved(have: SdnObject, want: SdnObject) -> tuple[PropertyDiff, ...]:
 
 def changes_between(before: SdnObject, after: SdnObject) -> tuple[PropertyDiff, ...]:
     """Every difference between two whole objects."""
-    return (*_moved(before, after), *compare(before.props, after.props, must_be_absent=before.props.keys()))
+    changed = compare(before.props, after.props, must_be_absent=before.props.keys())
+    sent = replace(after, resend=True)
+    return (*_moved(before, after), *changed, *sent.secret_differs(before))
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +443,8 @@ def parents_of(obj: SdnObject) -> Iterable[SdnRef]:
             maps = _refs(SdnKind.ROUTE_MAP, obj, "route-map-in", "route-map-out")
             return [*_refs(SdnKind.FABRIC, obj, "fabric"), *maps]
         case SdnKind.ZONE:
-            return [SdnRef(SdnKind.CONTROLLER, name) for name in dict.fromkeys(controllers_of(obj))]
+            controllers = [SdnRef(SdnKind.CONTROLLER, name) for name in dict.fromkeys(controllers_of(obj))]
+            return [*controllers, *_refs(SdnKind.IPAM, obj, "ipam"), *_refs(SdnKind.DNS, obj, "dns", "reversedns")]
         case SdnKind.VNET:
             return [SdnRef(SdnKind.ZONE, str(obj.props.get("zone")))]
         case SdnKind.SUBNET:

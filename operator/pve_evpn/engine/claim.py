@@ -19,7 +19,7 @@ async def claim(context: ClusterContext, plan: Plan, *, existing: bool) -> bool:
     ``existing``: of objects Proxmox has; else of those the plan creates. The latter are claimed under the lock only,
     when it is certain that no other client made them first. False if a user changed one of them at the same time.
     """
-    creating = {step.ref for step in plan.steps if step.action == "create"}
+    creating = {step.ref for step in (*plan.steps, *plan.services) if step.action == "create"}
     claims = []
     for decision in plan.decisions.values():
         resource = context.cache.get(decision.key)

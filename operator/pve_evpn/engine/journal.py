@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, field_serializer, field_val
 from pydantic.dataclasses import dataclass
 
 from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
+from pve_evpn.domain.sdn import WRITTEN_AT_ONCE, SdnKind, SdnObject, SdnRef, SdnSnapshot
 
 
 def _stored(name: str, default: Any, **options: Any) -> Any:
@@ -184,7 +184,11 @@ class ClusterJournal:
         """Store the entry with these fields changed."""
         await self.save(replace(self.entry, **changes))
 
-    async def forget_created(self) -> None:
-        """The statuses say by now what was created: the journal need not, unless something is still staged."""
+    async def forget_created(self, sdn: SdnSnapshot) -> None:
+        """The statuses say by now what was created: the journal need not, unless something is still staged.
+
+        A service that Proxmox does not have yet may come still: it was not said what became of its creation.
+        """
         if self.entry.creating and not self.entry.interrupted:
-            await self.update(creating=frozenset(), lost=())
+            left = (ref for ref in self.entry.creating if ref.kind in WRITTEN_AT_ONCE and ref not in sdn.edited)
+            await self.update(creating=frozenset(left), lost=())

@@ -16,12 +16,14 @@ from pve_evpn.domain.plan.firewall import names_used
 from pve_evpn.domain.plan.ids import with_readable_ids
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.withheld import leaves_out
+from pve_evpn.domain.sdn import SdnKind
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, GuestState, NodeState, PveVersion
 from pve_evpn.engine.connection import NoConnection
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.drift import DriftBrake
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.journal import ClusterJournal, JournalEntry
+from pve_evpn.engine.service_secrets import ServiceSecrets
 from pve_evpn.engine.sync import Sync
 from pve_evpn.pve.gateway import Gateway
 
@@ -39,6 +41,7 @@ class Planner:
         self._brake = brake
         #: What the last sync began with, and its plan.
         self._first: tuple[Desired, ClusterState, tuple[object, ...], Plan] | None = None
+        self.services = ServiceSecrets(context)
         self._chosen: Mapping[str, str] = {}
         """Names in Proxmox that were chosen and may be in no status yet, by uid."""
 
@@ -60,7 +63,8 @@ class Planner:
         state = await self._state(gateway, release, zones=False, news=True)
         entry = self._journal.entry
         desired = self._named(state, entry)
-        others = entry, self._failures.active(desired), self._brake.held
+        self._failures.succeeded(await self.services.read(desired))
+        others = entry, self._failures.active(desired), self._brake.held, self.services.given
         if self._first is None or self._first[0] is not desired or self._first[1:3] != (state, others):
             self._first = desired, state, others, await self._plan(state, entry, desired)
         return Sync(gateway, desired, state, self._first[3], entry)
@@ -107,6 +111,7 @@ class Planner:
             recovering=entry.interrupted,
             spent=entry.consumed_approval,
             everything=True,
+            secrets=self.services.given,
         )
         return replace(sync, everything=everything)
 
@@ -139,6 +144,7 @@ class Planner:
         every = any(vnet.deleting for vnet in desired.vnets)
         named = [nic.spec.guest for nic in desired.nics if nic.spec and _is_news(nic)] if news else []
         vmids, names = {guest.vmid for guest in named}, {guest.name for guest in named}
+        used = {SdnKind.IPAM: desired.ipams, SdnKind.DNS: desired.dns_servers}
         state = await gateway.read_cluster(
             release,
             guests=every or (bool(desired.nics) and guests is None),
@@ -147,6 +153,7 @@ class Planner:
             hosts=hosts,
             zones=zones,
             fresh=lambda guest: every or guest.vmid in vmids or guest.name in names,
+            services=[kind for kind, there in used.items() if there],
             names=names_used(vnet.spec.firewall for vnet in desired.vnets if vnet.spec and vnet.spec.firewall),
         )
         return state if state.guests is not None else replace(state, guests=guests)
@@ -171,6 +178,7 @@ class Planner:
             failures={**self._failures.active(desired), **self._brake.held},
             recovering=entry.interrupted,
             spent=entry.consumed_approval,
+            secrets=self.services.given,
         )
 
 

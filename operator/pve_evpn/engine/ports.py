@@ -45,6 +45,8 @@ class Secret:
     data: Mapping[str, str] = field(repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    revision: str = ""
+    """Changes with it (``resourceVersion``)."""
 
 
 class Secrets(Protocol):

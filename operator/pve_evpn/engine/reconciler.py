@@ -37,6 +37,7 @@ from pve_evpn.engine.observer import Poll
 from pve_evpn.engine.pins import Helper, PinWriter
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.reload import ReloadRetry
+from pve_evpn.engine.services import ServiceWriter
 from pve_evpn.engine.status import HealthByKey, StatusWriter
 from pve_evpn.engine.sync import Sync
 from pve_evpn.leadership import NotLeader
@@ -106,6 +107,7 @@ class Reconciler:
         self._planner = Planner(context, self._journal, self._failures, self._brake)
         self._applier = Applier(context, self._journal, self._planner, observer, self._failures)
         self._reload_retry = ReloadRetry(context)
+        self._services = ServiceWriter(context, self._journal, self._planner, self._failures)
         self._firewalls = FirewallWriter(context)
         self._pins = PinWriter(context, observer.helper)
         self._nics = NicWriter(context, self._pins)
@@ -255,6 +257,7 @@ class Reconciler:
             return True
         sync = await self._brake_drift(sync)
         sync = await self._detach(sync)
+        sync = await self._services.write(sync)
         sync = await self._applier.apply(sync)
         await self._brake.corrected(sync)
         if not sync.reloads:
@@ -262,6 +265,7 @@ class Reconciler:
         sync = await self._reload_retry.reload(sync)
         if sync.result or sync.reloads or sync.plan.needs_apply:
             sync = await self._planner.verify(sync)
+        sync = await self._services.remove(sync)
         sync = await self._firewalls.write(sync)
         sync = await self._nics.attach(sync)
         sync = await self._observer.expect(sync)
@@ -273,7 +277,7 @@ class Reconciler:
         if view is not None and view.observation is not sync.observation:
             sync = await self._observer.expect(sync)  # a poll came in between, and is newer
         await self.statuses.report(sync)
-        await self._journal.forget_created()
+        await self._journal.forget_created(sync.state.sdn)
         settled = self._settled(sync)
         self._rest = _Rest(sync, first, self._context.clock.monotonic()) if settled and self._may_rest(sync) else None
         return settled
@@ -324,7 +328,13 @@ class Reconciler:
         """Add which objects failed, which credentials are in use, and when they end."""
         failures = {**self._failures.active(sync.desired), **self._brake.held, **self._nics.problems}
         end = await self._connection.credentials_end(sync.gateway)
-        return replace(sync, failures=failures, credential=self._connection.credential, credentials_end=end)
+        return replace(
+            sync,
+            failures=failures,
+            credential=self._connection.credential,
+            credentials_end=end,
+            secrets=self._planner.services.given,
+        )
 
     def _settled(self, sync: Sync) -> bool:
         waits = sync.held is not None or self._journal.entry.interrupted

@@ -27,6 +27,10 @@ class ClusterSecrets:
 
     async def credentials(self, name: str, addresses: Iterable[str]) -> Mapping[str, str]:
         """The data of a Secret that may be sent to each of ``addresses`` (endpoints, the proxy). Raises NotUsable."""
+        return (await self.sendable(name, addresses)).data
+
+    async def sendable(self, name: str, addresses: Iterable[str]) -> Secret:
+        """A Secret that may be sent to each of ``addresses``. Raises NotUsable."""
         secret = await self._bound(name)
         allowed = {_plain(address) for address in secret.annotations.get(ANNOTATION_ENDPOINTS, "").split()}
         wanted = [_plain(address) for address in addresses]
@@ -36,7 +40,7 @@ class ClusterSecrets:
                 f"this cluster: kubectl -n {self._secrets.namespace} annotate secret {name} --overwrite "
                 f'{ANNOTATION_ENDPOINTS}="{" ".join(wanted)}"'
             )
-        return secret.data
+        return secret
 
     async def value(self, name: str, key: str) -> str:
         """One value of a Secret. Raises NotUsable."""

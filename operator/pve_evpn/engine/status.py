@@ -134,6 +134,7 @@ class StatusWriter:
             count_vnets(sync.plan),
             count_nics(sync.nics),
             vnet_problems(sync.desired, sync.plan),
+            sync.secrets,
         )
 
     # --- what a sync found --------------------------------------------------------------------------------------

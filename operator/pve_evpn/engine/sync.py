@@ -11,7 +11,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import PinState
-from pve_evpn.domain.objects import Desired, ObjectKey
+from pve_evpn.domain.objects import Desired, GivenSecret, ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.outcome import NodeResult, Result
@@ -29,7 +29,8 @@ class Sync:
     ``everything``: the plan without pauses and the like, where they leave something out.
     ``result``: of the transaction, if there was one. ``reloads``: of nodes, in this sync. ``lock``: ``status.lock``.
     ``failures``: objects that are left out, and why. ``observation``: the nodes' last poll, ``health`` what it means
-    for each object. ``credential``: the Secret's key in use.
+    for each object. ``credential``: the Secret's key in use. ``secrets``: of Ipams
+    and DnsServers.
     """
 
     gateway: Gateway
@@ -50,3 +51,4 @@ class Sync:
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)
     credential: str = ""
     credentials_end: datetime | None = None
+    secrets: Mapping[ObjectKey, GivenSecret] = field(default_factory=dict)

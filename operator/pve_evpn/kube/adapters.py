@@ -120,6 +120,7 @@ class OwnSecrets:
             {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()},
             metadata.get("labels") or {},
             metadata.get("annotations") or {},
+            str(metadata.get("resourceVersion") or ""),
         )
 
     def _is_new(self, name: str) -> bool:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pve_evpn.domain.sdn import (
+    SECRET_KEYS,
     Canonical,
+    Hidden,
     PendingChange,
     PendingState,
     SdnKind,
@@ -24,6 +26,8 @@ Item = Mapping[str, Any]
 _NET_KEY = re.compile(r"net\d+")
 
 _ID_KEYS: Mapping[SdnKind, tuple[str, ...]] = {
+    SdnKind.IPAM: ("ipam",),
+    SdnKind.DNS: ("dns",),
     SdnKind.PREFIX_LIST: ("id",),
     SdnKind.FABRIC: ("id",),
     SdnKind.FABRIC_NODE: ("fabric_id", "node_id"),
@@ -57,6 +61,15 @@ def both_copies(kind: SdnKind, item: Item, parent: str = "") -> tuple[SdnObject 
         case "deleted":
             return None, running
     return edited, running
+
+
+def service(kind: SdnKind, row: Item) -> SdnObject | None:
+    """An IPAM or DNS server; None for a row without a name. Its secret is hidden from here on."""
+    name, secret = row.get(_ID_KEYS[kind][0]), row.get(SECRET_KEYS[kind])
+    if not name:
+        return None
+    hidden = Hidden(str(secret)) if secret not in (None, "") else None
+    return SdnObject(SdnRef(kind, str(name)), str(row.get("type") or ""), canonical_props(kind, row), secret=hidden)
 
 
 def route_maps(items: Iterable[Item]) -> tuple[dict[SdnRef, SdnObject], dict[SdnRef, SdnObject], list[PendingChange]]:

@@ -125,12 +125,23 @@ class Gateway(ClusterReader):
             raise
         metrics.PLANNED.labels(self.cluster, str(step.ref.kind), step.action).inc()
 
+    async def write_service(self, step: Step, token: str = "") -> None:
+        """Write an IPAM or DNS server. It takes effect at once.
+
+        Proxmox asks the server outside before it answers, and while it waits (up to 30 s) no client can write to SDN.
+        ``token``: of the SDN lock, where the operator holds it. Raises :class:`errors.PveError`.
+        """
+        for write in writes_of(step):
+            await self._write(write, step.before, token)
+        metrics.PLANNED.labels(self.cluster, str(step.ref.kind), step.action).inc()
+
     async def _write(self, write: Write, before: SdnObject | None, token: str) -> None:
         """Send one request, with the digest of what is there, if that is what the plan saw."""
         guard: dict[str, str] = {}
         if write.reads and before is not None:
             guard = _guard(digest_in(await self.get(write.reads), before))
-        await self.call(write.method, write.path, **write.params, **guard, **{"lock-token": token})
+        lock = {"lock-token": token} if token else {}
+        await self.call(write.method, write.path, **write.params, **guard, **lock)
 
     async def seal(self) -> None:
         """Everything is staged that the next apply will publish: remember the subnet file as the operator left it."""

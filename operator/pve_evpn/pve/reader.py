@@ -39,6 +39,8 @@ from pve_evpn.text import from_outside
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
 _STAGED = ("controllers", "fabrics", "prefix-lists", "route-maps", "vnets", "zones")
 _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
+#: The lists of those services, which have no ``pending`` view.
+SERVICES: Mapping[SdnKind, str] = {SdnKind.IPAM: "/cluster/sdn/ipams", SdnKind.DNS: "/cluster/sdn/dns"}
 _REACH_SECONDS = 300.0
 #: Seconds for which the release and the nodes' host networks are remembered. Before an apply the latter are read anew.
 _RELEASE_SECONDS, _HOST_SECONDS = 300.0, 60.0
@@ -129,6 +131,7 @@ class ClusterReader(PveClient):
         zones: bool = True,
         fresh: Callable[[GuestState], bool] = lambda _guest: False,
         names: FirewallNames = MappingProxyType({}),
+        services: Collection[SdnKind] = (),
     ) -> ClusterState:
         """Read the cluster: what may have changed since the last read, the rest from memory.
 
@@ -142,6 +145,7 @@ class ClusterReader(PveClient):
             zones: Whether the nodes are asked for the states of their zones; else these too are those of ``hosts``.
             fresh: Guests that are needed as they are now.
             names: Those of the datacenter's firewall that rules use; only their kinds are read.
+            services: Which of IPAMs and DNS servers are needed: a request each. They are not read under the lock.
 
         Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
         """
@@ -151,6 +155,7 @@ class ClusterReader(PveClient):
         else:
             members, quorate, name = decode.nodes(await self.get("/cluster/status"))
         sdn = await self._sdn(version, members.values(), verified, before_apply=before_apply)
+        sdn = await self._with_services(sdn, services)
         nodes = await asyncio.gather(*(self._node(node, hosts.get(node.name), zones) for node in members.values()))
         nodes = [replace(node, fingerprint=self._fingerprints.get(node.name, "")) for node in nodes]
         return ClusterState(
@@ -206,6 +211,18 @@ class ClusterReader(PveClient):
         return SdnSnapshot(
             edited, running, tuple(others), tuple(reworded), fabrics, complete=sees_all, fabric_addresses=addresses
         )
+
+    async def _with_services(self, sdn: SdnSnapshot, kinds: Collection[SdnKind]) -> SdnSnapshot:
+        """Add the services to both copies: they have one, which is in effect."""
+        wanted = [kind for kind in SERVICES if kind in kinds]
+        lists = await asyncio.gather(*(self.get(SERVICES[kind]) for kind in wanted))
+        found = {
+            obj.ref: obj
+            for kind, rows in zip(wanted, lists, strict=True)
+            for row in decode.rows(rows)
+            if (obj := decode.service(kind, row))
+        }
+        return replace(sdn, edited={**sdn.edited, **found}, running={**sdn.running, **found}) if wanted else sdn
 
     def _decoded(self, kind: SdnKind, items: list[Mapping[str, Any]]) -> Copies:
         """The objects of a list; the same ones as before where the list is the same."""

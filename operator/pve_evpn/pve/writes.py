@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pve_evpn.domain.plan.model import Step
-from pve_evpn.domain.sdn import PARENT, Canonical, SdnKind, SdnObject, canonical_props, compare, wire
+from pve_evpn.domain.sdn import PARENT, SECRET_KEYS, Canonical, SdnKind, SdnObject, canonical_props, compare, wire
 from pve_evpn.domain.spelling import route_map_entry, route_map_params
 from pve_evpn.pve import errors
-from pve_evpn.pve.reader import COLLECTION, FABRICS, PREFIX_LISTS, ROUTE_MAPS
+from pve_evpn.pve.reader import COLLECTION, FABRICS, PREFIX_LISTS, ROUTE_MAPS, SERVICES
 
 #: Kinds whose ``delete`` is an array; the others take a list in one text.
 _DELETES_BY_ARRAY = frozenset({SdnKind.PREFIX_LIST, SdnKind.ROUTE_MAP, SdnKind.FABRIC, SdnKind.FABRIC_NODE})
@@ -40,7 +40,7 @@ def writes_of(step: Step) -> tuple[Write, ...]:
     if step.after is None:
         return (Write("DELETE", path),)
     if step.before is None:
-        params = {**_on_wire(step.after.props), **_names(step.after), **_type(step.after)}
+        params = {**_on_wire(step.after.props), **_secret(step.after), **_names(step.after), **_type(step.after)}
         return (Write("POST", path.rpartition("/")[0], params),)
     return (_update(step, step.before, step.after, path),)
 
@@ -59,7 +59,7 @@ def path_of(obj: SdnObject) -> str:
             return f"{FABRICS}/fabric/{ref.id}"
         case SdnKind.FABRIC_NODE:
             return f"{FABRICS}/node/{ref.id}"
-    return f"{COLLECTION[ref.kind]}/{ref.id}"
+    return f"{SERVICES[ref.kind] if ref.kind in SERVICES else COLLECTION[ref.kind]}/{ref.id}"
 
 
 def digest_in(answer: Any, before: SdnObject) -> str:
@@ -81,11 +81,12 @@ def digest_in(answer: Any, before: SdnObject) -> str:
 
 def _update(step: Step, before: SdnObject, after: SdnObject, path: str) -> Write:
     # A PUT below another VNet moves a subnet there.
-    changes = [diff for diff in step.diff if diff.key != PARENT]
+    secret = _secret(after) if after.secret != before.secret else {}
+    changes = [diff for diff in step.diff if diff.key not in (PARENT, *secret)]
     want = {d.key: d.want for d in changes if d.want is not None}
     if "dnszone" in want and "dns" in after.props:
         want["dns"] = after.props["dns"]  # Proxmox takes the one only together with the other
-    params = _on_wire(want)
+    params = {**_on_wire(want), **secret}
     if after.ref.kind in _WITH_PROTOCOL:
         # What else a node of WireGuard may say depends on its role.
         params |= _type(after) | _on_wire({key: after.props[key] for key in ("role",) if key in after.props})
@@ -158,6 +159,10 @@ def _type(obj: SdnObject) -> dict[str, str]:
     if obj.ref.kind in _WITH_PROTOCOL:
         return {"protocol": obj.type}
     return {} if obj.ref.kind in (SdnKind.VNET, SdnKind.PREFIX_LIST) else {"type": obj.type}
+
+
+def _secret(obj: SdnObject) -> dict[str, str]:
+    return {SECRET_KEYS[obj.ref.kind]: obj.secret.reveal()} if obj.secret else {}
 
 
 def _on_wire(props: Mapping[str, Canonical]) -> dict[str, Any]:

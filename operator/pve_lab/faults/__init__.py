@@ -17,6 +17,7 @@ from pve_lab.faults.foreign_client import foreign_edit, foreign_request
 from pve_lab.faults.guests import GuestEdited, GuestLocked, GuestMoves, HotplugFails
 from pve_lab.faults.kinds import KINDS, make, parameters, parse
 from pve_lab.faults.nodes import NodeHangs, NodeOffline, NodeReboot, NoIfupdown2
+from pve_lab.faults.outside import ServerFails, ServerHangs
 from pve_lab.faults.pmxcfs import CfsLockBusy, NoQuorum
 from pve_lab.faults.reloads import ReloadFails, ReloadHangs, ReloadSlow, ReloadWarns
 from pve_lab.faults.requests import (
@@ -63,6 +64,8 @@ __all__ = [
     "ReloadSlow",
     "ReloadWarns",
     "RequestFault",
+    "ServerFails",
+    "ServerHangs",
     "TaskFails",
     "TaskWarns",
     "TokenExpired",

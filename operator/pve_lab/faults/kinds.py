@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pve_lab.faults import foreign, guests, nodes, pmxcfs, reloads, requests, tasks
+from pve_lab.faults import foreign, guests, nodes, outside, pmxcfs, reloads, requests, tasks
 from pve_lab.faults.fault import Fault
 
 _ALL: tuple[type[Fault], ...] = (
@@ -33,6 +33,8 @@ _ALL: tuple[type[Fault], ...] = (
     foreign.ForeignChange,
     foreign.OutOfBandEdit,
     foreign.HostEdit,
+    outside.ServerFails,
+    outside.ServerHangs,
     guests.GuestLocked,
     guests.GuestEdited,
     guests.GuestMoves,

@@ -143,6 +143,8 @@ class SdnConfig(SdnObjects):
                 raise refused(f"sdn {word} object ID '{id_}' already defined\n")
             props = {"type": type_, **new}
             self._check(kind, id_, props, new, None, zone)
+            if kind in self.services:
+                self.outside.verify(type_, props)
             self._check_file(kind, id_, props)
             self.file(kind)[id_] = section_config.as_read(kind, props)
 
@@ -162,6 +164,8 @@ class SdnConfig(SdnObjects):
             section_config.remove(kind, old["type"], props, new, split_list(delete), self.pve)
             props |= new
             self._check(kind, id_, props, new, old, self._zone_of(params.get("vnet")))
+            if kind in self.services:
+                self.outside.verify(old["type"], props)
             self._check_file(kind, id_, props)
             self.file(kind)[id_] = section_config.as_read(kind, props)
 

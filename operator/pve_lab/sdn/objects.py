@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pve_lab.errors import ApiError, refused
 from pve_lab.releases import Version, parse_version
 from pve_lab.sdn.ipam import Ipam
+from pve_lab.sdn.outside import Outside
 from pve_lab.sdn.section_config import Props
 
 #: Kind -> id -> object.
@@ -30,6 +31,7 @@ class SdnObjects:
         self.running: Config = {kind: {} for kind in KINDS}
         self.services: Config = {"ipams": {"pve": {"type": "pve"}}, "dns": {}}
         self.ipam = Ipam()
+        self.outside = Outside()
         # The names of the route maps; RouteMaps sets it.
         self.route_maps: Callable[[], Collection[str]] = tuple
         self.random = random.Random(seed)

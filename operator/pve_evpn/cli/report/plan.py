@@ -89,6 +89,14 @@ def plan_report(changes: Changes) -> Report:
     return Report(tuple(blocks), not changes.refused)
 
 
+#: What is written at once, apart from the apply.
+_AT_ONCE = (
+    (Stage.SERVICE, "service write"),
+    (Stage.FIREWALL, "firewall write"),
+    (Stage.NIC, "NIC write"),
+)
+
+
 def _sentence(changes: Changes) -> str:
     preview = changes.preview
     if not preview.due:
@@ -99,7 +107,7 @@ def _sentence(changes: Changes) -> str:
     most = max((change.apply for change in preview.due), default=1)
     applies = "one apply" if most == 1 else f"{most} applies"
     parts = [f"{counted(len(steps), 'step')} in {applies} ({in_words(steps)})"] if steps else []
-    for stage, words in ((Stage.FIREWALL, "firewall write"), (Stage.NIC, "NIC write")):
+    for stage, words in _AT_ONCE:
         if count := sum(change.stage is stage for change in preview.due):
             parts.append(counted(count, words))
     parts.append(f"{counted(preview.unchanged, 'object')} unchanged")

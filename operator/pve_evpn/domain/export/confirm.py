@@ -24,7 +24,9 @@ def objections(manifests: Sequence[Manifest], state: ClusterState, request: Requ
     desired = _desired(manifests, request)
     made = plan(desired, state)
     nics = plan_nics(desired, state, made.decisions)
-    touched = made.keys_of([step.ref for step in made.steps] + [change.ref for change in made.own_pending])
+    touched = made.keys_of(
+        [step.ref for step in (*made.steps, *made.services)] + [change.ref for change in made.own_pending]
+    )
     decided = [made.decisions[manifest.key] for manifest in manifests if manifest.key in made.decisions]
     refused = any(decision.refused for decision in decided)
     found: dict[Source, str] = {}
@@ -47,7 +49,10 @@ def _objection(decision: Decision, made: Plan, *, touched: bool) -> str:
     if problem:
         return f"{problem.reason}: {problem.full}"
     if touched:
-        return "; ".join(str(step) for step in made.steps if step.ref in decision.origins) or "an edit of it is staged"
+        return (
+            "; ".join(str(step) for step in (*made.steps, *made.services) if step.ref in decision.origins)
+            or "an edit of it is staged"
+        )
     return "" if decision.in_sync else "it is not in both copies of Proxmox' configuration"
 
 

@@ -29,7 +29,7 @@ from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.fabrics import redistribution_back
 from pve_evpn.domain.plan.firewall import FirewallState
 from pve_evpn.domain.plan.grants import Grants
-from pve_evpn.domain.plan.ownership import known_refs
+from pve_evpn.domain.plan.ownership import BUILT_IN, known_refs
 from pve_evpn.domain.plan.policies import entries_back
 from pve_evpn.domain.plan.subnets import network_of
 from pve_evpn.domain.sdn import CREATION_ORDER, PART_OF, SdnKind, SdnObject, SdnRef, parents_of, pending_changes
@@ -38,7 +38,12 @@ from pve_evpn.domain.state import ClusterState, GuestState
 #: As many as a VNet's spec, a grant's list and a list of grants hold.
 _MOST_SUBNETS, _MOST_RANGES, _MOST_GRANTS = 32, 64, 64
 #: The file of what belongs to no zone.
-_GROUPS = {SdnKind.CONTROLLER: "controllers", SdnKind.FABRIC: "fabrics"}
+_GROUPS = {
+    SdnKind.CONTROLLER: "controllers",
+    SdnKind.FABRIC: "fabrics",
+    SdnKind.IPAM: "services",
+    SdnKind.DNS: "services",
+}
 _STAGED = "an edit of it is staged and not applied: apply it or roll it back, and export again"
 
 
@@ -107,7 +112,7 @@ class Describer:
         """Everything but what is left out, which is named with its reason."""
         made = _Round(keys=dict(self._existing))
         for obj in self._in_order():
-            if obj.ref not in self._existing:
+            if obj.ref not in self._existing and obj.ref != BUILT_IN:
                 self._describe(obj, left_out, made)
         self._note_unseen(made)
         nics = list(self._nics(left_out, made)) if self._request.guests else []
@@ -180,6 +185,8 @@ class Describer:
             return self._route_map(obj, base, made)
         if kind.name == "Fabric":
             obj, base = self._fabric(kind, obj, base, made)
+        if kind.name == "Ipam":
+            base = {**base, "type": obj.type}
         members = frozenset(self._state.nodes)
         form = render.FORMS.get((obj.ref.kind, obj.type))
         if form is None:

@@ -17,6 +17,7 @@ from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.api.policy import PrefixListSpec, RouteMapSpec
 from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
+from pve_evpn.api.service import DnsServerSpec, IpamSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import Subnet
 from pve_evpn.api.zone import EvpnZoneSpec
@@ -42,6 +43,9 @@ def of(spec: ApiModel, members: Iterable[str]) -> Wrong:
             yield from _zone(spec, members)
         case FabricSpec():
             yield from _fabric(spec)
+        case IpamSpec() | DnsServerSpec():
+            if spec.fingerprint is not None and not (spec.url or "").startswith("https://"):
+                yield "fingerprint", "it needs a url with https"
         case PrefixListSpec():
             yield from _prefix_list(spec)
         case RouteMapSpec():

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import alone
-from pve_evpn.domain.objects import Desired, ObjectKey, Origin, Resource, oldest_first, own_ref
+from pve_evpn.domain.objects import Desired, GivenSecret, ObjectKey, Origin, Resource, oldest_first, own_ref
 from pve_evpn.domain.plan import checks, firewall, render
 from pve_evpn.domain.plan.candidates import (
     BgpControllerCandidate,
@@ -31,6 +31,7 @@ from pve_evpn.domain.plan.candidates import (
     IsisControllerCandidate,
     PrefixListCandidate,
     RouteMapCandidate,
+    ServiceCandidate,
     VNetCandidate,
     ZoneCandidate,
 )
@@ -40,7 +41,16 @@ from pve_evpn.domain.plan.model import Decision, Plan, Step, in_order
 from pve_evpn.domain.plan.ownership import known_refs, leftover_parts
 from pve_evpn.domain.plan.pending import classes_of, split_pending, staged_classes
 from pve_evpn.domain.plan.policies import calls
-from pve_evpn.domain.sdn import SERVER_FILLED, SdnKind, SdnObject, SdnRef, SdnSnapshot, show
+from pve_evpn.domain.sdn import (
+    SECRET_KEYS,
+    SERVER_FILLED,
+    WRITTEN_AT_ONCE,
+    SdnKind,
+    SdnObject,
+    SdnRef,
+    SdnSnapshot,
+    show,
+)
 from pve_evpn.domain.state import ClusterState
 
 CandidateT = TypeVar("CandidateT", bound=Candidate[Any])
@@ -55,6 +65,7 @@ def plan(
     recovering: bool = False,
     spent: str = "",
     everything: bool = False,
+    secrets: Mapping[ObjectKey, GivenSecret] = MappingProxyType({}),
 ) -> Plan:
     """Decide everything for one cluster.
 
@@ -67,13 +78,15 @@ def plan(
         spent: The approval that was used last; it makes the next equal plan another one.
         everything: Plan also what is paused, only observed or only reported: what would be done without that. Such a
             plan is shown, never carried out.
+        secrets: What Ipams and DnsServers name, where it was read. What was not read is taken to be as in Proxmox.
     """
-    context = PlanContext(desired, state, journal, failures, recovering, everything)
+    context = PlanContext(desired, state, journal, failures, recovering, everything, secrets)
     for decision in _decisions(context):
         context.decisions[decision.key] = decision
     deletions = decide_deletion(context)
     context.decisions.update(deletions.decisions)
-    steps = in_order([*_changes(context), *deletions.steps])
+    ordered = in_order([*_changes(context), *deletions.steps])
+    steps = tuple(step for step in ordered if step.ref.kind not in WRITTEN_AT_ONCE)
     own, foreign = split_pending(context, steps)
     return Plan(
         steps,
@@ -83,12 +96,15 @@ def plan(
         spent,
         classes=classes_of(state.sdn, steps, own),
         staged=staged_classes(state.sdn, own),
+        services=tuple(step for step in ordered if step.ref.kind in WRITTEN_AT_ONCE),
     )
 
 
 def _decisions(context: PlanContext) -> Iterator[Decision]:
     """About the objects that stay: parents first, and the oldest first, which wins every conflict."""
     desired = context.desired
+    for service in (*_staying(desired.ipams), *_staying(desired.dns_servers)):
+        yield _compared_alone(_decide_alone(service, context, ServiceCandidate, checks.SERVICE), context)
     for prefix_list in _staying(desired.prefix_lists):
         yield _compared_alone(_decide_alone(prefix_list, context, PrefixListCandidate, checks.PREFIX_LIST), context)
     for route_map in _called_first(_staying(desired.route_maps)):
@@ -253,7 +269,10 @@ def _drift(decision: Decision, resource: Resource[Any], context: PlanContext) ->
             found.append(f"{obj.ref} is missing")
             continue
         prefix = "" if obj.ref == decision.ref else f"{obj.ref} "
-        found += [f"{prefix}{d.key} is {show(d.have)}, specified {show(d.want)}" for d in obj.differences(have)]
+        # A Secret that changed since Proxmox got it is no edit of another client.
+        ours = SECRET_KEYS.get(obj.ref.kind) if obj.resend else None
+        differing = [diff for diff in obj.differences(have) if diff.key != ours]
+        found += [f"{prefix}{diff.key} is {show(diff.have)}, specified {show(diff.want)}" for diff in differing]
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -17,11 +18,12 @@ from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.fabric import FabricNode, FabricSpec
 from pve_evpn.api.policy import PrefixListSpec, RouteMapSpec
 from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
+from pve_evpn.api.service import DnsServerSpec, IpamSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem, all_of
-from pve_evpn.domain.objects import ObjectKey, Origin, Resource, own_ref
+from pve_evpn.domain.objects import GivenSecret, ObjectKey, Origin, Resource, own_ref
 from pve_evpn.domain.plan import fabrics, policies, render
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.ownership import known_refs, origin_of, remade, sdn_type
@@ -34,7 +36,14 @@ SpecT = TypeVar("SpecT", bound=ApiModel)
 
 
 #: The properties in Proxmox of fields that refer to other objects beside a field that has their id.
-_PROPERTIES = {"routeMapInRef": "route-map-in", "routeMapOutRef": "route-map-out", "underlay.fabricRef": "fabric"}
+_PROPERTIES = {
+    "routeMapInRef": "route-map-in",
+    "routeMapOutRef": "route-map-out",
+    "underlay.fabricRef": "fabric",
+    "ipamRef": "ipam",
+    "dns.serverRef": "dns",
+    "dns.reverseRef": "reversedns",
+}
 
 
 class Candidate(ABC, Generic[SpecT]):
@@ -121,6 +130,33 @@ class Candidate(ABC, Generic[SpecT]):
                 return known
         annotated = self.resource.annotations.get(kinds.ANNOTATION_VNI)
         return None if annotated is None else annotated_vni(annotated)
+
+
+#: Where Secrets are not read (a preview): it is taken to be what Proxmox has.
+_ASSUMED = GivenSecret(sent=True)
+
+
+class ServiceCandidate(Candidate[IpamSpec | DnsServerSpec]):
+    """An IPAM or DNS server."""
+
+    @property
+    def secret_field(self) -> str:
+        """The field that names its Secret."""
+        return "tokenSecretRef" if isinstance(self.spec, IpamSpec) else "keySecretRef"
+
+    @property
+    def given(self) -> GivenSecret | None:
+        """Its secret; None where the spec names none."""
+        named = self.spec.token_secret_ref if isinstance(self.spec, IpamSpec) else self.spec.key_secret_ref
+        if named is None:
+            return None
+        return self.context.secrets.get(self.resource.key, _ASSUMED)
+
+    @cached_property
+    def objects(self) -> tuple[SdnObject, ...]:
+        secret = self.given.value if self.given else None
+        resend = self.given is not None and not self.given.sent
+        return (replace(render.service(self.ref, self.spec), secret=secret, resend=resend),)
 
 
 class FabricCandidate(Candidate[FabricSpec]):
@@ -256,6 +292,11 @@ class ZoneCandidate(Candidate[EvpnZoneSpec]):
 
     @cached_property
     def parents(self) -> tuple[Resource[Any], ...]:
+        return (*self.controllers, *super().parents)
+
+    @cached_property
+    def controllers(self) -> tuple[Resource[Any], ...]:
+        """What :attr:`controller_refs` name."""
         found = (self.controller(name) for _, name in self.controller_refs)
         return tuple(controller for controller in found if controller is not None)
 
@@ -267,9 +308,9 @@ class ZoneCandidate(Candidate[EvpnZoneSpec]):
     @cached_property
     def objects(self) -> tuple[SdnObject, ...]:
         assert isinstance(self.vni, int)
-        first, *others = map(self.context.id_of, self.parents)
+        first, *others = map(self.context.id_of, self.controllers)
         secondary = tuple(others) if self.spec.secondary_controller_refs is not None else None
-        return (render.zone(self.ref.id, self.spec, first, secondary, self.vni),)
+        return (render.zone(self.ref.id, self.spec, first, secondary, self.vni, self.named()),)
 
 
 class VNetCandidate(Candidate[VNetSpec]):

@@ -16,6 +16,7 @@ from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import (
     Desired,
+    GivenSecret,
     ObjectKey,
     Origin,
     Resource,
@@ -42,6 +43,7 @@ class PlanContext:
         journal: Objects that an interrupted transaction was creating: if they are there, the operator made them.
         failures: Objects whose steps are left out for now, and why.
         recovering: A transaction was interrupted, so a difference is more likely the operator's own than drift.
+        secrets: By Ipam and DnsServer.
         everything: Plan also what is paused, only observed or only reported.
         decisions: By object; an object comes after everything it may refer to.
         claims: Which desired object has which Proxmox object.
@@ -54,6 +56,7 @@ class PlanContext:
     failures: Mapping[ObjectKey, Problem]
     recovering: bool
     everything: bool = False
+    secrets: Mapping[ObjectKey, GivenSecret] = field(default_factory=dict)
     decisions: dict[ObjectKey, Decision] = field(default_factory=dict)
     claims: dict[SdnRef, ObjectKey] = field(default_factory=dict)
     usage: Counter[tuple[str, str, SdnKind]] = field(default_factory=Counter)

@@ -16,11 +16,19 @@ from typing import Any, NamedTuple
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import alone
-from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, proxmox_id, sdn_kind_of
+from pve_evpn.domain.objects import ObjectKey, Origin, Resource, oldest_first, own_ref, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.plan.model import LEFT_BEHIND, Decision, Step, call_depths
-from pve_evpn.domain.plan.ownership import annotated_origin, claimed_refs, deletable, known_refs, remade, sdn_type
+from pve_evpn.domain.plan.ownership import (
+    BUILT_IN,
+    annotated_origin,
+    claimed_refs,
+    deletable,
+    known_refs,
+    remade,
+    sdn_type,
+)
 from pve_evpn.domain.sdn import (
     CREATION_ORDER,
     PART_OF,
@@ -55,11 +63,15 @@ class GuestUse(NamedTuple):
 
 def leaves_proxmox_alone(resource: Resource[Any]) -> bool:
     """Whether the object can go without a word to Proxmox: never created, orphaned, observed only, or forced."""
-    if _left_on_purpose(resource):
+    if _left_on_purpose(resource) or _is_built_in(resource):
         return True
     if resource.origin is None and not known_refs(resource):
         return True
     return getattr(resource.spec, "deletion_policy", None) is None and resource.origin is Origin.ADOPTED
+
+
+def _is_built_in(resource: Resource[Any]) -> bool:
+    return sdn_kind_of(resource.key) is BUILT_IN.kind and own_ref(resource) == BUILT_IN
 
 
 def _left_on_purpose(resource: Resource[Any]) -> bool:
@@ -77,6 +89,8 @@ def why_left(resource: Resource[Any]) -> str:
         return "managementPolicy is ObserveOnly"
     if getattr(spec, "deletion_policy", None) == "Orphan":
         return "deletionPolicy is Orphan"
+    if _is_built_in(resource):
+        return "the built-in IPAM cannot be deleted"
     return "it was adopted" if resource.origin is Origin.ADOPTED else "its cluster is only observed"
 
 

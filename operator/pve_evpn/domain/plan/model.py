@@ -12,6 +12,7 @@ from pve_evpn.domain.objects import ObjectKey, Origin
 from pve_evpn.domain.plan.step_class import StepClass, highest
 from pve_evpn.domain.sdn import (
     CREATION_ORDER,
+    WRITTEN_AT_ONCE,
     PendingChange,
     PropertyDiff,
     SdnKind,
@@ -21,6 +22,9 @@ from pve_evpn.domain.sdn import (
     parents_of,
     show,
 )
+
+#: Said of a step that no apply publishes.
+AT_ONCE = " (at once, without an apply)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,12 @@ class Step:
         return Step(self.ref, self.after, self.before)
 
     def __str__(self) -> str:
+        at_once = AT_ONCE if self.ref.kind in WRITTEN_AT_ONCE else ""
         if self.action == "update":
-            return f"update {self.ref}: " + ", ".join(f"{d.key} {show(d.have)} -> {show(d.want)}" for d in self.diff)
+            changes = ", ".join(f"{d.key} {show(d.have)} -> {show(d.want)}" for d in self.diff)
+            return f"update {self.ref}{at_once}: {changes}"
         below = f" in vnet {self.object.parent}" if self.action == "create" and self.object.parent else ""
-        return f"{self.action} {self.ref}{below}"
+        return f"{self.action} {self.ref}{below}{at_once}"
 
 
 def carried_out(objects: Mapping[SdnRef, SdnObject], steps: Iterable[Step]) -> dict[SdnRef, SdnObject]:
@@ -102,7 +108,7 @@ def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 #: Kinds that others may move away from in the same transaction.
-LEFT_BEHIND = frozenset({SdnKind.PREFIX_LIST, SdnKind.ROUTE_MAP, SdnKind.FABRIC, SdnKind.CONTROLLER})
+LEFT_BEHIND = WRITTEN_AT_ONCE | frozenset({SdnKind.PREFIX_LIST, SdnKind.ROUTE_MAP, SdnKind.FABRIC, SdnKind.CONTROLLER})
 
 
 def call_depths(objects: Iterable[SdnObject]) -> dict[str, int]:
@@ -175,7 +181,8 @@ class Plan:
     ``steps`` are in an order Proxmox accepts. ``own_pending`` is what an apply would publish of ours once they are
     staged; ``foreign`` would be published too but is not ours. ``spent`` is the approval used last. ``classes`` has the
     class of every object in ``steps`` and ``own_pending``, ``staged`` that of what is staged of ours already: an apply
-    of anything publishes it.
+    of anything publishes it. ``services`` are the steps of IPAMs and DNS servers, which no apply publishes: they are
+    written at once, outside of the transaction, and deleted when nothing in either copy uses them.
     """
 
     steps: tuple[Step, ...] = ()
@@ -185,6 +192,7 @@ class Plan:
     spent: str = ""
     classes: Mapping[SdnRef, StepClass] = field(default_factory=dict)
     staged: Mapping[SdnRef, StepClass] = field(default_factory=dict)
+    services: tuple[Step, ...] = ()
 
     @property
     def needs_apply(self) -> bool:

@@ -18,11 +18,15 @@ from pve_evpn.api.conditions import ManagedStatus, Reason
 from pve_evpn.api.fabric import FabricStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.router import IsisControllerSpec
+from pve_evpn.api.service import BUILT_IN_IPAM
 from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Origin, Resource, own_ref, proxmox_id, sdn_kind_of
 from pve_evpn.domain.plan.render import subnet_cidr
 from pve_evpn.domain.sdn import PART_OF, PropertyDiff, SdnKind, SdnObject, SdnRef, SdnSnapshot, show
+
+#: It is in no file: Proxmox has it always, and deleting it changes nothing.
+BUILT_IN = SdnRef(SdnKind.IPAM, BUILT_IN_IPAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ def known_in_words(resource: Resource[Any]) -> str:
 
 def sdn_type(resource: Resource[Any]) -> str:
     """Proxmox' type of the object that ``resource`` stands for; empty where the spec, which says it, cannot be read."""
-    return KINDS[resource.key.kind].sdn_type or str(getattr(resource.spec, "protocol", "")).lower()
+    spec = resource.spec
+    return KINDS[resource.key.kind].sdn_type or str(getattr(spec, "protocol", getattr(spec, "type", ""))).lower()
 
 
 def remade(ref: SdnRef, sdn: SdnSnapshot, type_: str, zone_id: str) -> str:

@@ -1,4 +1,7 @@
-"""Which cluster-scoped objects a spec names. Clusters, and what zones, VNets and NICs refer to, are not among them."""
+"""Which cluster-scoped objects a spec names.
+
+Clusters, the controllers of zones, and what VNets and NICs refer to are not among them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.fabric import FabricSpec
 from pve_evpn.api.policy import RouteMapSpec
 from pve_evpn.api.router import BgpControllerSpec
+from pve_evpn.api.zone import EvpnZoneSpec
 from pve_evpn.domain.plan import policies
 
 
@@ -24,6 +28,17 @@ def references(spec: object) -> Iterator[tuple[str, str, str]]:
                     yield field, "RouteMap", ref.name
             if isinstance(spec, EvpnControllerSpec) and (fabric := spec.underlay.fabric_ref):
                 yield "underlay.fabricRef", "Fabric", fabric.name
+        case EvpnZoneSpec():
+            yield from _of_zone(spec)
+
+
+def _of_zone(spec: EvpnZoneSpec) -> Iterator[tuple[str, str, str]]:
+    if spec.ipam_ref:
+        yield "ipamRef", "Ipam", spec.ipam_ref.name
+    if spec.dns and spec.dns.server_ref:
+        yield "dns.serverRef", "DnsServer", spec.dns.server_ref.name
+    if spec.dns and spec.dns.reverse_ref:
+        yield "dns.reverseRef", "DnsServer", spec.dns.reverse_ref.name
 
 
 def _of_fabric(spec: FabricSpec) -> Iterator[tuple[str, str, str]]:

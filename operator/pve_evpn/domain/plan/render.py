@@ -19,6 +19,7 @@ from pve_evpn.api.controller import EvpnControllerSpec
 from pve_evpn.api.fabric import FabricNode, FabricSpec
 from pve_evpn.api.policy import PrefixListSpec
 from pve_evpn.api.router import BgpControllerSpec, IsisControllerSpec
+from pve_evpn.api.service import DnsServerSpec, IpamSpec
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import Subnet, VNetSpec
 from pve_evpn.api.zone import EvpnZoneSpec
@@ -109,6 +110,24 @@ def _ranges_back(entries: tuple[str, ...]) -> list[dict[str, str]]:
     found = [dict(part.split("=", 1) for part in entry.split(",")) for entry in entries]
     return [{"start": entry["start-address"], "end": entry["end-address"]} for entry in found]
 
+
+#: Of the services zones use. Their secrets are no properties.
+_URL, _FINGERPRINT = Field("url", "url", required=True), Field("fingerprint", "fingerprint")
+IPAMS = (
+    Form(SdnKind.IPAM, "pve", ()),
+    Form(SdnKind.IPAM, "netbox", (_URL, _FINGERPRINT)),
+    Form(SdnKind.IPAM, "phpipam", (_URL, Field("section", "section", back=int, required=True), _FINGERPRINT)),
+)
+DNS = Form(
+    SdnKind.DNS,
+    "powerdns",
+    (
+        _URL,
+        Field("ttl", "ttl_seconds", back=int),
+        Field("reversemaskv6", "reverse_mask6", back=int),
+        _FINGERPRINT,
+    ),
+)
 
 CONTROLLER = Form(
     SdnKind.CONTROLLER,
@@ -257,7 +276,7 @@ ROUTE_MAP = Form(SdnKind.ROUTE_MAP, "route-map", ())
 _CONTROLLERS = (CONTROLLER, BGP_CONTROLLER, ISIS_CONTROLLER)
 FORMS: Mapping[tuple[SdnKind, str], Form] = {
     (form.kind, form.type): form
-    for form in (PREFIX_LIST, ROUTE_MAP, *FABRICS, *FABRIC_NODES, *_CONTROLLERS, ZONE, VNET, SUBNET)
+    for form in (*IPAMS, DNS, PREFIX_LIST, ROUTE_MAP, *FABRICS, *FABRIC_NODES, *_CONTROLLERS, ZONE, VNET, SUBNET)
 }
 
 
@@ -277,6 +296,12 @@ def fingerprint(objects: Iterable[SdnObject], more: str = "") -> str:
     """A short digest of desired objects, kept in the status: it tells an edited spec from an edited Proxmox."""
     parts = [[str(o.ref), o.type, o.parent, sorted(o.props.items()), sorted(o.absent)] for o in objects]
     return hashlib.sha256((json.dumps(sorted(parts)) + more).encode()).hexdigest()[:12]
+
+
+def service(ref: SdnRef, spec: IpamSpec | DnsServerSpec) -> SdnObject:
+    """The IPAM or DNS server without its secret."""
+    form = FORMS[ref.kind, spec.type] if isinstance(spec, IpamSpec) else DNS
+    return desired_object(form, ref.id, form.values(spec))
 
 
 def prefix_list(id_: str, spec: PrefixListSpec) -> SdnObject:
@@ -325,11 +350,19 @@ def isis_controller(id_: str, spec: IsisControllerSpec) -> SdnObject:
 
 
 def zone(
-    id_: str, spec: EvpnZoneSpec, controller_id: str, secondary_ids: tuple[str, ...] | None, vrf_vni: int
+    id_: str,
+    spec: EvpnZoneSpec,
+    controller_id: str,
+    secondary_ids: tuple[str, ...] | None,
+    vrf_vni: int,
+    named: Mapping[str, str],
 ) -> SdnObject:
-    """``vrf_vni`` is given apart because it may be allocated from the spec's range."""
+    """``vrf_vni`` is given apart because it may be allocated from the spec's range.
+
+    ``named`` as in :func:`controller`.
+    """
     given = {"controller": controller_id, "secondary-controllers": secondary_ids, "vrf-vxlan": vrf_vni}
-    return desired_object(ZONE, id_, {**ZONE.values(spec), **given})
+    return desired_object(ZONE, id_, {**ZONE.values(spec), **given, **named})
 
 
 def vnet(id_: str, spec: VNetSpec, zone_id: str, vni: int, name: str = "") -> SdnObject:

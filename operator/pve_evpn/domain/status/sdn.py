@@ -19,6 +19,7 @@ from pve_evpn.api.fabric import FabricMember, FabricStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PolicyStatus
 from pve_evpn.api.router import BgpControllerStatus, IsisControllerStatus
+from pve_evpn.api.service import ServiceStatus
 from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
@@ -27,11 +28,11 @@ from pve_evpn.domain.conditions import ConditionValue, Problem, from_condition, 
 from pve_evpn.domain.health.record import Health, nodes_that_fit, unobserved
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import PinState
-from pve_evpn.domain.objects import Desired, ObjectKey, Resource
+from pve_evpn.domain.objects import Desired, GivenSecret, ObjectKey, Resource
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.plan.ownership import known_refs
 from pve_evpn.domain.plan.withheld import WaitingPlan
-from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.sdn import WRITTEN_AT_ONCE, SdnKind, SdnRef
 from pve_evpn.domain.state import ClusterState, NodeState
 from pve_evpn.text import some_of
 
@@ -54,6 +55,7 @@ class SyncResult:
     ``credential``: the Secret's key in use. ``credentials_end``: when it expires; None for never or unknown.
     ``ineffective``: objects that cannot take effect as they are specified, and why.
     ``vnet_problems``: by EvpnZone, see :func:`vnet_problems`.
+    ``secrets``: of Ipams and DnsServers.
     ``vnet_count``: VNets that were accepted, by zone in Proxmox. ``nic_count``: NICs that are connected, by VNet.
     """
 
@@ -72,6 +74,7 @@ class SyncResult:
     vnet_count: Mapping[str, int] = field(default_factory=dict)
     nic_count: Mapping[str, int] = field(default_factory=dict)
     vnet_problems: Mapping[str, list[VNetProblem]] = field(default_factory=dict)
+    secrets: Mapping[ObjectKey, GivenSecret] = field(default_factory=dict)
 
 
 def count_vnets(plan: Plan) -> Mapping[str, int]:
@@ -257,13 +260,16 @@ def _programmed(
         return from_problem(type_, decision.refused, full=full), decision.refused.retryable
     if decision.waiting:
         return from_problem(type_, decision.waiting, full=full), decision.waiting.retryable
+    at_once = decision.ref is not None and decision.ref.kind in WRITTEN_AT_ONCE
+    if decision.in_sync and at_once:
+        return ConditionValue(type_, True, Reason.PROGRAMMED, "written, which takes effect without an apply"), True
     if decision.in_sync:
         return _on_nodes(rows), True
     if failure := sync.failures.get(resource.key):
         return from_problem(type_, failure, full=full), failure.retryable
     if not decision.managed and not is_paused(resource, sync.desired):
         return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {_differences(decision)}"), False
-    if sync.held:
+    if sync.held and not at_once:
         return from_problem(type_, sync.held, full=full), sync.held.retryable
     if decision.drift:
         reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
@@ -274,7 +280,8 @@ def _programmed(
     if is_paused(resource, sync.desired):
         message = f"paused, so this is not applied: {_differences(decision)}"
         return ConditionValue(type_, False, Reason.PENDING_APPLY, message), True
-    return ConditionValue(type_, False, Reason.PENDING_APPLY, f"not applied yet: {_differences(decision)}"), True
+    message = f"not {'written' if at_once else 'applied'} yet: {_differences(decision)}"
+    return ConditionValue(type_, False, Reason.PENDING_APPLY, message), True
 
 
 def _differences(decision: Decision) -> str:
@@ -423,6 +430,10 @@ def _kind_part(
         return type(resource.status)(node=getattr(resource.spec, "node", None) or resource.status.node)
     if isinstance(resource.status, PolicyStatus):
         return _policy_part(decision, sync)
+    if isinstance(resource.status, ServiceStatus):
+        given = sync.secrets.get(resource.key)
+        revision = given.revision if given and given.sent and decision.in_sync else resource.status.secret_revision
+        return type(resource.status)(used_by=_users(decision, sync), secret_revision=revision)
     return ManagedStatus()
 
 
@@ -450,8 +461,14 @@ def _policy_part(decision: Decision, sync: SyncResult) -> PolicyStatus:
     count = None
     if there is not None:
         count = len(there.props if there.ref.kind is SdnKind.ROUTE_MAP else there.props.get("entries") or ())
+    return PolicyStatus(entries=count, used_by=_users(decision, sync))
+
+
+def _users(decision: Decision, sync: SyncResult) -> list[str] | None:
+    """What names the object in either copy."""
+    sdn, ref = sync.state.sdn, decision.ref
     users = {*sdn.children_of(ref), *sdn.children_of(ref, running=True)} if ref else ()
-    return PolicyStatus(entries=count, used_by=[str(user) for user in sorted(users)] or None)
+    return [str(user) for user in sorted(users)] or None
 
 
 def _unwell(row: ZoneNode) -> bool:
