@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from pve_evpn.domain.health.vnis import VniIndex
+from pve_evpn.domain.observation import ClusterObservation
+from pve_evpn.observe.frr import observation
 from pve_lab.frr.guests import Nic
 from pve_lab.frr.outside import Outside
+from pve_lab.frr.sshd import HELPER
 from pve_lab.frr.tables import FrrTables
 from pve_lab.frr.topology import Topology
 from pve_lab.running_config import RunningConfig
@@ -62,6 +67,12 @@ def lab() -> Iterator[Topology]:
         yield lab
 
 
+def read_all(lab: Topology) -> ClusterObservation:
+    at = datetime.now(UTC)
+    answers = lab.each(lambda node: node.space.run(HELPER))
+    return ClusterObservation(at, {name: observation(name, at, answer) for name, answer in answers.items()})
+
+
 def vrf_routes(lab: Topology, node: str, zone: str) -> dict[str, list[dict[str, Any]]]:
     """Prefix to FRR's routes in a zone's VRF."""
     return dict(lab.tables(node).json(f"show ip route vrf vrf_{zone}"))
@@ -88,6 +99,21 @@ def test_subnets_are_type_5_routes_with_the_router_mac_of_their_node(lab: Topolo
     await_("pve2 has both subnets", lambda: {"[5]:[0]:[24]:[10.50.1.0]", "[5]:[0]:[24]:[10.50.2.0]"} <= prefixes())
     assert not any("10.60.1.0" in prefix for prefix in prefixes())
     assert "Rmac:" in lab.vtysh("pve2", "show bgp l2vpn evpn route type prefix")
+
+
+def test_the_operator_counts_type_5_routes_and_knows_every_router_mac(lab: Topology) -> None:
+    """As `status.routes.type5` of a VNet and `status.ipVrf` of a zone have them, from what the helper reads."""
+    index = VniIndex(read_all(lab))
+    l3 = index.l3(ZONES["EZone1"], "EZone1", NODES)
+    own = {node: lab.tables(node).json(f"show evpn vni {ZONES['EZone1']}")["sysMac"] for node in NODES}
+    assert {row.node: row.router_mac for row in l3.nodes} == own
+    assert len(set(own.values())) == len(NODES)
+    assert l3.prefixes == 2 * len(NODES) + 2, "two subnets of each node, two default routes of the exit node"
+    net = index.l2(5001, NODES, NODES, ["10.50.1.0/24"], ZONES["EZone1"])
+    assert (net.type5, net.type3) == (len(NODES), len(NODES))
+    other = index.l2(5003, NODES, NODES, ["10.60.1.0/24"], ZONES["EZone2"])
+    assert other.type5 == 0
+    assert {row.node for row in index.l3(ZONES["EZone2"], "EZone2", NODES).nodes if row.present} == set(NODES)
 
 
 def test_guests_of_two_vnets_reach_each_other_through_the_l3_vni(lab: Topology) -> None:
