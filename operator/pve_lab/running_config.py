@@ -90,6 +90,8 @@ class Network:
     """Addresses of the bridge, as CIDR."""
     zone: str
     l3_vni: int | None
+    leaves: bool = False
+    """Whether the node is an exit node of the zone."""
 
 
 def networks(running: RunningConfig, node: str, address: str) -> dict[str, Network]:
@@ -113,6 +115,7 @@ def networks(running: RunningConfig, node: str, address: str) -> dict[str, Netwo
             gateways=tuple(_gateways(running, name)),
             zone=zone,
             l3_vni=int(props["vrf-vxlan"]) if props.get("vrf-vxlan") else None,
+            leaves=node in names(props.get("exitnodes")),
         )
     return found
 

@@ -44,6 +44,16 @@ def check(text: str, folder: Path) -> str:
         pytest.param(
             seed(**{"exitnodes": "pve1", "advertise-subnets": 1, "rt-import": "65001:7,65001:8"}), id="exit node"
         ),
+        *(
+            pytest.param(
+                replace(
+                    seed(**{"exitnodes": "pve1,pve2", "exitnodes-primary": primary, "exitnodes-local-routing": local}),
+                    subnets={"EZone1-10.50.1.0-24": {"vnet": "EVPN1", "gateway": "10.50.1.1"}},
+                ),
+                id=f"two exit nodes, {primary} is the primary",
+            )
+            for primary, local in (("pve1", 0), ("pve2", 1))
+        ),
         pytest.param(
             RunningConfig(
                 controllers={

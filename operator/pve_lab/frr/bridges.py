@@ -46,7 +46,7 @@ class Bridges:
             made = self._made.get(name)
             if whole and made == network:
                 continue
-            if whole and made is not None and replace(made, mtu=network.mtu) == network:
+            if whole and made is not None and replace(made, mtu=network.mtu, leaves=network.leaves) == network:
                 self._set_mtu(network.mtu, f"vxlan_{name}", name)
             else:
                 self._build(network, there)
@@ -136,6 +136,15 @@ class Bridges:
             self._batch([*commands, f"link set dev {bridge} up"])
             self._space.bridge("link", "set", "dev", vxlan, "learning", "off", "neigh_suppress", "on")
             self._l3[zone], self._l3_mtu[zone] = (vni, local), mtus[zone]
+        if self._vrf:
+            for zone, network in zones:
+                self._end_of_lookup(zone, leaves=network.leaves)
+
+    def _end_of_lookup(self, zone: str, *, leaves: bool) -> None:
+        """What the VRF does not know is looked up in the node's own table, on exit nodes only."""
+        do = "del" if leaves else "replace"
+        route = ("unreachable", "default", "metric", "4278198272")
+        run("ip", "-n", self._space.netns, "route", do, "vrf", f"vrf_{zone}", *route, check=not leaves)
 
     def _batch(self, commands: list[str]) -> None:
         run("ip", "-n", self._space.netns, "-batch", "-", stdin="\n".join(commands) + "\n")

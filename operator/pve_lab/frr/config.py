@@ -6,12 +6,15 @@ of Proxmox' configuration that EVPN does not need.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pve_lab.frr import fabrics
 from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.frr.policies import policies
 from pve_lab.running_config import Props, RunningConfig, flag, names
 
 _WAYS = ("in", "out")
+_LOCAL_ROUTING = "exitnodes-local-routing"
 
 
 def frr_conf(running: RunningConfig, node: NodeFacts, version: str, tuning: Tuning) -> str:
@@ -106,18 +109,11 @@ def _outside_family(own: Props) -> list[str]:
 
 def _leaving(running: RunningConfig, node: NodeFacts) -> list[str]:
     """On an exit node, the zone's routes in the node's own table. Without VRFs they are there already."""
-    zones = [(zone, props) for zone, props in _zones(running, node) if node.name in names(props.get("exitnodes"))]
+    zones = _left_by(running, node)
     if node.vrf:
-        return [f"  import vrf vrf_{zone}" for zone, _ in zones]
-    own = {zone for zone, _ in zones}
-    there = {name for name, vnet in running.vnets.items() if vnet.get("zone") in own}
-    return [
-        f"  network {network}/{mask}"
-        for id_, subnet in sorted(running.subnets.items())
-        if subnet.get("vnet") in there and subnet.get("gateway")
-        for network, mask in [id_.rsplit("-", 2)[1:]]
-        if ":" not in network
-    ]
+        return [f"  import vrf vrf_{zone}" for zone, props in zones if not flag(props.get(_LOCAL_ROUTING))]
+    with_gateway = replace(running, subnets={id_: row for id_, row in running.subnets.items() if row.get("gateway")})
+    return [f"  network {network}" for network in _networks(with_gateway, {zone for zone, _ in zones}, inside=True)]
 
 
 def _peer_group(
@@ -157,14 +153,30 @@ def _zones(running: RunningConfig, node: NodeFacts) -> list[tuple[str, Props]]:
     ]
 
 
+def _left_by(running: RunningConfig, node: NodeFacts) -> list[tuple[str, Props]]:
+    """The zones whose exit node this is."""
+    return [(zone, props) for zone, props in _zones(running, node) if node.name in names(props.get("exitnodes"))]
+
+
 def _vrfs(running: RunningConfig, node: NodeFacts) -> list[str]:
     """Each zone's L3 VNI in its VRF. Without VRFs the first zone's is the default VRF's, which takes only one."""
     zones = _zones(running, node)
     if not node.vrf:
         return [f"vni {zones[0][1]['vrf-vxlan']}", "!"] if zones else []
-    return [
-        line for zone, props in zones for line in (f"vrf vrf_{zone}", f" vni {props['vrf-vxlan']}", "exit-vrf", "!")
-    ]
+    left = {zone for zone, _ in _left_by(running, node)}
+    lines = []
+    for zone, props in zones:
+        # So that no zone reaches another one through an exit node.
+        others = [f" ip route {network} Null0" for network in _networks(running, {zone}, inside=False)]
+        lines += [f"vrf vrf_{zone}", *(others if zone in left else ()), f" vni {props['vrf-vxlan']}", "exit-vrf", "!"]
+    return lines
+
+
+def _networks(running: RunningConfig, zones: set[str], *, inside: bool) -> list[str]:
+    """The IPv4 subnets of VNets in these zones, or in the others."""
+    there = {name for name, vnet in running.vnets.items() if (vnet.get("zone") in zones) is inside}
+    found = (id_.rsplit("-", 2)[1:] for id_, subnet in sorted(running.subnets.items()) if subnet.get("vnet") in there)
+    return [f"{network}/{mask}" for network, mask in found if ":" not in network]
 
 
 def _vrf_bgp(running: RunningConfig, node: NodeFacts, asn: int, router_id: str) -> list[str]:
@@ -179,12 +191,13 @@ def _vrf_bgp(running: RunningConfig, node: NodeFacts, asn: int, router_id: str) 
             " no bgp graceful-restart notification",
         ]
         family = [f"  route-target import {target}" for target in names(props.get("rt-import"))]
-        if flag(props.get("advertise-subnets")):
-            redistribute = [" address-family ipv4 unicast", "  redistribute connected", " exit-address-family"]
-            lines += [" !", *redistribute]
-            family.append("  advertise ipv4 unicast")
-        if node.name in names(props.get("exitnodes")):
+        leaves = node.name in names(props.get("exitnodes"))
+        if not flag(props.get(_LOCAL_ROUTING)) if leaves else flag(props.get("advertise-subnets")):
+            lines += [" !", " address-family ipv4 unicast", "  redistribute connected", " exit-address-family"]
+        if leaves:
             family += ["  default-originate ipv4", "  default-originate ipv6"]
+        elif flag(props.get("advertise-subnets")):
+            family.append("  advertise ipv4 unicast")
         if family:
             lines += [" !", " address-family l2vpn evpn", *family, " exit-address-family"]
         lines += ["exit", "!"]
@@ -194,5 +207,22 @@ def _vrf_bgp(running: RunningConfig, node: NodeFacts, asn: int, router_id: str) 
 def _route_maps(running: RunningConfig, node: NodeFacts) -> list[str]:
     if not _evpn_controllers(running, node.name):
         return policies(running)
-    own = ["route-map MAP_VTEP_IN permit 1", "exit", "!", "route-map MAP_VTEP_OUT permit 1", "exit", "!"]
-    return [*own, *policies(running)]
+    taken, given = _default_routes(running, node)
+    own = ["route-map MAP_VTEP_IN permit 3", "exit", "!", "route-map MAP_VTEP_OUT permit 3", "exit", "!"]
+    return [*taken, *given, *own, *policies(running)]
+
+
+def _default_routes(running: RunningConfig, node: NodeFacts) -> tuple[list[str], list[str]]:
+    """Which default routes an exit node takes and gives: one that carries traffic takes none, one that stands by for
+    the primary gives a worse one."""
+    primaries = {str(props.get("exitnodes-primary") or node.name) for _, props in _left_by(running, node)}
+    if not primaries or not node.vrf:
+        return [], []
+    lists = ["ip prefix-list only_default seq 1 permit 0.0.0.0/0", "ipv6 prefix-list only_default_v6 seq 1 permit ::/0"]
+    maps = []
+    for seq, match in enumerate(("ip address prefix-list only_default", "ipv6 address prefix-list only_default_v6"), 1):
+        if node.name in primaries:
+            maps += [f"route-map MAP_VTEP_IN deny {seq}", f" match {match}", "exit", "!"]
+        if primaries - {node.name}:
+            maps += [f"route-map MAP_VTEP_OUT permit {seq}", f" match {match}", " set metric 200", "exit", "!"]
+    return [*lists, "!"], maps

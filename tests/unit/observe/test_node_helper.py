@@ -170,6 +170,14 @@ def test_it_says_what_only_the_node_itself_shows(node: Node) -> None:
     assert split(node.ask("read").stdout).host["snat"] == ()
 
 
+def test_it_reads_the_kernels_own_files(node: Node) -> None:
+    """Which end after the first read, so that a shell that reads byte by byte sees no end of the line."""
+    node.root.mkdir()
+    (node.root / "proc").symlink_to("/proc")
+    (filters,) = [dict(word.split("=") for word in split(node.ask("read").stdout).host["rp_filter"])]
+    assert filters["all"] == Path("/proc/sys/net/ipv4/conf/all/rp_filter").read_text().strip()
+
+
 def test_what_it_says_of_the_node_has_a_bound(node: Node) -> None:
     for number in range(200):
         node.write(f"proc/sys/net/ipv4/conf/vrfbr_z{number}/rp_filter", "1\n")
