@@ -31,6 +31,10 @@ def carry_out(command: list[str], access: Access) -> str:
             access.grant(options["users"], path, options["roles"])
         case ["user", "token", "add", user, name]:
             return access.new_token(f"{user}!{name}", privsep=options["privsep"] == "1")
+        case ["user", "permissions", who]:
+            return "\n".join(sorted(access.privileges(who, "/")))
+        case ["user", "token", "list", who]:
+            return "\n".join(name for name in sorted(access.secrets) if name.startswith(f"{who}!"))
         case _:
             raise AssertionError(f"a command this test does not know: pveum {shlex.join(command)}")
     return ""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from tests.helm.tools import ensure, monitoring_crds
+from tests.e2e.process import NAMESPACE, ROOT
+from tests.helm.tools import CHART, Helm, ensure, monitoring_crds
+from tests.helm.user import RELEASE, User
 from tests.kube.controlplane import ControlPlane
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "charts" / "pve-evpn-operator"
-
-Helm = Callable[..., "subprocess.CompletedProcess[str]"]
+__all__ = ["CHART", "ROOT", "Helm"]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -82,3 +81,18 @@ def older_chart(tmp_path: Path) -> Path:
     for path in (ROOT / "tests" / "upgrade" / "v0.1.0-alpha" / "crds").glob("*.yaml"):
         shutil.copy(path, older / "files" / "crds" / path.name)
     return older
+
+
+@pytest.fixture
+def user(plane: ControlPlane, helm: Helm, tmp_path: Path) -> Iterator[User]:
+    made = User(plane, helm, tmp_path)
+    yield made
+    for pod in made.kubelet.pods:
+        print(f"--- {pod.name}\n" + "\n".join(pod.log.read_text().splitlines()[-40:]))
+    print(made.kubelet.job_output)
+    made.kubelet.stop()
+    made.helm("uninstall", RELEASE, "--ignore-not-found", check=False)
+    made.command("release-finalizers", "--all", "--yes", "--even-if-running")
+    plane.kubectl("delete", "-f", str(ROOT / "crds"), "--ignore-not-found", "--timeout=50s")
+    plane.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+    made.close()

@@ -75,6 +75,24 @@ class Kubelet:
             self.pods.append(made)
         return self.pods
 
+    def publish(self, deployment: str) -> None:
+        """Say in Kubernetes that these replicas run: pods with their logs, and the Deployment's status."""
+        found = self._get("deployment", deployment)
+        template = found["spec"]["template"]
+        for pod in self.pods:
+            meta = {"name": pod.name, "labels": template["metadata"]["labels"]}
+            self._put_pod(meta, template["spec"], pod.log)
+            ready = {"type": "Ready", "status": "True"}
+            self._patch_status("pod", pod.name, {"phase": "Running", "conditions": [ready]})
+        count = len(self.pods)
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
+        self._patch_status("deployment", deployment, {"observedGeneration": found["metadata"]["generation"], **counts})
+
+    def withdraw(self) -> None:
+        """The pods of :meth:`publish` go, with what runs in them."""
+        self.stop()
+        self.plane.kubectl("delete", "pods", "--all", "-n", self.namespace, "--force", "--grace-period=0")
+
     def stop(self) -> None:
         for pod in self.pods:
             if pod.ended is None:
@@ -124,7 +142,7 @@ class Kubelet:
             Memory(job["metadata"]["name"], int(peak) * 1024, _bytes(container["resources"]["limits"]["memory"]))
         )
         if result.returncode:
-            self._leave_pod(job, container, output + result.stderr)
+            self._leave_pod(job, pod, output + result.stderr)
         kinds = ("SuccessCriteriaMet", "Complete") if result.returncode == 0 else ("FailureTarget", "Failed")
         status: dict[str, Any] = {
             "startTime": _time(began),
@@ -135,32 +153,36 @@ class Kubelet:
         }
         if result.returncode == 0:
             status |= {"succeeded": 1, "completionTime": _time(datetime.now(UTC))}
-        self.plane.kubectl(
-            "patch", "job", job["metadata"]["name"], "-n", self.namespace, "--subresource=status", "--type=merge",
-            "-p", json.dumps({"status": status}),
-        )  # fmt: skip
+        self._patch_status("job", job["metadata"]["name"], status)
 
-    def _leave_pod(self, job: dict[str, Any], container: dict[str, Any], log: str) -> None:
+    def _leave_pod(self, job: dict[str, Any], spec: dict[str, Any], log: str) -> None:
         """The failed pod of a Job, whose log the API server gets from here as from a node."""
+        name = f"{job['metadata']['name']}-{job['metadata']['uid'][:5]}"
+        self._put_pod({"name": name, "labels": {"job-name": job["metadata"]["name"]}}, spec, log)
+
+    def _put_pod(self, metadata: dict[str, Any], wanted: dict[str, Any], log: str | Path) -> None:
+        container = wanted["containers"][0]
         if self._logs is None:
             self._logs = Logs(self.plane.folder)
             self.plane.kubectl("create", "-f", "-", stdin=json.dumps(_NODE))
-            status = {
-                "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-                "daemonEndpoints": {"kubeletEndpoint": {"Port": self._logs.port}},
-            }
-            patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
-            self.plane.kubectl("patch", "node", NODE, *patch)
-        name = f"{job['metadata']['name']}-{job['metadata']['uid'][:5]}"
-        self._logs.texts[f"/containerLogs/{self.namespace}/{name}/{container['name']}"] = log
-        spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 0, "restartPolicy": "Never"}
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "labels": {"job-name": job["metadata"]["name"]}},
-            "spec": {**spec, "containers": [{"name": container["name"], "image": container["image"]}]},
-        }
+            self._patch_status(
+                "node",
+                NODE,
+                {
+                    "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                    "daemonEndpoints": {"kubeletEndpoint": {"Port": self._logs.port}},
+                },
+            )
+        self._logs.texts[f"/containerLogs/{self.namespace}/{metadata['name']}/{container['name']}"] = log
+        spec = {**wanted, "nodeName": NODE, "terminationGracePeriodSeconds": 0}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         self.plane.kubectl("create", "-n", self.namespace, "-f", "-", stdin=json.dumps(pod))
+
+    def _patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        patch = json.dumps({"status": status})
+        self.plane.kubectl(
+            "patch", kind, name, "-n", self.namespace, "--subresource=status", "--type=merge", "-p", patch
+        )
 
     def _outside(self, argument: str, container: dict[str, Any], pod: dict[str, Any]) -> str:
         """The argument with a ConfigMap's mount path replaced by a folder that holds its files."""
@@ -182,7 +204,8 @@ class Logs:
     """What a kubelet answers to `kubectl logs`, by the certificate of the control plane."""
 
     def __init__(self, certificates: Path) -> None:
-        self.texts: dict[str, str] = {}
+        #: A log, or the file that it is written to.
+        self.texts: dict[str, str | Path] = {}
         texts = self.texts
 
         class Handler(BaseHTTPRequestHandler):
@@ -190,7 +213,7 @@ class Logs:
                 text = texts.get(self.path.partition("?")[0])
                 self.send_response(404 if text is None else 200)
                 self.end_headers()
-                self.wfile.write((text or "").encode())
+                self.wfile.write(text.read_bytes() if isinstance(text, Path) else (text or "").encode())
 
             def log_message(self, *_arguments: object) -> None:
                 """Nothing on stderr."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.gobuild import Tool, built, source_of
 
 _HOME = Path(__file__).parent
+CHART = _HOME.parents[1] / "charts" / "pve-evpn-operator"
+
+Helm = Callable[..., "subprocess.CompletedProcess[str]"]
+
 #: helm asks its build for its version; a program from a module has no other place to take it from.
 _HELM = "v4.3.1"
 _HELM3 = "v3.22.0"

@@ -188,10 +188,11 @@ class _Reading(InstallationReader):
         )  # fmt: skip
 
     async def _denied(self, account: str) -> tuple[tuple[str, str], ...]:
-        """Asks for what the operator writes: the statuses, the objects' finalizers, its Leases, Events."""
+        """Asks for what the operator writes: the statuses, the objects' finalizers, EvpnNodes, its Leases, Events."""
         user = f"system:serviceaccount:{self.namespace}:{account}"
         asked = [("patch", GROUP, f"{kind.plural}/status") for kind in KINDS.values()]
-        asked += [("patch", GROUP, kind.plural) for kind in KINDS.values()]
+        asked += [("patch", GROUP, kind.plural) for name, kind in KINDS.items() if name != "EvpnNode"]
+        asked += [(verb, GROUP, KINDS["EvpnNode"].plural) for verb in ("create", "delete")]
         asked += [("update", "coordination.k8s.io", "leases"), ("create", "events.k8s.io", "events")]
 
         async def allowed(verb: str, group: str, resource: str) -> bool:
