@@ -1,9 +1,10 @@
-"""``status.unmanaged``: controllers, zones and VNets that are in Proxmox and in no object."""
+"""``status.unmanaged``: what is in Proxmox' SDN configuration and in no object. Here that is ``Fabric1`` from the start."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tests.engine.routing import fabric
 from tests.engine.world import CLUSTER, NET1, World, cluster, programmed, vnet
 
 
@@ -20,8 +21,39 @@ def foreign(world: World) -> None:
 
 
 async def test_nothing_is_said_where_everything_has_an_object() -> None:
-    world = await programmed()
+    same = {"id": "Fabric1", "area": "0.0.0.0", "prefix": "192.168.16.0/24", "allNodes": {}}
+    world = await programmed(fabric("fabric1", "OSPF", **same, managementPolicy="ObserveOnly"))
     assert unmanaged(world) == {}
+
+
+async def test_every_kind_is_counted_each_by_itself_and_costs_no_call() -> None:
+    world = await programmed()
+    await world.settle()
+    before = len(world.calls)
+    await world.one_pass()
+    calls = len(world.calls) - before
+    for path, params in (
+        ("prefix-lists", {"id": "pl1", "entries": "seq=5,action=permit,prefix=10.0.0.0/8"}),
+        ("route-maps/entries", {"route-map-id": "rm1", "order": "10", "action": "permit"}),
+        ("route-maps/entries", {"route-map-id": "rm1", "order": "20", "action": "deny"}),
+        ("controllers", {"controller": "b1", "type": "bgp", "node": "pve1", "asn": "65001", "peers": "192.0.2.1"}),
+    ):
+        world.by_hand("POST", f"/cluster/sdn/{path}", **params)
+    world.by_hand("PUT", "/cluster/sdn")
+    await world.settle()
+    assert unmanaged(world) == {
+        "count": 4,
+        "fabrics": 1,
+        "routeMaps": 1,
+        "prefixLists": 1,
+        "controllers": 1,
+        "zones": 0,
+        "vnets": 0,
+        "names": ["controller b1 (bgp)", "fabric Fabric1", "prefix-list pl1", "route-map rm1"],
+    }
+    before = len(world.calls)
+    await world.one_pass()
+    assert len(world.calls) - before == calls, "each list is read once a sync, whatever is in it"
 
 
 async def test_what_has_no_object_is_counted_and_named_and_costs_no_call_and_no_write() -> None:
@@ -33,11 +65,14 @@ async def test_what_has_no_object_is_counted_and_named_and_costs_no_call_and_no_
     foreign(world)
     await world.settle()
     assert unmanaged(world) == {
-        "count": 3,
+        "count": 4,
+        "fabrics": 1,
+        "routeMaps": 0,
+        "prefixLists": 0,
         "controllers": 0,
         "zones": 1,
         "vnets": 2,
-        "names": ["vnet lan1", "vnet theirs", "zone lan (simple)"],
+        "names": ["fabric Fabric1", "vnet lan1", "vnet theirs", "zone lan (simple)"],
     }
     world.kube.writes.clear()
     before = len(world.calls)
@@ -66,4 +101,4 @@ async def test_many_are_counted_and_some_are_named() -> None:
     world.by_hand("PUT", "/cluster/sdn")
     await world.settle()
     found = unmanaged(world)
-    assert (found["count"], len(found["names"]), found["truncated"]) == (81, 64, 17)
+    assert (found["count"], len(found["names"]), found["truncated"]) == (82, 64, 18)

@@ -518,10 +518,13 @@ class Pending(Counted):
 
 
 class Unmanaged(Counted):
-    """The controllers, zones and VNets in Proxmox that no Kubernetes object stands for."""
+    """What is in Proxmox' SDN configuration and no Kubernetes object stands for."""
 
     count: int = Field(description="How many in all.")
-    controllers: int = Field(description="How many controllers.")
+    fabrics: int | None = Field(None, description="How many fabrics, also those that a controller uses.")
+    route_maps: int | None = Field(None, description="How many route maps.")
+    prefix_lists: int | None = Field(None, description="How many prefix lists.")
+    controllers: int = Field(description="How many controllers, of any type.")
     zones: int = Field(description="How many zones, of any type.")
     vnets: int = Field(description="How many VNets, in zones of any type.")
     names: Annotated[list[Annotated[str, Cut(96)]], Cut(64)] = Field(

@@ -44,8 +44,10 @@ _DECISIVE = (
     ConditionType.QUORATE,
     ConditionType.PROGRAMMED,
 )
-#: What ``status.unmanaged`` is about. Fabrics, route maps and prefix lists are often other people's for good.
-_COUNTED = (SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET)
+#: What ``status.unmanaged`` counts: what has a kind of its own; a fabric's nodes and a VNet's subnets are part of these.
+_COUNTED = (
+    SdnKind.FABRIC, SdnKind.ROUTE_MAP, SdnKind.PREFIX_LIST, SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET
+)  # fmt: skip
 #: As many as a pendingPlan shows.
 _MOST_STEPS = 64
 #: What stops all of these says nothing about those that come after it.
@@ -282,6 +284,9 @@ def _unmanaged(sync: SyncResult) -> Unmanaged | None:
     counts = Counter(obj.ref.kind for obj in left)
     return Unmanaged(
         count=len(left),
+        fabrics=counts[SdnKind.FABRIC],
+        route_maps=counts[SdnKind.ROUTE_MAP],
+        prefix_lists=counts[SdnKind.PREFIX_LIST],
         controllers=counts[SdnKind.CONTROLLER],
         zones=counts[SdnKind.ZONE],
         vnets=counts[SdnKind.VNET],
