@@ -1,4 +1,4 @@
-"""``status.unmanaged``: what is in Proxmox' SDN configuration and in no object. Here that is ``Fabric1`` from the start."""
+"""``status.unmanaged``: what is in Proxmox' SDN configuration and in no object; here ``Fabric1`` from the start."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _DECISIVE = (
     ConditionType.QUORATE,
     ConditionType.PROGRAMMED,
 )
-#: What ``status.unmanaged`` counts: what has a kind of its own; a fabric's nodes and a VNet's subnets are part of these.
+#: What ``status.unmanaged`` counts. Nodes of a fabric and subnets of a VNet are parts of these.
 _COUNTED = (
     SdnKind.FABRIC, SdnKind.ROUTE_MAP, SdnKind.PREFIX_LIST, SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET
 )  # fmt: skip
