@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 #: Programs that a command begins with. A block without a language must hold none of them.
 PROGRAMS = (
     "bridge", "curl", "diff", "docker", "export", "for", "git", "helm", "ifreload", "ip", "journalctl", "kubectl", "ls",
-    "make", "openssl", "ping", "pipx", "pve-evpn", "pvesh", "pveum", "qm", "scp", "ssh", "ssh-keygen", "ssh-keyscan",
-    "systemctl", "uv", "vtysh",
+    "make", "mkdir", "openssl", "ping", "pipx", "pve-evpn", "pvesh", "pveum", "qm", "scp", "ssh", "ssh-keygen",
+    "ssh-keyscan", "systemctl", "uv", "vtysh",
 )  # fmt: skip
 _A_COMMAND = re.compile(rf"((?:\w+=\S+ )*(?:{'|'.join(PROGRAMS)}))(?= (?!/ ))")
 _A_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.S | re.M)

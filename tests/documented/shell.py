@@ -54,6 +54,7 @@ class Shell:
         self._programs = folder.parent / f"{folder.name}-bin"
         self._environment = {
             **environment,
+            "HOME": str(folder.parent / f"{folder.name}-home"),
             "PATH": f"{self._programs}:{environment['PATH']}",
             "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}",
             "HOST_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExkqNnNYKBXHSJvMC9jmDfQvTTGHNFbXqcFmMzvPwxq",
@@ -61,6 +62,7 @@ class Shell:
         self._exports = folder.parent / f"{folder.name}-exports"
         self._page = ""
         folder.mkdir()
+        Path(self._environment["HOME"]).mkdir()
         self._programs.mkdir()
         for name, script in _PROGRAMS.items():
             self.program(name, script)
@@ -108,7 +110,7 @@ class Shell:
         for there, here in self.replaced.items():
             text = re.sub(there, lambda _match, here=here: here, text)  # type: ignore[misc]
         text = _PLACE.sub(lambda match: f"{match[1]}{match[2]}{NAMES[match[1]]}", text)
-        return re.sub(r"--cluster NAME\b", "--cluster pve", text).replace("NAMESPACE", "default")
+        return re.sub(r"(--cluster|pve-evpn lock) NAME\b", r"\1 pve", text).replace("NAMESPACE", "default")
 
     def _bash(self, text: str) -> tuple[str, str, list[int]]:
         """Output, errors, and the exit status of every command of the (last) pipe."""

@@ -174,9 +174,33 @@ async def test_a_nic_that_is_on_its_vnet_already_is_adopted_and_released() -> No
     )
 
 
-async def test_a_nic_that_is_connected_and_detached_has_these_two_events() -> None:
+async def test_a_nic_is_created_and_deleted_once_whatever_it_is_attached_to_meanwhile() -> None:
     world = Wired()
     (key,) = await world.after(nic())
+    assert text(world, key, "Created") == "net0 of VM 500 (g500) is on net1"
+    world.apply(vnet("net2", 5002))
+    await world.after(nic(vnetRef={"name": "net2"}))
     world.kube.delete(key)
     await world.passes(3)
-    assert [event.reason for event in world.kube.events if event.key == key] == ["Attached", "Detached"]
+    about = [event.reason for event in world.kube.events if event.key == key]
+    assert Counter(about) == {"Attached": 2, "Created": 1, "Detached": 1, "Deleted": 1}
+    assert text(world, key, "Deleted") == "taken back: net0 of guest 500 on net2"
+
+
+async def test_a_nic_whose_guest_was_removed_is_deleted_all_the_same() -> None:
+    world = Wired()
+    (key,) = await world.after(nic())
+    del world.lab.guests[500]
+    world.kube.events.clear()
+    world.kube.delete(key)
+    await world.passes(3)
+    assert [event.reason for event in world.kube.events if event.key == key] == ["Deleted"]
+
+
+async def test_a_nic_that_never_was_connected_goes_without_an_event() -> None:
+    world = Wired()
+    (key,) = await world.after(nic(vmid=999))
+    world.kube.events.clear()
+    world.kube.delete(key)
+    await world.passes(3)
+    assert [event.reason for event in world.kube.events if event.key == key] == []

@@ -57,9 +57,14 @@ def adopted(decision: Decision) -> Event:
     return EventReason.ADOPTED, f"took over {decision.ref}" + (f", which differs: {changes}" if changes else "")
 
 
+def nic_created(decision: NicDecision) -> Event:
+    """The Event about a NIC that the operator put on its VNet for the first time; Attached says what it was before."""
+    return EventReason.CREATED, f"{decision.device} of {_guest_in_words(decision)} is on {decision.vnet_id}"
+
+
 def nic_adopted(decision: NicDecision) -> Event:
     """The Event about a NIC that was on its VNet already."""
-    label = decision.guest.label if decision.guest else "its guest"
+    label = _guest_in_words(decision)
     return EventReason.ADOPTED, f"took over {decision.device} of {label}, which is on {decision.vnet_id} already"
 
 
@@ -80,10 +85,17 @@ def left_behind(resource: Resource[Any]) -> Event | None:
 
 
 def nic_gone(nic: Resource[Any], decision: NicDecision) -> Event | None:
-    """The Event about a NicAttachment that is released; that it was detached has been recorded."""
+    """The Event about a NicAttachment that is released; None where it never was connected."""
     if decision.left:
         return EventReason.ORPHANED, f"left in Proxmox: {decision.left}"
-    return left_behind(nic) if decision.kept else None
+    if decision.kept:
+        return left_behind(nic)
+    known = _nic_in_words(nic)
+    return (EventReason.DELETED, f"taken back: {known}") if known else None
+
+
+def _guest_in_words(decision: NicDecision) -> str:
+    return decision.guest.label if decision.guest else "its guest"
 
 
 def _nic_in_words(nic: Resource[Any]) -> str:

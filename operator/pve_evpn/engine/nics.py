@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +131,7 @@ class NicWriter:
         if not writes:
             return sync
         gateway, before = sync.gateway, sync.nics
+        new = {nic.key for nic in sync.desired.nics if nic.origin is None}
         await asyncio.gather(*(self._write_guest(gateway, before, write, sync.state) for write in writes))
         read = await asyncio.gather(*(gateway.guest_again(write.guest) for write in writes))
         guests = {**(sync.state.guests or {}), **{guest.vmid: guest for guest in read}}
@@ -142,7 +143,7 @@ class NicWriter:
         for write, guest in zip(writes, read, strict=True):
             if guest is not write.guest:  # it is the same object where it could not be read
                 self._compare(write, sync.nics)
-        await self._record_changes(before, sync.nics, writes)
+        await self._record_changes(before, sync.nics, writes, new)
         return sync
 
     # --- one guest ----------------------------------------------------------------------------------------------
@@ -270,8 +271,10 @@ class NicWriter:
         if claimed and not resource.has_finalizer and decision.origin is Origin.ADOPTED:
             await self._writer.record(resource, *lifecycle.nic_adopted(decision))
 
-    async def _record_changes(self, before: NicPlan, after: NicPlan, writes: list[GuestWrite]) -> None:
-        """An Event for each NIC that was written and now is as it should be."""
+    async def _record_changes(
+        self, before: NicPlan, after: NicPlan, writes: list[GuestWrite], new: Collection[ObjectKey]
+    ) -> None:
+        """An Event for each NIC that was written and now is as it should be; for ``new`` ones Created too."""
         events = []
         for key in (key for write in writes for key in write.keys.values()):
             resource, decision, old = self._cache.get(key), after.decisions.get(key), before.decisions[key]
@@ -281,6 +284,8 @@ class NicWriter:
                 events.append(self._writer.record(resource, *_detached(old)))
             elif decision.in_sync:
                 events.append(self._writer.record(resource, *_attached(old, decision)))
+                if key in new:
+                    events.append(self._writer.record(resource, *lifecycle.nic_created(decision)))
         await some_at_a_time(events)
 
 
