@@ -49,11 +49,12 @@ def updated(status: StatusT, *parts: ReportedStatus) -> StatusT:
     return status.model_copy(update=changes)
 
 
-def patch(before: ReportedStatus, after: ReportedStatus) -> dict[str, Any]:
-    """The merge patch from one status to the other; empty where nothing has to be written."""
+def patch(before: ReportedStatus, after: ReportedStatus) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The merge patch from one status to the other, and the whole status as stored; empty where both are the same."""
     if before == after:
-        return {}
-    return _difference(as_written(before), as_written(after))
+        return {}, {}
+    written = as_written(after)
+    return _difference(as_written(before), written), written
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

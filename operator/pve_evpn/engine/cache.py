@@ -17,8 +17,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from pve_evpn.api import kinds
+from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.status import read_status
+from pve_evpn.api.types import ApiModel
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 
 Raw = Mapping[str, Any]
@@ -36,6 +38,8 @@ class Cache:
         self._listed: set[str] = set()
         #: What the operator writes at this moment into an object's metadata: finalizers, and annotations beside others.
         self._writing: dict[ObjectKey, tuple[tuple[str, ...], Mapping[str, str]]] = {}
+        #: The status that the operator writes at this moment, and how it is stored.
+        self._writing_status: dict[ObjectKey, tuple[ReportedStatus, Raw]] = {}
         #: Counts every change of what :meth:`desired` is made from.
         self._version = 0
         self._desired: dict[str, tuple[int, Desired | None]] = {}
@@ -74,13 +78,13 @@ class Cache:
             return
         if self._is_known(raw):
             return
-        resource = resource_from(raw)
+        known = self._resources.get(key_of(raw))
+        resource = self._read(raw, known)
         if resource.deleting and not resource.finalizers:
             # The answer to the write that removed the last finalizer. The watch may have delivered the deletion
             # already, and does not deliver it again.
             self.remove(raw)
             return
-        known = self._resources.get(resource.key)
         self._resources[resource.key] = resource
         self._count(resource.key)
         if known is None:
@@ -88,6 +92,16 @@ class Cache:
                 self.changed(resource.key)
         elif _matters(self._as_written(known), resource):
             self.changed(resource.key)
+
+    def _read(self, raw: Raw, known: Resource[Any] | None) -> Resource[Any]:
+        """The object, with the models that are in memory already: most of what an object takes is its status.
+
+        Kubernetes counts the generation with each change of the spec, so a spec of the same generation is the same.
+        """
+        status, stored = self._writing_status.get(key_of(raw), (None, None))
+        origin = raw["metadata"].get("uid"), _generation(raw)
+        same_spec = known if known and known.generation and (known.uid, known.generation) == origin else None
+        return resource_from(raw, same_spec, status if raw.get("status") == stored else None)
 
     def _is_known(self, raw: Raw) -> bool:
         """Whether what is known is as new. Asked before the object is validated: a list mostly brings nothing new."""
@@ -109,6 +123,18 @@ class Cache:
             yield
         finally:
             del self._writing[key]
+
+    @contextmanager
+    def writing_status(self, key: ObjectKey, status: ReportedStatus, stored: Raw) -> Iterator[None]:
+        """While the operator writes a status, the object that comes back with ``stored`` shares its models.
+
+        Whether the answer or the watch brings it first.
+        """
+        self._writing_status[key] = status, stored
+        try:
+            yield
+        finally:
+            self._writing_status.pop(key, None)
 
     def _as_written(self, known: Resource[Any]) -> Resource[Any]:
         """The object as the operator's present write leaves it, if there is one."""
@@ -230,30 +256,44 @@ def key_of(raw: Raw) -> ObjectKey:
     return ObjectKey(raw["kind"], raw["metadata"].get("namespace") or "", raw["metadata"]["name"])
 
 
-def resource_from(raw: Raw) -> Resource[Any]:
-    """Validate a raw object. It never raises: a spec that cannot be read is None and ``invalid`` says why."""
+def resource_from(
+    raw: Raw, same_spec: Resource[Any] | None = None, status: ReportedStatus | None = None
+) -> Resource[Any]:
+    """Validate a raw object. It never raises: a spec that cannot be read is None and ``invalid`` says why.
+
+    Arguments:
+        same_spec: The object with the same spec, if it was validated before.
+        status: The status it has, if that was validated before.
+    """
     meta = raw["metadata"]
-    spec, invalid = None, None
-    try:
-        spec = KINDS[raw["kind"]].spec_model.model_validate(raw.get("spec") or {})
-    except ValidationError as error:
-        invalid = "; ".join(
-            f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in error.errors(include_input=False)[:3]
-        )
+    spec, invalid = (same_spec.spec, same_spec.invalid) if same_spec else _read_spec(raw)
     return Resource(
         key=key_of(raw),
         uid=meta.get("uid", ""),
         resource_version=int(meta.get("resourceVersion") or 0),
-        generation=int(meta.get("generation") or 0),
+        generation=_generation(raw),
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         deleting=bool(meta.get("deletionTimestamp")),
         finalizers=tuple(meta.get("finalizers") or ()),
         annotations={k: v for k, v in (meta.get("annotations") or {}).items() if k.startswith(kinds.GROUP + "/")},
         labels=dict(meta.get("labels") or {}),
         spec=spec,
-        status=read_status(raw["kind"], raw.get("status")),
+        status=read_status(raw["kind"], raw.get("status")) if status is None else status,
         invalid=invalid,
     )
+
+
+def _read_spec(raw: Raw) -> tuple[ApiModel | None, str | None]:
+    """The spec, or None and what is wrong with it."""
+    try:
+        return KINDS[raw["kind"]].spec_model.model_validate(raw.get("spec") or {}), None
+    except ValidationError as error:
+        problems = error.errors(include_input=False)[:3]
+        return None, "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+
+
+def _generation(raw: Raw) -> int:
+    return int(raw["metadata"].get("generation") or 0)
 
 
 def _matters(old: Resource[Any], new: Resource[Any]) -> bool:

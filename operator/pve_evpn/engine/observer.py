@@ -76,6 +76,7 @@ class _Known:
 
     expected: ExpectedOverlay | None = None
     observation: ClusterObservation | None = None
+    health: HealthByKey = field(default_factory=dict)
     suspects: Suspects = field(default_factory=dict)
     interval: timedelta = timedelta(seconds=INTERVAL)
 
@@ -117,6 +118,7 @@ class Observer:
             return replace(sync, observation=known.observation, health=self.health())
         reported = self._reported(now)
         assessed = await asyncio.to_thread(_assess, known, expected, known.observation, reported)
+        self._known = replace(self._known, health=assessed.health)
         return replace(sync, observation=known.observation, health=assessed.health)
 
     def view(self) -> NetworkView | None:
@@ -193,7 +195,9 @@ class Observer:
         reported = self._reported(self._context.desired or desired)
         # In a thread: thousands of routes and NICs take long enough to hold up everything else.
         assessment = await asyncio.to_thread(_assess, known, expected, observation, reported)
-        self._known = replace(self._known, observation=observation, suspects=assessment.suspects)
+        self._known = replace(
+            self._known, observation=observation, health=assessment.health, suspects=assessment.suspects
+        )
         measure(self._context.cluster, observation, assessment)
         fresh = facts(assessment, observation)
         before = facts_before(fresh, reported) if self._recorder is None else {}
@@ -223,4 +227,9 @@ def _access(sync: Sync, expected: ExpectedOverlay) -> Access:
 def _assess(
     known: _Known, expected: ExpectedOverlay, observation: ClusterObservation, reported: Reported
 ) -> Assessment:
-    return assess(expected, observation, reported, known.suspects, known.interval)
+    """The assessment, with the health of the one before where it is the same: statuses and syncs keep both."""
+    found = assess(expected, observation, reported, known.suspects, known.interval)
+    health = {
+        key: before if (before := known.health.get(key)) == health else health for key, health in found.health.items()
+    }
+    return replace(found, health=health)

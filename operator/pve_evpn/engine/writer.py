@@ -84,9 +84,11 @@ class ObjectWriter:
 
     async def write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> None:
         """Write what differs from the status the object has; no request where nothing does."""
-        if changes := patch(resource.status, status):
+        changes, written = patch(resource.status, status)
+        if changes:
             _log_ready(resource, status)
-            self._remember(await self._objects.patch_status(resource.key, changes))
+            with self._cache.writing_status(resource.key, status, written):
+                self._remember(await self._objects.patch_status(resource.key, changes))
             if (stalled := status.condition(ConditionType.STALLED)) and not _was_stalled(resource, stalled):
                 await self.record(resource, EventReason.STALLED, f"{stalled.reason}: {stalled.message}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,7 +57,7 @@ class KubeEvents:
         self._now = now
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._recorded: OrderedDict[_Cause, _Recorded] = OrderedDict()
-        self._texts: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
 
     async def post(self, key: ObjectKey, uid: str, kind: str, reason: str, message: str, cause: str = "") -> None:
         now, cause_key = self._now(), (uid, reason, cause or message)
@@ -80,10 +80,11 @@ class KubeEvents:
 
     def _has_many(self, uid: str, reason: str, now: float) -> bool:
         """Count one more text of a reason; whether there were many lately."""
-        times = self._texts.setdefault((uid, reason), deque(maxlen=SIMILAR + 1))
+        times = self._texts.setdefault((uid, reason), [])
         self._texts.move_to_end((uid, reason))
         _shorten(self._texts)
         times.append(now)
+        del times[: -SIMILAR - 1]
         return len(times) > SIMILAR and now - times[0] < SIMILAR_SECONDS
 
     async def _repeated(self, known: _Recorded, place: str, now: float) -> bool:
