@@ -268,7 +268,7 @@ def _nodes(seen: ProxmoxSeen) -> list[Check]:
 
 
 def object_checks(snapshot: Snapshot, cluster: Resource[Any]) -> list[Check]:
-    """What the operator says of a ProxmoxCluster and its nodes: connection, Secret, observation, MTU."""
+    """What the operator says of a ProxmoxCluster and its nodes: connection, Secret, observation, MTU, exit nodes."""
     checks = []
     for kind in (
         ConditionType.REACHABLE, ConditionType.AUTHENTICATED, ConditionType.VERSION_SUPPORTED, ConditionType.QUORATE,
@@ -286,7 +286,7 @@ def object_checks(snapshot: Snapshot, cluster: Resource[Any]) -> list[Check]:
             checks.append(_observed(node))
     for zone in snapshot.of_kind("EvpnZone"):
         if snapshot.cluster_of(zone.key) is cluster:
-            checks += _mtu(zone)
+            checks += [*_mtu(zone), *_exit(zone)]
     return checks
 
 
@@ -311,3 +311,18 @@ def _mtu(zone: Resource[Any]) -> list[Check]:
     return [
         Check(f"MTU of {zone.key.name}", Grade.WARN, each.message, remedy_for(each.reason).text) for each in found[:1]
     ]
+
+
+def _exit(zone: Resource[Any]) -> list[Check]:
+    """Whether packets leave a zone by its exit nodes."""
+    leaves, name = zone.status.exit, f"exit nodes of {zone.key.name}"
+    if leaves is None:
+        return []
+    if leaves.problems:
+        return [Check(name, Grade.WARN, some(leaves.problems, 2), "docs/exit-nodes.md: what each of these means")]
+    if leaves.summary is None:
+        text = "no source shows their default routes"
+        return [Check(name, Grade.UNKNOWN, text, "source ssh and the helper of this release (docs/observing.md)")]
+    if leaves.risks:
+        return [Check(name, Grade.OK, f"{leaves.summary} usable; risk: {some(leaves.risks, 2)}", "docs/exit-nodes.md")]
+    return [Check(name, Grade.OK, f"{leaves.summary} usable")]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pve_evpn.api.conditions import APPROVABLE
 from pve_evpn.cli.report.causes import group, is_good, state_of
+from pve_evpn.cli.report.exits import exit_cell
 from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns, some
 from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
@@ -130,8 +131,9 @@ _FABRIC = columns(
 _ROUTER = columns(("name", "NAME"), ("id", "ID"), ("node", "NODE"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
 _CONTROLLER = columns(("name", "NAME"), ("id", "ID"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
 _ZONE = columns(
-    ("name", "NAME"), ("id", "ID"), ("l3vni", "L3VNI"), ("controller", "CONTROLLER"), ("vnets", "VNETS"), *_STATE
-)
+    ("name", "NAME"), ("id", "ID"), ("l3vni", "L3VNI"), ("controller", "CONTROLLER"), ("vnets", "VNETS"),
+    ("exit", "EXIT"), *_STATE,
+)  # fmt: skip
 _VNET = columns(
     ("namespace", "NAMESPACE"), ("name", "NAME"), ("id", "ID"), ("zone", "ZONE"), ("vni", "VNI"), ("nics", "NICS"),
     ("type2", "TYPE2"), ("type3", "TYPE3"), *_STATE,
@@ -235,6 +237,7 @@ def _zone(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
         Cell(status.vrf_vni),
         Cell(resource.spec.controller_ref.name if resource.spec else None),
         Cell(status.vnets),
+        exit_cell(status.exit),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.zone import EvpnZoneStatus
 from pve_evpn.cli.report.causes import Cause, cause_of, is_good, missing_reference, state_of
+from pve_evpn.cli.report.exits import exit_blocks
 from pve_evpn.cli.report.model import Block, Cell, Column, Facts, Lines, Report, Table, Tone, age, columns, some
 from pve_evpn.cli.report.remedies import PAGES, remedy_for
 from pve_evpn.cli.report.snapshot import Snapshot, alike, references
@@ -27,6 +29,7 @@ def why_report(snapshot: Snapshot, key: ObjectKey) -> Report:
         _head(snapshot, resource, cause),
         _chain(snapshot, resource),
         _conditions(snapshot, resource),
+        *(exit_blocks(resource.status.exit) if isinstance(resource.status, EvpnZoneStatus) else ()),
         *_circumstances(snapshot, resource, cluster),
         *_transaction(snapshot, cluster),
         _events(snapshot, resource, cause),
