@@ -64,6 +64,9 @@ NIC_CHANGES = Counter(
 DRIFT = Counter("pve_evpn_drift_detected", "Drifts found.", ["cluster", "kind"], registry=REGISTRY)
 REACHABLE = Gauge("pve_evpn_cluster_reachable", "1 while Proxmox answers.", ["cluster"], registry=REGISTRY)
 K8S_REQUESTS = Counter("pve_evpn_k8s_requests", "Writes to Kubernetes by outcome.", ["verb", "code"], registry=REGISTRY)
+TABLES_REQUESTS = Counter(
+    "pve_evpn_tables_requests", "Requests to the endpoint for full tables by HTTP status.", ["code"], registry=REGISTRY
+)
 WATCH_EVENTS = Counter("pve_evpn_watch_events", "Watch events by kind and type.", ["kind", "type"], registry=REGISTRY)
 RECONCILES = Counter("pve_evpn_reconciles", "Syncs by result.", ["cluster", "result"], registry=REGISTRY)
 RECONCILE_SECONDS = Histogram("pve_evpn_reconcile_duration_seconds", "One sync.", ["cluster"], registry=REGISTRY)

@@ -63,6 +63,22 @@ class Settings(BaseSettings):
         pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]*):[0-9]{1,5}$",
         description="address of metrics and probes, IPv6 as [::1]:8080; without an address, all of both families",
     )
+    tables: str = Field(
+        "",
+        validation_alias="PVE_EVPN_TABLES",
+        pattern=r"^(|(\[[0-9a-fA-F:.]+\]|[^:\s]*):[0-9]{1,5})$",
+        description="address of the HTTPS endpoint for full tables, as of --http; empty: there is none",
+    )
+    tables_tls: str = Field(
+        "",
+        validation_alias="PVE_EVPN_TABLES_TLS",
+        description="folder with the endpoint's tls.crt and tls.key; empty: it makes a certificate of its own",
+    )
+    tables_audiences: str = Field(
+        "",
+        validation_alias="PVE_EVPN_TABLES_AUDIENCES",
+        description="whom the callers' tokens must be for, comma-separated; empty: the API server",
+    )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
         "INFO", validation_alias="PVE_EVPN_LOG", description="DEBUG, INFO, WARNING or ERROR"
     )
@@ -108,11 +124,21 @@ class Settings(BaseSettings):
     @property
     def http_host(self) -> str:
         """The address without an IPv6 address's brackets; "" for all addresses of both families."""
-        return self.http.rpartition(":")[0].strip("[]")
+        return _host_and_port(self.http)[0]
 
     @property
     def http_port(self) -> int:
-        return int(self.http.rpartition(":")[2])
+        return _host_and_port(self.http)[1]
+
+    @property
+    def tables_address(self) -> tuple[str, int] | None:
+        """Host, as of :attr:`http_host`, and port; None where full tables are not served."""
+        return _host_and_port(self.tables) if self.tables else None
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 @dataclass(frozen=True, slots=True)

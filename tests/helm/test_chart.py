@@ -68,6 +68,7 @@ EVERYTHING: dict[str, Any] = {
         "proxmoxCidrs": ["192.0.2.0/24", "2001:db8::/64"],
         "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
     },
+    "tables": {"enabled": True, "expose": True, "tlsSecret": "tables-cert", "audiences": ["tables"]},
     "serviceMonitor": {
         "enabled": True,
         "labels": {"release": "prometheus"},

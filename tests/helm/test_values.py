@@ -215,6 +215,42 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
     ("service.annotations", {"a": "b"}, {f"{SERVICE} metadata annotations": {"a": "b"}}),
     ("service.ipFamilyPolicy", "PreferDualStack", {f"{SERVICE} spec ipFamilyPolicy": "PreferDualStack"}),
     ("service.ipFamilies", ["IPv6"], {f"{SERVICE} spec ipFamilies": ["IPv6"]}),
+    (
+        "tables.enabled",
+        True,
+        {
+            env("PVE_EVPN_TABLES"): ":8443",
+            f"{OPERATOR} ports tables containerPort": 8443,
+            f"{SERVICE} spec ports 1": MISSING,
+            f"{POLICY} spec ingress 1": MISSING,
+            f"ClusterRole/{NAME} rules 5": {
+                "apiGroups": ["authentication.k8s.io"],
+                "resources": ["tokenreviews"],
+                "verbs": ["create"],
+            },
+            f"ClusterRole/{NAME} rules 6 resources": ["subjectaccessreviews"],
+        },
+    ),
+    ("tables.port", 9443, {env("PVE_EVPN_TABLES"): ":9443", f"{OPERATOR} ports tables containerPort": 9443}),
+    (
+        "tables.expose",
+        True,
+        {
+            f"{SERVICE} spec ports tables": {"name": "tables", "port": 8443, "targetPort": "tables"},
+            f"{POLICY} spec ingress 1": {"ports": [{"port": "tables"}]},
+        },
+    ),
+    ("tables.from", [PEER], {f"{POLICY} spec ingress 1 from": [PEER]}),
+    (
+        "tables.tlsSecret",
+        "cert",
+        {
+            env("PVE_EVPN_TABLES_TLS"): "/etc/pve-evpn/tables",
+            f"{POD} volumes tables-tls secret secretName": "cert",
+            f"{OPERATOR} volumeMounts tables-tls readOnly": True,
+        },
+    ),
+    ("tables.audiences", ["a", "b"], {env("PVE_EVPN_TABLES_AUDIENCES"): "a,b"}),
     ("networkPolicy.enabled", False, {POLICY: MISSING, f"{POLICY}-clusters": MISSING}),
     ("networkPolicy.from", [PEER], {f"{POLICY} spec ingress 0 from": [PEER]}),
     (
@@ -253,7 +289,15 @@ BASE: dict[str, Any] = {
     **{name: {"enabled": True} for name in ("networkPolicy", "serviceMonitor", "prometheusRule", "dashboards")},
 }
 #: Values that only act beside another one.
-BESIDE = {"extraVolumeMounts": ("extraVolumes", [VOLUME]), "rbac.secrets": ("rbac.clusters", ["pve"])}
+BESIDE = {
+    "extraVolumeMounts": ("extraVolumes", [VOLUME]),
+    "rbac.secrets": ("rbac.clusters", ["pve"]),
+    "tables.port": ("tables.enabled", True),
+    "tables.expose": ("tables.enabled", True),
+    "tables.from": ("tables", {"enabled": True, "expose": True, "from": [PEER]}),
+    "tables.tlsSecret": ("tables.enabled", True),
+    "tables.audiences": ("tables.enabled", True),
+}
 
 
 def found(documents: dict[tuple[str, str], dict[str, Any]], path: str) -> Any:

@@ -28,6 +28,9 @@ well, but at every start, where few people look; and of two clusters of one name
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and .Values.tables.enabled (eq (int .Values.tables.port) (int .Values.service.port)) }}
+{{- fail (printf "tables.port (%d) must not be service.port" (int .Values.tables.port)) }}
+{{- end }}
 {{- range $value := list "commonLabels" "podLabels" }}
 {{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
 {{- if hasKey (get $.Values $value) $label }}
@@ -37,13 +40,16 @@ well, but at every start, where few people look; and of two clusters of one name
 {{- end }}
 {{- range .Values.extraEnv }}
 {{- if or (eq .name "POD_NAME") (hasPrefix "PVE_EVPN_" .name) }}
-{{- fail (printf "extraEnv: %s is set by the chart itself (service.port, logLevel, logFormat and leaderElection are the values)" .name) }}
+{{- fail (printf "extraEnv: %s is set by the chart itself (service.port, tables, logLevel, logFormat and leaderElection are the values)" .name) }}
 {{- end }}
 {{- end }}
 {{- $volumes := list "tmp" }}
+{{- if and .Values.tables.enabled .Values.tables.tlsSecret }}
+{{- $volumes = append $volumes "tables-tls" }}
+{{- end }}
 {{- range .Values.extraVolumes }}
 {{- if has .name $volumes }}
-{{- fail (printf "extraVolumes: there are two volumes %s (the chart itself has tmp)" .name) }}
+{{- fail (printf "extraVolumes: there are two volumes %s (the chart itself has tmp and, with tables.tlsSecret, tables-tls)" .name) }}
 {{- end }}
 {{- $volumes = append $volumes .name }}
 {{- end }}

@@ -1,4 +1,4 @@
-"""``pve-evpn routes``: the EVPN routes of a VNet, as far as the statuses hold them."""
+"""``pve-evpn routes``: the EVPN routes of a VNet, every one the nodes have, or as far as the statuses hold them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import typer
 
 from pve_evpn.cli import complete, options, output
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.reading import read_snapshot
+from pve_evpn.cli.full_tables import Ca, Full, Token, Url, Wanted, vnet_tables_of
+from pve_evpn.cli.installation import OPERATOR_NAMESPACE
+from pve_evpn.cli.reading import snapshot_through
+from pve_evpn.cli.report.full_tables import full_routes_report, with_reason
 from pve_evpn.cli.report.tables import routes_report
 from pve_evpn.cli.why import find
+from pve_evpn.kube.client import api_client
 
 app = typer.Typer(add_completion=False)
 
@@ -20,17 +24,27 @@ def routes(
     vnet: Annotated[str, typer.Argument(metavar="VNET", autocompletion=complete.vnets, help="Name of the VNet.")],
     namespace: options.OwnNamespace = "",
     form: options.Output = "text",
+    full: Full = None,
+    url: Url = "",
+    ca_file: Ca = "",
+    token_file: Token = "",
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
 ) -> int:
-    """Show the type-2 routes of the VNet's NicAttachments and its type-3 routes. Each with the node that advertises it
-    and where it is missing.
+    """Show the EVPN routes of a VNet, each with the node that advertises it and where it is missing. Every route where
+    the operator serves full tables; else its type-3 routes and the type-2 routes of its NicAttachments, from statuses.
     """
-    return guarded(_routes(vnet, namespace, form))
+    return guarded(_routes(vnet, namespace, form, Wanted(full, url, ca_file, token_file, operator_namespace)))
 
 
-async def _routes(name: str, namespace: str, form: options.Form) -> int:
-    snapshot = await read_snapshot(namespace, events=False)
-    vnet = snapshot.objects[find(snapshot, f"vnet/{name.removeprefix('vnet/')}", namespace)]
-    if vnet.status.vni is None:
-        raise Refusal(f"{vnet.key} has no VNI yet: pve-evpn why vnet/{vnet.key.name} says why")
-    output.write(routes_report(snapshot, vnet), form)
+async def _routes(name: str, namespace: str, form: options.Form, wanted: Wanted) -> int:
+    async with api_client() as api:
+        snapshot = await snapshot_through(api, namespace, events=False)
+        vnet = snapshot.objects[find(snapshot, f"vnet/{name.removeprefix('vnet/')}", namespace)]
+        if vnet.status.vni is None:
+            raise Refusal(f"{vnet.key} has no VNI yet: pve-evpn why vnet/{vnet.key.name} says why")
+        answer = await vnet_tables_of(api, snapshot, wanted, vnet, ["routes"])
+    if isinstance(answer, str):
+        output.write(with_reason(routes_report(snapshot, vnet), answer), form)
+    else:
+        output.write(full_routes_report(vnet, answer), form)
     return 0

@@ -25,7 +25,7 @@ from pve_evpn.engine import garbage
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.clock import wait_for_event
-from pve_evpn.engine.confirm import Network
+from pve_evpn.engine.confirm import Network, NetworkView
 from pve_evpn.engine.connection import Connection, GatewayMaker, NoConnection, problem_of
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.drift import DriftBrake
@@ -138,6 +138,10 @@ class Reconciler:
         """End after the present sync."""
         self._stopping = True
         self._wake.set()
+
+    def view(self) -> NetworkView | None:
+        """The last poll of the nodes; None before the first one."""
+        return self._observer.view()
 
     def close(self) -> None:
         """Close the connections to Proxmox."""

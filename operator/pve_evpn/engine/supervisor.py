@@ -20,6 +20,7 @@ from pve_evpn.domain.status import sdn as report
 from pve_evpn.engine import lifecycle
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.clock import Clock, SystemClock
+from pve_evpn.engine.confirm import NetworkView
 from pve_evpn.engine.ports import Ports
 from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.writer import ObjectWriter
@@ -104,6 +105,11 @@ class Supervisor:
         if cluster == UNOWNED:
             return self._reports_unowned
         return cluster in self._tasks and not self._tasks[cluster].done()
+
+    def view(self, cluster: str) -> NetworkView | None:
+        """The last poll of a cluster's nodes; None before the first one, and where nothing runs for the cluster."""
+        reconciler = self._reconcilers.get(cluster)
+        return reconciler.view() if reconciler else None
 
     @property
     def busy(self) -> bool:

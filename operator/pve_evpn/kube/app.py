@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from kubernetes.aio import client
 
@@ -21,6 +22,7 @@ from pve_evpn import metrics
 from pve_evpn.engine import garbage
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.collector import StatusCollector
+from pve_evpn.engine.confirm import NetworkView
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.observer import Observer
 from pve_evpn.engine.ports import Ports
@@ -28,14 +30,18 @@ from pve_evpn.engine.reconciler import Reconciler
 from pve_evpn.engine.supervisor import UNOWNED, Supervisor
 from pve_evpn.kube import server, watch
 from pve_evpn.kube.adapters import KubeObjects, OwnSecrets, SecretJournal
+from pve_evpn.kube.certificate import Certificate
 from pve_evpn.kube.client import WRITERS, CustomObjects, api_client
+from pve_evpn.kube.core import CoreObjects
 from pve_evpn.kube.events import KubeEvents
 from pve_evpn.kube.kinds import ServedKinds
 from pve_evpn.kube.leader import Lease, LeaseKeeper, ReplicaLease, SharedLease
 from pve_evpn.kube.members import LABEL_REPLICA, Members
 from pve_evpn.kube.ownership import ClusterLeases
+from pve_evpn.kube.reviews import Reviews
 from pve_evpn.kube.server import Readiness
 from pve_evpn.kube.sharing import Leases, Sharing
+from pve_evpn.kube.tables import Holdings, TableServer
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.settings import Settings
 
@@ -72,10 +78,30 @@ async def run(settings: Settings) -> bool:
         host, port = settings.http_host, settings.http_port
         runner = await server.serve(host, port, lambda: _readiness(leases, sharing, cache, kinds))
         try:
-            await _join(replica)
+            async with _tables(settings, api, replica):
+                await _join(replica)
         finally:
             await runner.cleanup()
     return not lost.is_set()
+
+
+@contextlib.asynccontextmanager
+async def _tables(settings: Settings, api: client.ApiClient, replica: _Replica) -> AsyncIterator[None]:
+    """Serve full tables meanwhile, where that is asked for. What is wrong with them holds up no network."""
+    if settings.tables_address is None:
+        yield
+        return
+    sharing, lease = replica.sharing, replica.leases.replica
+    audiences = [name for each in settings.tables_audiences.split(",") if (name := each.strip())]
+    holdings = Holdings(replica.cache, sharing.serves, sharing.holder, replica.view)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            certificate = Certificate(Path(settings.tables_tls) if settings.tables_tls else None)
+            tables = TableServer(holdings, Reviews(CoreObjects(api), audiences), certificate, lease.annotations)
+            await stack.enter_async_context(tables.listening(*settings.tables_address))
+        except (OSError, ValueError) as error:
+            log.error("full tables are not served: %s", error)
+        yield
 
 
 def _leases(settings: Settings, api: client.CoordinationV1Api) -> Leases:
@@ -116,7 +142,7 @@ async def _coordination() -> AsyncIterator[client.CoordinationV1Api]:
         yield client.CoordinationV1Api(api)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Replica:
     """What a replica works with. ``stop`` ends it; ``lost`` says that a Lease was lost."""
 
@@ -129,6 +155,11 @@ class _Replica:
     stop: asyncio.Event
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     keepers: list[LeaseKeeper] = field(default_factory=list)
+    supervisor: Supervisor | None = None
+
+    def view(self, cluster: str) -> NetworkView | None:
+        """The last poll of a cluster's nodes; None where there is none."""
+        return self.supervisor.view(cluster) if self.supervisor else None
 
     async def hold(self, lease: Lease) -> bool:
         """Take a Lease and have it renewed from then on. False if it is to stop before."""
@@ -196,6 +227,7 @@ async def _watch_and_reconcile(replica: _Replica) -> None:
         return Reconciler(context, Observer(context), partial(Gateway, is_leader=is_leader))
 
     supervisor = Supervisor(cache, replica.ports(UNOWNED), reconciler, serves=sharing.serves, changed=sharing.changed)
+    replica.supervisor = supervisor
     ended = asyncio.Event()
     failures: list[Exception] = []
     reconciling: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""Secrets and namespaces as plain JSON, on the official client's connection.
+"""Secrets, namespaces and reviews as plain JSON, on the official client's connection.
 
 Its own class for them, ``CoreV1Api``, loads a model of every core object of Kubernetes: 90 MiB and a second of
 computing, for a process that reads two kinds.
@@ -15,7 +15,7 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 
 class CoreObjects:
-    """The few requests of the core group that the operator makes. Each raises ApiException as the client does."""
+    """The few requests beside its own kinds that the operator makes. Each raises ApiException as the client does."""
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
@@ -33,6 +33,10 @@ class CoreObjects:
     async def namespaces(self) -> dict[str, Any]:
         """The list of all namespaces."""
         return await self._request("GET", "/api/v1/namespaces")
+
+    async def review(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a TokenReview or SubjectAccessReview; it comes back with its status and is stored nowhere."""
+        return await self._request("POST", path, body)
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         headers = {"Accept": "application/json"}

@@ -65,7 +65,8 @@ class Lease:
     ) -> None:
         self.api = api
         self.labels = dict(LABELS)
-        """Written with the next renewal."""
+        self.annotations: dict[str, str] = {}
+        """Both are written with the next renewal."""
         self._namespace = namespace
         self._name = name
         self.identity = identity
@@ -197,11 +198,17 @@ class Lease:
             lease_transitions=(old.lease_transitions or 0) + int(changed and bool(holder) and self._object is not None),
         )
         if self._object is None:
-            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name, labels=dict(self.labels)), spec=spec)
+            metadata = client.V1ObjectMeta(
+                name=self._name, labels=dict(self.labels), annotations=dict(self.annotations) or None
+            )
+            body = client.V1Lease(metadata=metadata, spec=spec)
             self._object = await self.api.create_namespaced_lease(self._namespace, body)
         else:
             self._object.spec = spec  # with the resourceVersion it was read at: overtaken means refused
-            self._object.metadata.labels = {**(self._object.metadata.labels or {}), **self.labels}
+            metadata = self._object.metadata
+            metadata.labels = {**(metadata.labels or {}), **self.labels}
+            if self.annotations:
+                metadata.annotations = {**(metadata.annotations or {}), **self.annotations}
             self._object = await self.api.replace_namespaced_lease(self._name, self._namespace, self._object)
         self.holder = holder
 

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 LABEL_REPLICA = f"{GROUP}/replica-of"
 #: On the Lease of a replica: "true" while it takes clusters; else it is given no more than it holds.
 LABEL_TAKES = f"{GROUP}/takes-clusters"
+#: On the Lease of a replica that serves full tables: the port, and the SHA-256 of the certificate there.
+ANNOTATION_PORT, ANNOTATION_FINGERPRINT = f"{GROUP}/tables-port", f"{GROUP}/tables-fingerprint"
 
 
 @dataclass(frozen=True, slots=True)

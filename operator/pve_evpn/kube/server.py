@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -39,11 +38,26 @@ class Readiness:
     text: str
 
 
-class _BoundedServer(web.Server):
-    """Connections of a bounded number and age; the library bounds their requests."""
+class BoundedServer(web.Server):
+    """Connections of a bounded number and age; the library bounds their requests.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    Args:
+        answer: Answers a request.
+        line: Bytes of a line or field of a request.
+    """
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], line: int = _LINE) -> None:
+        log.addFilter(_is_ours)
+        super().__init__(
+            answer,
+            access_log=None,
+            logger=log,
+            keepalive_timeout=HEADER_SECONDS,
+            lingering_time=0,
+            max_line_size=line,
+            max_field_size=line,
+            max_headers=_FIELDS,
+        )
         self._open: dict[web.RequestHandler, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
@@ -95,18 +109,7 @@ async def serve(host: str, port: int, readiness: Callable[[], Readiness]) -> web
         response.force_close()
         return response
 
-    log.addFilter(_is_ours)
-    server = _BoundedServer(
-        answer,
-        access_log=None,
-        logger=log,
-        keepalive_timeout=HEADER_SECONDS,
-        lingering_time=0,
-        max_line_size=_LINE,
-        max_field_size=_LINE,
-        max_headers=_FIELDS,
-    )
-    runner = web.ServerRunner(server)
+    runner = web.ServerRunner(BoundedServer(answer))
     await runner.setup()
     await web.TCPSite(runner, host or None, port).start()
     return runner

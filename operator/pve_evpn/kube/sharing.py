@@ -78,6 +78,7 @@ class Sharing:
         self._identity = leases.replica.identity
         self._owned: dict[str, Any] = {}
         self._current: set[str] = set()
+        self._holders: dict[str, str] = {}
         self._giving_up: set[str] = set()
         self._work: Work | None = None
         self._changed = asyncio.Event()
@@ -97,6 +98,10 @@ class Sharing:
     def serves(self, cluster: str) -> bool:
         """Whether this replica is to work for the cluster: it may write, has read what is there and does not stop."""
         return cluster in self._current and cluster not in self._giving_up and self.may_write(cluster)
+
+    def holder(self, cluster: str) -> str:
+        """The name of the replica that holds the cluster, as of the last read of the Leases; "" if none is known."""
+        return self._holders.get(cluster, "").rpartition("_")[0]
 
     @property
     def held(self) -> frozenset[str]:
@@ -170,6 +175,7 @@ class Sharing:
         self._check(leases)
         members = self._leases.members
         holders = {cluster: (lease.spec and lease.spec.holder_identity) or "" for cluster, lease in leases.items()}
+        self._holders = holders
         members.expect(holders.values())
         held = {cluster: holder for cluster, holder in holders.items() if holder and not members.is_gone(holder)}
         mine = self._mine(clusters, held)

@@ -10,11 +10,11 @@ from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.cli.report.status import ESTABLISHED, node_name
 from pve_evpn.domain.objects import Resource
 
-_PEERS = columns(
+PEERS = columns(
     ("neighbor", "NEIGHBOR"), ("node", "NODE"), ("as", "AS"), ("state", "STATE"), ("since", "UP/DOWN"),
     ("received", "PFXRCD"), ("sent", "PFXSNT"), ("bfd", "BFD"), ("lastError", "LAST ERROR"), wraps=("lastError",),
 )  # fmt: skip
-_VNIS = columns(
+VNIS = columns(
     ("vni", "VNI"), ("type", "TYPE"), ("vnet", "VNET/ZONE"), ("macs", "# MACS"), ("arpNd", "# ARPS"),
     ("remoteVteps", "# REMOTE VTEPS"), ("vrf", "TENANT VRF"),
 )  # fmt: skip
@@ -49,7 +49,7 @@ def peers_report(snapshot: Snapshot, name: str = "") -> Report:
             )
             for peer in status.peers
         )  # fmt: skip
-        blocks.append(Table(node.key.name, title, _PEERS, rows, note=_more(status.truncated)))
+        blocks.append(Table(node.key.name, title, PEERS, rows, note=_more(status.truncated)))
     return Report(tuple(blocks), good)
 
 
@@ -68,7 +68,7 @@ def vni_report(snapshot: Snapshot, name: str = "") -> Report:
             )
             for row in status.vnis
         )  # fmt: skip
-        blocks.append(Table(node.key.name, node.key.name, _VNIS, rows, note=_more(status.truncated)))
+        blocks.append(Table(node.key.name, node.key.name, VNIS, rows, note=_more(status.truncated)))
     return Report(tuple(blocks))
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from pve_evpn.cli.report.full_tables import Answer, mac_blocks
 from pve_evpn.cli.report.model import Block, Cell, Column, Facts, Lines, Report, Table, Tone, age, columns
 from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.cli.report.status import ESTABLISHED, node_name
@@ -37,22 +40,34 @@ def query_matches(nic: Resource[Any], query: str) -> bool:
     return str(address) in {str(ipaddress.ip_address(text)) for text in (*configured, *seen)}
 
 
+def mac_of(query: str) -> str:
+    """The MAC that the query is, in lower case with colons; "" if it is none."""
+    return ":".join(re.findall("..", _mac(query)))
+
+
 def _mac(text: str) -> str:
     digits = re.sub(r"[:.-]", "", text).lower()
     return digits if re.fullmatch(r"[0-9a-f]{12}", digits) else ""
 
 
-def trace_report(snapshot: Snapshot, nics: list[Resource[Any]]) -> Report:
-    """One section per NIC; ``nics`` is what :func:`matching` found."""
+def trace_report(
+    snapshot: Snapshot, nics: list[Resource[Any]], tables: Mapping[ObjectKey, Answer] = MappingProxyType({})
+) -> Report:
+    """One section per NIC. ``nics``: what :func:`matching` found. ``tables``: full ones of their VNets, where known."""
     blocks: list[Block] = []
     for nic in nics:
-        blocks += _trace(snapshot, nic)
+        blocks += _trace(snapshot, nic, tables.get(vnet_key(nic)))
     return Report(tuple(blocks))
 
 
-def _trace(snapshot: Snapshot, nic: Resource[Any]) -> list[Block]:
+def vnet_key(nic: Resource[Any]) -> ObjectKey:
+    """The VNet that the NIC's spec names."""
+    return ObjectKey("VNet", nic.key.namespace, nic.spec.vnet_ref.name if nic.spec else "")
+
+
+def _trace(snapshot: Snapshot, nic: Resource[Any], answer: Answer | None) -> list[Block]:
     status, evpn, name = nic.status, nic.status.evpn, f"{nic.key.namespace}/{nic.key.name}"
-    vnet = snapshot.objects.get(ObjectKey("VNet", nic.key.namespace, nic.spec.vnet_ref.name)) if nic.spec else None
+    vnet = snapshot.objects.get(vnet_key(nic))
     nodes = [node for node in snapshot.of_kind("EvpnNode") if _same_cluster(snapshot, node, nic)]
     facts = [
         ("nic", "NIC", Cell(name)),
@@ -80,6 +95,8 @@ def _trace(snapshot: Snapshot, nic: Resource[Any]) -> list[Block]:
     made: list[Block] = [Facts(f"nic/{name}", "", rows)]
     if vnet and nodes:
         made.append(_nodes(nic, vnet, nodes, name))
+    if answer and status.mac_address:
+        made += mac_blocks(answer, status.mac_address.lower(), name)
     made.append(_history(snapshot, nic, name))
     return made
 

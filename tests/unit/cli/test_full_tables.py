@@ -1,0 +1,211 @@
+"""How the command line reaches the operator's endpoint: only the server that was meant gets the token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes.aio.client.exceptions import ApiException
+
+from pve_evpn.cli import full_tables
+from pve_evpn.cli.failures import Refusal
+from pve_evpn.cli.full_tables import Unavailable, Wanted, _ask, _Way, tables_of
+from pve_evpn.cli.report.full_tables import (
+    full_peers_report,
+    full_routes_report,
+    has_mac,
+    mac_blocks,
+    with_reason,
+)
+from pve_evpn.cli.report.model import Report
+from tests.redteam.test_tables_endpoint import ALL, BLUE_MAC, RED_MAC, World
+from tests.unit.cli.people import node, snapshot
+
+TARGET = f"{ALL}?table=peers"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    async with made.serving():
+        yield made
+
+
+def way(world: World, *pins: str, ca_file: str = "", token: str = "admins-token") -> _Way:
+    return _Way(f"https://127.0.0.1:{world.port}", None, "", f"Bearer {token}", frozenset(pins), ca_file=ca_file)
+
+
+async def test_the_certificate_that_the_lease_names_is_enough(world: World) -> None:
+    answer = await asyncio.to_thread(_ask, way(world, "0" * 64, world.fingerprint), TARGET)
+    assert [node["name"] for node in answer["nodes"]] == ["pve1", "pve2", "pve3", "pve4"]
+
+
+@pytest.mark.redteam
+async def test_another_server_gets_no_token(world: World, tmp_path: Path) -> None:
+    for other in (way(world, "0" * 64), way(world), way(world, ca_file=str(tmp_path / "none"))):
+        with pytest.raises(Unavailable):
+            await asyncio.to_thread(_ask, other, TARGET)
+    assert world.api.asked == []
+
+
+async def test_a_refusal_is_said_in_the_operators_words(world: World) -> None:
+    with pytest.raises(Unavailable, match=r'403: proxmoxclusters\.pve-evpn\.dev "pve" is forbidden: User "alice"'):
+        await asyncio.to_thread(_ask, way(world, world.fingerprint, token="alices-token"), TARGET)
+
+
+async def test_a_service_is_asked_again_where_it_leads_to_another_replica(world: World) -> None:
+    world.served.clear()
+    with pytest.raises(Unavailable, match="421: operator-1 has the tables"):
+        await asyncio.to_thread(_ask, way(world, world.fingerprint), TARGET)
+    assert world.api.asked == ["tokenreviews", "subjectaccessreviews"]
+
+
+@pytest.mark.parametrize("url", ["http://host:1", "host", "https://"])
+async def test_a_url_without_tls_is_refused(url: str) -> None:
+    with pytest.raises(Refusal, match="is no address"):
+        await asyncio.to_thread(_ask, _Way(url, None, "", "Bearer x"), TARGET)
+
+
+# --- which replica ----------------------------------------------------------------------------------------------------
+
+
+def lease(holder: str, labels: dict[str, str], annotations: dict[str, str]) -> Any:
+    metadata = SimpleNamespace(labels=labels, annotations=annotations)
+    return SimpleNamespace(metadata=metadata, spec=SimpleNamespace(holder_identity=holder))
+
+
+class Coordination:
+    """Two replicas; the second one leads for the cluster ``pve``."""
+
+    leases: tuple[Any, ...] = ()
+    error: ApiException | None = None
+
+    def __init__(self, _api: Any) -> None:
+        pass
+
+    async def list_namespaced_lease(self, _namespace: str, label_selector: str) -> Any:
+        assert label_selector == "app.kubernetes.io/name=pve-evpn-operator"
+        if self.error:
+            raise self.error
+        return SimpleNamespace(items=self.leases)
+
+
+def replica(pod: str) -> Any:
+    notes = {"pve-evpn.dev/tables-port": "8443", "pve-evpn.dev/tables-fingerprint": f"of {pod}"}
+    return lease(f"{pod}_uuid", {"pve-evpn.dev/replica-of": "x"}, notes)
+
+
+LEADER = lease("operator-b_uuid", {"pve-evpn.dev/cluster-of": "x"}, {"pve-evpn.dev/cluster": "pve"})
+
+
+class Settings:
+    """The caller's client."""
+
+    def __init__(self, token: str = "Bearer mine") -> None:
+        self.configuration = SimpleNamespace(auth_settings=self.auth)
+        self._token = token
+
+    async def auth(self) -> Any:
+        return {"BearerToken": {"value": self._token}} if self._token else {}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[_Way]:
+    """What would be asked, and how."""
+    ways: list[_Way] = []
+
+    def ask(way: _Way, _target: str) -> Any:
+        ways.append(way)
+        return {}
+
+    monkeypatch.setattr(full_tables.client, "CoordinationV1Api", Coordination)
+    monkeypatch.setattr(Coordination, "leases", (replica("operator-a"), replica("operator-b"), LEADER))
+    monkeypatch.setattr(full_tables, "_ask", ask)
+    return ways
+
+
+async def told(wanted: Wanted, settings: Any = None) -> Any:
+    return await tables_of(settings or Settings(), wanted, "pve", "proxmoxclusters/pve", ["peers"])
+
+
+async def test_the_replica_that_leads_is_asked_first(asked: list[_Way]) -> None:
+    await told(Wanted())
+    assert [each.pod for each in asked[0].replicas] == ["operator-b", "operator-a"]
+    assert asked[0].pins == {"of operator-a", "of operator-b"}
+    assert asked[0].token == "Bearer mine"
+
+
+async def test_a_token_file_goes_to_the_endpoint_only(asked: list[_Way], tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("other\n")
+    await told(Wanted(token_file=str(tmp_path / "token")))
+    assert (asked[0].token, asked[0].kubeconfig) == ("Bearer other", "Bearer mine")
+
+
+async def test_a_ca_takes_the_place_of_the_lease(asked: list[_Way]) -> None:
+    await told(Wanted(url="https://tables.example.com", ca_file="ca.pem"))
+    assert (asked[0].pins, asked[0].replicas) == (frozenset(), ())
+
+
+async def test_why_there_are_no_full_tables(asked: list[_Way], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "your kubeconfig has no token" in await told(Wanted(), Settings(""))
+    assert await told(Wanted(full=False)) == "--no-full"
+    monkeypatch.setattr(Coordination, "leases", (LEADER,))
+    assert "`tables.enabled` of the chart" in await told(Wanted())
+    with pytest.raises(Refusal, match="does not serve them"):
+        await told(Wanted(full=True))
+    monkeypatch.setattr(Coordination, "error", ApiException(status=403))
+    assert "you may not list leases in pve-evpn-system" in await told(Wanted())
+    assert asked == []
+
+
+# --- reports --------------------------------------------------------------------------------------------------------
+
+
+async def test_routes_say_where_one_is_missing_and_what_could_not_be_read(world: World) -> None:
+    _, answer = await world.ask("/tables/v1/namespaces/team-a/vnets/blue?table=routes", "alices-token")
+    lost = answer["nodes"][2]["tables"]["routes"]
+    gone = next(route for route in lost if route["type"] == 2)
+    lost.remove(gone)
+    report = full_routes_report(SimpleNamespace(key="VNet team-a/blue"), answer)  # type: ignore[arg-type]
+    rows = report.data()["routes"]
+    (row,) = [row for row in rows if row["prefix"] == gone["prefix"]]
+    assert (row["node"], row["seenBy"], row["problem"]) == ("pve1", "2 of 3", "missing on pve3")
+    assert not report.good
+    assert report.data()["unread"] == ["No source shows the routes of pve4."]
+    assert "polled" in report.data()["source"][0]
+
+
+async def test_peers_are_named_and_a_node_that_failed_says_why(world: World) -> None:
+    _, answer = await world.ask(f"{ALL}?table=peers", "admins-token")
+    known = {"address": "192.168.16.3", "node": "the-third", "state": "Established"}
+    made = snapshot(node("pve1", peers=[known]), node("pve4"))
+    report = full_peers_report(made, made.of_kind("EvpnNode"), {"pve": answer})
+    data = report.data()
+    assert {row["neighbor"]: (row["node"], row["state"]) for row in data["pve-pve1"]} == {
+        "192.168.16.2": ("pve2", "Established"),  # as it calls itself
+        "192.168.16.3": ("the-third", "Established"),
+        "192.168.16.4": ("pve4", "Established"),
+    }
+    assert data["pve-pve4"] == ["It cannot be read: ssh: no SSH connection to 192.168.16.4 port 22."]
+    assert report.good
+
+
+def test_a_report_from_statuses_says_that_it_is() -> None:
+    assert with_reason(Report(), "x").data()["source"] == ["From statuses, which hold a part: x."]
+
+
+async def test_a_trace_has_the_macs_routes_and_how_each_node_has_it(world: World) -> None:
+    _, answer = await world.ask("/tables/v1/namespaces/team-a/vnets/blue", "alices-token")
+    assert has_mac(answer, BLUE_MAC)
+    assert not has_mac(answer, RED_MAC)
+    data = Report(tuple(mac_blocks(answer, BLUE_MAC, "x"))).data()
+    assert {row["nextHop"] for row in data["routes/x"]} == {"192.168.16.1"}
+    assert {(row["node"], row["type"], row["remoteVtep"]) for row in data["macs/x"]} == {
+        ("pve1", "local", None), ("pve2", "remote", "192.168.16.1"), ("pve3", "remote", "192.168.16.1"),
+    }  # fmt: skip
+    assert data["unread"] == ["No source shows the routes of pve4."]
+    assert "macs/x" not in Report(tuple(mac_blocks({"nodes": [], "ageSeconds": 1}, BLUE_MAC, "x"))).data()
