@@ -243,6 +243,8 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
         props = {key: value for key, value in {**before, **changes}.items() if value is not None}
         changed[kind] = props
         await gateway.stage(Step(have.ref, have, replace(have, props=props)), token)
+    await gateway.register_address("z1", "v1", "10.0.0.9", "BC:24:11:00:00:09")
+    await gateway.release_address("z1", "v1", "10.0.0.9", "BC:24:11:00:00:09")
     names = {kind: frozenset({"a"}) for kind in FirewallName}
     observed = await gateway.read_cluster(release, guests=True, names=names)
     assert observed.firewall_names.keys() == names.keys()

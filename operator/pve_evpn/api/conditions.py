@@ -172,6 +172,11 @@ class Reason(StrEnum):
     )
     STAGING_FAILED = "StagingFailed", "Programmed: False", "Proxmox refused a change; the operator unstaged the others."
     APPLY_FAILED = "ApplyFailed", "Programmed: False", "The apply, or the write to a guest, failed."
+    ADDRESS_IN_USE = (
+        "AddressInUse",
+        "Programmed: False",
+        "NicAttachment: the IPAM of its zone has one of its addresses already, for another NIC.",
+    )
     PARTIALLY_APPLIED = "PartiallyApplied", "Programmed: False", "Some nodes have not loaded the configuration."
     REVERTED = (
         "Reverted",

@@ -38,6 +38,8 @@ class EventReason(StrEnum):
     DETACHED = "Detached"
     PINNED = "Pinned"
     UNPINNED = "Unpinned"
+    REGISTERED = "Registered"
+    UNREGISTERED = "Unregistered"
     HEALED = "Healed"
 
     # What the nodes' FRR shows.

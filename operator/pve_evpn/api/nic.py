@@ -13,8 +13,10 @@ from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
     ONE_LINE,
+    SET,
     ApiModel,
     ClusterScopedRef,
+    IpAddress,
     LocalRef,
     MacAddress,
     ManagementPolicy,
@@ -167,6 +169,13 @@ class NicAttachmentSpec(ApiModel):
     gw6: Annotated[str, Length(max_length=45), _gateway(6)] | None = Field(
         None, description="Containers only: IPv6 gateway; needs a static ip6. Proxmox: gw6."
     )
+    addresses: list[IpAddress] | None = Field(
+        None,
+        max_length=16,
+        description="The guest's addresses, registered with its MAC in the IPAM of the VNet's zone, where that has "
+        "one. A container's ip and ip6 are not registered unless they are here too. Default: none.",
+        json_schema_extra=SET,
+    )
     silent_host: Literal["Observe", "Pin"] | None = Field(
         None,
         description="Observe reports when the guest's MAC is withdrawn because it sends no frames; Pin keeps it "
@@ -223,6 +232,18 @@ class PinView(ApiModel):
     mac_address: Annotated[str, Cut(17)] = Field(description="The MAC address.")
 
 
+class RegisteredAddress(ApiModel):
+    """One address in the IPAM of a zone, which the operator registered."""
+
+    address: Annotated[str, Cut(45)] = Field(description="The address.")
+    mac_address: Annotated[str, Cut(17)] = Field(description="The MAC address it is registered with.")
+    zone: Annotated[str, Cut(8)] = Field(description="The zone's name in Proxmox.")
+    vnet: Annotated[str, Cut(8)] = Field(description="The VNet's name in Proxmox.")
+    since: Timestamp | None = Field(
+        None, description="When Proxmox took it; absent while it is asked for, or where Proxmox did not answer."
+    )
+
+
 class NicAttachmentStatus(ObservedStatus):
     """Where the NIC is and whether the fabric knows it."""
 
@@ -240,6 +261,12 @@ class NicAttachmentStatus(ObservedStatus):
     restart_required: Annotated[list[Annotated[str, Cut(64)]], Cut(32)] | None = Field(
         None,
         description="Fields that are written and take effect when the guest is stopped and started.",
+        json_schema_extra=ATOMIC,
+    )
+    ipam: Annotated[list[RegisteredAddress], Cut(64)] | None = Field(
+        None,
+        description="Its addresses in the IPAM of the zone, as the operator registered them; they are released when "
+        "the object goes.",
         json_schema_extra=ATOMIC,
     )
     evpn: EvpnView | None = Field(None, description="What EVPN makes of its MAC.")

@@ -81,11 +81,10 @@ class NicWriter:
     async def detach(self, sync: Sync) -> Sync:
         """Detach the NICs of objects that are being deleted: their VNets may go in the same sync.
 
-        The same sync where there is none.
+        The same state where there is none.
         """
-        nics = await self._plan(sync)
-        writes = [write for write in self._due(sync.desired, nics) if self._only_detaches(write)]
-        return await self._write(replace(sync, nics=nics), writes) if writes else sync
+        sync = replace(sync, nics=await self._plan(sync))
+        return await self._write(sync, [w for w in self._due(sync.desired, sync.nics) if self._only_detaches(w)])
 
     async def attach(self, sync: Sync) -> Sync:
         """Write every NIC that differs. ``sync.nics`` is the plan that is left, with those guests read again."""

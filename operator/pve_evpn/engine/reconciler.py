@@ -22,6 +22,7 @@ from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.plan.twins import duplicate
 from pve_evpn.engine import garbage
+from pve_evpn.engine.addresses import AddressWriter
 from pve_evpn.engine.apply import Applier
 from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.clock import wait_for_event
@@ -111,6 +112,7 @@ class Reconciler:
         self._firewalls = FirewallWriter(context)
         self._pins = PinWriter(context, observer.helper)
         self._nics = NicWriter(context, self._pins)
+        self._addresses = AddressWriter(context)
         self.statuses = StatusWriter(context)
         self._backoff = Backoff(BACKOFF_FIRST, BACKOFF_LONGEST)
         self._rest: _Rest | None = None
@@ -261,6 +263,7 @@ class Reconciler:
             return True
         sync = await self._brake_drift(sync)
         sync = await self._detach(sync)
+        sync = await self._addresses.release(sync)
         sync = await self._services.write(sync)
         sync = await self._applier.apply(sync)
         await self._brake.corrected(sync)
@@ -272,6 +275,7 @@ class Reconciler:
         sync = await self._services.remove(sync)
         sync = await self._firewalls.write(sync)
         sync = await self._nics.attach(sync)
+        sync = await self._addresses.register(sync)
         sync = await self._observer.expect(sync)
         sync = await self._pins.write(sync)
 
@@ -308,7 +312,7 @@ class Reconciler:
         A VNet's firewall is read by itself, and what is behind, fails, waits or goes depends on time.
         """
         desired = sync.desired
-        waits = sync.held or sync.waiting or sync.failures or sync.pins or sync.result or sync.reloads
+        waits = sync.held or sync.waiting or sync.failures or sync.addresses or sync.pins or sync.result or sync.reloads
         firewall = any(vnet.spec is not None and vnet.spec.firewall is not None for vnet in desired.vnets)
         going = desired.cluster.deleting or any(resource.deleting for resource in desired)
         return not (waits or firewall or going or self._reload_retry.is_behind or desired is not self._context.desired)
@@ -316,7 +320,7 @@ class Reconciler:
     async def _detach(self, sync: Sync) -> Sync:
         """Take NICs off VNets that are being deleted; what waited for that is planned anew."""
         detached = await self._nics.detach(sync)
-        return sync if detached is sync else await self._planner.replan(detached)
+        return detached if detached.state is sync.state else await self._planner.replan(detached)
 
     def _reached(self, gateway: Gateway) -> None:
         """Proxmox has answered."""
@@ -342,7 +346,7 @@ class Reconciler:
 
     def _settled(self, sync: Sync) -> bool:
         waits = sync.held is not None or self._journal.entry.interrupted
-        failed = any(problem.retryable for problem in sync.failures.values())
+        failed = any(problem.retryable for problem in (*sync.failures.values(), *sync.addresses.values()))
         return not (waits or failed or sync.plan.needs_apply)
 
     async def _brake_drift(self, sync: Sync) -> Sync:

@@ -17,6 +17,7 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import alone
 from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
+from pve_evpn.domain.nics.addresses import holds
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
 from pve_evpn.domain.plan.model import Decision
@@ -135,6 +136,7 @@ class StatusWriter:
             count_nics(sync.nics),
             vnet_problems(sync.desired, sync.plan),
             sync.secrets,
+            sync.addresses,
         )
 
     # --- what a sync found --------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class StatusWriter:
         if decision is None or current is None or current.generation != nic.generation:
             return
         pin = at.pins.get(nic.key)
-        forgotten = pin is not None and pin.holds and not current.force_orphan
+        forgotten = (pin is not None and pin.holds and not current.force_orphan) or holds(current, decision)
         if decision.release and current.deleting and not forgotten:
             await self._writer.release(current, lifecycle.nic_gone(current, decision))
             return

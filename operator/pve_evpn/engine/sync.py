@@ -28,6 +28,7 @@ class Sync:
     plan, or a part of it, is not carried out now. ``waiting``: the part that waits for a person or for its time.
     ``everything``: the plan without pauses and the like, where they leave something out.
     ``result``: of the transaction, if there was one. ``reloads``: of nodes, in this sync. ``lock``: ``status.lock``.
+    ``addresses``: why addresses of NICs are not registered, or not released.
     ``failures``: objects that are left out, and why. ``observation``: the nodes' last poll, ``health`` what it means
     for each object. ``credential``: the Secret's key in use. ``secrets``: of Ipams
     and DnsServers.
@@ -46,6 +47,7 @@ class Sync:
     reloads: Mapping[str, NodeResult] = field(default_factory=dict)
     nics: NicPlan = field(default_factory=NicPlan)
     pins: Mapping[ObjectKey, PinState] = field(default_factory=dict)
+    addresses: Mapping[ObjectKey, Problem] = field(default_factory=dict)
     failures: Mapping[ObjectKey, Problem] = field(default_factory=dict)
     observation: ClusterObservation | None = None
     health: Mapping[ObjectKey, Health] = field(default_factory=dict)

@@ -194,6 +194,19 @@ class Gateway(ClusterReader):
             case RemoveRule(pos):
                 await self.call("DELETE", f"{base}/rules/{pos}", **_guard(read.rules_digest))
 
+    # --- addresses in IPAMs -------------------------------------------------------------------------------------
+
+    async def register_address(self, zone: str, vnet: str, ip: str, mac: str) -> None:
+        """Register an address in the IPAM of its zone; at once. Raises :class:`errors.PveError`.
+
+        Proxmox' answer for an address that is there already says so, and not for which MAC.
+        """
+        await self.call("POST", f"{COLLECTION[SdnKind.VNET]}/{vnet}/ips", zone=zone, ip=ip, mac=mac)
+
+    async def release_address(self, zone: str, vnet: str, ip: str, mac: str) -> None:
+        """Remove an address from the IPAM of its zone; at once. Proxmox goes by the address, whatever its MAC."""
+        await self.call("DELETE", f"{COLLECTION[SdnKind.VNET]}/{vnet}/ips", zone=zone, ip=ip, mac=mac)
+
     # --- tasks --------------------------------------------------------------------------------------------------
 
     async def task_end(self, upid: str) -> TaskEnd | None:

@@ -197,6 +197,8 @@ class SdnConfig(SdnObjects):
     def add_address(self, vnet: str, ip: str, mac: str) -> None:
         if place := self._place_of(vnet, ip):
             self.ipam.add(*place, ip, Entry(mac=mac))
+        elif url := self._outside_of(vnet):
+            self.outside.register(url, ip, mac)
 
     def change_address(self, vnet: str, ip: str, mac: str, vmid: str) -> None:
         """The MAC moves to another address; if that one is taken, it stays where it was.
@@ -214,9 +216,16 @@ class SdnConfig(SdnObjects):
     def delete_address(self, vnet: str, ip: str) -> None:
         if place := self._place_of(vnet, ip):
             self.ipam.delete(*place, ip)
+        elif url := self._outside_of(vnet):
+            self.outside.release(url, ip)
+
+    def _outside_of(self, vnet: str) -> str:
+        """The URL of the IPAM outside that the VNet's zone has; empty if it has none."""
+        zone = self.edited["zones"].get(self.edited["vnets"].get(vnet, {}).get("zone", ""), {})
+        return str(self.services["ipams"].get(zone.get("ipam") or "", {}).get("url", ""))
 
     def _place_of(self, vnet: str, ip: str) -> tuple[str, str] | None:
-        """Zone and CIDR of an address in the IPAM; None if the zone has no IPAM.
+        """Zone and CIDR of an address in Proxmox' IPAM; None if the zone has another one or none.
 
         The subnet is one of the running copy, VNet and zone are those of the edited copy. So an address of a subnet
         that is only in the running copy is missing in the IPAM, and one of a VNet that is only there is ignored

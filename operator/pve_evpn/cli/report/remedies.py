@@ -39,6 +39,7 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.SUBNET_OVERLAP: Remedy(_CHANGE_ONE, "runbooks/PveEvpnObjectsStalled.md"),
     Reason.CONTROLLER_CONFLICT: Remedy(_CHANGE_ONE, "runbooks/PveEvpnObjectsStalled.md"),
     Reason.FABRIC_CONFLICT: Remedy(_CHANGE_ONE, "fabrics.md"),
+    Reason.ADDRESS_IN_USE: Remedy("Choose another address, or free the one that is there.", "ipam-dns.md"),
     Reason.NIC_CONFLICT: Remedy(_CHANGE_ONE, "nics.md"),
     Reason.MTU_TOO_BIG: Remedy(
         "Lower the MTU of the zone (the underlay's less 50 bytes), or raise the underlay's.", "troubleshooting.md"

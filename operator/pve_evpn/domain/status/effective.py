@@ -223,11 +223,10 @@ def local_routing_is_free(accepted: _Accepted) -> Iterator[Ineffective]:
 
 
 def addresses_are_in_subnets(accepted: _Accepted) -> Iterator[Ineffective]:
-    """A container's address is in a subnet of its VNet, where the VNet has subnets of that family."""
+    """An address of a guest is in a subnet of its VNet, where the VNet has subnets of that family."""
     for key, spec, vnet in accepted.nics:
-        for field, text in (("ip", spec.ip), ("ip6", spec.ip6)):
-            if not text or "/" not in text:
-                continue
+        static = [(field, text) for field, text in (("ip", spec.ip), ("ip6", spec.ip6)) if text and "/" in text]
+        for field, text in (*static, *(("addresses", address) for address in spec.addresses or ())):
             address = ipaddress.ip_interface(text).ip
             networks = [n for s in vnet.subnets or () if (n := ipaddress.ip_network(s.cidr)).version == address.version]
             if networks and not any(address in network for network in networks):

@@ -123,6 +123,9 @@ def _programmed(nic: Resource[Any], decision: NicDecision, sync: SyncResult) -> 
     pin = sync.pins.get(nic.key)
     if nic.deleting and pin and pin.holds:
         return ConditionValue(type_, False, Reason.DELETION_BLOCKED, pin.note), True
+    address = sync.addresses.get(nic.key)
+    if nic.deleting and address and not decision.blocked:
+        return from_problem(type_, address), True
     for problem in (decision.blocked, decision.refused, decision.misplaced, decision.waiting):
         if problem:
             return from_problem(type_, problem), problem.retryable
@@ -130,6 +133,8 @@ def _programmed(nic: Resource[Any], decision: NicDecision, sync: SyncResult) -> 
     if decision.restart:
         message = _restart_message(decision, failure.message if failure else "")
         return ConditionValue(type_, False, Reason.RESTART_REQUIRED, message), True
+    if decision.in_sync and address:
+        return from_problem(type_, address), address.retryable
     if decision.in_sync:
         notes = "".join(f"; {note}" for note in (*decision.warnings, pin.note if pin else "") if note)
         return ConditionValue(type_, True, Reason.PROGRAMMED, f"connected to {decision.vnet_id}{notes}"), True

@@ -55,7 +55,7 @@ class SyncResult:
     ``credential``: the Secret's key in use. ``credentials_end``: when it expires; None for never or unknown.
     ``ineffective``: objects that cannot take effect as they are specified, and why.
     ``vnet_problems``: by EvpnZone, see :func:`vnet_problems`.
-    ``secrets``: of Ipams and DnsServers.
+    ``secrets``: of Ipams and DnsServers. ``addresses``: why addresses of NICs are not registered, or not released.
     ``vnet_count``: VNets that were accepted, by zone in Proxmox. ``nic_count``: NICs that are connected, by VNet.
     """
 
@@ -75,6 +75,7 @@ class SyncResult:
     nic_count: Mapping[str, int] = field(default_factory=dict)
     vnet_problems: Mapping[str, list[VNetProblem]] = field(default_factory=dict)
     secrets: Mapping[ObjectKey, GivenSecret] = field(default_factory=dict)
+    addresses: Mapping[ObjectKey, Problem] = field(default_factory=dict)
 
 
 def count_vnets(plan: Plan) -> Mapping[str, int]:
