@@ -268,7 +268,10 @@ async def test_every_request_of_the_gateway_is_one_that_proxmox_declares(witness
     for kind, made in reversed(objects.items()):
         last = replace(made, props=changed[kind]) if kind is SdnKind.ROUTE_MAP else made
         await gateway.stage(Step(made.ref, last, None), token)
+    assert await gateway.is_locked()
     await gateway.unlock(token)
+    await gateway.force_unlock()
+    assert await gateway.running_reloads() == []
     assert observed.guests is not None
     assert observed.guests.keys() == (await gateway.guests()).keys()
     vm, ct = await gateway.guest(observed.guests[100]), observed.guests[200]
