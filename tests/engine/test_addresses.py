@@ -121,11 +121,16 @@ async def test_a_changed_list_mac_or_vnet_moves_the_entries() -> None:
 
 
 async def test_a_zone_without_an_ipam_registers_nothing() -> None:
-    world = Booked(ipam=None)
+    world = Booked(ipam=None, dns={"server": "ns1"})
+    world.by_hand("POST", "/cluster/sdn/dns", dns="ns1", type="powerdns", url="http://d", key="k")
     world.apply(nic(500, "10.1.0.10"))
     await world.settle()
     assert world.complaints() == []
     assert world.asked() == []
+    said = [world.kube.condition(each, "Effective") for each in (key(), ObjectKey("EvpnZone", "", "zone1"))]
+    assert [condition["reason"] for condition in said] == ["NoIpam", "NoIpam"]
+    assert said[0]["message"].startswith("addresses: EvpnZone zone1 has no IPAM to register them in")
+    assert said[1]["message"].startswith("dns: Proxmox registers a name with its address in an IPAM")
 
 
 async def test_everything_goes_in_one_go_and_the_subnets_are_empty_by_then() -> None:

@@ -12,7 +12,20 @@ import pytest
 from pve_evpn.domain.objects import ObjectKey
 from pve_lab.faults import kinds as faults
 from tests.engine.test_export import applied, exported, kinds
-from tests.engine.world import CLUSTER, NET1, SEED, ZONE, World, cluster, controller, document, programmed, vnet, zone
+from tests.engine.world import (
+    CLUSTER,
+    NET1,
+    SEED,
+    ZONE,
+    Killed,
+    World,
+    cluster,
+    controller,
+    document,
+    programmed,
+    vnet,
+    zone,
+)
 
 pytestmark = pytest.mark.asyncio
 ON_PVE = {"clusterRef": {"name": "pve"}}
@@ -100,6 +113,57 @@ async def test_a_changed_secret_is_written_and_drift_of_it_is_corrected() -> Non
     assert world.lab.applies == 1
     assert len(world.events("Drifted")) == 1
     assert "by-hand-key" not in everything_that_is_shown(world)
+
+
+async def test_a_client_that_writes_another_token_again_and_again_is_answered_less_and_less_often() -> None:
+    world = await served()
+    before = len(world.writes())
+    for _ in range(20 * 12):
+        world.lab.sdn.services["dns"]["ns1"]["key"] = "by-hand-key"
+        await world.one_pass()
+        world.now += timedelta(seconds=5)
+    assert 3 <= len(world.writes()) - before <= 7
+    assert world.ready(DNS)["reason"] == "DriftFight"
+    assert "key is another one, specified that of the Secret" in world.ready(DNS)["message"]
+    assert world.ready(ZONE)["status"] == "True"
+
+
+def deaths() -> list[tuple[str, str, str]]:
+    writes = [
+        ("POST", "/cluster/sdn/ipams"), ("POST", "/cluster/sdn/dns"), ("PUT", "/cluster/sdn/ipams/nb1"),
+        ("DELETE", "/cluster/sdn/ipams/nb1"), ("DELETE", "/cluster/sdn/dns/ns1"),
+        ("DELETE", "/cluster/sdn/zones/zone1"),
+    ]  # fmt: skip
+    return [(when, *write) for write in writes for when in ("before", "after")]
+
+
+@pytest.mark.parametrize("death", deaths(), ids=" ".join)
+async def test_a_kill_around_any_write_loses_nothing_and_leaves_nothing_behind(death: tuple[str, str, str]) -> None:
+    def die() -> None:
+        killed.append(True)
+        raise Killed
+
+    killed: list[bool] = []
+    world = with_secrets(World())
+    world.once(*death, die)
+    names = {"ipamRef": {"name": "nb1"}, "dns": {"serverRef": {"name": "ns1"}}}
+    world.apply(cluster(), controller(), ipam(), dns(), zone(**names))
+    await world.run_until_killed()
+    await world.settle()
+    world.kube.secrets["netbox"] = {"token": "rotated-token-1"}
+    await world.run_until_killed()
+    await world.settle()
+    assert world.complaints() == []
+    assert {world.kube.objects[each]["status"]["origin"] for each in (IPAM, DNS)} == {"Created"}
+    assert world.lab.sdn.services["ipams"]["nb1"]["token"] == "rotated-token-1"
+    for each in (IPAM, DNS, ZONE):
+        world.kube.delete(each)
+    await world.run_until_killed()
+    await world.settle()
+    assert killed
+    assert {IPAM, DNS, ZONE} & world.kube.objects.keys() == set()
+    assert world.lab.sdn.services == {"ipams": {"pve": {"type": "pve"}}, "dns": {}}
+    assert world.lab.sdn.lock is None
 
 
 async def test_a_proxmox_that_hides_its_tokens_gets_a_changed_one_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
 from tests.e2e.process import ROOT
 from tests.e2e.stack import NAMESPACE
 from tests.engine.routing import bgp, fabric, isis, matching, prefix_list, route_map
+from tests.engine.world import document as manifest
 from tests.helm.conftest import CHART, Helm
 from tests.helm.tools import ensure
 from tests.helm.user import EXAMPLE, IMAGE, RELEASE, User, ready
@@ -49,6 +50,7 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
     user.stack.await_ready(*networks)
     assert user.lab.sdn.running["vnets"]["EVPN1"]["tag"] == 5001
     assert user.lab.applies == 1
+    user.lab.sdn.services["dns"]["ns1"] = {"type": "powerdns", "url": "http://192.0.2.53", "key": "k"}
     routing = [{**each, "apiVersion": networks[0]["apiVersion"]} for each in _one_of_each_routing_kind()]
     user.stack.apply(*routing)
     for each in routing:
@@ -70,7 +72,10 @@ def test_from_a_values_file_to_a_network_and_with_exactly_the_rights_that_takes(
 
 def _one_of_each_routing_kind() -> list[dict[str, Any]]:
     interfaces = {"allNodes": {"interfaces": [{"name": "vmbr0"}]}}
+    own: dict[str, Any] = {"clusterRef": {"name": "pve"}}
     return [
+        manifest("Ipam", "own", {**own, "type": "pve"}),
+        manifest("DnsServer", "ns1", {**own, "url": "http://192.0.2.53"}),
         prefix_list(),
         route_map("rm1", matching(10, "pl1")),
         fabric(**interfaces),

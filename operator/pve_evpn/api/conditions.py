@@ -271,6 +271,11 @@ class Reason(StrEnum):
         "A container's address is in no subnet of its VNet.",
     )
 
+    NO_IPAM = (
+        "NoIpam",
+        "Effective: False",
+        "dns of an EvpnZone, or addresses of a NicAttachment, without an IPAM in the zone.",
+    )
     UNKNOWN_ANNOTATION = (
         "UnknownAnnotation",
         "Effective: False",

@@ -79,7 +79,7 @@ class ExitNodes(ApiModel):
 
 
 class Dns(ApiModel):
-    """Registration of guests in a DNS server that Proxmox knows."""
+    """Names in a DNS server that Proxmox knows."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -90,7 +90,7 @@ class Dns(ApiModel):
 
     server: PluginId | None = Field(None, description="Id of a DNS server that exists in Proxmox. Proxmox: dns.")
     server_ref: ClusterScopedRef | None = Field(None, description="DnsServer, instead of server. Proxmox: dns.")
-    zone: DnsName | None = Field(None, description="DNS domain of the guests. Proxmox: dnszone.")
+    zone: DnsName | None = Field(None, description="DNS domain of the names. Proxmox: dnszone.")
     reverse: PluginId | None = Field(
         None, description="Id of the DNS server for reverse entries. Default: none. Proxmox: reversedns."
     )
@@ -249,7 +249,11 @@ class EvpnZoneSpec(ClusterScopedSpec):
         "registered there. Default: none. Proxmox: ipam.",
     )
     ipam_ref: ClusterScopedRef | None = Field(None, description="Ipam, instead of ipam. Proxmox: ipam.")
-    dns: Dns | None = Field(None, description="Registration of guests in DNS. Default: none.")
+    dns: Dns | None = Field(
+        None,
+        description="DNS server for names. In an EVPN zone Proxmox registers those of gateways alone (VNET-gw), and "
+        "needs an IPAM for it. Default: none.",
+    )
     allowed_namespaces: AllowedNamespaces = Field(
         description="Which namespaces may have VNets in this zone. Checked on every change, not only at creation."
     )

@@ -75,14 +75,13 @@ class DriftBrake:
         return self.held != before
 
     async def corrected(self, sync: Sync) -> None:
-        """Count what the transaction of this sync wrote back, and write that into the journal."""
-        result = sync.result
-        if result is None or result.outcome not in _CORRECTED:
-            return
+        """Count what this sync wrote back, and write that into the journal."""
+        result, drift = sync.result, dict(sync.corrected)
+        if result is not None and result.outcome in _CORRECTED:
+            keys = result.plan.keys_of(step.ref for step in result.plan.steps)
+            drift |= {key: result.plan.decisions[key].drift for key in keys}
         now = self._context.clock.now()
-        refs = {step.ref for step in result.plan.steps}
-        keys = result.plan.keys_of(refs)
-        written = [(key, name) for key in keys for name in _names(result.plan.decisions[key].drift)]
+        written = [(key, name) for key, differences in drift.items() for name in _names(differences)]
         for place in written:
             known = self._fields.setdefault(place, _Field(now, now))
             known.corrected, known.next = now, now + timedelta(seconds=known.backoff.failed())

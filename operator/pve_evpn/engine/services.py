@@ -70,20 +70,24 @@ class ServiceWriter:
         due = [step for step in due if await self._claimed(sync, owners[step.ref])]
         if creating := {step.ref for step in due if step.action == "create"}:
             await self._journal.update(creating=self._journal.entry.creating | creating)
-        for step in due:
-            await self._step(sync, step, owners[step.ref])
-        return await self._planner.refresh(sync, zones=False)
+        written = [key for step in due if await self._step(sync, step, key := owners[step.ref])]
+        drift = {key: found for key in written if (found := sync.plan.decisions[key].drift)}
+        sync = await self._planner.refresh(sync, zones=False)
+        return replace(sync, corrected={**sync.corrected, **drift})
 
     async def _claimed(self, sync: Sync, key: ObjectKey) -> bool:
         """Put finalizer and origin on the object first; False if a user changed it at the same time."""
         alone = replace(sync.plan, decisions={key: sync.plan.decisions[key]})
         return all([await claim(self._context, alone, existing=existing) for existing in (True, False)])
 
-    async def _step(self, sync: Sync, step: Step, key: ObjectKey) -> None:
-        """One write. Whatever becomes of it, the next one is made too, unless Proxmox itself is out of reach."""
+    async def _step(self, sync: Sync, step: Step, key: ObjectKey) -> bool:
+        """One write; whether Proxmox took it.
+
+        Whatever becomes of it, the next one is made too, unless Proxmox itself is out of reach.
+        """
         resource = self._context.cache.get(key)
         if resource is None:
-            return
+            return False
         try:
             await uninterrupted(sync.gateway.write_service(step, self._journal.entry.lock_token))
         except errors.NotFound:
@@ -98,10 +102,14 @@ class ServiceWriter:
             log.warning("%s: %s: %s", self._context.cluster, step, problem.message)
             self._failures.record(resource, problem)
             await self._context.writer.record(resource, EventReason.STAGING_FAILED, problem.message)
+            return False
         else:
             log.info("%s: %s", self._context.cluster, step)
             self._failures.succeeded([key])
             self._planner.services.was_sent(key)
+            if step.action == "update" and not sync.plan.decisions[key].drift:
+                await self._context.writer.record(resource, EventReason.UPDATED, str(step))
+        return True
 
     async def _not_created(self, ref: SdnRef) -> None:
         """What has that name later is not the operator's."""

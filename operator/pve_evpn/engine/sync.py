@@ -31,7 +31,7 @@ class Sync:
     ``addresses``: why addresses of NICs are not registered, or not released.
     ``failures``: objects that are left out, and why. ``observation``: the nodes' last poll, ``health`` what it means
     for each object. ``credential``: the Secret's key in use. ``secrets``: of Ipams
-    and DnsServers.
+    and DnsServers. ``corrected``: drift of these that was written back, apart from the transaction.
     """
 
     gateway: Gateway
@@ -54,3 +54,4 @@ class Sync:
     credential: str = ""
     credentials_end: datetime | None = None
     secrets: Mapping[ObjectKey, GivenSecret] = field(default_factory=dict)
+    corrected: Mapping[ObjectKey, tuple[str, ...]] = field(default_factory=dict)

@@ -176,6 +176,7 @@ REMEDIES: dict[Reason, Remedy] = {
     Reason.ADDRESS_OUTSIDE_SUBNETS: Remedy(
         "Give the container an address of one of the VNet's subnets, or add that subnet.", "nics.md"
     ),
+    Reason.NO_IPAM: Remedy("Set ipam or ipamRef of the zone, or leave the field out.", "ipam-dns.md"),
     Reason.UNKNOWN_ANNOTATION: Remedy("Correct the name of the annotation, or remove it.", "api.md"),
     # --- Drifted and Paused
     Reason.FIELDS_DIFFER: Remedy(

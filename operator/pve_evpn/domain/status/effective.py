@@ -59,6 +59,10 @@ class _Zone:
         return frozenset(self.spec.exit_nodes.nodes if self.spec.exit_nodes else ())
 
     @property
+    def has_ipam(self) -> bool:
+        return self.spec.ipam is not None or self.spec.ipam_ref is not None
+
+    @property
     def routes_locally(self) -> bool:
         return bool(self.spec.exit_nodes and self.spec.exit_nodes.local_routing)
 
@@ -78,7 +82,7 @@ class _Accepted:
     plan: Plan
     zones: tuple[_Zone, ...]
     vnets: tuple[_VNet, ...]
-    nics: tuple[tuple[ObjectKey, NicAttachmentSpec, VNetSpec], ...]
+    nics: tuple[tuple[ObjectKey, NicAttachmentSpec, _VNet], ...]
 
 
 def ineffective(desired: Desired, state: ClusterState, plan: Plan) -> Mapping[ObjectKey, Problem]:
@@ -123,7 +127,7 @@ def _accepted(desired: Desired, state: ClusterState, plan: Plan) -> _Accepted:
     for nic in desired.nics:
         vnet = vnets.get(ObjectKey("VNet", nic.key.namespace, nic.spec.vnet_ref.name)) if nic.spec else None
         if nic.spec is not None and vnet is not None:
-            nics.append((nic.key, nic.spec, vnet.spec))
+            nics.append((nic.key, nic.spec, vnet))
     return _Accepted(state, plan, tuple(zones.values()), tuple(vnets.values()), tuple(nics))
 
 
@@ -228,12 +232,33 @@ def addresses_are_in_subnets(accepted: _Accepted) -> Iterator[Ineffective]:
         static = [(field, text) for field, text in (("ip", spec.ip), ("ip6", spec.ip6)) if text and "/" in text]
         for field, text in (*static, *(("addresses", address) for address in spec.addresses or ())):
             address = ipaddress.ip_interface(text).ip
-            networks = [n for s in vnet.subnets or () if (n := ipaddress.ip_network(s.cidr)).version == address.version]
+            networks = [
+                n for s in vnet.spec.subnets or () if (n := ipaddress.ip_network(s.cidr)).version == address.version
+            ]
             if networks and not any(address in network for network in networks):
                 listed = ", ".join(map(str, networks[:3])) + (" ..." if len(networks) > 3 else "")
                 message = f"{field}: {address} is in no subnet of its VNet, which has {listed}"
                 yield Ineffective(key, Problem(Reason.ADDRESS_OUTSIDE_SUBNETS, message))
                 break
+
+
+def names_have_an_ipam(accepted: _Accepted) -> Iterator[Ineffective]:
+    """Proxmox registers names only together with addresses, and these in the zone's IPAM."""
+    for zone in accepted.zones:
+        if zone.spec.dns and not zone.has_ipam:
+            message = "dns: Proxmox registers a name with its address in an IPAM, and the zone has none; set ipam"
+            yield Ineffective(zone.key, Problem(Reason.NO_IPAM, message))
+
+
+def addresses_have_an_ipam(accepted: _Accepted) -> Iterator[Ineffective]:
+    """The addresses of a guest are registered in the IPAM of its VNet's zone."""
+    for key, spec, vnet in accepted.nics:
+        if spec.addresses and not vnet.zone.has_ipam:
+            message = (
+                f"addresses: EvpnZone {vnet.zone.key.name} has no IPAM to register them in; set ipam there, or remove "
+                "addresses"
+            )
+            yield Ineffective(key, Problem(Reason.NO_IPAM, message))
 
 
 def firewall_names_exist(accepted: _Accepted) -> Iterator[Ineffective]:
@@ -296,6 +321,8 @@ CHECKS: tuple[Callable[[_Accepted], Iterator[Ineffective]], ...] = (
     mtu_fits_into_underlay,
     networks_leave_by_one_zone,
     local_routing_is_free,
+    names_have_an_ipam,
+    addresses_have_an_ipam,
     addresses_are_in_subnets,
     interfaces_are_there,
     firewall_names_exist,
