@@ -17,6 +17,7 @@ from pve_evpn.domain.plan.model import Step
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, SdnSnapshot
 from pve_evpn.pve import gateway as gateway_module
 from pve_evpn.pve.credentials import Credentials
+from pve_evpn.pve.memory import CONFIRMED
 from pve_evpn.pve.transport import Trust
 from tests.engine.world import DirectGateway, World
 
@@ -104,6 +105,27 @@ async def test_where_nothing_changed_one_probe_stands_for_all_subnets() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_the_digest_confirms_is_read_again_a_few_times_the_bound_later() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=4)
+    await fabric.read()
+    fabric.let_pass(600.0)
+    assert [path for path in await fabric.calls() if path.endswith("/subnets")] == ["/cluster/sdn/vnets/v1/subnets"]
+    fabric.let_pass(600.0 * CONFIRMED)
+    assert len([path for path in await fabric.calls() if path.endswith("/subnets")]) > len(VNETS)
+
+
+@pytest.mark.asyncio
+async def test_what_no_digest_confirms_is_read_again_within_the_bound() -> None:
+    fabric = Fabric()
+    await fabric.begin(subnets=0)
+    await fabric.read()
+    await fabric.add_subnet("v3")
+    fabric.let_pass(600.0)
+    assert subnets(await fabric.read()) == subnets(await fabric.truth())
+
+
+@pytest.mark.asyncio
 async def test_an_edit_is_noticed_by_the_next_read() -> None:
     fabric = Fabric()
     await fabric.begin(subnets=4)
@@ -176,6 +198,11 @@ async def test_of_many_written_vnets_some_are_read_again_and_the_rest_is_what_wa
     calls = [path for path in await fabric.calls() if path.endswith("/subnets")]
     assert calls == ["/cluster/sdn/vnets/v1/subnets", "/cluster/sdn/vnets/v2/subnets"]
     assert subnets(await fabric.read()) == subnets(await fabric.truth())
+    fabric.let_pass(600.0)
+    read = {path for path in await fabric.calls() if path.endswith("/subnets")}
+    assert read >= {"/cluster/sdn/vnets/v3/subnets", "/cluster/sdn/vnets/v4/subnets"}, (
+        "what was never read has its turn"
+    )
 
 
 @pytest.mark.asyncio

@@ -314,8 +314,8 @@ class Observe(ApiModel):
     )
     resync_seconds: Annotated[int, Field(ge=0, le=86400)] | None = Field(
         None,
-        description="Most seconds, 0 to 86400, after which a sync reads again what shows no sign of a change: subnets "
-        "and guests. 0 reads everything each time. Default: 600.",
+        description="Most seconds, 0 to 86400, after which a sync reads again what shows no sign of a change: guests, "
+        "and subnets that the digest of Proxmox' subnet file does not confirm. 0 reads all each time. Default: 600.",
     )
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
         None,

@@ -14,6 +14,10 @@ Why that is safe for subnets (PVE::Network::SDN; measured):
 * What the operator itself staged under the lock and then applied is known. Proxmox may store a value in another form
   than it was sent, so some of the VNets that were written are read all the same, and the others in rotation.
 
+So a VNet that was read, while the digest stands and no other client applied, is as it was read: the bound holds
+without reading it again. It is read again all the same, :data:`CONFIRMED` times as rarely, for what neither shows: a
+file that was edited by hand on a node. What was never read, but staged and applied, has its turn within the bound.
+
 Guests have no such digest. What a hint names is read: a changed row of ``/cluster/resources``, a task about it, a write
 of the operator's, a NicAttachment that changed. What another client edits without a task (a container, or a VM through
 PUT) is noticed by the rotation.
@@ -57,6 +61,8 @@ _WITNESSES = 3
 _FEW = 2
 #: VNets that the operator wrote and that are read once more after the apply; the others are read in rotation.
 VERIFIED = 50
+#: Bounds after which a VNet is read again that the digest confirmed in each sync since it was read.
+CONFIRMED = 6
 #: Of the bound, for the turns of a rotation, because a sync may come late.
 _SAFETY = 0.9
 _MOST_TASKS = 10_000
@@ -64,8 +70,11 @@ _MOST_TASKS = 10_000
 
 @dataclass(slots=True)
 class _Known:
+    """``read``: whether Proxmox said so; else it is what was staged and applied."""
+
     subnets: Copies
     read_at: float
+    read: bool = True
 
     @property
     def edited(self) -> bool:
@@ -77,7 +86,7 @@ class _Known:
 class SubnetMemory:
     """The subnets of every VNet of one cluster.
 
-    ``resync``: seconds after which a VNet is read again whatever the probe says; 0 reads everything each time.
+    ``resync``: seconds after which what no digest confirms is read again; 0 reads everything each time.
     ``verified``: see :data:`VERIFIED`.
     """
 
@@ -96,7 +105,7 @@ class SubnetMemory:
     _complete: bool = False
 
     def __post_init__(self) -> None:
-        self._rotation = Rotation(self.resync)
+        self._rotation, self._confirming = Rotation(self.resync), Rotation(self.resync * CONFIRMED)
 
     async def read(self, vnets: Collection[str], now: float, *, before_apply: bool) -> dict[str, Copies]:
         """The subnets by VNet.
@@ -161,7 +170,7 @@ class SubnetMemory:
     def _take_applied(self, vnets: Collection[str], now: float) -> None:
         """Take what was applied for what there is, but of the first VNets, which are read all the same."""
         for vnet in sorted(self._applied.keys() & set(vnets))[self.verified :]:
-            self._known[vnet] = _Known(self._applied[vnet], now)
+            self._known[vnet] = _Known(self._applied[vnet], now, read=False)
             self._suspects.discard(vnet)
 
     async def _must_read_all(self, *, before_apply: bool) -> bool:
@@ -186,7 +195,9 @@ class SubnetMemory:
     def _due(self, vnets: Collection[str], now: float) -> set[str]:
         new = set(vnets) - self._known.keys()
         pending = {vnet for vnet, known in self._known.items() if known.subnets.pending}
-        turn = self._rotation.due({vnet: known.read_at for vnet, known in self._known.items()}, now)
+        confirmed = {vnet: known.read_at for vnet, known in self._known.items() if self._digest and known.read}
+        others = {vnet: known.read_at for vnet, known in self._known.items() if vnet not in confirmed}
+        turn = self._rotation.due(others, now) | self._confirming.due(confirmed, now)
         return new | pending | (self._suspects & set(vnets)) | turn
 
     async def _read_all(self, vnets: Collection[str], now: float) -> None:
