@@ -95,6 +95,14 @@ MISTAKES: dict[str, tuple[Snapshot, Resource[Any], str, str]] = {
         snapshot(paused(ready(cluster())), judged(vnet(), "False", "ClusterPaused", "the cluster is paused")),
         vnet(), "ProxmoxCluster pve", "pve-evpn resume proxmoxcluster/pve",
     ),
+    "a pause, with a change that waits": (
+        snapshot(paused(ready(cluster())), judged(vnet(), "False", "PendingApply", "paused, so this is not applied")),
+        vnet(), "ProxmoxCluster pve", "pve-evpn resume proxmoxcluster/pve",
+    ),
+    "a pause of one object, with a change that waits": (
+        snapshot(paused(judged(vnet(), "False", "PendingApply", "paused, so this is not applied"))),
+        vnet(), "VNet default/net1", "pve-evpn resume vnet/net1 -n default",
+    ),
     "no operator runs": (
         snapshot(cluster(), controller(), zone(), vnet(), nic()),
         nic(), "ProxmoxCluster pve", "whether an operator runs and leads",

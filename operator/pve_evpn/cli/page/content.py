@@ -9,13 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 from pve_evpn.api.conditions import APPROVABLE
-from pve_evpn.cli.report.causes import cause_of, is_good
+from pve_evpn.cli.report.causes import Cause, Causes, causes_in, is_good
 from pve_evpn.cli.report.graph import Graph, graph_of, vertex_id
 from pve_evpn.cli.report.model import Block, Cell, Facts, Lines, Report, plain
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
 from pve_evpn.cli.report.status import status_report
 from pve_evpn.cli.report.trace import matching, trace_report
-from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.objects import Resource
 from pve_evpn.text import from_outside
 
 #: Events of the timeline, the newest.
@@ -27,9 +27,10 @@ Part = Any
 
 def parts_of(snapshot: Snapshot) -> dict[str, Part]:
     """The page by part: ``summary``, ``graph``, ``plans``, ``timeline``, and one table per block of ``status``."""
-    report = status_report(snapshot, everything=True)
+    causes = causes_in(snapshot)
+    report = status_report(snapshot, everything=True, causes=causes)
     return {
-        "summary": _summary(snapshot),
+        "summary": _summary(snapshot, causes),
         "graph": graph_data(graph_of(snapshot)),
         "plans": [_plan(cluster) for cluster in snapshot.of_kind(CLUSTER) if cluster.status.pending_plan],
         "timeline": _timeline(snapshot),
@@ -92,21 +93,20 @@ def found(snapshot: Snapshot, query: str) -> dict[str, Part] | None:
     return {"blocks": report_data(trace_report(snapshot, nics)), "path": sorted(path | zones)}
 
 
-def _summary(snapshot: Snapshot) -> dict[str, Part]:
+def _summary(snapshot: Snapshot, causes: Causes) -> dict[str, Part]:
     clusters = [
         {"name": each.key.name, "version": each.status.version, "nodes": each.status.nodes_online,
          "good": is_good(each), "paused": bool(each.paused)}
         for each in snapshot.of_kind(CLUSTER)
     ]  # fmt: skip
-    states = Counter(_worth(snapshot, key) for key in snapshot.objects)
+    states = Counter(map(_worth, causes.values()))
     return {
         "clusters": clusters, "objects": len(snapshot.objects), "notReady": states["wrong"], "unseen": states["unseen"],
         "unread": {kind: _clean(why) for kind, why in snapshot.unread.items()},
     }  # fmt: skip
 
 
-def _worth(snapshot: Snapshot, key: ObjectKey) -> str:
-    cause = cause_of(snapshot, key)
+def _worth(cause: Cause | None) -> str:
     return "good" if cause is None else "unseen" if cause.unknown else "wrong"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 
+from pve_evpn.cli.page import static_file
 from pve_evpn.cli.page.content import graph_data
 from pve_evpn.cli.report.graph import Graph
 
@@ -34,4 +34,4 @@ def as_html(graph: Graph) -> str:
 
 
 def _static(name: str) -> str:
-    return resources.files("pve_evpn.cli.page").joinpath("static", name).read_text(encoding="utf-8")
+    return static_file(name).decode()

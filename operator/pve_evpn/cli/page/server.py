@@ -16,13 +16,13 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from aiohttp import web
 from kubernetes.aio.client.exceptions import ApiException
 
 from pve_evpn.api.kinds import ANNOTATION_APPROVED_PLAN
+from pve_evpn.cli.page import static_file
 from pve_evpn.cli.page.content import found, parts_of, report_data
 from pve_evpn.cli.page.live import LiveSnapshot
 from pve_evpn.cli.report.snapshot import CLUSTER
@@ -228,8 +228,7 @@ async def _static(request: web.Request) -> web.Response:
     name, content_type = _FILES.get(request.match_info["name"], ("", ""))
     if not name:
         return _error(404, "there is no such page")
-    body = resources.files("pve_evpn.cli.page").joinpath("static", name).read_bytes()
-    return web.Response(body=body, content_type=content_type, charset="utf-8")
+    return web.Response(body=static_file(name), content_type=content_type, charset="utf-8")
 
 
 def _nothing(title: str, text: str) -> web.Response:

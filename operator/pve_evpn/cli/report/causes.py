@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,9 @@ class Cause:
     unknown: bool = False
 
 
+Causes = Mapping[ObjectKey, Cause | None]
+
+
 def state_of(resource: Resource[Any]) -> tuple[str, str, str]:
     """Status, reason and message of ``Ready``; Unknown, Pending where the operator has not written it."""
     ready = resource.status.condition(ConditionType.READY)
@@ -68,6 +71,8 @@ def cause_of(snapshot: Snapshot, key: ObjectKey) -> Cause | None:
     _, reason, message = state_of(resource)
     if missing := missing_reference(snapshot, resource):
         return Cause(missing.target, Reason.REF_NOT_FOUND, f"{missing.target} does not exist", needs_you=True)
+    if reason == Reason.PENDING_APPLY and (pause := _pause(snapshot, resource, message)):
+        return pause
     if reason in OF_THE_CLUSTER or reason == Reason.SOURCE_UNAVAILABLE or _never_handled(snapshot, resource):
         return _at_cluster(snapshot, resource)
     if reason in OF_THE_SESSIONS and (controller := _broken_controller(snapshot, key)):
@@ -81,12 +86,16 @@ def cause_of(snapshot: Snapshot, key: ObjectKey) -> Cause | None:
     return Cause(key, reason, message, _stalled(resource), reason in UNSEEN)
 
 
-def group(snapshot: Snapshot, keys: Iterable[ObjectKey]) -> list[tuple[Cause, list[ObjectKey]]]:
+def causes_in(snapshot: Snapshot) -> Causes:
+    """The cause of each object; None for those that are Ready."""
+    return {key: cause_of(snapshot, key) for key in snapshot.objects}
+
+
+def group(known: Causes) -> list[tuple[Cause, list[ObjectKey]]]:
     """Each cause once, with the other objects it holds up; those that need a person first, the unknown last."""
     causes: dict[tuple[ObjectKey, str], Cause] = {}
     affected: dict[tuple[ObjectKey, str], list[ObjectKey]] = {}
-    for key in keys:
-        cause = cause_of(snapshot, key)
+    for key, cause in known.items():
         if cause is None:
             continue
         place = (cause.key, cause.reason)
@@ -103,6 +112,16 @@ def missing_reference(snapshot: Snapshot, resource: Resource[Any]) -> Reference 
     for reference in references(resource):
         if reference.target not in snapshot.objects and reference.target.kind not in snapshot.unread:
             return reference
+    return None
+
+
+def _pause(snapshot: Snapshot, resource: Resource[Any], message: str) -> Cause | None:
+    """A change of a paused object is `PendingApply` too, and waiting does not help it."""
+    if resource.paused:
+        return Cause(resource.key, Reason.ANNOTATION_PAUSED, message, needs_you=True)
+    cluster = snapshot.cluster_of(resource.key)
+    if cluster and cluster.paused:
+        return Cause(cluster.key, Reason.CLUSTER_PAUSED, "the cluster is paused, and changes wait", needs_you=True)
     return None
 
 

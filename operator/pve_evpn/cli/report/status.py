@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pve_evpn.api.conditions import APPROVABLE
-from pve_evpn.cli.report.causes import group, is_good, state_of
+from pve_evpn.cli.report.causes import Causes, causes_in, group, is_good, state_of
 from pve_evpn.cli.report.exits import exit_cell
-from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns, some
+from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, Value, age, columns, some
 from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
 from pve_evpn.domain.objects import Resource
@@ -20,8 +20,13 @@ MESH = 16
 ESTABLISHED = "Established"
 
 
-def status_report(snapshot: Snapshot, *, everything: bool = False) -> Report:
-    """The screen. ``everything`` shows people every row."""
+def status_report(snapshot: Snapshot, *, everything: bool = False, causes: Causes | None = None) -> Report:
+    """The screen.
+
+    Args:
+        everything: Show people every row.
+        causes: Those of the snapshot, where they are known already.
+    """
     rows = 10**6 if everything else ROWS
     blocks: list[Block] = [
         _objects(snapshot, CLUSTER, "clusters", "CLUSTERS", _CLUSTER, _cluster, rows),
@@ -37,9 +42,9 @@ def status_report(snapshot: Snapshot, *, everything: bool = False) -> Report:
     blocks = [block for block in blocks if not isinstance(block, Table) or block.rows]
     if not snapshot.objects and not snapshot.unread:
         blocks.append(Lines("empty", "", ("No object of pve-evpn.dev is here.",)))
-    causes, good = _causes(snapshot)
+    wrong, good = _causes(causes_in(snapshot) if causes is None else causes)
     waits = _waits(snapshot)
-    blocks += [block for block in (causes, waits) if block.rows]
+    blocks += [block for block in (wrong, waits) if block.rows]
     if snapshot.unread:
         lines = tuple(f"{kind}: {why}" for kind, why in snapshot.unread.items())
         blocks.append(Lines("unread", "NOT READ", lines, Tone.WAITING))
@@ -51,9 +56,9 @@ def status_report(snapshot: Snapshot, *, everything: bool = False) -> Report:
 # --- what is wrong and what waits -------------------------------------------------------------------------------
 
 
-def _causes(snapshot: Snapshot) -> tuple[Table, bool]:
+def _causes(causes: Causes) -> tuple[Table, bool]:
     """The causes, and whether there is none but what no source can see."""
-    groups = group(snapshot, snapshot.objects)
+    groups = group(causes)
     rows = []
     for cause, affected in groups:
         tone = Tone.FAINT if cause.unknown else Tone.BAD if cause.needs_you else Tone.WAITING
@@ -169,14 +174,18 @@ def _ready(resource: Resource[Any]) -> tuple[Cell, Cell]:
     return Cell(status, tone), Cell(reason, tone if status != "True" else Tone.PLAIN)
 
 
+def _cells(*values: Cell | Value) -> Sequence[Cell]:
+    return [value if isinstance(value, Cell) else Cell(value) for value in values]
+
+
 def _cluster(snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     status = resource.status
     last = status.last_transaction
-    return (
-        Cell(resource.key.name),
-        Cell(status.version),
-        Cell(status.nodes_online),
-        Cell(last.outcome if last else None),
+    return _cells(
+        resource.key.name,
+        status.version,
+        status.nodes_online,
+        last.outcome if last else None,
         age(last.finished_at or last.started_at, snapshot.now) if last else Cell(None),
     )
 
@@ -186,57 +195,57 @@ def _node(snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     cluster = snapshot.cluster_of(resource.key)
     member = next((row for row in (cluster.status.nodes if cluster else None) or () if row.name == name), None)
     counts = [sum(row.type == kind for row in status.vnis or ()) for kind in ("L2", "L3")]
-    return (
-        Cell(name),
-        Cell(cluster.key.name if cluster else None),
+    return _cells(
+        name,
+        cluster.key.name if cluster else None,
         _good(member.online if member else None),
         _good(member.programmed if member else None),
-        Cell(status.frr_version),
-        Cell(status.router_id),
-        Cell(status.sessions),
-        Cell(f"{counts[0]} L2, {counts[1]} L3" if status.vnis is not None else None),
-        Cell(status.source),
+        status.frr_version,
+        status.router_id,
+        status.sessions,
+        f"{counts[0]} L2, {counts[1]} L3" if status.vnis is not None else None,
+        status.source,
     )
 
 
 def _controller(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
-    return (
-        Cell(resource.key.name),
-        Cell(resource.status.id),
-        Cell(resource.spec.asn if resource.spec else None),
-        Cell(resource.status.sessions_summary),
+    return _cells(
+        resource.key.name,
+        resource.status.id,
+        resource.spec.asn if resource.spec else None,
+        resource.status.sessions_summary,
     )
 
 
 def _fabric(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     spec, status = resource.spec, resource.status
-    return (
-        Cell(resource.key.name),
-        Cell(status.id),
-        Cell(spec.protocol if spec else None),
-        Cell((spec.prefix or spec.prefix6) if spec else None),
-        Cell(status.adjacencies_summary),
+    return _cells(
+        resource.key.name,
+        status.id,
+        spec.protocol if spec else None,
+        (spec.prefix or spec.prefix6) if spec else None,
+        status.adjacencies_summary,
     )
 
 
 def _router(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
-    return (
-        Cell(resource.key.name),
-        Cell(resource.status.id),
-        Cell(resource.status.node),
-        Cell(resource.spec.asn if resource.spec else None),
-        Cell(resource.status.sessions_summary),
+    return _cells(
+        resource.key.name,
+        resource.status.id,
+        resource.status.node,
+        resource.spec.asn if resource.spec else None,
+        resource.status.sessions_summary,
     )
 
 
 def _zone(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     status = resource.status
-    return (
-        Cell(resource.key.name),
-        Cell(status.id),
-        Cell(status.vrf_vni),
-        Cell(resource.spec.controller_ref.name if resource.spec else None),
-        Cell(status.vnets),
+    return _cells(
+        resource.key.name,
+        status.id,
+        status.vrf_vni,
+        resource.spec.controller_ref.name if resource.spec else None,
+        status.vnets,
         exit_cell(status.exit),
     )
 
@@ -244,30 +253,30 @@ def _zone(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
 def _vnet(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     status = resource.status
     routes = status.routes
-    return (
-        Cell(resource.key.namespace),
-        Cell(resource.key.name),
-        Cell(status.id),
-        Cell(status.zone),
-        Cell(status.vni),
-        Cell(status.nics),
-        Cell(routes.type2 if routes else None),
-        Cell(routes.type3 if routes else None),
+    return _cells(
+        resource.key.namespace,
+        resource.key.name,
+        status.id,
+        status.zone,
+        status.vni,
+        status.nics,
+        routes.type2 if routes else None,
+        routes.type3 if routes else None,
     )
 
 
 def _nic(snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
     status = resource.status
     evpn = status.evpn
-    return (
-        Cell(resource.key.namespace),
-        Cell(resource.key.name),
-        Cell(status.vmid),
-        Cell(status.device),
-        Cell(status.node),
-        Cell(status.vnet),
-        Cell(status.mac_address),
-        Cell(evpn.verdict.value if evpn else None),
+    return _cells(
+        resource.key.namespace,
+        resource.key.name,
+        status.vmid,
+        status.device,
+        status.node,
+        status.vnet,
+        status.mac_address,
+        evpn.verdict.value if evpn else None,
         age(evpn.since if evpn else None, snapshot.now),
     )
 
