@@ -15,6 +15,7 @@ from pve_evpn.api.kinds import GROUP, VERSION
 from pve_evpn.cli.manifests import Manifests, apply_to, pruned
 from pve_evpn.cli.proxmox import evpn_vnets, read_firewalls, read_state
 from pve_evpn.domain.objects import ObjectKey
+from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.preview import Preview, Stage, preview
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.transport import Trust
@@ -31,6 +32,7 @@ from tests.engine.world import (
     vnet,
     zone,
 )
+from tests.engine.world import document as manifest
 
 LABELS = {"kubernetes.io/metadata.name": "default"}
 _SDN = re.compile(r"/cluster/sdn/(controllers|zones|vnets)/[^/]+(/subnets/.+)?")
@@ -247,3 +249,21 @@ def test_a_preview_of_whatever_git_holds_is_what_happens(
         await carried_out(world, *second, prune=prune, patient=True)
 
     asyncio.run(both())
+
+
+async def test_services_are_said_to_be_written_at_once_and_before_the_zone_that_names_them() -> None:
+    world = await programmed()
+    own = {"clusterRef": {"name": "pve"}}
+    ipam = manifest("Ipam", "nb1", {**own, "type": "netbox", "url": "https://n", "tokenSecretRef": {"name": "t"}})
+    found = await previewed(world, ipam, zone("zone2", vrfVni=100002, ipamRef={"name": "nb1"}))
+    assert [(change.words, change.stage, change.step_class) for change in found.due] == [
+        ("create ipam nb1 (at once, without an apply)", Stage.SERVICE, None),
+        ("create zone zone2", Stage.APPLY, StepClass.RELOAD),
+    ]
+    assert (found.refused, found.waiting) == ({}, {})
+    world.kube.secrets["t"] = {"token": "word"}
+    world.kube.bind("t", "pve", "https://n")
+    world.apply(ipam)
+    await world.settle()
+    gone = await previewed(world, cluster(), *SEED[1:], prune=True)
+    assert [change.words for change in gone.due] == ["delete ipam nb1 (at once, without an apply)"]

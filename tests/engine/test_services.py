@@ -94,6 +94,11 @@ async def test_a_change_of_a_service_alone_applies_nothing() -> None:
     world.kube.bind("netbox", "pve", f"{URL}/v2")
     await world.settle()
     assert world.complaints() == []
+    world.apply(ipam("own", type="pve", url=None, tokenSecretRef=None))
+    await world.settle()
+    assert world.kube.objects[ObjectKey("Ipam", "", "own")]["status"]["origin"] == "Created", (
+        "without a transaction too"
+    )
     assert world.lab.sdn.services["ipams"]["nb1"]["url"] == f"{URL}/v2"
     assert (
         world.lab.sdn.services["dns"]["ns1"] | {"ttl": 60, "reversemaskv6": 64} == world.lab.sdn.services["dns"]["ns1"]

@@ -72,7 +72,7 @@ class ServiceWriter:
             await self._journal.update(creating=self._journal.entry.creating | creating)
         written = [key for step in due if await self._step(sync, step, key := owners[step.ref])]
         drift = {key: found for key in written if (found := sync.plan.decisions[key].drift)}
-        sync = await self._planner.refresh(sync, zones=False)
+        sync = await self._planner.refresh(replace(sync, journal=self._journal.entry), zones=False)
         return replace(sync, corrected={**sync.corrected, **drift})
 
     async def _claimed(self, sync: Sync, key: ObjectKey) -> bool:
