@@ -35,6 +35,8 @@ def status_report(snapshot: Snapshot, *, everything: bool = False, causes: Cause
         _objects(snapshot, "Fabric", "fabrics", "FABRICS", _FABRIC, _fabric, rows),
         _objects(snapshot, "EvpnController", "controllers", "CONTROLLERS", _CONTROLLER, _controller, rows),
         _objects(snapshot, "BgpController", "routers", "BGP TO THE OUTSIDE", _ROUTER, _router, rows),
+        _objects(snapshot, "Ipam", "ipams", "IPAMS", _SERVICE, _service, rows),
+        _objects(snapshot, "DnsServer", "dns", "DNS SERVERS", _SERVICE, _service, rows),
         _objects(snapshot, "EvpnZone", "zones", "ZONES", _ZONE, _zone, rows),
         _objects(snapshot, "VNet", "vnets", "VNETS", _VNET, _vnet, rows),
         _objects(snapshot, "NicAttachment", "nics", "NICS", _NIC, _nic, rows),
@@ -135,6 +137,7 @@ _FABRIC = columns(
 )
 _ROUTER = columns(("name", "NAME"), ("id", "ID"), ("node", "NODE"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
 _CONTROLLER = columns(("name", "NAME"), ("id", "ID"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
+_SERVICE = columns(("name", "NAME"), ("id", "ID"), ("type", "TYPE"), ("usedBy", "USED BY"), *_STATE)
 _ZONE = columns(
     ("name", "NAME"), ("id", "ID"), ("l3vni", "L3VNI"), ("controller", "CONTROLLER"), ("vnets", "VNETS"),
     ("exit", "EXIT"), *_STATE,
@@ -235,6 +238,15 @@ def _router(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
         resource.status.node,
         resource.spec.asn if resource.spec else None,
         resource.status.sessions_summary,
+    )
+
+
+def _service(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    return (
+        Cell(resource.key.name),
+        Cell(resource.status.id),
+        Cell(getattr(resource.spec, "type", "powerdns") if resource.spec else None),
+        Cell(some(resource.status.used_by or ()) or None),
     )
 
 
