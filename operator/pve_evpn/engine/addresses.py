@@ -64,7 +64,8 @@ class AddressWriter:
         return await self._carry_out(await self._carry_out(sync, releasing=True), releasing=False)
 
     async def _carry_out(self, sync: Sync, *, releasing: bool) -> Sync:
-        if not self._context.is_leader() or is_read_only(sync.desired.cluster):
+        nobody = not any(nic.status.ipam or (nic.spec and nic.spec.addresses) for nic in sync.desired.nics)
+        if nobody or not self._context.is_leader() or is_read_only(sync.desired.cluster):
             return sync
         planned = await asyncio.to_thread(plan_addresses, sync.desired, sync.state, sync.plan, sync.nics)
         due = planned.release if releasing else planned.register

@@ -20,12 +20,15 @@ import urllib3
 from proxmoxer.backends.https import JsonSerializer, ProxmoxHTTPApiTokenAuth, ProxmoxHTTPAuth, ProxmoxHTTPAuthBase
 from proxmoxer.core import AuthenticationError, ProxmoxResource, ResourceException
 
+from pve_evpn.domain.sdn import SECRET_KEYS
 from pve_evpn.pve import errors
 from pve_evpn.pve.credentials import Credentials
 from pve_evpn.pve.transport import AnswerRefused, Trust, session
 from pve_evpn.text import from_outside
 
 Json = Any
+#: Parameters whose values must not be quoted back: of IPAMs and DNS servers.
+_SECRET_PARAMETERS = tuple(SECRET_KEYS.values())
 
 
 class _WholeAnswer(JsonSerializer):  # type: ignore[misc]
@@ -114,7 +117,8 @@ class PveSession:
 
     def call(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Json]:
         """One request; the answer's whole JSON object. Raises :class:`errors.PveError` and nothing else."""
-        with self._translated(write=method != "GET"):
+        sent = tuple(str(params[key]) for key in _SECRET_PARAMETERS if params.get(key))
+        with self._translated(write=method != "GET", secrets=sent):
             resource = self._api(path.strip("/").split("/"))
             verb = {"GET": resource.get, "POST": resource.post, "PUT": resource.put, "DELETE": resource.delete}[method]
             return cast("dict[str, Json]", verb(**params))
@@ -128,12 +132,15 @@ class PveSession:
         self._login.close()
 
     @contextlib.contextmanager
-    def _translated(self, *, write: bool) -> Iterator[None]:
-        """Turn every exception of the libraries below into one of ours, ``from None``: theirs may quote headers."""
+    def _translated(self, *, write: bool, secrets: tuple[str, ...] = ()) -> Iterator[None]:
+        """Turn every exception of the libraries below into one of ours, ``from None``: theirs may quote headers.
+
+        ``secrets``: what was sent and must not be quoted, beside the session's own.
+        """
         try:
             yield
         except ResourceException as refusal:
-            raise self._refusal(refusal, write=write) from None
+            raise self._refusal(refusal, (self._secret, *secrets), write=write) from None
         except AuthenticationError:
             raise errors.AuthenticationFailed("Proxmox does not accept the credentials") from None
         except requests.exceptions.SSLError as error:
@@ -151,19 +158,16 @@ class PveSession:
         except (requests.exceptions.RequestException, ValueError) as error:
             raise _unanswered(f"the answer could not be read ({type(error).__name__})", write=write) from None
 
-    def _refusal(self, refusal: ResourceException, *, write: bool) -> errors.PveError:
+    def _refusal(self, refusal: ResourceException, secrets: tuple[str, ...], *, write: bool) -> errors.PveError:
         body = refusal.errors if isinstance(refusal.errors, dict) else {}
         named = body.get("errors")
         parameters = named.items() if isinstance(named, dict) else ()
         return errors.from_answer(
             refusal.status_code,
-            self._shown(body.get("message") or refusal.content or ""),
-            {from_outside(key, longest=64): self._shown(text) for key, text in parameters} or None,
+            from_outside(body.get("message") or refusal.content or "", secrets),
+            {from_outside(key, longest=64): from_outside(text, secrets) for key, text in parameters} or None,
             write=write,
         )
-
-    def _shown(self, text: object) -> str:
-        return from_outside(text, (self._secret,))
 
 
 def _unanswered(why: str, *, write: bool) -> errors.PveError:

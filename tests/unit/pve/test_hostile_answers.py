@@ -195,6 +195,16 @@ def test_what_the_server_says_is_cleaned_of_control_characters_and_of_our_token(
     assert len(shown) <= 500
 
 
+@pytest.mark.parametrize("key", ["token", "key"])
+def test_a_token_that_was_sent_is_not_quoted_back_not_even_in_part(key: str, hostile: Hostile) -> None:
+    """Of an IPAM or DNS server; the text is cut within it, so it has to be hidden before."""
+    secret = "netbox-" + "0123456789abcdef" * 4
+    hostile.says(json.dumps({"message": "x" * 470 + secret, "errors": {key: secret}}).encode(), status="400 no")
+    with pytest.raises(errors.Refused) as caught:
+        session(hostile).call("POST", "/cluster/sdn/ipams", {"ipam": "nb1", key: secret})
+    assert "netbox-" not in f"{caught.value} {caught.value.errors}"
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_no_proxy_comes_from_the_environment(variable: str, hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
