@@ -19,6 +19,12 @@ _ADJACENCIES = (
     r"""jsonpath={"NODE\tNEIGHBOURS\n"}{range .status.adjacencies[*]}{.name}{"\t"}"""
     r"""{range .neighbours[*]}{.neighbour} {.state}  {end}{"\n"}{end}"""
 )
+_EXIT = (
+    r"""jsonpath={"EXIT NODE\tROLE\tUSABLE\tDEFAULT ROUTE\tADVERTISES TO\n"}{range .status.exit.nodes[*]}"""
+    r"""{.name}{"\t"}{.role}{"\t"}{.usable}{"\t"}{.defaultRoute.protocol} via {.defaultRoute.nextHops[0]}{"\t"}"""
+    r"""{range .peers[*]}{.address} ({.advertised})  {end}{"\n"}{end}"""
+    r"""{range .status.exit.risks[*]}{"risk: "}{@}{"\n"}{end}"""
+)
 
 
 def tour(stack: Stack, frr: Topology | None, step: Callable[[str], None], shell: Callable[..., None]) -> int:
@@ -37,7 +43,7 @@ def tour(stack: Stack, frr: Topology | None, step: Callable[[str], None], shell:
     shell(stack, "get", "pvec,pfl,rmap,fab,evpnc,bgpc,evpnz,vnet,nic", "-A")
     shell(stack, "get", "fab", "under", "-o", _ADJACENCIES)
     if frr:
-        show(stack, frr, step)
+        show(stack, frr, step, shell)
     calls, writes = len(stack.lab.journal), len(stack.writes())
     step(f"Proxmox was asked {calls} times, {writes} of them writes, with {stack.lab.applies} apply")
     return stack.lab.applies
@@ -51,7 +57,7 @@ def await_fabric(stack: Stack) -> None:
     await_("the fabric is Operational", up, _SECONDS)
 
 
-def show(stack: Stack, frr: Topology, step: Callable[[str], None]) -> None:
+def show(stack: Stack, frr: Topology, step: Callable[[str], None], shell: Callable[..., None]) -> None:
     """FRR's own words beside the statuses: neighbours, routes, overlay sessions, and what the outside has learned."""
     assert frr.world is not None
     for command in ("show openfabric neighbor", "show ip route openfabric", "show bgp l2vpn evpn summary"):
@@ -60,6 +66,22 @@ def show(stack: Stack, frr: Topology, step: Callable[[str], None]) -> None:
     await_("the outside has the VNets' networks", lambda: learned(world.vtysh("show ip route bgp")), _SECONDS)
     print(f"\nworld# show ip route bgp\n{world.vtysh('show ip route bgp').strip()}", flush=True)
     step("the router outside has both VNets' networks, and each of them from both exit nodes")
+    await_("the zone says so", lambda: all_leave(stack), _SECONDS)
+    shell(stack, "get", "evpnz", "tenants", "-o", _EXIT)
+    step("both exit nodes have a default route and advertise both networks, as status.exit of the zone says")
+
+
+def all_leave(stack: Stack) -> bool:
+    """Whether status.exit shows both exit nodes usable, with nothing that is not advertised."""
+    leaves = exit_of(stack)
+    peers = [peer for node in leaves.get("nodes", ()) for peer in node.get("peers", ())]
+    return leaves.get("summary") == "2/2" and [peer["advertised"] for peer in peers] == [2, 2]
+
+
+def exit_of(stack: Stack) -> dict[str, Any]:
+    """What the zone says of its way out."""
+    zone = next(one for one in stack.example(FOLDER) if one["kind"] == "EvpnZone")
+    return dict(stack.get(zone).get("status", {}).get("exit") or {})
 
 
 def learned(text: str) -> bool:

@@ -22,6 +22,12 @@ def documents(stack: Stack) -> list[dict[str, Any]]:
     return found
 
 
+def ways_out(status: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """By exit node the state of the default route in the VRF. Proxmox' API shows no more than that."""
+    nodes = status.get("exit", {}).get("nodes", ())
+    return [(node["name"], node.get("vrfDefaultRoute", {}).get("state")) for node in nodes]
+
+
 def test_from_bare_nodes_to_guests_and_back(stack: Stack) -> None:
     lab = stack.lab
     for file in (lab.fabrics.fabrics, lab.fabrics.nodes):
@@ -38,6 +44,12 @@ def test_from_bare_nodes_to_guests_and_back(stack: Stack) -> None:
     assert [row["ip"] for row in stack.get(under)["status"]["nodes"]] == [f"10.255.0.{n}" for n in (1, 2, 3, 4)]
     assert "4/4" in stack.plane.kubectl("get", "fab")
     assert "bridge=web" in lab.guests[100].config["net0"]
+    zone = next(document for document in whole if document["kind"] == "EvpnZone")
+    await_(
+        "the way out is seen", lambda: ways_out(stack.get(zone)["status"]) == [("pve1", "Absent"), ("pve2", "Present")]
+    )
+    leaves = stack.get(zone)["status"]["exit"]
+    assert (leaves["withoutDefaultRoute"], leaves.get("problems"), leaves["summary"]) == ([], None, "1/2, 1 unknown")
 
     stack.delete(*whole[::-1])
     assert lab.has_pending is False
