@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from charts import dashboards
 from pve_evpn import metrics
+from pve_evpn.engine import collector
 from pve_lab.faults import foreign_edit
 from pve_lab.lab import Lab, seed
 from tests.alerts.queries import asked
@@ -27,7 +28,10 @@ from tests.waiting import await_
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "charts/pve-evpn-operator/dashboards"
 #: Not among the samples of this stack, whose source of BGP cannot tell: their labels are those they are declared with.
-DECLARED = {"pve_evpn_vni_missing_vteps": metrics.VNI_MISSING_VTEPS}
+DECLARED: dict[str, Any] = {
+    "pve_evpn_vni_missing_vteps": metrics.VNI_MISSING_VTEPS,
+    "pve_evpn_exit_node_usable": collector._families()["exit_node_usable"],
+}
 SINCE_SOMETHING_ONLY = {
     "pve_evpn_nic_changes_total", "pve_evpn_token_expiry_timestamp_seconds", "pve_evpn_paused_since_timestamp_seconds",
 }  # fmt: skip

@@ -215,6 +215,17 @@ CASES = [
         labels={"cluster": "pve", "node": "pve1", "vni": "5001"},
         summary="Node pve1 of pve lacks 2 VTEPs in VNI 5001.",
     ),
+    Fires(
+        "PveEvpnExitNodeUnusable",
+        {
+            'pve_evpn_exit_node_usable{cluster="pve",zone="tenants",node="pve1"}': "1 0x20",
+            'pve_evpn_exit_node_usable{cluster="pve",zone="tenants",node="pve2"}': "1x20",
+        },
+        at=6,
+        not_yet=5,
+        labels={"cluster": "pve", "zone": "tenants", "node": "pve1"},
+        summary="Packets of zone tenants of pve cannot leave by exit node pve1.",
+    ),
     *(
         Fires(
             alert,
@@ -297,6 +308,7 @@ HEALTHY = {
     'pve_evpn_last_transaction_timestamp_seconds{cluster="pve",outcome="StagingFailed"}': "1x120",
     'pve_evpn_transaction_failed{cluster="pve",outcome="StagingFailed"}': "1x3 0x120",
     'pve_evpn_node_programmed{cluster="pve",node="pve1"}': "1x120",
+    'pve_evpn_exit_node_usable{cluster="pve",zone="tenants",node="pve1"}': "1x120",
     'pve_evpn_sdn_lock_held_seconds{cluster="pve"}': "0 60 120 0x120",
     'pve_evpn_pending_objects{cluster="pve",owner="foreign"}': "0 1x30 0x100",
     'pve_evpn_pending_objects{cluster="pve",owner="self"}': "5x120",

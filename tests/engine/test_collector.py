@@ -105,6 +105,17 @@ def test_vnets_say_their_vni_and_how_many_nodes_have_them() -> None:
     assert value(registry, "vnet_nodes", cluster="pve", vnet="EVPN1", state="Error") == 1
 
 
+def test_exit_nodes_of_a_zone_as_far_as_they_are_known() -> None:
+    nodes = [
+        {"name": f"pve{n}", "role": "Shared", "usable": usable} for n, usable in ((1, True), (2, False), (3, None))
+    ]
+    status = {"id": "EZone1", "exit": {"nodes": nodes}}
+    zone = {"kind": "EvpnZone", "metadata": {"name": "z"}, "spec": ZONE, "status": status}
+    registry = scraped(cluster(), zone)
+    found = [value(registry, "exit_node_usable", cluster="pve", zone="EZone1", node=f"pve{n}") for n in (1, 2, 3)]
+    assert found == [1, 0, None]
+
+
 def test_what_a_reachable_cluster_says_of_itself() -> None:
     registry = scraped(
         cluster(

@@ -20,6 +20,7 @@ from pve_evpn.api.cluster import Pending, ProxmoxClusterStatus
 from pve_evpn.api.conditions import APPROVABLE, Reason
 from pve_evpn.api.nic import NicAttachmentStatus
 from pve_evpn.api.vnet import VNetStatus
+from pve_evpn.api.zone import EvpnZoneStatus
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.engine.cache import WATCHED, Cache
 
@@ -48,6 +49,10 @@ _FAMILIES = {
     "nics": ("NicAttachments by their MAC state.", ("cluster", "vnet", "verdict", "pinned")),
     "vnet_info": ("Always 1; which VNI and zone a VNet has in Proxmox.", ("cluster", "vnet", "vni", "zone")),
     "vnet_nodes": ("Nodes by what Proxmox says of the VNet there.", ("cluster", "vnet", "state")),
+    "exit_node_usable": (
+        "1 if packets of the zone have a default route to leave by at its exit node, else 0; absent if unknown.",
+        ("cluster", "zone", "node"),
+    ),
     "node_online": ("1 while the Proxmox cluster sees the node.", ("cluster", "node")),
     "node_programmed": ("1 if the node's last reload of the configuration succeeded.", ("cluster", "node")),
     "pending_objects": (
@@ -156,6 +161,8 @@ class StatusCollector(Collector):
                 since[owner, resource.key.kind] = min(began, since.get((owner, resource.key.kind), began))
             if isinstance(status, VNetStatus) and status.id:
                 _describe(owner, status.id, status, families)
+            if isinstance(status, EvpnZoneStatus) and status.id:
+                _describe_exit(owner, status.id, status, families)
             if isinstance(status, NicAttachmentStatus):
                 nics[owner, status.vnet or "", _mac_state(status), str(bool(status.pinned)).lower()] += 1
         counted: dict[str, Counter[Any]] = {
@@ -179,6 +186,12 @@ def _describe(cluster: str, vnet: str, status: VNetStatus, families: Mapping[str
     families["vnet_info"].add_metric([cluster, vnet, str(status.vni or ""), status.zone or ""], 1)
     for state, count in Counter(row.state for row in status.nodes or ()).items():
         families["vnet_nodes"].add_metric([cluster, vnet, state], count)
+
+
+def _describe_exit(cluster: str, zone: str, status: EvpnZoneStatus, families: Mapping[str, GaugeMetricFamily]) -> None:
+    for node in (status.exit.nodes if status.exit else None) or ():
+        if node.usable is not None:
+            families["exit_node_usable"].add_metric([cluster, zone, node.name], node.usable)
 
 
 def _cluster_samples(status: ProxmoxClusterStatus, now: datetime) -> Iterator[tuple[str, tuple[str, ...], float]]:
