@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pve_evpn.domain.objects import ObjectKey
-from pve_lab.faults import DropAfter, ServerFails
+from pve_evpn.engine.addresses import IN_ALL
+from pve_lab.faults import DropAfter, GatewayError, ServerFails
 from pve_lab.guests import Guest
 from tests.engine.world import Killed, World, cluster, controller, document, vnet, zone
 
@@ -263,13 +264,48 @@ async def test_a_crash_after_proxmox_took_it_claims_nothing_that_is_not_proven()
     world.once("after", "POST", IPS, die)
     assert await world.run_until_killed()
     await world.settle_or_wait()
-    message = world.ready(key())["message"]
-    assert f"so the entry may be its own: if the MAC there is {MAC.format(0)}, free it" in message
+    own = f"so the entry may be its own: if the MAC there is {MAC.format(0)}, free it"
+    assert own in world.ready(key())["message"]
+    world.now += timedelta(hours=1)
+    await world.settle_or_wait()
+    assert own in world.ready(key())["message"], "it is said as long as it is so"
     world.by_hand("DELETE", IPS, zone="zone1", ip="10.1.0.10")
     world.now += timedelta(hours=1)
     await world.settle()
     assert world.complaints() == []
     assert world.shown() == ["10.1.0.10"]
+
+
+async def test_what_was_only_asked_for_is_forgotten_with_the_address_and_not_released() -> None:
+    world = Booked()
+    world.apply(nic(500, "10.1.0.10"))
+    world.once("after", "POST", IPS, lambda: (_ for _ in ()).throw(Killed))
+    assert await world.run_until_killed()
+    world.apply(nic(500, "10.1.0.20"))
+    await world.settle()
+    assert world.shown() == ["10.1.0.20"]
+    assert [row["address"] for row in world.kube.objects[key()]["status"]["ipam"]] == ["10.1.0.20"]
+    assert "DELETE" not in world.asked()
+
+
+async def test_an_ipam_that_hangs_is_asked_once_and_not_for_every_guest() -> None:
+    """Each request to it costs 30 seconds in Proxmox, for which the cluster's sync waits."""
+    world = Booked()
+    await world.settle()
+    fault = world.lab.faults.add(GatewayError(method="POST", path=IPS, status=596, outcome="lost"))
+    world.apply(*(nic(500 + n, f"10.1.0.{10 + n}") for n in range(4)), nic(600, "10.1.0.60", type="lxc"))
+    for _ in range(6):
+        await world.one_pass()
+    assert len(world.asked()) <= IN_ALL, "those that were under way at once"
+    assert all(world.ready(key(500 + n))["status"] == "False" for n in range(4))
+    assert "did not answer Proxmox, so" in "".join(world.ready(each)["message"] for each in map(key, (503, 600)))
+    assert world.ready(ObjectKey("VNet", "default", "net1"))["status"] == "True"
+    world.lab.faults.remove(fault.id)
+    world.now += timedelta(hours=1)
+    world.skipped += 3600
+    await world.settle()
+    assert world.complaints() == []
+    assert len(world.book()) == 5
 
 
 async def test_an_answer_that_is_lost_is_no_registration() -> None:

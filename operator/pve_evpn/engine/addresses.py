@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
@@ -20,8 +20,9 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics.addresses import Entry, entries_of, plan_addresses, with_entries
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan.apply_policy import is_read_only
+from pve_evpn.engine.backoff import Backoff
 from pve_evpn.engine.context import ClusterContext
-from pve_evpn.engine.failures import Failures
+from pve_evpn.engine.failures import FIRST, LONGEST, Failures
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import uninterrupted
 from pve_evpn.leadership import NotLeader
@@ -39,6 +40,14 @@ _TAKEN = re.compile(r"already exist")
 _GONE = re.compile(r"does not exist in IPAM DB|(doesn't|don't) exist in ipam db|can't find any subnet for ip", re.I)
 
 
+@dataclass(slots=True)
+class _Silence:
+    """Until when (monotonic seconds) nothing is asked of an IPAM."""
+
+    until: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST, LONGEST))
+
+
 class AddressWriter:
     """The registered addresses of one cluster."""
 
@@ -47,7 +56,9 @@ class AddressWriter:
         self._cache = context.cache
         self._writer = context.writer
         self._in_all = asyncio.Semaphore(IN_ALL)
-        self._failures = Failures(context.clock)
+        self._failures = {releasing: Failures(context.clock) for releasing in (True, False)}
+        self._silent: dict[str, _Silence] = {}
+        """By zone: its IPAM did not answer Proxmox, which costs 30 seconds for each request."""
 
     async def release(self, sync: Sync) -> Sync:
         """Release what is not to be registered any more; before the transaction, which may delete the subnets.
@@ -69,7 +80,8 @@ class AddressWriter:
             return sync
         planned = await asyncio.to_thread(plan_addresses, sync.desired, sync.state, sync.plan, sync.nics)
         due = planned.release if releasing else planned.register
-        left_out = self._failures.active(sync.desired.nics)
+        left_out = self._failures[releasing].active(sync.desired.nics)
+        await asyncio.gather(*(self._forget(key, *entries) for key, entries in planned.forget.items()))
         await asyncio.gather(
             *(
                 self._of_one(sync.gateway, key, entries, releasing=releasing)
@@ -77,7 +89,8 @@ class AddressWriter:
                 if key not in left_out
             )
         )
-        problems: Mapping[ObjectKey, Problem] = {**planned.problems, **self._failures.active(sync.desired.nics)}
+        failed = [failures.active(sync.desired.nics) for failures in self._failures.values()]
+        problems: Mapping[ObjectKey, Problem] = {**planned.problems, **failed[0], **failed[1]}
         done = self._context.desired or sync.desired
         return replace(sync, desired=done if due else sync.desired, addresses=problems)
 
@@ -85,13 +98,32 @@ class AddressWriter:
         """The entries of one object, one after another; the first that fails ends it for now."""
         async with self._in_all:
             for entry in entries:
-                problem = await (self._release if releasing else self._register)(gateway, key, entry)
+                problem = self._silence(entry)
+                if problem is None:
+                    problem = await (self._release if releasing else self._register)(gateway, key, entry)
+                    self._heard(entry, problem)
                 nic = self._cache.get(key)
                 if problem and nic:
                     log.info("%s: %s: %s", self._context.cluster, key, problem.message)
-                    self._failures.record(nic, problem)
+                    self._failures[releasing].record(nic, problem)
                     return
-            self._failures.succeeded([key])
+            self._failures[releasing].succeeded([key])
+
+    def _silence(self, entry: Entry) -> Problem | None:
+        """Why nothing is asked of the zone's IPAM at present: it did not answer for another address."""
+        silence = self._silent.get(entry.zone)
+        if silence is None or self._context.clock.monotonic() >= silence.until:
+            return None
+        message = f"addresses: the IPAM of zone {entry.zone} did not answer Proxmox, so {entry} waits"
+        return Problem(Reason.PENDING, message, retryable=True)
+
+    def _heard(self, entry: Entry, problem: Problem | None) -> None:
+        """Whether the zone's IPAM answered, whatever it said."""
+        if problem is None or problem.reason is not Reason.OUTCOME_UNKNOWN:
+            self._silent.pop(entry.zone, None)
+            return
+        silence = self._silent.setdefault(entry.zone, _Silence())
+        silence.until = self._context.clock.monotonic() + silence.backoff.failed()
 
     async def _register(self, gateway: Gateway, key: ObjectKey, entry: Entry) -> Problem | None:
         nic = self._cache.get(key)
@@ -108,7 +140,8 @@ class AddressWriter:
             message = f"addresses: Proxmox did not say whether it registered {entry} ({from_outside(error)})"
             return Problem(Reason.OUTCOME_UNKNOWN, message, retryable=True)
         except errors.PveError as error:
-            await self._forget(key, entry)
+            if not (asked_before and _TAKEN.search(str(error))):  # else it may be the operator's own
+                await self._forget(key, entry)
             return _refusal(entry, from_outside(error), asked_before=asked_before)
         if nic := self._cache.get(key):
             row = row.model_copy(update={"since": self._context.clock.now()})
@@ -121,6 +154,9 @@ class AddressWriter:
             await uninterrupted(gateway.release_address(entry.zone, entry.vnet, entry.ip, entry.mac))
         except (errors.Unreachable, errors.AuthenticationFailed, NotLeader):
             raise
+        except errors.OutcomeUnknown as error:
+            message = f"{entry} may still be registered in the IPAM of zone {entry.zone} ({from_outside(error)})"
+            return Problem(Reason.OUTCOME_UNKNOWN, message, retryable=True)
         except errors.PveError as error:
             said = from_outside(error)
             if not _GONE.search(said):
@@ -131,9 +167,9 @@ class AddressWriter:
             await self._writer.record(nic, EventReason.UNREGISTERED, f"released {entry} in the IPAM of {entry.zone}")
         return None
 
-    async def _forget(self, key: ObjectKey, entry: Entry) -> None:
+    async def _forget(self, key: ObjectKey, *entries: Entry) -> None:
         if nic := self._cache.get(key):
-            await self._writer.write_status(nic, updated(nic.status, with_entries(nic.status, without=[entry])))
+            await self._writer.write_status(nic, updated(nic.status, with_entries(nic.status, without=entries)))
 
 
 def _refusal(entry: Entry, said: str, *, asked_before: bool) -> Problem:

@@ -39,11 +39,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AddressPlan:
-    """By NicAttachment: what is to be registered, what is to be released, and why something is not registered."""
+    """By NicAttachment: what is to be registered, what is to be released, and why something is not registered.
+
+    ``forget``: what Proxmox was only asked for, and is not wanted any more. Nothing says that it is the operator's.
+    """
 
     register: Mapping[ObjectKey, tuple[Entry, ...]] = field(default_factory=dict)
     release: Mapping[ObjectKey, tuple[Entry, ...]] = field(default_factory=dict)
     problems: Mapping[ObjectKey, Problem] = field(default_factory=dict)
+    forget: Mapping[ObjectKey, tuple[Entry, ...]] = field(default_factory=dict)
 
 
 def entries_of(status: NicAttachmentStatus, *, confirmed: bool = True) -> tuple[Entry, ...]:
@@ -96,6 +100,7 @@ class _Planner:
         register: dict[ObjectKey, tuple[Entry, ...]] = {}
         release: dict[ObjectKey, tuple[Entry, ...]] = {}
         problems: dict[ObjectKey, Problem] = {}
+        forget: dict[ObjectKey, tuple[Entry, ...]] = {}
         for nic in nics:
             decision = self.nics.decisions.get(nic.key)
             if decision is None or not decision.managed:
@@ -107,7 +112,11 @@ class _Planner:
                 release[nic.key] = surplus
             if problem:
                 problems[nic.key] = problem
-        return AddressPlan(register, release, problems)
+            if decision.in_sync and not nic.deleting:
+                asked = entries_of(nic.status, confirmed=False)
+                if outdated := tuple(entry for entry in asked if entry not in missing):
+                    forget[nic.key] = outdated
+        return AddressPlan(register, release, problems, forget)
 
     def _alone(self, nic: Resource[Any], decision: NicDecision) -> _Found:
         """Its values must not end the planning of all others, whatever they are."""
