@@ -139,7 +139,8 @@ def wait_for_user(stack: Stack) -> None:
     print(f"curl -k -H 'Authorization: PVEAPIToken={token}={secret}' {stack.server.url}/api2/json/cluster/sdn/vnets")
     print("Ctrl-C ends it.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
+        while True:  # signal.pause() would miss one that came just before it, or that another thread took
+            time.sleep(0.2)
 
 
 def main() -> int:
