@@ -30,6 +30,8 @@ NOT_RUN = {
     r"docker ": "it needs Docker and a registry; tests/image builds the same Dockerfile",
     r"uv tool install ": "it would install for the user; tests/image installs the wheel",
     r"pve-evpn ui$": "it runs until it is interrupted; tests/ui has it in a browser",
+    r"pve-evpn routes .* --full$": "replicas on one machine share port 8443; tests/e2e/test_full_tables.py runs it",
+    r"kubectl .* port-forward |curl .*:8443/": "there is no kubelet; tests/e2e/test_full_tables.py asks that port",
     r"helm upgrade \.\.\.$": "the dots stand for the command above it, which is run",
     r"(vtysh|bridge|ip|ping|systemctl|journalctl|ifreload|qm|ls|diff) ": "it is a node's own program, shown to people",
     r"for n in .* scp |ssh ": "it needs a node's sshd; tests/frr has the helpers behind one",

@@ -85,6 +85,9 @@ OPERATIONAL = {
 }
 
 
+SERVICE = {"clusterRef": {"name": "pve"}, "url": "https://192.0.2.10/api"}
+
+
 def _sdn_objects() -> Iterator[tuple[Resource[Any], SdnObject]]:
     for item, kind, id_ in (
         (world.controller(), SdnKind.CONTROLLER, "evpn1"),
@@ -102,6 +105,8 @@ def _routing_objects() -> Iterator[tuple[Resource[Any], SdnObject]]:
         (world.fabric(), SdnKind.FABRIC),
         (world.bgp_controller(), SdnKind.CONTROLLER),
         (world.isis_controller(), SdnKind.CONTROLLER),
+        (world.resource("Ipam", "nb1", {**SERVICE, "type": "netbox"}), SdnKind.IPAM),
+        (world.resource("DnsServer", "ns1", SERVICE), SdnKind.DNS),
     ):
         yield item, SdnObject(SdnRef(kind, item.key.name), "any", {})
 
