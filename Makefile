@@ -89,22 +89,25 @@ control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
 	@$(PY) -m tests.kube.controlplane build
 
 # --- testing it -------------------------------------------------------------------------------------------------
-BUSYBOX = command -v busybox >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	echo "installing busybox" && apt-get update -qq && apt-get install -qq -y busybox >/dev/null; } || \
-	echo "LEFT OUT: the helpers of the nodes under busybox (Debian: apt-get install busybox, as root)"
+PROGRAMS = { command -v busybox && command -v jq; } >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	echo "installing busybox and jq" && apt-get update -qq && apt-get install -qq -y busybox jq >/dev/null; } || \
+	echo "LEFT OUT: the helpers of the nodes under busybox, commands of the pages with jq (Debian: apt-get install busybox jq, as root)"
+#: Left to `make bench`, `make image-test` and `make e2e-ui`.
+APART = --ignore=tests/bench --ignore=tests/image --ignore=tests/ui
 
 .PHONY: test
 test: lint control-plane ## What every change must pass; the short tests on real FRR where root can install it
 	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
-	@$(BUSYBOX)
-	$(VENV)/bin/pytest --ignore=tests/bench --ignore=tests/image --ignore=tests/ui -m "not frr_long"
+	@$(PROGRAMS)
+	$(VENV)/bin/pytest $(APART) -m "not kube and not frr" -n auto --dist worksteal
+	$(VENV)/bin/pytest $(APART) -m "(kube or frr) and not frr_long"
 
 .PHONY: test-all
 test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, answers, callers, faults of Kubernetes, rules of the API server
-	@$(BUSYBOX)
+	@$(PROGRAMS)
 	$(VENV)/bin/pytest -m redteam --ignore=tests/ui
 	$(VENV)/bin/pytest tests/kube/test_crd_rules.py
 
