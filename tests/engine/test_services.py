@@ -356,6 +356,9 @@ async def test_what_was_made_by_hand_is_exported_without_secrets_and_adopted_wit
     assert [str(omission) for omission in found.unexpressed] == []
     assert kinds(found)["Ipam"] == 2
     assert kinds(found)["DnsServer"] == 1
+    (exported_zone,) = (manifest for manifest in found.manifests if manifest.key.kind == "EvpnZone")
+    assert exported_zone.spec["ipamRef"] == {"name": "nb1"}
+    assert exported_zone.spec["dns"] == {"serverRef": {"name": "ns1"}}
     assert TOKEN not in str(found)
     assert KEY not in str(found)
     await applied(world, found)

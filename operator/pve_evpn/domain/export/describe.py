@@ -170,6 +170,7 @@ class Describer:
         spec |= {name: spec.pop(name) for name in after}
         name, group = self._names[ref], _GROUPS.get(ref.kind, "routing")
         if kind.name == "EvpnZone":
+            spec = _with_references(spec, made)
             group = f"zone-{name}"
         elif kind.name == "VNet":
             made.groups[ref.id] = str(spec["zoneRef"]["name"])
@@ -439,6 +440,22 @@ def kind_of(obj: SdnObject) -> Kind | None:
     """The kind of ours for an object of Proxmox; None if there is none. Parts of objects have none."""
     rows = (kind for kind in KINDS.values() if kind.sdn_kind and kind.sdn_kind == obj.ref.kind)
     return next((kind for kind in rows if kind.sdn_type in ("", obj.type)), None)
+
+
+def _with_references(spec: Mapping[str, Any], made: _Round) -> dict[str, Any]:
+    """A zone's spec that names the services with manifests by these: they are made before it on an empty cluster."""
+    named = dict(spec)
+    if "dns" in named:
+        named["dns"] = dict(named["dns"])
+    for place, field_, kind in (
+        (named, "ipam", SdnKind.IPAM),
+        (named.get("dns", {}), "server", SdnKind.DNS),
+        (named.get("dns", {}), "reverse", SdnKind.DNS),
+    ):
+        if (name := made.name_of(SdnRef(kind, place.get(field_, "")))) is not None:
+            del place[field_]
+            place[f"{field_}Ref"] = {"name": name}
+    return named
 
 
 def _vnet_of(config: NetN) -> SdnRef:
