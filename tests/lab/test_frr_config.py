@@ -105,12 +105,16 @@ def test_route_maps_and_prefix_lists_are_in_frrs_words() -> None:
 
 
 def test_with_vrfs_every_zone_has_its_own() -> None:
-    lines = conf(running({"exitnodes": "pve1", "advertise-subnets": 1, "rt-import": "65001:7"}), vrf=True)
+    zone = running({"exitnodes": "pve1", "advertise-subnets": 1, "rt-import": "65001:7"})
+    lines = conf(zone, vrf=True)
     start = lines.index("vrf vrf_z1")
     assert lines[start + 1] == " vni 100001"
     own = lines[lines.index("router bgp 65001 vrf vrf_z1") :]
-    assert {"  route-target import 65001:7", "  advertise ipv4 unicast", "  default-originate ipv4"} <= set(own)
-    assert "  default-originate ipv4" not in conf(running({"exitnodes": "pve1"}), "pve2", vrf=True)
+    assert {"  route-target import 65001:7", "  default-originate ipv4"} <= set(own)
+    assert "  advertise ipv4 unicast" not in own, "an exit node advertises the default route instead"
+    others = conf(zone, "pve2", vrf=True)
+    assert "  advertise ipv4 unicast" in others
+    assert "  default-originate ipv4" not in others
 
 
 def test_without_vrfs_the_default_one_has_one_l3_vni() -> None:
