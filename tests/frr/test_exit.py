@@ -168,12 +168,19 @@ def test_both_exit_nodes_in_order(lab: Topology, reader: Reader) -> None:
     assert (one.role, two.role, one.rp_filter, two.rp_filter) == ("Primary", "Standby", "Off", "Off")
     for row in (one, two):
         assert row.default_route is not None
-        assert (row.default_route.protocol, row.default_route.next_hops) == ("bgp", [ROUTERS[row.name]])
+        # The standby's own table imports the VRF's routes, and the default route by the primary has a shorter AS path.
+        hop = NODES["pve1"] if lab.vrf and row is two else ROUTERS[row.name]
+        assert (row.default_route.protocol, row.default_route.next_hops) == ("bgp", [hop])
     assert lab.world is not None
     assert SUBNET in lab.world.vtysh("show ip route bgp")
     assert any("answers may come back by pve2" in risk for risk in found.risks or ())
     if not lab.vrf:
         assert (one.vrf_default_route, found.without_default_route) == (None, None)
+        return
+    assert (one.originates, two.originates, found.without_default_route) == (True, True, [])
+    assert one.vrf_default_route is not None
+    assert two.vrf_default_route is not None
+    assert (one.vrf_default_route.state, two.vrf_default_route.next_hops) == ("Absent", [NODES["pve1"]])
 
 
 def test_a_strict_rp_filter_is_named(lab: Topology, reader: Reader) -> None:

@@ -208,21 +208,17 @@ def _route_maps(running: RunningConfig, node: NodeFacts) -> list[str]:
     if not _evpn_controllers(running, node.name):
         return policies(running)
     taken, given = _default_routes(running, node)
-    own = ["route-map MAP_VTEP_IN permit 3", "exit", "!", "route-map MAP_VTEP_OUT permit 3", "exit", "!"]
+    own = ["route-map MAP_VTEP_IN permit 2", "exit", "!", "route-map MAP_VTEP_OUT permit 2", "exit", "!"]
     return [*taken, *given, *own, *policies(running)]
 
 
 def _default_routes(running: RunningConfig, node: NodeFacts) -> tuple[list[str], list[str]]:
     """Which default routes an exit node takes and gives: one that carries traffic takes none, one that stands by for
-    the primary gives a worse one."""
+    the primary gives a worse one. Proxmox matches a prefix list, and FRR 8.4 matches none of EVPN's routes with it."""
     primaries = {str(props.get("exitnodes-primary") or node.name) for _, props in _left_by(running, node)}
-    if not primaries or not node.vrf:
+    if not node.vrf:
         return [], []
-    lists = ["ip prefix-list only_default seq 1 permit 0.0.0.0/0", "ipv6 prefix-list only_default_v6 seq 1 permit ::/0"]
-    maps = []
-    for seq, match in enumerate(("ip address prefix-list only_default", "ipv6 address prefix-list only_default_v6"), 1):
-        if node.name in primaries:
-            maps += [f"route-map MAP_VTEP_IN deny {seq}", f" match {match}", "exit", "!"]
-        if primaries - {node.name}:
-            maps += [f"route-map MAP_VTEP_OUT permit {seq}", f" match {match}", " set metric 200", "exit", "!"]
-    return [*lists, "!"], maps
+    match = [" match evpn route-type prefix", " match evpn default-route"]
+    taken = ["route-map MAP_VTEP_IN deny 1", *match, "exit", "!"] if node.name in primaries else []
+    given = ["route-map MAP_VTEP_OUT permit 1", *match, " set metric 200", "exit", "!"]
+    return taken, given if primaries - {node.name} else []

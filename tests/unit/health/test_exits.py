@@ -180,6 +180,23 @@ def test_a_standby_without_a_default_route_is_a_risk() -> None:
     assert "pve2 has no default route of its own, so it cannot take over from pve1" in (found.risks or ())
 
 
+def test_exit_nodes_that_send_packets_round() -> None:
+    """Seen on FRR 8.4, whose prefix lists match no EVPN route: the primary takes the other's default route."""
+    exits = Exits()
+    to_the_other = DefaultRoute("bgp", ("192.168.16.2",))
+    exits.defaults("pve1", {"default": to_the_other, exits.vrf: to_the_other})
+    found = exits.exit()
+    assert (found.nodes or ())[0].usable is False
+    assert "its own default route leads to pve2 through vrf_EZone1" in (found.problems or [""])[0]
+
+
+def test_a_standby_may_leave_by_the_primary_itself() -> None:
+    """Its table imports the VRF's routes, and the imported default has the shorter AS path."""
+    exits = Exits()
+    exits.defaults("pve2", {"default": DefaultRoute("bgp", ("192.168.16.1",))})
+    assert (exits.exit().summary, exits.exit().problems) == ("2/2", None)
+
+
 def test_the_unreachable_route_that_a_former_exit_node_kept() -> None:
     """Its metric, 4278198272, makes it the last; on an exit node nothing else is there."""
     exits = Exits()

@@ -88,7 +88,7 @@ def _exit_node(
     return ExitNode(
         name=name,
         role=_role(name, leaves),
-        usable=_usable(name, node, own, vrf, context),
+        usable=_usable(name, node, own, vrf, context) if not _leads_back(name, own, leaves, context) else False,
         originates=_originates(name, zone, leaves, default_hops, context),
         vrf_default_route=vrf,
         default_route=own,
@@ -114,6 +114,17 @@ def _usable(
     if vrf is not None and vrf.state != "Absent":
         return vrf.state == "Present"
     return None if own is None else own.state == "Present"
+
+
+def _leads_back(name: str, own: DefaultRoute | None, leaves: ExpectedExit, context: HealthContext) -> list[str]:
+    """The exit nodes that the own default route of one that carries traffic leads to: packets go round between them.
+
+    It is in the node's own table because that imports the routes of the VRF. Of one that stands by it is right.
+    """
+    if own is None or own.state != "Present" or _role(name, leaves) == "Standby":
+        return []
+    owners = {context.name_of(hop) for hop in own.next_hops or ()}
+    return sorted(owner for owner in owners if owner in leaves.nodes and owner is not None)
 
 
 def _originates(
@@ -255,6 +266,11 @@ def _judge(row: ExitNode, zone: ExpectedZone, leaves: ExpectedExit, context: Hea
             notes.problems.append(f"{name} has {what} of its own, so packets that leave by it are dropped")
     elif own is not None and own.state != "Present" and row.role == "Standby":
         notes.risks.append(f"{name} has no default route of its own, so it cannot take over from {leaves.primary}")
+    if back := _leads_back(name, own, leaves, context):
+        notes.problems.append(
+            f"{name}: its own default route leads to {names_of(back)} through vrf_{zone.id}, so packets go round "
+            "between the exit nodes; it must take no default route from them: does MAP_VTEP_IN of its FRR refuse it?"
+        )
     if row.rp_filter == "Strict" and (len(leaves.nodes) > 1 or leaves.local_routing):
         notes.problems.append(
             f"{name}: rp_filter of vrfbr_{zone.id} is 1 (strict), which drops packets whose way back is another; set "
