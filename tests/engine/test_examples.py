@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
-import pytest
 import yaml
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
@@ -253,7 +252,19 @@ async def test_tenant_namespace() -> None:
     assert world.kube.status(nic)["vnet"] == name
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
-def test_every_example_has_a_test(path: Path) -> None:
-    name = path.name.removesuffix(".yaml").removesuffix(".example").replace("-", "_")
-    assert f"test_{name}" in globals(), path.name
+#: Folders that are applied as a whole, and who does it.
+WHOLE = {
+    "seed": "engine/test_examples.py",
+    "from-bare-nodes": "engine/test_from_bare_nodes.py",
+    "ci": "cli/test_ci_examples.py",
+    "gitops/argocd": "gitops/test_argocd.py",
+    "gitops/flux": "gitops/test_flux_example.py",
+}
+
+
+def test_every_example_has_a_test() -> None:
+    files = [path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*") if path.is_file() and path.suffix != ".md"]
+    assert {str(file.parent) for file in files} == {".", *WHOLE}
+    assert [test for test in WHOLE.values() if not (ROOT / "tests" / test).exists()] == []
+    alone = [file.name.partition(".")[0].replace("-", "_") for file in files if str(file.parent) == "."]
+    assert [name for name in alone if f"test_{name}" not in globals()] == []
