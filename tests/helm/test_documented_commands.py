@@ -60,6 +60,7 @@ class Reader:
             r"oci://ghcr.io/pve-evpn/charts/pve-evpn-operator( --version \S+)?": " ".join([str(CHART), *IMAGE]),
             r"(?<= )charts/pve-evpn-operator(?= )": str(CHART),
             re.escape(PROXMOX): server.url,
+            re.escape(PROXMOX.partition("//")[2]): server.url.partition("//")[2],
             "https://pve1:8006": server.url,
             "AB:CD:...": self.fingerprint,
             "HASH": "0123456789abcdef",

@@ -15,8 +15,8 @@ from tests.documented.shell import pipe
 LINES = lines()
 #: What the stories have a program for; any other needs one there, or a reason in NOT_RUN.
 RUN = {
-    "./next-step", "curl", "dot", "export", "git", "grep", "helm", "jq", "kubectl", "mkdir", "pve-evpn", "pvesh",
-    "pveum", "ssh-keygen", "ssh-keyscan",
+    "./next-step", "curl", "dot", "export", "git", "grep", "helm", "jq", "kubectl", "mkdir", "openssl",
+    "pve-evpn", "pvesh", "pveum", "ssh-keygen", "ssh-keyscan",
 }  # fmt: skip
 
 
