@@ -141,7 +141,7 @@ e2e-ui: $(READY) control-plane ## The page of `pve-evpn ui` in a real Chromium (
 .PHONY: e2e-cli
 e2e-cli: $(READY) control-plane ## Every command of `pve-evpn` on a real API server, and its tables beside vtysh's on real FRR (as root)
 	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: the tables beside real FRR's (tests/frr/test_cli.py)"
-	$(VENV)/bin/pytest -m cli
+	$(VENV)/bin/pytest -m cli tests/cli tests/frr
 
 .PHONY: e2e-argocd
 e2e-argocd: $(READY) control-plane ## Networks kept by the real Argo CD (as root installs Debian's redis-server if missing)

@@ -79,7 +79,7 @@ class Tour:
             assert "pve-pve1" in self.data(name, "pve1")
             self.say(name, "pve9", status=1, words="there is no EvpnNode pve9")
         assert "polled" in self.data("routes", "evpn1", "--full")["source"][0]
-        for form, words in (("svg", "<svg"), ("dot", "graph"), ("mermaid", "flowchart"), ("html", "<html")):
+        for form, words in (("svg", "<svg"), ("dot", "graph"), ("mermaid", "graph LR"), ("html", "<html")):
             self.say("graph", "-o", form, words=words)
         self._ui()
 
@@ -126,7 +126,7 @@ class Tour:
         self.say("resume", "vnet/evpn1", "--yes")
         stack.await_condition(vnet, "Paused", "NotPaused")
         self.say("reconcile", "pvec/pve", "--yes")
-        self.say("lock", "pve", words="lock")
+        self.say("lock", "pve", words="SDN LOCK OF pve")
         stack.apply({**cluster, "spec": {**cluster["spec"], "apply": {"policy": "Manual"}}})
         waiting = {**vnet, "spec": {**vnet["spec"], "alias": "named by hand"}}
         stack.apply(waiting)

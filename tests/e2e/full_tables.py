@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import ssl
@@ -12,8 +14,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import WSMsgType, web
+from kubernetes.aio.config import kube_config
 
+from pve_evpn.cli import main
 from tests.e2e.process import NAMESPACE, ROOT
 from tests.e2e.stack import Stack
 from tests.kube.ports import free_port
@@ -90,11 +95,16 @@ class FullTables:
 
 
 def run(kubeconfig: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    """``pve-evpn`` with these arguments, as the user of the kubeconfig."""
-    command = [sys.executable, "-m", "pve_evpn", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**environment(kubeconfig), **more}, timeout=90, input=stdin
-    )
+    """``pve-evpn`` with these arguments, as the user of the kubeconfig. In this process: starting one takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    given = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name, value in {**environment(kubeconfig), **more}.items():
+            patch.setenv(name, value)
+        patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))  # read when it is imported
+        patch.setattr(sys, "stdin", given)
+        status = main(list(arguments))
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 def environment(kubeconfig: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Whoever reaches the endpoint for full tables, and whoever may read some of them: no table that is not theirs."""
+"""Clients that reach the endpoint for full tables, and callers with some rights: they read no table but their own."""
 
 from __future__ import annotations
 

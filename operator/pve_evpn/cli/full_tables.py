@@ -133,11 +133,15 @@ async def tables_of(
         way = await _way(api, wanted, cluster)
         query = urlencode([*(("table", table) for table in tables), *(("node", node) for node in nodes)])
         target = f"/tables/v1/{quote(path)}?{query}"
-        return await asyncio.to_thread(_ask, way, target)
+        answer = await asyncio.to_thread(_ask, way, target)
     except Unavailable as error:
         if wanted.full:
             raise Refusal(f"full tables cannot be had: {error}") from None
         return str(error)
+    rows = [rows for node in answer["nodes"] for rows in node.get("tables", {}).values()]
+    if wanted.full is None and all(each is None for each in rows):
+        return "no source of the operator shows the nodes' own tables now (it takes `ssh` in observe.sources)"
+    return answer
 
 
 async def vnet_tables_of(
@@ -269,7 +273,9 @@ def _secured(raw: Any, way: _Way, host: str) -> Iterator[ssl.SSLSocket]:
             secured.do_handshake()
             certificate = secured.getpeercert(binary_form=True) or b""
             if way.pins and hashlib.sha256(certificate).hexdigest() not in way.pins:
-                raise Unavailable("the server's certificate is none that a replica's Lease names")
+                raise Unavailable(
+                    "no replica's Lease names the server's certificate (--tables-ca-file can name its CA instead)"
+                )
             yield secured
         finally:
             _end(secured)

@@ -136,7 +136,7 @@ class Reviews:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def caller(self, token: str) -> Caller | None:
-        """Whose token it is; None if it is nobody's, or not for this server. Raises Busy, ReviewFailed."""
+        """Whose token it is; None if the API server knows it not, or not for this server. Raises Busy, ReviewFailed."""
         digest = hashlib.blake2b(token.encode(), key=self._key).digest()
         return await self._callers.of(digest, lambda: self._authenticate(token))
 

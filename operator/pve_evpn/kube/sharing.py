@@ -100,8 +100,9 @@ class Sharing:
         return cluster in self._current and cluster not in self._giving_up and self.may_write(cluster)
 
     def holder(self, cluster: str) -> str:
-        """The name of the replica that holds the cluster, as of the last read of the Leases; "" if none is known."""
-        return self._holders.get(cluster, "").rpartition("_")[0]
+        """The name of the other replica that held the cluster when the Leases were read last; "" if none is known."""
+        identity = self._holders.get(cluster, "")
+        return "" if identity == self._identity else identity.rpartition("_")[0] or identity
 
     @property
     def held(self) -> frozenset[str]:

@@ -10,8 +10,8 @@ It answers from the last poll in memory: a request costs the nodes and Proxmox n
 (``kube.reviews``). Refusals are Kubernetes' ``Status`` objects. The replica that leads for a cluster has its poll;
 another one answers 421 and names that replica.
 
-Whoever reaches the port can hold up nothing else: handshakes, connections and answers are bounded in number and time,
-callers in their rate.
+A client that reaches the port holds up nothing else: handshakes, connections and answers are bounded in number and
+time, callers in their rate.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HANDSHAKE_SECONDS, HANDSHAKES = 5.0, 64
 ANSWERS, ANSWERS_EACH = 4, 2
 #: Requests of one caller per second in the long run, and at once.
 RATE, BURST = 5.0, 20.0
-#: Seconds between two looks for a renewed certificate.
+#: Seconds until a renewed certificate is used.
 REFRESH_SECONDS = 60.0
 #: Bytes of a line or field: tokens of an identity provider may carry many groups.
 _LINE = 16384
@@ -156,15 +156,11 @@ class TableServer:
                 oldest.cancel()
 
     async def _shake_hands(self, accepted: socket.socket, connections: server.BoundedServer) -> None:
-        try:
-            # OSError: no TLS, or another end. asyncio closes the socket.
-            with contextlib.suppress(OSError):
-                await asyncio.get_running_loop().connect_accepted_socket(
-                    connections, accepted, ssl=self._certificate.context, ssl_handshake_timeout=HANDSHAKE_SECONDS
-                )
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
+        # OSError: no TLS, or another end. asyncio closes the socket, then and where this is cancelled.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                connections, accepted, ssl=self._certificate.context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
 
     # --- answering ----------------------------------------------------------------------------------------------
 

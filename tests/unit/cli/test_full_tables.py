@@ -113,14 +113,19 @@ class Settings:
         return {"BearerToken": {"value": self._token}} if self._token else {}
 
 
+#: What the endpoint has of a node's peers.
+shown_peers: list[Any] = [[]]
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[_Way]:
     """What would be asked, and how."""
     ways: list[_Way] = []
+    shown_peers[:] = [[]]
 
     def ask(way: _Way, _target: str) -> Any:
         ways.append(way)
-        return {}
+        return {"nodes": [{"name": "pve1", "tables": {"peers": shown_peers[-1]}}]}
 
     monkeypatch.setattr(full_tables.client, "CoordinationV1Api", Coordination)
     monkeypatch.setattr(Coordination, "leases", (replica("operator-a"), replica("operator-b"), LEADER))
@@ -128,37 +133,43 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[_Way]:
     return ways
 
 
-async def told(wanted: Wanted, settings: Any = None) -> Any:
+async def shown(wanted: Wanted, settings: Any = None) -> Any:
     return await tables_of(settings or Settings(), wanted, "pve", "proxmoxclusters/pve", ["peers"])
 
 
 async def test_the_replica_that_leads_is_asked_first(asked: list[_Way]) -> None:
-    await told(Wanted())
+    await shown(Wanted())
     assert [each.pod for each in asked[0].replicas] == ["operator-b", "operator-a"]
     assert asked[0].pins == {"of operator-a", "of operator-b"}
     assert asked[0].token == "Bearer mine"
 
 
+async def test_statuses_answer_where_no_source_shows_the_tables(asked: list[_Way]) -> None:
+    shown_peers.append(None)
+    assert "it takes `ssh` in observe.sources" in await shown(Wanted())
+    assert (await shown(Wanted(full=True)))["nodes"]
+
+
 async def test_a_token_file_goes_to_the_endpoint_only(asked: list[_Way], tmp_path: Path) -> None:
     (tmp_path / "token").write_text("other\n")
-    await told(Wanted(token_file=str(tmp_path / "token")))
+    await shown(Wanted(token_file=str(tmp_path / "token")))
     assert (asked[0].token, asked[0].kubeconfig) == ("Bearer other", "Bearer mine")
 
 
 async def test_a_ca_takes_the_place_of_the_lease(asked: list[_Way]) -> None:
-    await told(Wanted(url="https://tables.example.com", ca_file="ca.pem"))
+    await shown(Wanted(url="https://tables.example.com", ca_file="ca.pem"))
     assert (asked[0].pins, asked[0].replicas) == (frozenset(), ())
 
 
 async def test_why_there_are_no_full_tables(asked: list[_Way], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "your kubeconfig has no token" in await told(Wanted(), Settings(""))
-    assert await told(Wanted(full=False)) == "--no-full"
+    assert "your kubeconfig has no token" in await shown(Wanted(), Settings(""))
+    assert await shown(Wanted(full=False)) == "--no-full"
     monkeypatch.setattr(Coordination, "leases", (LEADER,))
-    assert "`tables.enabled` of the chart" in await told(Wanted())
+    assert "`tables.enabled` of the chart" in await shown(Wanted())
     with pytest.raises(Refusal, match="does not serve them"):
-        await told(Wanted(full=True))
+        await shown(Wanted(full=True))
     monkeypatch.setattr(Coordination, "error", ApiException(status=403))
-    assert "you may not list leases in pve-evpn-system" in await told(Wanted())
+    assert "you may not list leases in pve-evpn-system" in await shown(Wanted())
     assert asked == []
 
 

@@ -241,6 +241,19 @@ async def test_it_is_found_by_its_labels_also_where_it_was_there_before(server: 
     assert server.stored.metadata.labels == {"mine": "yes", **LABELS}
 
 
+async def test_its_annotations_are_written_beside_those_of_others(server: Server, clock: SimpleNamespace) -> None:
+    lease = candidate(server, clock, "a")
+    lease.annotations["port"] = "1"
+    assert await attempt(lease)
+    assert server.stored.metadata.annotations == {"port": "1"}
+    server.stored.metadata.annotations = {"mine": "yes"}
+    server.stored.spec.holder_identity = ""
+    other = candidate(server, clock, "b")
+    other.annotations["port"] = "2"
+    assert await attempt(other)
+    assert server.stored.metadata.annotations == {"mine": "yes", "port": "2"}
+
+
 async def test_a_blocked_event_loop_does_not_lose_the_lease(server: Server) -> None:
     """Planning for many objects may hold up the loop for longer than the renew deadline."""
     lease = Lease(server, "system", "operator", "a", Timing(2, 1, 0.1))  # type: ignore[arg-type]

@@ -166,6 +166,13 @@ async def test_three_replicas_share_evenly(server: LeaseServer) -> None:
     assert_one_writer_each(*replicas)
 
 
+async def test_a_replica_names_the_other_one_that_holds_a_cluster(server: LeaseServer) -> None:
+    one, other = await joined(server, 2)
+    assert {other.sharing.holder(name) for name in NAMES if one.sharing.may_write(name)} == {one.identity}
+    assert {one.sharing.holder(name) for name in NAMES if one.sharing.may_write(name)} == {""}
+    assert other.sharing.holder("unheard-of") == ""
+
+
 async def test_at_rest_no_cluster_costs_a_request(server: LeaseServer) -> None:
     replicas = await joined(server, 3)
     server.requests.clear()
