@@ -52,7 +52,7 @@ async def test_one_apply_makes_all_of_it() -> None:
     assert found == {
         "fabrics": {"under"},
         "fabric nodes": {f"under/pve{n}" for n in (1, 2, 3, 4)},
-        "route maps": {"to-the-world/10", "to-the-world/20"},
+        "route maps": {f"{name}/{order}" for name in ("to-the-world", "to-the-world-standby") for order in (10, 20)},
         "prefix lists": {"tenants"},
         "controllers": {"evpn", "edge-pve1", "edge-pve2"},
         "zones": {"tenants"},

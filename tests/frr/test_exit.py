@@ -228,6 +228,18 @@ def test_a_router_outside_that_is_gone_takes_the_default_route_along(lab: Topolo
 # --- failover, with packets ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Loss:
+    """The longest time between two probes that were answered, less the usual; and how many were not."""
+
+    seconds: float
+    probes: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s without an answer, {self.probes} of {self.of} probes lost"
+
+
 @dataclass
 class Probes:
     """Datagrams of the guest to the address behind the router outside, which sends them back."""
@@ -257,11 +269,13 @@ class Probes:
         newest = len(self.sent) - int(LATE / EVERY)
         return newest >= 5 and all(number in self.answered for number in range(newest - 5, newest))
 
-    def lost(self, since: float) -> float:
-        """Seconds without an answer since a moment: the longest time between two answered probes, less the usual."""
-        answered = [at for number, at in enumerate(self.sent) if number in self.answered and at >= since - 1]
-        gaps = [then - at for at, then in itertools.pairwise(answered)]
-        return max(0.0, max(gaps, default=0.0) - EVERY)
+    def lost(self, since: float) -> Loss:
+        """What was lost since a moment, of the probes that had time to be answered."""
+        settled = list(enumerate(self.sent))[: -int(LATE / EVERY)]
+        recent = [(at, number in self.answered) for number, at in settled if at >= since - 1]
+        gaps = [then - at for at, then in itertools.pairwise(at for at, back in recent if back)]
+        longest = max(0.0, max(gaps, default=0.0) - EVERY)
+        return Loss(longest, sum(not back for _, back in recent), len(recent))
 
     def _echo(self, wire: socket.socket) -> None:
         while not self._ended.is_set():
@@ -342,8 +356,8 @@ def test_failover_of_the_primary(
     await_("pve4 leaves by pve1 again", lambda: way_out(lab) == NODES["pve1"], BOUND)
     await_("the guest's packets come back", probes.flowing, BOUND)
     back = probes.lost(healed)
-    print(f"\nprimary fails ({fail.__name__}): {lost:.1f} s lost; it comes back: {back:.1f} s lost", flush=True)
-    assert max(lost, back) < BOUND
+    print(f"\nprimary fails ({fail.__name__}): {lost}; it comes back: {back}", flush=True)
+    assert max(lost.seconds, back.seconds) < BOUND
     reader.await_exit("all is in order again", in_order)
 
 
