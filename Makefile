@@ -94,13 +94,16 @@ PROGRAMS = { command -v busybox && command -v jq; } >/dev/null || { [ "$$(id -u)
 	echo "LEFT OUT: the helpers of the nodes under busybox, commands of the pages with jq (Debian: apt-get install busybox jq, as root)"
 #: Left to `make bench`, `make image-test` and `make e2e-ui`.
 APART = --ignore=tests/bench --ignore=tests/image --ignore=tests/ui
+#: One at a time: they measure seconds, or own the machine's network.
+ALONE = tests/frr tests/ha tests/scale
 
 .PHONY: test
 test: lint control-plane ## What every change must pass; the short tests on real FRR where root can install it
 	@$(PY) -m pve_lab.frr.install || echo "LEFT OUT: all tests on real FRR (tests/frr)"
 	@$(PROGRAMS)
 	$(VENV)/bin/pytest $(APART) -m "not kube and not frr" -n auto --dist worksteal
-	$(VENV)/bin/pytest $(APART) -m "(kube or frr) and not frr_long"
+	$(VENV)/bin/pytest $(APART) $(ALONE:%=--ignore=%) -m kube -n 2 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/pytest $(ALONE) -m "(kube or frr) and not frr_long"
 
 .PHONY: test-all
 test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
