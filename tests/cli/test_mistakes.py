@@ -193,3 +193,5 @@ def test_each_mistake_is_answered_with_its_cause_and_its_remedy(stack: Stack) ->
             assert rows[check]["grade"] == "fail", (mistake.name, rows)
             assert words in rows[check]["found"]
             assert rows[check]["mend"]
+    proxmox(stack.lab, "DELETE", "/cluster/sdn/vnets/theirs")  # it would hold up the deletion of its zone
+    proxmox(stack.lab, "PUT", "/cluster/sdn")
