@@ -365,6 +365,20 @@ async def test_what_was_made_by_hand_is_exported_without_secrets_and_adopted_wit
     assert world.kube.objects[IPAM]["status"]["origin"] == "Adopted"
 
 
+async def test_a_reverse_server_without_one_for_names_is_left_out_of_an_export_and_named() -> None:
+    """Proxmox takes it, the API server does not."""
+    world = World()
+    world.by_hand("POST", "/cluster/sdn/dns", dns="ns1", type="powerdns", url=DNS_URL, key=KEY)
+    world.by_hand("POST", "/cluster/sdn/controllers", controller="evpn1", type="evpn", asn=65001, fabric="Fabric1")
+    props = {"controller": "evpn1", "vrf-vxlan": 9, "reversedns": "ns1"}
+    world.by_hand("POST", "/cluster/sdn/zones", zone="z1", type="evpn", **props)
+    world.by_hand("PUT", "/cluster/sdn")
+    found = await exported(world)
+    assert [str(omission) for omission in found.unexpressed] == [
+        "zone z1 reversedns: 'ns1': it has no server for names"
+    ]  # fmt: skip
+
+
 async def test_another_clients_ipam_of_that_name_is_left_alone() -> None:
     world = with_secrets(await programmed())
     world.by_hand("POST", "/cluster/sdn/ipams", ipam="nb1", type="netbox", url=f"{URL}/theirs", token="theirs")

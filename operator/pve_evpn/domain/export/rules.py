@@ -149,6 +149,8 @@ def _zone(spec: EvpnZoneSpec, members: Iterable[str]) -> Wrong:
             yield "exitNodes.primary", "the primary exit node is none of the exit nodes"
         if spec.nodes is not None and not set(exits.nodes) <= set(spec.nodes):
             yield "exitNodes.nodes", "not all exit nodes are among the zone's nodes"
+    if spec.dns is not None and spec.dns.server is None and spec.dns.server_ref is None:
+        yield "dns", "it has no server for names"
     others = [ref.name for ref in spec.secondary_controller_refs or ()]
     if spec.controller_ref.name in others:
         yield "secondaryControllerRefs", "the first controller is among the secondary ones"
