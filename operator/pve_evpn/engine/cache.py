@@ -59,7 +59,7 @@ class Cache:
         return self._namespaces
 
     def of_kind(self, kind: str) -> Iterator[Resource[Any]]:
-        return (resource for key, resource in self._resources.items() if key.kind == kind)
+        return (resource for resource in self if resource.key.kind == kind)
 
     def __iter__(self) -> Iterator[Resource[Any]]:
         return iter(tuple(self._resources.values()))

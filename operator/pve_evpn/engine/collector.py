@@ -72,7 +72,7 @@ _FAMILIES = {
 
 
 class StatusCollector(Collector):
-    """A collector for the registry. Must be scraped in the cache's event loop.
+    """A collector for the registry. It reads copies, so it may be scraped in another thread than the cache's.
 
     ``holds`` says whether this replica writes for a cluster: of the others it exports only that it does not. What
     belongs to no ProxmoxCluster is the cluster "".
