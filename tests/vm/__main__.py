@@ -76,6 +76,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> int:
+    # So that a machine ends with a process that is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--machine", choices=sorted(MACHINES), default="", help="default: qemu with KVM, else uml")
     parser.add_argument("--memory", default="5G")
