@@ -163,6 +163,18 @@ async def test_prune_shows_what_is_deleted_and_what_stays() -> None:
     assert {str(change.step_class) for change in said.changes} == {"destructive"}
 
 
+async def test_a_subnet_of_a_deleted_vnet_has_its_turn_in_the_next_apply() -> None:
+    world = await programmed(vnet("net2", 5002))
+    kept = (cluster(), controller(), zone(), vnet("net2", 5002, "10.1.0.0/24"))
+    said = await carried_out(world, *kept, prune=True, patient=True)
+    assert [(change.words, change.apply) for change in said.changes] == [
+        ("delete subnet zone1-10.1.0.0-24", 1),
+        ("delete vnet net1", 1),
+        ("create subnet zone1-10.1.0.0-24 in vnet net2", 2),
+    ]
+    assert (said.refused, said.waiting) == ({}, {})
+
+
 async def test_a_deleted_vnet_goes_after_the_nic_that_is_on_it() -> None:
     world = await programmed(nic(), **GRANT)
     said = await carried_out(world, cluster(**GRANT), controller(), zone(), prune=True)

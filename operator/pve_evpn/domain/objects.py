@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple
@@ -167,6 +167,12 @@ class Desired:
             *(self.controllers, self.bgp_controllers, self.isis_controllers),
             *(self.zones, self.vnets),
         )
+
+    def without(self, keys: Set[ObjectKey]) -> Desired:
+        """The rest of it, without these objects."""
+        parts = [kind.desired_as for kind in KINDS.values() if kind.desired_as]
+        left: Any = {part: tuple(r for r in getattr(self, part) if r.key not in keys) for part in parts}
+        return replace(self, **left)
 
     @property
     def services(self) -> tuple[Resource[Any], ...]:

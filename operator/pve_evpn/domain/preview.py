@@ -233,10 +233,11 @@ def _firewall_words(actual: FirewallState, spec: Firewall) -> list[str]:
 def _after(desired: Desired, state: ClusterState, made: Plan) -> tuple[Plan, NicPlan, list[Plan]]:
     """The decisions once the SDN plan is carried out, the plan for the NICs, and further applies that follow.
 
-    An object that was refused for what another one gives up has its turn in the next apply.
+    An object that was refused for what another one gives up has its turn in the next apply. One that is deleted is gone
+    by then.
     """
     there, created, later = state, frozenset[SdnRef](), list[Plan]()
-    settled = made
+    settled, gone = made, dict[ObjectKey, Decision]()
     if made.services:
         copies = (carried_out(copy, made.services) for copy in (state.sdn.edited, state.sdn.running))
         edited, running = copies
@@ -247,7 +248,13 @@ def _after(desired: Desired, state: ClusterState, made: Plan) -> tuple[Plan, Nic
         there = _applied(there, settled)
         created |= {step.ref for step in settled.steps if step.before is None}
         settled = plan(desired, there, journal=created)
+        deleting = {resource.key for resource in desired if resource.deleting}
+        if released := {key: each for key, each in settled.decisions.items() if each.release and key in deleting}:
+            gone |= released
+            desired = desired.without(released.keys())
+            settled = plan(desired, there, journal=created)
         later.append(settled)
+    settled = replace(settled, decisions={**gone, **settled.decisions})
     return settled, plan_nics(desired, there, settled.decisions), [each for each in later if each.needs_apply]
 
 
