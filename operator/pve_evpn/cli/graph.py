@@ -1,4 +1,4 @@
-"""``pve-evpn graph``: nodes, sessions, zones, VNets and NICs as a picture for a document or a ticket."""
+"""``pve-evpn graph``: nodes, sessions, fabrics, zones, VNets and NICs as a picture for a document or a ticket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pve_evpn.cli.reading import read_snapshot
 from pve_evpn.cli.report.drawing import WRITERS
 from pve_evpn.cli.report.graph import collapsed, graph_of, of_cluster
 
-#: VNets per zone that are drawn one by one.
+#: VNets per zone, and policies per cluster, that are drawn one by one.
 VNETS = 25
 _FORMATS = {**WRITERS, "html": as_html}
 
@@ -26,11 +26,12 @@ app = typer.Typer(add_completion=False)
 def graph(
     form: Annotated[Literal["svg", "dot", "mermaid", "html"], typer.Option("--output", "-o", help="The form.")] = "svg",
     cluster: options.Cluster = "",
-    everything: Annotated[bool, typer.Option("--all", "-a", help=f"Draw every VNet, not {VNETS} per zone.")] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help=f"Draw every VNet and policy, not {VNETS}.")] = False,
     namespace: options.Namespace = "",
 ) -> int:
-    """Draw nodes with their BGP sessions, zones, VNets and NICs. Of a zone with many VNets those that are not Ready
-    come first, and one vertex counts the others.
+    """Draw nodes with their BGP sessions, fabrics, controllers, zones with exit nodes, VNets, NICs, services and the
+    policies in use. Of a zone with many VNets those that are not Ready come first, and one vertex counts the others;
+    so do policies.
     """
     return guarded(_graph(form, cluster, namespace, everything=everything))
 

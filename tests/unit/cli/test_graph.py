@@ -13,7 +13,17 @@ from pve_evpn.cli.report.drawing import as_dot, as_mermaid, as_svg
 from pve_evpn.cli.report.graph import EdgeKind, Graph, State, Vertex, VertexKind, collapsed, graph_of, of_cluster
 from pve_evpn.cli.report.snapshot import Snapshot
 from tests.unit.cli.people import judged, nic, node, ready, snapshot
-from tests.unit.plan.world import vnet, zone
+from tests.unit.plan.world import (
+    bgp_controller,
+    controller,
+    fabric,
+    isis_controller,
+    prefix_list,
+    resource,
+    route_map,
+    vnet,
+    zone,
+)
 
 HOSTILE = '</script><b onload="x">\'\n\\\u202e`#&|]'
 
@@ -79,6 +89,111 @@ def test_a_large_zone_is_collapsed_and_what_is_wrong_stays() -> None:
 def test_only_one_cluster_is_drawn_where_it_is_named() -> None:
     assert of_cluster(graph_of(there()), "other") == Graph((), ())
     assert of_cluster(graph_of(there()), "pve") == graph_of(there())
+
+
+def whole() -> Snapshot:
+    """Two nodes of a fabric, one with a router outside, a zone with both as exit nodes, and its services."""
+    exits = [
+        {"name": "pve1", "role": "Primary", "usable": True, "peers": [{"address": "192.0.2.1", "advertised": 1}]},
+        {"name": "pve2", "role": "Standby", "usable": False},
+    ]
+    members = [{"name": "pve1", "origin": "Created"}, {"name": "pve2", "origin": "Created"}]
+    neighbours = [{"name": "pve1", "up": 1}, {"name": "pve2", "problems": ["eno2 is down"]}]
+    router = bgp_controller(peers=["192.0.2.1"], routeMapOutRef={"name": "rm1"})
+    match = {"prefixListRef": {"name": "pl1"}}
+    return snapshot(
+        node("pve1", peers=[peer("pve2")]),
+        node("pve2", peers=[peer("pve1")]),
+        ready(fabric(), id="under", nodes=members, adjacencies=neighbours, adjacenciesSummary="1/2"),
+        ready(controller(underlay={"fabricRef": {"name": "under"}})),
+        ready(router, peers=[{"address": "192.0.2.1", "state": "Established", "remoteAs": 65100}]),
+        ready(isis_controller(node="pve2")),
+        ready(route_map(entries=[{"order": 10, "action": "Permit", "match": match}])),
+        ready(route_map("unused")),
+        ready(prefix_list()),
+        ready(prefix_list("alone")),
+        ready(resource("Ipam", "ipam1", {"clusterRef": {"name": "pve"}, "type": "pve"})),
+        ready(
+            zone(exitNodes={"nodes": ["pve1", "pve2"], "primary": "pve1"}, ipamRef={"name": "ipam1"}),
+            nodes=[{"name": "pve1", "state": "Available"}, {"name": "pve2", "state": "Available"}],
+            exit={"nodes": exits},
+        ),
+    )  # fmt: skip
+
+
+def test_what_the_network_stands_on_is_drawn_once_it_is_used() -> None:
+    graph = graph_of(whole())
+    below = {VertexKind.FABRIC, VertexKind.CONTROLLER, VertexKind.POLICY, VertexKind.SERVICE, VertexKind.PEER}
+    assert {(vertex.kind, vertex.label, vertex.detail) for vertex in graph.vertices if vertex.kind in below} == {
+        (VertexKind.FABRIC, "under", "Fabric OpenFabric, 1/2 nodes"),
+        (VertexKind.CONTROLLER, "evpn1", "EvpnController"),
+        (VertexKind.CONTROLLER, "bgp1", "BgpController, AS 65001"),
+        (VertexKind.CONTROLLER, "isis1", "IsisController"),
+        (VertexKind.PEER, "192.0.2.1", "AS 65100"),
+        (VertexKind.POLICY, "rm1", "RouteMap"),
+        (VertexKind.POLICY, "pl1", "PrefixList"),
+        (VertexKind.SERVICE, "ipam1", "Ipam"),
+    }
+    old = {EdgeKind.PART, EdgeKind.ON}
+    assert {(edge.kind, edge.source, edge.target, edge.state) for edge in graph.edges if edge.kind not in old} == {
+        (EdgeKind.SESSION, "EvpnNode//pve-pve1", "EvpnNode//pve-pve2", State.GOOD),
+        (EdgeKind.SESSION, "BgpController//bgp1", "peer/pve/192.0.2.1", State.GOOD),
+        (EdgeKind.RUNS, "BgpController//bgp1", "EvpnNode//pve-pve1", State.GOOD),
+        (EdgeKind.RUNS, "IsisController//isis1", "EvpnNode//pve-pve2", State.GOOD),
+        (EdgeKind.UNDERLAY, "EvpnNode//pve-pve1", "Fabric//under", State.GOOD),
+        (EdgeKind.UNDERLAY, "EvpnNode//pve-pve2", "Fabric//under", State.BAD),
+        (EdgeKind.UNDERLAY, "EvpnController//evpn1", "Fabric//under", State.GOOD),
+        (EdgeKind.EXIT, "EvpnNode//pve-pve1", "EvpnZone//zone1", State.GOOD),
+        (EdgeKind.EXIT, "EvpnNode//pve-pve2", "EvpnZone//zone1", State.BAD),
+        (EdgeKind.USES, "EvpnZone//zone1", "EvpnController//evpn1", State.GOOD),
+        (EdgeKind.USES, "EvpnZone//zone1", "Ipam//ipam1", State.GOOD),
+        (EdgeKind.USES, "BgpController//bgp1", "RouteMap//rm1", State.GOOD),
+        (EdgeKind.USES, "RouteMap//rm1", "PrefixList//pl1", State.GOOD),
+    }
+
+
+def test_the_primary_exit_node_is_marked_in_every_form() -> None:
+    graph = graph_of(whole())
+    exits = {edge.source: (edge.label, edge.primary, edge.detail) for edge in graph.edges if edge.kind is EdgeKind.EXIT}
+    assert exits == {
+        "EvpnNode//pve-pve1": ("primary exit", True, "primary exit node pve1"),
+        "EvpnNode//pve-pve2": ("exit", False, "exit node pve2, has no default route"),
+    }
+    assert 'label="primary exit", penwidth=3' in as_dot(graph)
+    assert '===|"primary exit"|' in as_mermaid(graph)
+    assert 'stroke-width="3"><title>primary exit node pve1</title>' in as_svg(graph)
+    data = re.search(r'<script type="application/json" id="graph">(.*?)</script>', as_html(graph), re.DOTALL)
+    assert data is not None
+    assert [edge["label"] for edge in json.loads(data[1])["edges"] if edge["primary"]] == ["primary exit"]
+
+
+def test_exit_nodes_and_sessions_without_a_source_are_unknown() -> None:
+    unseen = snapshot(
+        node("pve1"), ready(bgp_controller()), ready(zone(exitNodes={"nodes": ["pve1"], "primary": "pve1"}))
+    )
+    graph = graph_of(unseen)
+    states = {edge.kind: edge.state for edge in graph.edges if edge.kind in (EdgeKind.EXIT, EdgeKind.SESSION)}
+    assert states == {EdgeKind.EXIT: State.UNKNOWN, EdgeKind.SESSION: State.UNKNOWN}
+
+
+def test_many_policies_are_collapsed_and_what_is_wrong_stays() -> None:
+    names = [f"rm{number}" for number in range(30)]
+    routers = [ready(bgp_controller(f"bgp{name}", routeMapInRef={"name": name})) for name in names]
+    maps = [ready(route_map(name)) for name in names[:-1]]
+    graph = collapsed(graph_of(snapshot(*routers, *maps, judged(route_map(names[-1]), "False", "InvalidSpec"))), 10)
+    drawn = [vertex.label for vertex in graph.vertices if vertex.kind is VertexKind.POLICY]
+    assert len(drawn) == 10
+    assert names[-1] in drawn
+    assert [vertex.label for vertex in graph.vertices if vertex.kind is VertexKind.MORE] == ["20 more policies"]
+    ElementTree.fromstring(as_svg(graph))
+
+
+def test_nothing_of_the_whole_network_covers_another_in_the_svg() -> None:
+    svg = as_svg(graph_of(whole()))
+    places = [(int(x), int(y)) for x, y in re.findall(r'<rect x="([-0-9]+)" y="([-0-9]+)" width="156"', svg)]
+    assert len(places) == len(graph_of(whole()).vertices)
+    for number, (x, y) in enumerate(places):
+        assert all(abs(x - x2) >= 156 or abs(y - y2) >= 36 for x2, y2 in places[number + 1 :])
 
 
 def hostile() -> Graph:

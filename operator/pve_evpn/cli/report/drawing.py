@@ -1,7 +1,8 @@
 """A graph as Graphviz, Mermaid or SVG text. Pure; labels hold text of others, so every writer escapes them.
 
-The SVG places nodes on a circle, zones in a column beside it, and each zone's VNets and NICs in a row: it needs no
-layout engine, and the same network always looks the same.
+The SVG places nodes on a circle, zones in a column beside it, and each zone's VNets and NICs in a row; routers outside
+stand on the other side, fabrics and policies below the circle, services below the zones. It needs no layout engine,
+and the same network always looks the same.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ _COLOURS: Mapping[State, tuple[str, str]] = {
     State.BAD: ("#fde3e1", "#b3261e"),
     State.UNKNOWN: ("#ececf0", "#5b6070"),
 }
+#: Edges that are not drawn faint.
+_STRONG = frozenset({EdgeKind.SESSION, EdgeKind.EXIT})
 _DOT_SHAPES = {
     VertexKind.NODE: "box", VertexKind.PEER: "box", VertexKind.ZONE: "hexagon", VertexKind.VNET: "ellipse",
-    VertexKind.NIC: "plain", VertexKind.MORE: "ellipse",
+    VertexKind.NIC: "plain", VertexKind.MORE: "ellipse", VertexKind.FABRIC: "octagon", VertexKind.CONTROLLER: "box",
+    VertexKind.POLICY: "note", VertexKind.SERVICE: "cylinder",
 }  # fmt: skip
 _MERMAID_BRACKETS = {
     VertexKind.NODE: ("[", "]"), VertexKind.PEER: ("[/", "/]"), VertexKind.ZONE: ("{{", "}}"),
     VertexKind.VNET: ("([", "])"), VertexKind.NIC: ("(", ")"), VertexKind.MORE: ("([", "])"),
+    VertexKind.FABRIC: ("[[", "]]"), VertexKind.CONTROLLER: ("[", "]"), VertexKind.POLICY: (">", "]"),
+    VertexKind.SERVICE: ("[(", ")]"),
 }  # fmt: skip
 
 
@@ -44,6 +50,7 @@ def as_dot(graph: Graph) -> str:
         style = "solid" if edge.state is State.GOOD else "dashed"
         lines.append(
             f'  {_dot(edge.source)} -- {_dot(edge.target)} [color="{_COLOURS[edge.state][1]}", style={style}, '
+            f"{f'label={_dot(_clean(edge.label))}, ' if edge.label else ''}{'penwidth=3, ' if edge.primary else ''}"
             f"tooltip={_dot(_clean(edge.detail))}];"
         )
     return "\n".join((*lines, "}")) + "\n"
@@ -57,7 +64,8 @@ def as_mermaid(graph: Graph) -> str:
         begin, end = _MERMAID_BRACKETS[vertex.kind]
         lines.append(f'  {names[vertex.id]}{begin}"{_mermaid(_label(vertex))}"{end}:::{vertex.state.value}')
     for edge in graph.edges:
-        arrow = "---" if edge.state is State.GOOD else "-.-"
+        arrow = "-.-" if edge.state is not State.GOOD else "===" if edge.primary else "---"
+        arrow += f'|"{_mermaid(_clean(edge.label))}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {arrow} {names[edge.target]}")
     for state, (fill, line) in _COLOURS.items():
         lines.append(f"  classDef {state.value} fill:{fill},stroke:{line},color:#16181d")
@@ -83,14 +91,20 @@ def as_svg(graph: Graph) -> str:
 
 
 def layout(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Where each vertex is: nodes on a circle, zones in a column, their VNets beside them, NICs beside these."""
+    """Where each vertex is: nodes on a circle, zones in a column, their VNets beside them, NICs beside these.
+
+    Controllers of BGP and IS-IS stand left of the circle, their routers outside further left; fabrics, EvpnControllers
+    and policies below the circle; services below the zones.
+    """
     kinds: dict[VertexKind, list[Vertex]] = defaultdict(list)
     for vertex in graph.vertices:
         kinds[vertex.kind].append(vertex)
     speakers = kinds[VertexKind.NODE]
     radius = max(120.0, len(speakers) * 26.0)
     places = dict(_circle(speakers, radius))
-    places |= dict(_circle(kinds[VertexKind.PEER], radius * 0.4))
+    places |= dict(_below(kinds, radius))
+    places |= dict(_outside(graph, kinds[VertexKind.CONTROLLER], radius))
+    places |= dict(_circle([vertex for vertex in kinds[VertexKind.PEER] if vertex.id not in places], radius * 0.4))
     nics: dict[str, list[Vertex]] = defaultdict(list)
     by_id = {vertex.id: vertex for vertex in kinds[VertexKind.NIC]}
     for edge in graph.edges:
@@ -99,7 +113,7 @@ def layout(graph: Graph) -> dict[str, tuple[float, float]]:
     zones = [vertex.id for vertex in kinds[VertexKind.ZONE]]
     lines: list[tuple[str, list[Vertex]]] = [(zone, []) for zone in zones]
     place_of = {zone: number for number, zone in enumerate(zones)}
-    for vertex in (*kinds[VertexKind.VNET], *kinds[VertexKind.MORE]):
+    for vertex in (*kinds[VertexKind.VNET], *(more for more in kinds[VertexKind.MORE] if more.id not in places)):
         if vertex.zone not in place_of:
             place_of[vertex.zone] = len(lines)
             lines.append((vertex.zone, []))
@@ -115,9 +129,39 @@ def layout(graph: Graph) -> dict[str, tuple[float, float]]:
         if zone in zones:
             places[zone] = (x, first + max(0.0, y - first - 46) / 2)
         y = max(y, first + 46) + 24
+    for vertex in kinds[VertexKind.SERVICE]:
+        places[vertex.id] = (x, y)
+        y += 54
     for number, vertex in enumerate(by_id.values()):  # NICs whose VNet is not drawn
         places[vertex.id] = (x, y + 46 * number)
     return places
+
+
+def _below(kinds: Mapping[VertexKind, list[Vertex]], radius: float) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Rows below the circle, as wide as it is: fabrics with the controllers that run over them, then policies."""
+    evpn = [vertex for vertex in kinds[VertexKind.CONTROLLER] if _is_evpn(vertex)]
+    more = [vertex for vertex in kinds[VertexKind.MORE] if vertex.id.startswith("more/policy/")]
+    across, y = 1 + int(2 * radius // 180), radius + 90
+    for row in ([*kinds[VertexKind.FABRIC], *evpn], [*kinds[VertexKind.POLICY], *more]):
+        for number, vertex in enumerate(row):
+            yield vertex.id, (180 * (number % across) - radius, y + 54 * (number // across))
+        y += 54 * math.ceil(len(row) / across) + (30 if row else 0)
+
+
+def _outside(graph: Graph, controllers: list[Vertex], radius: float) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Controllers of single nodes in a column left of the circle, the routers that only they talk to beside it."""
+    routers = [vertex for vertex in controllers if not _is_evpn(vertex)]
+    own = {vertex.id for vertex in routers}
+    sessions = [edge for edge in graph.edges if edge.kind is EdgeKind.SESSION]
+    others = {end for edge in sessions if edge.source not in own for end in (edge.source, edge.target)}
+    peers = dict.fromkeys(edge.target for edge in sessions if edge.source in own and edge.target not in others)
+    for column, ids in enumerate(([vertex.id for vertex in routers], list(peers))):
+        for number, name in enumerate(ids):
+            yield name, (-radius - 220 - 200 * column, 64 * (number - (len(ids) - 1) / 2))
+
+
+def _is_evpn(controller: Vertex) -> bool:
+    return controller.id.startswith("EvpnController/")
 
 
 def _circle(vertices: list[Vertex], radius: float) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -128,12 +172,21 @@ def _circle(vertices: list[Vertex], radius: float) -> Iterator[tuple[str, tuple[
 
 def _svg_edge(edge: Edge, places: Mapping[str, tuple[float, float]]) -> str:
     (x1, y1), (x2, y2) = places[edge.source], places[edge.target]
-    faint = "" if edge.kind is EdgeKind.SESSION else ' stroke-opacity="0.35"'
+    faint = (
+        ""
+        if edge.kind in _STRONG or (edge.kind is EdgeKind.UNDERLAY and edge.state is State.BAD)
+        else ' stroke-opacity="0.35"'
+    )
     dashed = "" if edge.state is State.GOOD else ' stroke-dasharray="5 4"'
+    thick = ' stroke-width="3"' if edge.primary else ""
     title = f"<title>{escape(_clean(edge.detail))}</title>" if edge.detail else ""
+    beside = ""
+    if edge.label:  # nearer the zone's end, where lines of different nodes are apart from the circle's
+        x, y = x1 + (x2 - x1) * 0.62, y1 + (y2 - y1) * 0.62 - 4
+        beside = f'<text x="{x:.0f}" y="{y:.0f}" font-size="9" fill="#3a3f4b">{escape(_clean(edge.label))}</text>'
     return (
         f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" '
-        f'stroke="{_COLOURS[edge.state][1]}"{faint}{dashed}>{title}</line>'
+        f'stroke="{_COLOURS[edge.state][1]}"{faint}{dashed}{thick}>{title}</line>{beside}'
     )
 
 

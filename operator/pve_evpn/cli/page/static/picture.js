@@ -1,10 +1,12 @@
 // The network as a graph, drawn by Cytoscape. Nodes stand on a circle, zones in a column beside it, the VNets of opened
-// zones beside their zone and NICs beside their VNet: the same network always looks the same, however large it is.
+// zones beside their zone and NICs beside their VNet; routers outside stand left of the circle, fabrics and policies
+// below it, services below the zones: the same network always looks the same, however large it is.
 
 const ROW = 54;
 const VNETS = 40; // of an opened zone that are drawn one by one; the tables hold them all
 const SMALL = 30; // VNets up to which every zone is open from the start
-const WIDE = { node: 124, peer: 116, zone: 110, vnet: 104, nic: 158, more: 110 };
+const WIDE = { node: 124, peer: 116, zone: 110, vnet: 104, nic: 158, more: 110,
+  fabric: 156, controller: 136, policy: 116, service: 110 };
 const NICS_BESIDE = 2; // NICs of a VNet that stand in one row
 
 export class Picture {
@@ -97,7 +99,9 @@ export class Picture {
     const places = new Map();
     const radius = Math.max(150, (kinds.node ?? []).length * 26);
     circle(places, [...(kinds.node ?? [])].sort((a, b) => compare(a.label, b.label)), radius);
-    circle(places, kinds.peer ?? [], (kinds.node ?? []).length ? radius * 0.45 : radius);
+    this.#below(places, kinds, radius);
+    this.#outside(places, kinds, radius);
+    circle(places, (kinds.peer ?? []).filter((peer) => !places.has(peer.id)), (kinds.node ?? []).length ? radius * 0.45 : radius);
     const nicsOf = new Map();
     const nics = new Map((kinds.nic ?? []).map((vertex) => [vertex.id, vertex]));
     for (const edge of this.graph.edges) {
@@ -136,7 +140,43 @@ export class Picture {
       places.set(zone.id, { vertex: zone, x, y: top + Math.max(0, y - top - ROW) / 2 });
       y = Math.max(y, top + ROW) + 20;
     }
+    for (const service of kinds.service ?? []) {
+      places.set(service.id, { vertex: service, x, y });
+      y += ROW;
+    }
     return places;
+  }
+
+  // Rows below the circle, as wide as it is: fabrics with the controllers that run over them, then policies.
+  #below(places, kinds, radius) {
+    const across = 1 + Math.floor((2 * radius) / 170);
+    const rank = (vertex) => (this.path.has(vertex.id) || vertex.id === this.current ? 0 : vertex.state === "good" ? 2 : 1);
+    const policies = [...(kinds.policy ?? [])].sort((a, b) => rank(a) - rank(b) || compare(a.label, b.label));
+    const rest = policies.splice(VNETS);
+    if (rest.length) {
+      const state = rest.some((vertex) => vertex.state === "bad") ? "bad" : "good";
+      policies.push({ id: "more/policy", kind: "more", label: `${rest.length} more policies`, detail: "", state });
+    }
+    let y = radius + 90;
+    for (const row of [[...(kinds.fabric ?? []), ...(kinds.controller ?? []).filter(isEvpn)], policies]) {
+      row.forEach((vertex, number) => places.set(vertex.id,
+        { vertex, x: 170 * (number % across) - radius, y: y + ROW * Math.floor(number / across) }));
+      y += ROW * Math.ceil(row.length / across) + (row.length ? 24 : 0);
+    }
+  }
+
+  // Controllers of single nodes in a column left of the circle, the routers that only they talk to beside it.
+  #outside(places, kinds, radius) {
+    const peers = new Map((kinds.peer ?? []).map((vertex) => [vertex.id, vertex]));
+    const routers = (kinds.controller ?? []).filter((vertex) => !isEvpn(vertex));
+    const own = new Set(routers.map((vertex) => vertex.id));
+    const sessions = this.graph.edges.filter((edge) => edge.kind === "session");
+    const others = new Set(sessions.filter((edge) => !own.has(edge.source)).flatMap((edge) => [edge.source, edge.target]));
+    const outside = new Set(sessions.filter((edge) => own.has(edge.source) && !others.has(edge.target))
+      .map((edge) => edge.target));
+    [routers, [...outside].map((id) => peers.get(id)).filter(Boolean)].forEach((vertices, column) =>
+      vertices.forEach((vertex, number) => places.set(vertex.id,
+        { vertex, x: -radius - 190 - 160 * column, y: ROW * (number - (vertices.length - 1) / 2) })));
   }
 
   #edges(places) {
@@ -154,7 +194,7 @@ export class Picture {
       made.push(edgeElement(edge, lit));
     }
     for (const id of places.keys()) {
-      if (id.startsWith("more/")) {
+      if (id.startsWith("more/") && places.has(id.slice(5))) {
         made.push(edgeElement({ source: id, target: id.slice(5), kind: "part", state: "unknown" }, false));
       }
     }
@@ -186,10 +226,13 @@ export class Picture {
 function edgeElement(edge, lit) {
   return {
     group: "edges",
-    data: { id: `${edge.kind}:${edge.source}:${edge.target}`, source: edge.source, target: edge.target },
-    classes: [edge.kind, edge.state, lit ? "path" : ""],
+    data: { id: `${edge.kind}:${edge.source}:${edge.target}`, source: edge.source, target: edge.target,
+      label: edge.label ?? "" },
+    classes: [edge.kind, edge.state, edge.primary ? "primary" : "", lit ? "path" : ""],
   };
 }
+
+function isEvpn(vertex) { return vertex.id.startsWith("EvpnController/"); }
 
 function circle(places, vertices, radius) {
   vertices.forEach((vertex, number) => {
@@ -224,10 +267,18 @@ function style() {
     { selector: "node.peer", style: { "border-style": "dashed" } },
     { selector: "node.zone", style: { shape: "cut-rectangle" } },
     { selector: "node.more", style: { "border-style": "dotted" } },
+    { selector: "node.fabric", style: { shape: "octagon" } },
+    { selector: "node.controller", style: { shape: "rectangle" } },
+    { selector: "node.service", style: { shape: "barrel" } },
+    { selector: "node.policy", style: { shape: "tag" } },
     { selector: "edge", style: { width: 1.5, "curve-style": "straight" } },
-    { selector: "edge.member, edge.part, edge.on", style: { width: 1, opacity: 0.45 } },
+    { selector: "edge.member, edge.part, edge.on, edge.underlay, edge.runs, edge.uses", style: { width: 1, opacity: 0.45 } },
     { selector: "edge.session.good", style: { width: 1, opacity: 0.7 } },
+    { selector: "edge.exit", style: { label: "data(label)", "font-size": 9, color: colour("text"), "text-rotation": "autorotate",
+      "text-margin-y": -7 } },
+    { selector: "edge.exit.primary", style: { width: 3.5 } },
     ...states,
+    { selector: "edge.exit.bad, edge.underlay.bad", style: { "line-style": "dashed", opacity: 1 } },
     { selector: "edge.session.bad", style: { "line-style": "dashed", width: 2.5 } },
     { selector: "node.path", style: { "border-width": 4, "border-color": colour("chosen") } },
     { selector: "edge.path", style: { width: 4, opacity: 1, "line-color": colour("chosen") } },
