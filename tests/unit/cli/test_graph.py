@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -12,6 +13,7 @@ from pve_evpn.cli.page.offline import as_html
 from pve_evpn.cli.report.drawing import as_dot, as_mermaid, as_svg
 from pve_evpn.cli.report.graph import EdgeKind, Graph, State, Vertex, VertexKind, collapsed, graph_of, of_cluster
 from pve_evpn.cli.report.snapshot import Snapshot
+from pve_evpn.domain.objects import Resource
 from tests.unit.cli.people import judged, nic, node, ready, snapshot
 from tests.unit.plan.world import (
     bgp_controller,
@@ -174,6 +176,17 @@ def test_exit_nodes_and_sessions_without_a_source_are_unknown() -> None:
     graph = graph_of(unseen)
     states = {edge.kind: edge.state for edge in graph.edges if edge.kind in (EdgeKind.EXIT, EdgeKind.SESSION)}
     assert states == {EdgeKind.EXIT: State.UNKNOWN, EdgeKind.SESSION: State.UNKNOWN}
+
+
+def test_a_router_outside_is_as_bad_as_its_worst_session() -> None:
+    def router(name: str, state: str) -> Resource[Any]:
+        return ready(bgp_controller(name), peers=[{"address": "192.0.2.1", "state": state}])
+
+    unseen = ready(bgp_controller("bgp3", peers=["192.0.2.1"]))
+    graph = graph_of(snapshot(router("bgp1", "Active"), router("bgp2", "Established"), unseen))
+    assert [vertex.state for vertex in graph.vertices if vertex.kind is VertexKind.PEER] == [State.BAD]
+    graph = graph_of(snapshot(router("bgp2", "Established"), unseen))
+    assert [vertex.state for vertex in graph.vertices if vertex.kind is VertexKind.PEER] == [State.GOOD]
 
 
 def test_many_policies_are_collapsed_and_what_is_wrong_stays() -> None:

@@ -33,6 +33,10 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+#: Of a router outside that several speakers show, the last of these counts.
+_SEVERITY = (State.UNKNOWN, State.GOOD, State.WAITING, State.BAD)
+
+
 class VertexKind(StrEnum):
     """What a vertex stands for. ``MORE`` stands for VNets or policies that are not drawn one by one.
 
@@ -113,7 +117,11 @@ def vertex_id(key: ObjectKey) -> str:
 def graph_of(snapshot: Snapshot) -> Graph:
     """Everything, one vertex per object."""
     reading = _Reading(snapshot)
-    vertices = {vertex.id: vertex for vertex in reading.vertices()}
+    vertices: dict[str, Vertex] = {}
+    for vertex in reading.vertices():
+        before = vertices.get(vertex.id)  # a router outside that several speakers have a session with
+        if before is None or _SEVERITY.index(vertex.state) > _SEVERITY.index(before.state):
+            vertices[vertex.id] = vertex
     edges: dict[tuple[str, str, EdgeKind], Edge] = {}
     for edge in reading.edges():
         place = (edge.source, edge.target, edge.kind)
