@@ -159,7 +159,7 @@ class Tour:
 
     def _leave(self) -> None:
         stack = self.stack
-        _, _, _, vnet, _ = stack.seed()
+        _, controller, zone, vnet, nic = stack.seed()
         spares = [
             {
                 **vnet,
@@ -186,3 +186,7 @@ class Tour:
         finally:
             self.full.start_operator()
         assert "spare2" in stack.lab.sdn.running["vnets"]
+        # The spare VNets stay in Proxmox and hold their zone there.
+        stack.delete(nic, vnet)
+        self.say("orphan", "evpnzone/ezone1", "evpncontroller/evpn1", "--yes")
+        stack.delete(zone, controller)

@@ -92,15 +92,22 @@ class Stack:
 
         The lab ends too, so a finalizer of what is left would wait for a Proxmox that no longer exists.
         """
+        self.drop_finalizers()
         kubectl = self.plane.kubectl
+        kubectl("delete", "-f", str(ROOT / "crds"), "--ignore-not-found", "--timeout=50s")
+        kubectl("delete", "-f", str(ROOT / "charts" / "rbac.yaml"), "--ignore-not-found", "--timeout=50s")
+        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+
+    def drop_finalizers(self) -> list[str]:
+        """Take the finalizers off everything that is left: where it is being deleted, it then goes. What that was."""
+        found, kubectl = [], self.plane.kubectl
         for kind in KINDS:
             rows = kubectl("get", kind, "-A", "--no-headers", "-o", _PLACES, "--ignore-not-found", check=False)
             for namespace, name in (row.split() for row in rows.splitlines()):
                 where = () if namespace == "<none>" else ("-n", namespace)
                 kubectl("patch", kind, name, *where, "--type=merge", "-p", _NO_FINALIZERS, check=False)
-        kubectl("delete", "-f", str(ROOT / "crds"), "--ignore-not-found", "--timeout=50s")
-        kubectl("delete", "-f", str(ROOT / "charts" / "rbac.yaml"), "--ignore-not-found", "--timeout=50s")
-        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+                found.append(f"{kind} {name}")
+        return found
 
     # --- the operator -------------------------------------------------------------------------------------------
 
