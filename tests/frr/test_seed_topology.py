@@ -124,7 +124,8 @@ def test_ssh_does_what_the_key_is_for_and_nothing_else(frr_lab: Topology, tmp_pa
 
     for node in NODES:
         answer = ssh(node, "read").stdout
-        assert f"({node})" in answer.split("\n", 4)[3]
+        version = next(line for line in answer.splitlines() if line.startswith("FRRouting"))
+        assert f"({node})" in version
         assert answer.endswith("pve-evpn-observe end\n")
         seen = observation(node, datetime.now(UTC), answer)
         assert seen.problems == (), "FRR answers every command that the helper sends"
