@@ -18,7 +18,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.kinds import GROUP, KINDS
 from pve_evpn.cli import desired, options, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
-from pve_evpn.cli.installation import OPERATOR_NAMESPACE, InstallationReader
+from pve_evpn.cli.installation import InstallationReader
 from pve_evpn.cli.reading import snapshot_through
 from pve_evpn.cli.report.doctor import (
     PACKAGES,
@@ -56,20 +56,17 @@ app = typer.Typer(add_completion=False)
 @app.command(
     epilog="Example: PVE_TOKEN_ID=pve-evpn@pve!operator PVE_TOKEN_FILE=token pve-evpn doctor --endpoint https://pve1:8006"
 )
+@options.grouped
 def doctor(
     cluster: options.Cluster = "",
-    endpoint: options.Endpoint = None,
-    token_file: options.TokenFile = "",
-    fingerprint: options.Fingerprint = "",
-    ca_file: options.CaFile = "",
-    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    *,
+    access: proxmox.Access,
     offline: options.Offline = False,
     form: options.Output = "text",
 ) -> int:
     """Check Kubernetes, the operator, and Proxmox with its nodes, line by line, with the command that mends it. Before
     installing: name --endpoint. Exit status 3: a check failed.
     """
-    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
     return guarded(_doctor(_Asked(access, cluster), offline, form))
 
 

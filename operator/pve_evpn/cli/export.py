@@ -15,7 +15,6 @@ from kubernetes.aio import client
 
 from pve_evpn.cli import complete, desired, options, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
-from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.cli.report.export import export_report, heading
 from pve_evpn.domain.export import Export, Manifest, Request, export
 from pve_evpn.domain.export.names import slug
@@ -47,6 +46,7 @@ app = typer.Typer(add_completion=False)
     epilog="Example: PVE_TOKEN_ID=root@pam!export PVE_TOKEN_FILE=token pve-evpn export --endpoint https://pve1:8006 "
     "--fingerprint AB:CD:... --observe-only -d networks"
 )
+@options.grouped
 def export_(
     cluster: Annotated[
         str,
@@ -57,11 +57,8 @@ def export_(
             help="A ProxmoxCluster in Kubernetes; what its objects stand for already is left out.",
         ),
     ] = "",
-    endpoint: options.Endpoint = None,
-    token_file: options.TokenFile = "",
-    fingerprint: options.Fingerprint = "",
-    ca_file: options.CaFile = "",
-    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    *,
+    access: proxmox.Access,
     name: Annotated[
         str,
         typer.Option(metavar="NAME", help="Of the new ProxmoxCluster.", show_default="as Proxmox calls the cluster"),
@@ -107,7 +104,6 @@ def export_(
         asked = _Asked(access, cluster, name, credentials_name, namespace, observe_only, by_alias, guests)
         return await _export(asked, directory, form, strict=strict)
 
-    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
     return guarded(work())
 
 

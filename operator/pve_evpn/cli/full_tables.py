@@ -24,6 +24,7 @@ import typer
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
+from pve_evpn.cli import options
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.cli.report.snapshot import Snapshot
@@ -35,34 +36,6 @@ from pve_evpn.text import from_outside
 
 _PANEL = "Full tables"
 URL, TOKEN_FILE = "PVE_EVPN_TABLES_URL", "PVE_EVPN_TABLES_TOKEN_FILE"
-Full = Annotated[
-    bool | None,
-    typer.Option(
-        "--full/--no-full", show_default="where the operator serves them", rich_help_panel=_PANEL,
-        help="Whether to read every row from the operator instead of the part that statuses hold.",
-    ),
-]  # fmt: skip
-Url = Annotated[
-    str,
-    typer.Option(
-        "--tables-url", metavar="URL", envvar=URL, rich_help_panel=_PANEL, show_default="through a port-forward",
-        help="Where the operator serves them, https://host:8443.",
-    ),
-]  # fmt: skip
-Ca = Annotated[
-    str,
-    typer.Option(
-        "--tables-ca-file", metavar="FILE", rich_help_panel=_PANEL,
-        show_default="the certificate that the replica's Lease names", help="CA of its certificate (PEM).",
-    ),
-]  # fmt: skip
-Token = Annotated[
-    str,
-    typer.Option(
-        "--tables-token-file", metavar="FILE", envvar=TOKEN_FILE, rich_help_panel=_PANEL,
-        show_default="the kubeconfig's", help="File with the token to send.",
-    ),
-]  # fmt: skip
 
 #: Seconds for a connection and for a pause in an answer; bytes of an answer; attempts to meet the replica of a cluster.
 _SECONDS, _LONGEST, _ATTEMPTS = 20.0, 256 * 2**20, 8
@@ -75,11 +48,35 @@ _END_SECONDS = 2.0
 class Wanted:
     """The options of a command that may show full tables. ``full``: None where it is to be found out."""
 
-    full: bool | None = None
-    url: str = ""
-    ca_file: str = ""
-    token_file: str = ""
-    namespace: str = OPERATOR_NAMESPACE
+    full: Annotated[
+        bool | None,
+        typer.Option(
+            "--full/--no-full", show_default="where the operator serves them", rich_help_panel=_PANEL,
+            help="Whether to read every row from the operator instead of the part that statuses hold.",
+        ),
+    ] = None  # fmt: skip
+    url: Annotated[
+        str,
+        typer.Option(
+            "--tables-url", metavar="URL", envvar=URL, rich_help_panel=_PANEL, show_default="through a port-forward",
+            help="Where the operator serves them, https://host:8443.",
+        ),
+    ] = ""  # fmt: skip
+    ca_file: Annotated[
+        str,
+        typer.Option(
+            "--tables-ca-file", metavar="FILE", rich_help_panel=_PANEL,
+            show_default="the certificate that the replica's Lease names", help="CA of its certificate (PEM).",
+        ),
+    ] = ""  # fmt: skip
+    token_file: Annotated[
+        str,
+        typer.Option(
+            "--tables-token-file", metavar="FILE", envvar=TOKEN_FILE, rich_help_panel=_PANEL,
+            show_default="the kubeconfig's", help="File with the token to send.",
+        ),
+    ] = ""  # fmt: skip
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE
 
 
 class Unavailable(Exception):
@@ -155,10 +152,10 @@ async def vnet_tables_of(
 
 async def _way(api: client.ApiClient, wanted: Wanted, cluster: str) -> _Way:
     try:
-        replicas = await _replicas(api, wanted.namespace, cluster)
+        replicas = await _replicas(api, wanted.operator_namespace, cluster)
     except ApiException as error:
         if not wanted.url:
-            raise Unavailable(f"you may not list leases in {wanted.namespace} ({error.status})") from None
+            raise Unavailable(f"you may not list leases in {wanted.operator_namespace} ({error.status})") from None
         replicas = []
     if not wanted.url and not replicas:
         raise Unavailable("the operator does not serve them (`tables.enabled` of the chart)")
@@ -169,7 +166,9 @@ async def _way(api: client.ApiClient, wanted: Wanted, cluster: str) -> _Way:
         raise Unavailable(f"your kubeconfig has no token to show the operator: {hint}")
     pins = frozenset() if wanted.ca_file else frozenset(replica.fingerprint for replica in replicas)
     through = () if wanted.url else tuple(replicas)
-    return _Way(wanted.url, api.configuration, kubeconfig, token, pins, through, wanted.namespace, wanted.ca_file)
+    return _Way(
+        wanted.url, api.configuration, kubeconfig, token, pins, through, wanted.operator_namespace, wanted.ca_file
+    )
 
 
 async def _replicas(api: client.ApiClient, namespace: str, cluster: str) -> list[_Replica]:

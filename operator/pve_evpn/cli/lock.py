@@ -21,7 +21,6 @@ from kubernetes.aio.client.exceptions import ApiException
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.cli import complete, options, output, proxmox
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.cli.objects import DRY_RUN
 from pve_evpn.cli.report.lock import Holder, LockSeen, lock_report
 from pve_evpn.engine.cache import resource_from
@@ -35,6 +34,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: pve-evpn lock pve --release --yes")
+@options.grouped
 def lock(
     cluster: Annotated[
         str, typer.Argument(metavar="CLUSTER", autocompletion=complete.clusters, help="Name of the ProxmoxCluster.")
@@ -44,18 +44,14 @@ def lock(
     force: Annotated[
         bool, typer.Option("--force", help="Remove it also where the operator or an apply seems to be at work.")
     ] = False,
-    endpoint: options.Endpoint = None,
-    token_file: options.TokenFile = "",
-    fingerprint: options.Fingerprint = "",
-    ca_file: options.CaFile = "",
-    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    *,
+    access: proxmox.Access,
     form: options.Output = "text",
 ) -> int:
     """Show who holds Proxmox' SDN lock of a cluster, as far as that can be known, since when, and what is staged. With
     --release and --yes remove it, with your own Proxmox credentials: only where no client is at work any more. Proxmox
     does not say whether the lock is held; credentials with SDN.Allocate find out, without changing anything.
     """
-    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
     return guarded(_lock(_Lock(cluster, access), form, _Removal(yes, force) if release else None))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from pve_evpn.cli import complete
-from pve_evpn.cli.proxmox import TOKEN, TOKEN_FILE
 
 Form = Literal["text", "json", "yaml", "markdown"]
 Output = Annotated[Form, typer.Option("--output", "-o", help="Form of the output.")]
@@ -57,33 +60,40 @@ OperatorNamespace = Annotated[
     typer.Option("--operator-namespace", metavar="NAMESPACE", help="Where the operator and its Secrets are."),
 ]
 
-# --- how to reach Proxmox; all of it may come from a ProxmoxCluster too ----------------------------------------------
-_PROXMOX = "How to reach Proxmox"
-Endpoint = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--endpoint", metavar="URL", show_default=False, rich_help_panel=_PROXMOX,
-        help="Proxmox' API, https://host:8006; may be given again.",
-    ),
-]  # fmt: skip
-TokenFile = Annotated[
-    str,
-    typer.Option(
-        "--token-file", metavar="FILE", show_default=f"${TOKEN_FILE}, else ${TOKEN}", rich_help_panel=_PROXMOX,
-        help="File with the token's secret.",
-    ),
-]  # fmt: skip
-Fingerprint = Annotated[
-    str,
-    typer.Option(
-        "--fingerprint", metavar="SHA256", rich_help_panel=_PROXMOX,
-        help="SHA-256 of the server's certificate, as Proxmox shows it.",
-    ),
-]  # fmt: skip
-CaFile = Annotated[
-    str,
-    typer.Option(
-        "--ca-file", metavar="FILE", rich_help_panel=_PROXMOX,
-        help="CA certificates that the server's has to be of (PEM).",
-    ),
-]  # fmt: skip
+
+def grouped(command: Callable[..., int]) -> Callable[..., int]:
+    """A command that takes options by the group: typer sees the fields of a dataclass in the place of the parameter.
+
+    Args:
+        command: Where it takes a dataclass, it gets an instance; the dataclass' fields are annotated as options.
+    """
+    wanted = signature(command, eval_str=True)
+    groups: dict[str, Any] = {
+        name: each.annotation for name, each in wanted.parameters.items() if is_dataclass(each.annotation)
+    }
+
+    @wraps(command)
+    def flat(**given: Any) -> int:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        return command(**given)
+
+    parameters = [
+        parameter
+        for name, each in wanted.parameters.items()
+        for parameter in (_of_group(groups[name]) if name in groups else [each.replace(kind=Parameter.KEYWORD_ONLY)])
+    ]
+    flat.__signature__ = wanted.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
+    return flat
+
+
+def _of_group(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(field.name, Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name])
+        for field in fields(group)
+    ]
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

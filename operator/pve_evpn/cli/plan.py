@@ -13,7 +13,6 @@ from kubernetes.aio import client
 from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.cli import desired, manifests, options, output, proxmox
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.cli.manifests import Manifests, read_manifests
 from pve_evpn.cli.report.plan import Changes, plan_report
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
@@ -39,6 +38,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: PVE_TOKEN_ID=root@pam!plan PVE_TOKEN_FILE=token pve-evpn plan -f networks/ -o markdown")
+@options.grouped
 def plan(
     filename: Annotated[
         list[str], typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Manifests; may be given again.")
@@ -49,11 +49,8 @@ def plan(
     ] = "default",
     cluster: options.Cluster = "",
     prune: Annotated[bool, typer.Option("--prune", help="Also delete what Kubernetes has and no manifest.")] = False,
-    endpoint: options.Endpoint = None,
-    token_file: options.TokenFile = "",
-    fingerprint: options.Fingerprint = "",
-    ca_file: options.CaFile = "",
-    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    *,
+    access: proxmox.Access,
     offline: options.Offline = False,
     form: options.Output = "text",
 ) -> int:
@@ -61,7 +58,6 @@ def plan(
     Kubernetes has already are read with your kubeconfig, if there is one. Exit status 0: no change; 2: changes; 1: an
     object would be refused, or the plan could not be made.
     """
-    access = proxmox.Access(endpoint or (), token_file, fingerprint, ca_file, operator_namespace)
     asked = _Asked(access, cluster, prune)
     return guarded(_plan(asked, form, offline, lambda: read_manifests(filename, namespace, recursive=recursive)))
 

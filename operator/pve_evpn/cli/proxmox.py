@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from kubernetes.aio import client
 from pydantic import ValidationError
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
+from pve_evpn.cli import options
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.cli.installation import OPERATOR_NAMESPACE
 from pve_evpn.domain.objects import ObjectKey
@@ -37,6 +39,7 @@ from pve_evpn.pve.gateway import Gateway
 from pve_evpn.pve.reader import SERVICES
 from pve_evpn.pve.transport import Trust
 
+_PANEL = "How to reach Proxmox"
 TOKEN_ID, TOKEN, TOKEN_FILE = "PVE_TOKEN_ID", "PVE_TOKEN", "PVE_TOKEN_FILE"
 _NEEDS_TOKEN = (
     f"no credentials for Proxmox: set {TOKEN_ID} (user@realm!name) and {TOKEN} or {TOKEN_FILE}; a token that may read "
@@ -51,11 +54,35 @@ class Access:
     ``operator_namespace``: where the Secret of a ProxmoxCluster is, if it is to be read.
     """
 
-    endpoints: Sequence[str] = ()
-    token_file: str = ""
-    fingerprint: str = ""
-    ca_file: str = ""
-    operator_namespace: str = OPERATOR_NAMESPACE
+    endpoints: Annotated[
+        list[str],
+        typer.Option(
+            "--endpoint", metavar="URL", show_default=False, rich_help_panel=_PANEL,
+            help="Proxmox' API, https://host:8006; may be given again.",
+        ),
+    ] = field(default_factory=list)  # fmt: skip
+    token_file: Annotated[
+        str,
+        typer.Option(
+            "--token-file", metavar="FILE", show_default=f"${TOKEN_FILE}, else ${TOKEN}", rich_help_panel=_PANEL,
+            help="File with the token's secret.",
+        ),
+    ] = ""  # fmt: skip
+    fingerprint: Annotated[
+        str,
+        typer.Option(
+            "--fingerprint", metavar="SHA256", rich_help_panel=_PANEL,
+            help="SHA-256 of the server's certificate, as Proxmox shows it.",
+        ),
+    ] = ""  # fmt: skip
+    ca_file: Annotated[
+        str,
+        typer.Option(
+            "--ca-file", metavar="FILE", rich_help_panel=_PANEL,
+            help="CA certificates that the server's has to be of (PEM).",
+        ),
+    ] = ""  # fmt: skip
+    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE
 
 
 def own_credentials(access: Access) -> Credentials | None:

@@ -8,8 +8,7 @@ import typer
 
 from pve_evpn.cli import complete, options, output
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.full_tables import Ca, Full, Token, Url, Wanted, vnet_tables_of
-from pve_evpn.cli.installation import OPERATOR_NAMESPACE
+from pve_evpn.cli.full_tables import Wanted, vnet_tables_of
 from pve_evpn.cli.reading import snapshot_through
 from pve_evpn.cli.report.full_tables import full_routes_report, with_reason
 from pve_evpn.cli.report.tables import routes_report
@@ -20,20 +19,18 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: pve-evpn routes blue -n team-a")
+@options.grouped
 def routes(
     vnet: Annotated[str, typer.Argument(metavar="VNET", autocompletion=complete.vnets, help="Name of the VNet.")],
     namespace: options.OwnNamespace = "",
     form: options.Output = "text",
-    full: Full = None,
-    url: Url = "",
-    ca_file: Ca = "",
-    token_file: Token = "",
-    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    *,
+    wanted: Wanted,
 ) -> int:
     """Show the EVPN routes of a VNet, each with the node that advertises it and where it is missing. Every route where
     the operator serves full tables; else its type-3 routes and the type-2 routes of its NicAttachments, from statuses.
     """
-    return guarded(_routes(vnet, namespace, form, Wanted(full, url, ca_file, token_file, operator_namespace)))
+    return guarded(_routes(vnet, namespace, form, wanted))
 
 
 async def _routes(name: str, namespace: str, form: options.Form, wanted: Wanted) -> int:

@@ -9,8 +9,7 @@ from kubernetes.aio import client
 
 from pve_evpn.cli import options, output
 from pve_evpn.cli.failures import Refusal, guarded
-from pve_evpn.cli.full_tables import Ca, Full, Token, Url, Wanted, tables_of, vnet_tables_of
-from pve_evpn.cli.installation import OPERATOR_NAMESPACE
+from pve_evpn.cli.full_tables import Wanted, tables_of, vnet_tables_of
 from pve_evpn.cli.reading import snapshot_through
 from pve_evpn.cli.report.full_tables import has_mac, mac_blocks, with_reason
 from pve_evpn.cli.report.model import Block, Report
@@ -26,6 +25,7 @@ _MOST = 8
 
 
 @app.command(epilog="Example: pve-evpn trace bc:24:11:11:11:11")
+@options.grouped
 def trace(
     what: Annotated[
         str,
@@ -33,16 +33,13 @@ def trace(
     ],
     namespace: options.Namespace = "",
     form: options.Output = "text",
-    full: Full = None,
-    url: Url = "",
-    ca_file: Ca = "",
-    token_file: Token = "",
-    operator_namespace: options.OperatorNamespace = OPERATOR_NAMESPACE,
+    *,
+    wanted: Wanted,
 ) -> int:
     """Show where a NIC is, which node advertises its MAC, how each node has its VNI, and its history. Where the
     operator serves full tables, also its routes and how each node has the MAC, of any MAC in the fabric.
     """
-    return guarded(_trace(what, namespace, form, Wanted(full, url, ca_file, token_file, operator_namespace)))
+    return guarded(_trace(what, namespace, form, wanted))
 
 
 async def _trace(what: str, namespace: str, form: options.Form, wanted: Wanted) -> int:

@@ -46,7 +46,8 @@ def full_peers_report(snapshot: Snapshot, nodes: Sequence[Resource[Any]], answer
         )  # fmt: skip
 
     blocks = [_node_table(node, answers, "peers", PEERS, row, "sessions") for node in nodes]
-    good = all(cell.value == ESTABLISHED for block in blocks if isinstance(block, Table) for cell in _states(block))
+    tables = [block for block in blocks if isinstance(block, Table)]
+    good = not any(cell.tone is Tone.BAD for table in tables for row in table.rows for cell in row)
     return Report(tuple(blocks), good)
 
 
@@ -173,11 +174,6 @@ def _node_table(
 
 def _cluster(node: Resource[Any]) -> str:
     return str(node.spec.cluster_ref.name) if node.spec else ""
-
-
-def _states(table: Table) -> list[Cell]:
-    place = next(index for index, column in enumerate(table.columns) if column.key == "state")
-    return [row[place] for row in table.rows]
 
 
 def _moment(text: str | None) -> datetime | None:
