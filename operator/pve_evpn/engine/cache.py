@@ -76,9 +76,9 @@ class Cache:
         if raw.get("kind") == NAMESPACE:
             self._upsert_namespace(raw)
             return
-        if self._is_known(raw):
-            return
         known = self._resources.get(key_of(raw))
+        if known and _is_as_new(known, raw):
+            return
         resource = self._read(raw, known)
         if resource.deleting and not resource.finalizers:
             # The answer to the write that removed the last finalizer. The watch may have delivered the deletion
@@ -102,13 +102,6 @@ class Cache:
         origin = raw["metadata"].get("uid"), _generation(raw)
         same_spec = known if known and known.generation and (known.uid, known.generation) == origin else None
         return resource_from(raw, same_spec, status if raw.get("status") == stored else None)
-
-    def _is_known(self, raw: Raw) -> bool:
-        """Whether what is known is as new. Asked before the object is validated: a list mostly brings nothing new."""
-        known, meta = self._resources.get(key_of(raw)), raw["metadata"]
-        if known is None or known.uid != meta.get("uid", ""):
-            return False
-        return known.resource_version >= int(meta.get("resourceVersion") or 0)
 
     @contextmanager
     def writing(
@@ -294,6 +287,12 @@ def _read_spec(raw: Raw) -> tuple[ApiModel | None, str | None]:
 
 def _generation(raw: Raw) -> int:
     return int(raw["metadata"].get("generation") or 0)
+
+
+def _is_as_new(known: Resource[Any], raw: Raw) -> bool:
+    """Whether what is known is as new. Asked before the object is validated: a list mostly brings nothing new."""
+    meta = raw["metadata"]
+    return known.uid == meta.get("uid", "") and known.resource_version >= int(meta.get("resourceVersion") or 0)
 
 
 def _matters(old: Resource[Any], new: Resource[Any]) -> bool:

@@ -22,6 +22,8 @@ from pve_evpn.domain.observation import NodeObservation
 from pve_evpn.domain.state import same_form
 
 _DEFAULT = "0.0.0.0/0"
+#: By router outside the subnets that an exit node does not advertise to it.
+_Missing = Mapping[str, frozenset[str]]
 _RP_FILTER: Mapping[int, Literal["Off", "Strict", "Loose"]] = {0: "Off", 1: "Strict", 2: "Loose"}
 
 
@@ -44,7 +46,8 @@ def exit_status(zone: ExpectedZone, default_hops: Mapping[str, frozenset[str]], 
     leaves = zone.exit
     if leaves is None:
         return None
-    rows = [_exit_node(name, zone, leaves, default_hops, context) for name in leaves.nodes]
+    missing = {name: _missing(name, leaves, context) for name in leaves.nodes}
+    rows = [_exit_node(name, zone, leaves, default_hops, missing[name], context) for name in leaves.nodes]
     others = {name: route for name in zone.nodes if name not in leaves.nodes and (route := _vrf(name, zone, context))}
     without = sorted(name for name, route in others.items() if route.state != "Present")
     notes = _Notes()
@@ -54,7 +57,7 @@ def exit_status(zone: ExpectedZone, default_hops: Mapping[str, frozenset[str]], 
         notes.problems.append(
             f"{names_of(without)}: no default route in vrf_{zone.id}, so packets to the outside end there"
         )
-    _judge_advertised(leaves, context, notes)
+    _judge_advertised(leaves, missing, notes)
     _judge_together(rows, zone, leaves, context, notes)
     return Exit(
         summary=_summary(rows),
@@ -81,6 +84,7 @@ def _exit_node(
     zone: ExpectedZone,
     leaves: ExpectedExit,
     default_hops: Mapping[str, frozenset[str]],
+    missing: _Missing,
     context: HealthContext,
 ) -> ExitNode:
     node = context.observation.answered().get(name)
@@ -94,7 +98,7 @@ def _exit_node(
         default_route=own,
         rp_filter=_rp_filter(node, zone),
         untranslated=_untranslated(node, leaves) or None,
-        peers=list(_peers(name, leaves, context)) or None,
+        peers=list(_peers(name, leaves, missing, context)) or None,
     )
 
 
@@ -189,18 +193,18 @@ def _untranslated(node: NodeObservation | None, leaves: ExpectedExit) -> list[st
     return [cidr for cidr in leaves.translated if cidr not in node.translated]
 
 
-def _peers(name: str, leaves: ExpectedExit, context: HealthContext) -> Iterator[ExitPeer]:
-    advertised = _advertised(name, leaves, context)
-    for address, missing in _missing(name, leaves, context).items():
+def _peers(name: str, leaves: ExpectedExit, missing: _Missing, context: HealthContext) -> Iterator[ExitPeer]:
+    asked = len(_advertised(name, leaves, context))
+    for address, unheard in missing.items():
         yield ExitPeer(
             address=address,
-            advertised=len(advertised) - len(missing),
-            missing=sorted(missing) or None,
-            missing_count=len(missing) or None,
+            advertised=asked - len(unheard),
+            missing=sorted(unheard) or None,
+            missing_count=len(unheard) or None,
         )
 
 
-def _missing(name: str, leaves: ExpectedExit, context: HealthContext) -> dict[str, frozenset[str]]:
+def _missing(name: str, leaves: ExpectedExit, context: HealthContext) -> _Missing:
     """By router outside the subnets that an exit node does not advertise to it; empty where that is not seen."""
     node, advertised = context.observation.answered().get(name), _advertised(name, leaves, context)
     if node is None or not advertised:
@@ -283,10 +287,9 @@ def _judge(row: ExitNode, zone: ExpectedZone, leaves: ExpectedExit, context: Hea
         )
 
 
-def _judge_advertised(leaves: ExpectedExit, context: HealthContext, notes: _Notes) -> None:
+def _judge_advertised(leaves: ExpectedExit, missing: Mapping[str, _Missing], notes: _Notes) -> None:
     """Subnets that the outside does not hear of. A router there may have a static or a shorter route all the same."""
-    seen = {name: missing for name in leaves.nodes if (missing := _missing(name, leaves, context))}
-    by_node = {name: frozenset.intersection(*missing.values()) for name, missing in seen.items()}
+    by_node = {name: frozenset.intersection(*unheard.values()) for name, unheard in missing.items() if unheard}
     if not by_node:
         return
     nowhere = frozenset.intersection(*by_node.values())
