@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what is not cached yet before the first test: no test's timeout should end a compiler."""
     if any(item.get_closest_marker("kube") for item in session.items) and not session.config.option.collectonly:
         ensure()
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> Iterator[None]:
+    """A test that makes the operator quiet, as those with a ``World``, does so for itself alone."""
+    log = logging.getLogger("pve_evpn")
+    level = log.level
+    yield
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,11 @@ log = logging.getLogger("pve_evpn.engine.example")
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("pve_evpn")
-    before, level, own_level = root.handlers[:], root.level, ours.level
-    ours.setLevel(logging.NOTSET)  # other tests make the operator quiet
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
     yield
     root.handlers[:] = before
     root.setLevel(level)
-    ours.setLevel(own_level)
 
 
 def broken() -> None:
