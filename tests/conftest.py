@@ -27,11 +27,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def own_log_level() -> Iterator[None]:
-    """A test that makes the operator quiet, as those with a ``World``, does so for itself alone."""
+    """Each test begins with the operator's own level: a ``World`` makes it quiet, also one made while collecting."""
     log = logging.getLogger("pve_evpn")
-    level = log.level
+    log.setLevel(logging.NOTSET)
     yield
-    log.setLevel(level)
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
