@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,15 +40,15 @@ def step(text: str) -> None:
 
 
 def shell(stack: Stack, *arguments: str) -> None:
-    """Print a kubectl command and its answer."""
-    print(f"\n$ kubectl {' '.join(arguments)}")
-    print(stack.plane.kubectl(*arguments).rstrip().expandtabs(16), flush=True)
+    """Print a kubectl command, as a shell takes it, and its answer; nothing where there are no such objects."""
+    if answer := stack.plane.kubectl(*arguments).rstrip():
+        print(f"\n$ kubectl {shlex.join(arguments)}\n{answer.expandtabs(16)}", flush=True)
 
 
 def show(stack: Stack) -> None:
     for kind in KINDS:
         shell(stack, "get", kind, "-A")
-    shell(stack, "get", "vnet", "evpn1", "-o", "jsonpath={range .status.nodes[*]}{.name}: {.state}{'\\n'}{end}")
+    shell(stack, "get", "vnet", "evpn1", "-o", 'jsonpath={range .status.nodes[*]}{.name}: {.state}{"\\n"}{end}')
     shell(stack, "get", "nic", "vm1-net0", "-o", "jsonpath={.status.evpn}")
     print()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +33,9 @@ def test_the_demo_uses_the_current_cluster_and_leaves_it_as_it_was(tmp_path: Pat
         for line in ("$ kubectl get nic -A", "with 1 apply", "left in Proxmox: nothing"):
             assert line in result.stdout
         assert "Advertised" in result.stdout
+        assert "$ kubectl get pfl" not in result.stdout, "the seed has no prefix list"
+        (nodes,) = (line for line in result.stdout.splitlines() if line.startswith("$ kubectl get vnet evpn1"))
+        assert shlex.split(nodes)[-1].startswith("jsonpath={range .status.nodes[*]}{.name}: {.state}")
         assert plane.kubectl("get", "crd", "-o", "name") == ""
         assert "pve-evpn" not in plane.kubectl("get", "namespaces,clusterroles,clusterrolebindings", "-o", "name")
         assert plane.kubectl("get", "configmap", "mine", "-n", "default", "-o", "name")

@@ -55,7 +55,7 @@ async def test_what_was_changed_is_named_in_the_status_the_event_and_the_log(cap
     ]
     assert "create controller evpn1; create zone zone1" in world.events("Applied")[-1]
     assert any("create subnet zone1-10.1.0.0-24" in line for line in caplog.messages)
-    assert [line for line in caplog.messages if line.startswith("VNet default/net1: Ready is True")]
+    assert "VNet default/net1: Ready is True, Ready" in caplog.messages
 
 
 @pytest.mark.parametrize(("value", "pauses"), [("true", True), ("", True), ("yes", True), ("false", False)])

@@ -141,7 +141,8 @@ def _log_ready(resource: Resource[Any, Any], status: Any) -> None:
     before, now = _ready(resource.status), _ready(status)
     if now is not None and (before is None or before.status != now.status or before.reason != now.reason):
         name = str(resource.key)
-        log.info("%s: Ready is %s, %s: %s", name, now.status, now.reason, now.message, extra={"object": name})
+        reason = ": ".join(filter(None, (now.reason, now.message)))
+        log.info("%s: Ready is %s, %s", name, now.status, reason, extra={"object": name})
 
 
 def _was_stalled(resource: Resource[Any], now: Condition) -> bool:
