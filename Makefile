@@ -106,7 +106,7 @@ test: lint control-plane ## What every change must pass; the short tests on real
 	$(VENV)/bin/pytest $(ALONE) -m "(kube or frr) and not frr_long"
 
 .PHONY: test-all
-test-all: test bench e2e-frr e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes to build first
+test-all: test bench e2e-ui e2e-frr e2e-frr-vm e2e-argocd image-test release-check ## Everything: `test`, and what takes minutes or root
 
 .PHONY: redteam
 redteam: $(READY) control-plane ## What attackers try: hostile tenants, answers, callers, faults of Kubernetes, rules of the API server

@@ -7,6 +7,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,22 @@ def test_targets_that_are_run_exist() -> None:
     run = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", text)) | set(re.findall(r"- target: (\S+)", text))
     assert run
     assert run <= targets
+
+
+def test_what_make_test_leaves_out_is_in_test_all_and_runs_every_night() -> None:
+    """The folders that `make test` ignores, and the targets that pytest's markers name."""
+    make = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (line,) = re.findall(r"^test-all: (.*?) ##", make, re.M)
+    whole = set(line.split()) - {"test"}
+    recipes = dict(re.findall(r"^([a-z0-9-]+):.*\n((?:\t.*\n)+)", make, re.M))
+    (apart,) = re.findall(r"^APART = (.*)", make, re.M)
+    for folder in re.findall(r"--ignore=(\S+)", apart):
+        assert [target for target in whole if re.search(rf"pytest {folder}\b", recipes[target])], folder
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    named = {marker.rpartition(": make ")[2].split()[0] for marker in options["markers"] if ": make " in marker}
+    assert named - {"e2e-cli", "redteam"} <= whole, "these two are parts of `make test` and `make e2e-frr`"
+    nightly = loaded(ROOT / ".github/workflows/nightly.yaml")["jobs"].values()
+    assert whole <= {row["target"] for job in nightly for row in job["strategy"]["matrix"]["include"]}
 
 
 def test_package_and_chart_are_of_one_version() -> None:
