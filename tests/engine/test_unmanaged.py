@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from pve_evpn.pve import reader
 from tests.engine.routing import fabric
-from tests.engine.world import CLUSTER, NET1, World, cluster, programmed, vnet
+from tests.engine.test_services import TOKEN, served
+from tests.engine.world import CLUSTER, NET1, SEED, World, cluster, programmed, vnet
 
 
 def unmanaged(world: World) -> dict[str, Any]:
@@ -43,6 +47,8 @@ async def test_every_kind_is_counted_each_by_itself_and_costs_no_call() -> None:
     await world.settle()
     assert unmanaged(world) == {
         "count": 4,
+        "ipams": 0,
+        "dnsServers": 0,
         "fabrics": 1,
         "routeMaps": 1,
         "prefixLists": 1,
@@ -66,6 +72,8 @@ async def test_what_has_no_object_is_counted_and_named_and_costs_no_call_and_no_
     await world.settle()
     assert unmanaged(world) == {
         "count": 4,
+        "ipams": 0,
+        "dnsServers": 0,
         "fabrics": 1,
         "routeMaps": 0,
         "prefixLists": 0,
@@ -79,6 +87,47 @@ async def test_what_has_no_object_is_counted_and_named_and_costs_no_call_and_no_
     await world.one_pass()
     assert world.kube.writes == []
     assert len(world.calls) - before <= calls + 2, "the subnets of two more VNets"
+
+
+async def test_services_are_counted_without_the_built_in_ipam_and_without_a_call_per_sync(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.apply(*SEED)
+    world.by_hand("POST", "/cluster/sdn/ipams", ipam="nb1", type="netbox", url="https://n/api", token=TOKEN)
+    world.by_hand("POST", "/cluster/sdn/dns", dns="ns1", type="powerdns", url="http://d", key=TOKEN)
+    await world.settle()
+    assert ("GET", "/cluster/sdn/ipams", 200) in world.calls, "Proxmox lists pve there"
+    found = unmanaged(world)
+    assert (found["count"], found["ipams"], found["dnsServers"]) == (3, 1, 1)
+    assert found["names"] == ["dns ns1", "fabric Fabric1", "ipam nb1 (netbox)"]
+    assert TOKEN not in str(world.kube.objects)
+
+    world.by_hand("DELETE", "/cluster/sdn/dns/ns1")
+    world.calls.clear()
+    await world.settle()
+    assert not [path for _, path, _ in world.calls if path in ("/cluster/sdn/ipams", "/cluster/sdn/dns")]
+    monkeypatch.setattr(reader, "_REACH_SECONDS", 0.0)
+    await world.settle()
+    assert "dns ns1" not in unmanaged(world)["names"]
+
+
+async def test_an_ipam_object_takes_it_off_the_list_and_is_read_as_it_is_now() -> None:
+    world = await served()
+    await world.settle()
+    assert unmanaged(world)["ipams"] == 0
+    world.by_hand("POST", "/cluster/sdn/ipams", ipam="nb2", type="netbox", url="https://n/api", token=TOKEN)
+    await world.settle()
+    assert "ipam nb2 (netbox)" in unmanaged(world)["names"]
+
+
+async def test_services_that_may_not_be_listed_are_left_out() -> None:
+    world = World()
+    world.apply(*SEED)
+    world.by_hand("POST", "/cluster/sdn/ipams", ipam="nb1", type="netbox", url="https://n/api", token=TOKEN)
+    world.refuse("GET", "/cluster/sdn/ipams", "Permission check failed", status=403)
+    await world.settle()
+    assert unmanaged(world)["names"] == ["fabric Fabric1"]
 
 
 async def test_an_object_that_stands_for_it_takes_it_off_the_list() -> None:

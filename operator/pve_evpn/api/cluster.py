@@ -521,6 +521,13 @@ class Unmanaged(Counted):
     """What is in Proxmox' SDN configuration and no Kubernetes object stands for."""
 
     count: int = Field(description="How many in all.")
+    ipams: int | None = Field(
+        None,
+        description="How many IPAMs, without the built-in one. Read every five minutes while there is no Ipam object.",
+    )
+    dns_servers: int | None = Field(
+        None, description="How many DNS servers. Read every five minutes while there is no DnsServer object."
+    )
     fabrics: int | None = Field(None, description="How many fabrics, also those that a controller uses.")
     route_maps: int | None = Field(None, description="How many route maps.")
     prefix_lists: int | None = Field(None, description="How many prefix lists.")
@@ -565,7 +572,7 @@ class ProxmoxClusterStatus(ReportedStatus):
     pending: Pending | None = Field(None, description="Edits waiting for an apply.")
     pending_plan: PendingPlan | None = Field(None, description="What would be changed and is not, and why.")
     unmanaged: Unmanaged | None = Field(
-        None, description="Controllers, zones and VNets that are in Proxmox and in no object; absent where none is."
+        None, description="What is in Proxmox' SDN configuration and in no object; absent where nothing is."
     )
     last_handled_approval: Annotated[str, Cut(64)] | None = Field(
         None, description="Echo of the annotation pve-evpn.dev/approved-plan; an Event answers a wrong one."

@@ -82,6 +82,7 @@ class ClusterReader(PveClient):
         self._names = NameMemory(self._read_names, resync=0)
         self._reached: tuple[bool, tuple[str, ...]] = (False, ())
         self._rights: Rights | None = None
+        self._services: Mapping[SdnKind, Mapping[SdnRef, SdnObject]] = {}
         self._fingerprints: Mapping[str, str] = {}
         self._release: tuple[float, str, str] = (-_RELEASE_SECONDS, "", "")
         self._hosts: dict[str, tuple[float, NodeState]] = {}
@@ -145,7 +146,8 @@ class ClusterReader(PveClient):
             zones: Whether the nodes are asked for the states of their zones; else these too are those of ``hosts``.
             fresh: Guests that are needed as they are now.
             names: Those of the datacenter's firewall that rules use; only their kinds are read.
-            services: Which of IPAMs and DNS servers are needed: a request each. They are not read under the lock.
+            services: Which of IPAMs and DNS servers are needed as they are now: a request each. The others are those of
+                up to :data:`_REACH_SECONDS` ago, without their secrets.
 
         Raises :class:`errors.PveError` for what must be known (lists, quorum); a silent node is only marked so.
         """
@@ -216,13 +218,10 @@ class ClusterReader(PveClient):
         """Add the services to both copies: they have one, which is in effect."""
         wanted = [kind for kind in SERVICES if kind in kinds]
         lists = await asyncio.gather(*(self.get(SERVICES[kind]) for kind in wanted))
-        found = {
-            obj.ref: obj
-            for kind, rows in zip(wanted, lists, strict=True)
-            for row in decode.rows(rows)
-            if (obj := decode.service(kind, row))
-        }
-        return replace(sdn, edited={**sdn.edited, **found}, running={**sdn.running, **found}) if wanted else sdn
+        found = {ref: obj for kind, known in self._services.items() if kind not in kinds for ref, obj in known.items()}
+        for kind, rows in zip(wanted, lists, strict=True):
+            found |= _services(kind, rows)
+        return replace(sdn, edited={**sdn.edited, **found}, running={**sdn.running, **found}) if found else sdn
 
     def _decoded(self, kind: SdnKind, items: list[Mapping[str, Any]]) -> Copies:
         """The objects of a list; the same ones as before where the list is the same."""
@@ -239,13 +238,22 @@ class ClusterReader(PveClient):
         and are asked for now and then only.
         """
         if time.monotonic() - self._asked > _REACH_SECONDS:
-            held, names, self._fingerprints = await asyncio.gather(
-                self.get("/access/permissions"), self._index(), self._certificates()
+            held, names, self._fingerprints, *services = await asyncio.gather(
+                self.get("/access/permissions"), self._index(), self._certificates(), *map(self._listed, SERVICES)
             )
+            self._services = dict(zip(SERVICES, services, strict=True))
             self._reached = (decode.sees_all(held or {}), tuple(sorted(names - _KNOWN)))
             self._rights = Rights(self.credentials.user, decode.privileges(held or {}))
             self._asked = time.monotonic()
         return self._reached
+
+    async def _listed(self, kind: SdnKind) -> Mapping[SdnRef, SdnObject]:
+        """The IPAMs or DNS servers that one may see, without their secrets; none where Proxmox does not tell."""
+        try:
+            rows = await self.get(SERVICES[kind])
+        except (errors.Unreachable, errors.Refused, errors.Forbidden):
+            return {}
+        return {ref: replace(obj, secret=None) for ref, obj in _services(kind, rows).items()}
 
     async def _certificates(self) -> Mapping[str, str]:
         """The fingerprint of each node's certificate; nothing where Proxmox does not tell."""
@@ -457,6 +465,11 @@ class ClusterReader(PveClient):
         except (errors.Refused, errors.Forbidden) as error:
             return replace(guest, error=str(error)) if guest.nics is None else guest
         return read
+
+
+def _services(kind: SdnKind, rows: Any) -> dict[SdnRef, SdnObject]:
+    """The IPAMs or DNS servers of a list."""
+    return {obj.ref: obj for row in decode.rows(rows) if (obj := decode.service(kind, row))}
 
 
 def _copies(kind: SdnKind, items: Iterable[Mapping[str, Any]], parent: str = "") -> Copies:

@@ -27,6 +27,7 @@ from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.apply_policy import impossible_window, is_read_only, plan_hash, summary, summary_classes
 from pve_evpn.domain.plan.outcome import NodeResult, Outcome, Result
+from pve_evpn.domain.plan.ownership import BUILT_IN
 from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
 from pve_evpn.domain.sdn import SdnKind, SdnObject
@@ -46,7 +47,8 @@ _DECISIVE = (
 )
 #: What ``status.unmanaged`` counts. Nodes of a fabric and subnets of a VNet are parts of these.
 _COUNTED = (
-    SdnKind.FABRIC, SdnKind.ROUTE_MAP, SdnKind.PREFIX_LIST, SdnKind.CONTROLLER, SdnKind.ZONE, SdnKind.VNET
+    SdnKind.IPAM, SdnKind.DNS, SdnKind.FABRIC, SdnKind.ROUTE_MAP, SdnKind.PREFIX_LIST, SdnKind.CONTROLLER,
+    SdnKind.ZONE, SdnKind.VNET,
 )  # fmt: skip
 #: As many as a pendingPlan shows.
 _MOST_STEPS = 64
@@ -278,12 +280,15 @@ def _unmanaged(sync: SyncResult) -> Unmanaged | None:
     """What Proxmox has in either copy and no object stands for. An object that is refused stands for nothing."""
     sdn = sync.state.sdn
     there = {**sdn.running, **sdn.edited}
-    left = [there[ref] for ref in sorted(there.keys() - sync.plan.owners().keys()) if ref.kind in _COUNTED]
+    ours = sync.plan.owners().keys() | {BUILT_IN}
+    left = [there[ref] for ref in sorted(there.keys() - ours) if ref.kind in _COUNTED]
     if not left:
         return None
     counts = Counter(obj.ref.kind for obj in left)
     return Unmanaged(
         count=len(left),
+        ipams=counts[SdnKind.IPAM],
+        dns_servers=counts[SdnKind.DNS],
         fabrics=counts[SdnKind.FABRIC],
         route_maps=counts[SdnKind.ROUTE_MAP],
         prefix_lists=counts[SdnKind.PREFIX_LIST],
@@ -295,7 +300,7 @@ def _unmanaged(sync: SyncResult) -> Unmanaged | None:
 
 
 def _with_type(obj: SdnObject) -> str:
-    typed = obj.ref.kind in (SdnKind.CONTROLLER, SdnKind.ZONE) and obj.type != "evpn"
+    typed = obj.ref.kind in (SdnKind.IPAM, SdnKind.CONTROLLER, SdnKind.ZONE) and obj.type != "evpn"
     return f"{obj.ref} ({obj.type})" if typed else str(obj.ref)
 
 
