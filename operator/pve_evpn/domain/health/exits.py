@@ -35,6 +35,21 @@ class _Notes:
     risks: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is known of one exit node.
+
+    ``own``, ``vrf``: its own default route and the one in the zone's VRF. ``leads_back``: see :func:`_leads_back`.
+    ``missing``: by router outside the subnets that it is not advertised.
+    """
+
+    node: NodeObservation | None
+    own: DefaultRoute | None
+    vrf: DefaultRoute | None
+    leads_back: list[str]
+    missing: _Missing
+
+
 def exit_status(zone: ExpectedZone, default_hops: Mapping[str, frozenset[str]], context: HealthContext) -> Exit | None:
     """What an EvpnZone says of its exit nodes; None without any.
 
@@ -46,18 +61,18 @@ def exit_status(zone: ExpectedZone, default_hops: Mapping[str, frozenset[str]], 
     leaves = zone.exit
     if leaves is None:
         return None
-    missing = {name: _missing(name, leaves, context) for name in leaves.nodes}
-    rows = [_exit_node(name, zone, leaves, default_hops, missing[name], context) for name in leaves.nodes]
+    seen = {name: _seen(name, zone, leaves, context) for name in leaves.nodes}
+    rows = [_exit_node(name, zone, leaves, default_hops, seen[name], context) for name in leaves.nodes]
     others = {name: route for name in zone.nodes if name not in leaves.nodes and (route := _vrf(name, zone, context))}
     without = sorted(name for name, route in others.items() if route.state != "Present")
     notes = _Notes()
     for row in rows:
-        _judge(row, zone, leaves, context, notes)
+        _judge(row, seen[row.name].leads_back, zone, leaves, context, notes)
     if without:
         notes.problems.append(
             f"{names_of(without)}: no default route in vrf_{zone.id}, so packets to the outside end there"
         )
-    _judge_advertised(leaves, missing, notes)
+    _judge_advertised(leaves, {name: each.missing for name, each in seen.items()}, notes)
     _judge_together(rows, zone, leaves, context, notes)
     return Exit(
         summary=_summary(rows),
@@ -79,26 +94,36 @@ def _summary(rows: list[ExitNode]) -> str | None:
 # --- one exit node ------------------------------------------------------------------------------------------------
 
 
+def _seen(name: str, zone: ExpectedZone, leaves: ExpectedExit, context: HealthContext) -> _Seen:
+    node = context.observation.answered().get(name)
+    own = _own(node)
+    return _Seen(
+        node=node,
+        own=own,
+        vrf=_vrf(name, zone, context),
+        leads_back=_leads_back(name, own, leaves, context),
+        missing=_missing(name, leaves, context),
+    )
+
+
 def _exit_node(
     name: str,
     zone: ExpectedZone,
     leaves: ExpectedExit,
     default_hops: Mapping[str, frozenset[str]],
-    missing: _Missing,
+    seen: _Seen,
     context: HealthContext,
 ) -> ExitNode:
-    node = context.observation.answered().get(name)
-    own, vrf = _own(node), _vrf(name, zone, context)
     return ExitNode(
         name=name,
         role=_role(name, leaves),
-        usable=_usable(name, node, own, vrf, context) if not _leads_back(name, own, leaves, context) else False,
+        usable=_usable(name, seen, context),
         originates=_originates(name, zone, leaves, default_hops, context),
-        vrf_default_route=vrf,
-        default_route=own,
-        rp_filter=_rp_filter(node, zone),
-        untranslated=_untranslated(node, leaves) or None,
-        peers=list(_peers(name, leaves, missing, context)) or None,
+        vrf_default_route=seen.vrf,
+        default_route=seen.own,
+        rp_filter=_rp_filter(seen.node, zone),
+        untranslated=_untranslated(seen.node, leaves) or None,
+        peers=list(_peers(name, leaves, seen.missing, context)) or None,
     )
 
 
@@ -110,14 +135,13 @@ def _role(name: str, leaves: ExpectedExit) -> Literal["Only", "Primary", "Standb
     return "Primary" if name == leaves.primary else "Standby"
 
 
-def _usable(
-    name: str, node: NodeObservation | None, own: DefaultRoute | None, vrf: DefaultRoute | None, context: HealthContext
-) -> bool | None:
-    if not context.online(name) or (node is not None and node.bgp_running is False):
+def _usable(name: str, seen: _Seen, context: HealthContext) -> bool | None:
+    down = seen.node is not None and seen.node.bgp_running is False
+    if seen.leads_back or down or not context.online(name):
         return False
-    if vrf is not None and vrf.state != "Absent":
-        return vrf.state == "Present"
-    return None if own is None else own.state == "Present"
+    if seen.vrf is not None and seen.vrf.state != "Absent":
+        return seen.vrf.state == "Present"
+    return None if seen.own is None else seen.own.state == "Present"
 
 
 def _leads_back(name: str, own: DefaultRoute | None, leaves: ExpectedExit, context: HealthContext) -> list[str]:
@@ -247,7 +271,14 @@ def _is_address(text: str) -> bool:
 # --- what is wrong ------------------------------------------------------------------------------------------------
 
 
-def _judge(row: ExitNode, zone: ExpectedZone, leaves: ExpectedExit, context: HealthContext, notes: _Notes) -> None:
+def _judge(
+    row: ExitNode,
+    leads_back: list[str],
+    zone: ExpectedZone,
+    leaves: ExpectedExit,
+    context: HealthContext,
+    notes: _Notes,
+) -> None:
     """One exit node by itself."""
     name, vrf, own = row.name, row.vrf_default_route, row.default_route
     if not context.online(name):
@@ -270,9 +301,9 @@ def _judge(row: ExitNode, zone: ExpectedZone, leaves: ExpectedExit, context: Hea
             notes.problems.append(f"{name} has {what} of its own, so packets that leave by it are dropped")
     elif own is not None and own.state != "Present" and row.role == "Standby":
         notes.risks.append(f"{name} has no default route of its own, so it cannot take over from {leaves.primary}")
-    if back := _leads_back(name, own, leaves, context):
+    if leads_back:
         notes.problems.append(
-            f"{name}: its own default route leads to {names_of(back)} through vrf_{zone.id}, so packets go round "
+            f"{name}: its own default route leads to {names_of(leads_back)} through vrf_{zone.id}, so packets go round "
             "between the exit nodes; it must take no default route from them: does MAP_VTEP_IN of its FRR refuse it?"
         )
     if row.rp_filter == "Strict" and (len(leaves.nodes) > 1 or leaves.local_routing):
