@@ -17,11 +17,13 @@ from pve_evpn.cli.full_tables import Unavailable, Wanted, _ask, _Way, tables_of
 from pve_evpn.cli.report.full_tables import (
     full_peers_report,
     full_routes_report,
+    full_vni_report,
     has_mac,
     mac_blocks,
     with_reason,
 )
 from pve_evpn.cli.report.model import Report
+from pve_evpn.cli.report.tables import peers_report, vni_report
 from tests.redteam.test_tables_endpoint import ALL, BLUE_MAC, RED_MAC, World
 from tests.unit.cli.people import node, snapshot
 
@@ -203,6 +205,26 @@ async def test_peers_are_named_and_a_node_that_failed_says_why(world: World) -> 
     }
     assert data["pve-pve4"] == ["It cannot be read: ssh: no SSH connection to 192.168.16.4 port 22."]
     assert report.good
+
+
+def test_a_row_of_the_full_tables_is_that_of_the_status_and_is_not_cut() -> None:
+    made = snapshot(
+        node(
+            "pve1",
+            peers=[{"address": "192.0.2.2", "remoteAs": 65000, "state": "Idle", "prefixesReceived": 3, "bfd": "down",
+                    "since": "2026-01-05T11:00:00Z", "lastError": "x"}],
+            vnis=[{"vni": 5001, "type": "L2", "vnet": "blue", "macs": 2, "arpNd": 3, "remoteVteps": 1,
+                   "tenantVrf": "vrf_zone1"}],
+        )
+    )  # fmt: skip
+    (resource,) = made.of_kind("EvpnNode")
+    peer = resource.status.peers[0].model_dump(by_alias=True, mode="json") | {"lastError": "x" * 500}
+    vni = resource.status.vnis[0].model_dump(by_alias=True) | {"remoteVteps": ["192.0.2.2"], "remoteVtepCount": 1}
+    answer = {"nodes": [{"name": "pve1", "ageSeconds": 1, "tables": {"peers": [peer], "vnis": [vni]}}]}
+    full = full_peers_report(made, [resource], {"pve": answer})
+    assert full.data() == {"pve-pve1": [peers_report(made).data()["pve-pve1"][0] | {"lastError": "x" * 500}]}
+    assert not full.good
+    assert full_vni_report(made, [resource], {"pve": answer}).data() == vni_report(made).data()
 
 
 def test_a_report_from_statuses_says_that_it_is() -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns, duration
+from pve_evpn.api.node import Peer, VniStatus
+from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, columns, duration
 from pve_evpn.cli.report.snapshot import Snapshot
-from pve_evpn.cli.report.status import ESTABLISHED, node_name
-from pve_evpn.cli.report.tables import PEERS, VNIS
+from pve_evpn.cli.report.status import node_name
+from pve_evpn.cli.report.tables import PEERS, VNIS, peer_cells, vni_cells
 from pve_evpn.domain.objects import Resource
 
 Answer = Mapping[str, Any]
@@ -36,14 +37,10 @@ def full_peers_report(snapshot: Snapshot, nodes: Sequence[Resource[Any]], answer
     }
 
     def row(peer: Mapping[str, Any], node: Resource[Any]) -> tuple[Cell, ...]:
-        state = peer["state"]
         known = names.get((_cluster(node), peer["address"])) or peer.get("hostname")
-        return (
-            Cell(peer["address"]), Cell(known), Cell(peer.get("remoteAs")),
-            Cell(state, Tone.GOOD if state == ESTABLISHED else Tone.BAD), age(_moment(peer.get("since")), snapshot.now),
-            Cell(peer.get("prefixesReceived")), Cell(peer.get("prefixesSent")), Cell(peer.get("bfd")),
-            Cell(peer.get("lastError")),
-        )  # fmt: skip
+        # model_construct: validation would cut texts to what a status may hold.
+        whole = Peer.model_construct(**{**peer, "node": known, "since": _moment(peer.get("since"))})
+        return peer_cells(whole, snapshot.now)
 
     blocks = [_node_table(node, answers, "peers", PEERS, row, "sessions") for node in nodes]
     tables = [block for block in blocks if isinstance(block, Table)]
@@ -55,8 +52,7 @@ def full_vni_report(_snapshot: Snapshot, nodes: Sequence[Resource[Any]], answers
     """The VNIs, one table per node; ``answers`` by ProxmoxCluster."""
 
     def row(vni: Mapping[str, Any], _node: Resource[Any]) -> tuple[Cell, ...]:
-        keys = ("vni", "type", "vnet", "macs", "arpNd", "remoteVtepCount", "tenantVrf")
-        return tuple(Cell(vni.get(key)) for key in keys)
+        return vni_cells(VniStatus.model_construct(**{**vni, "remoteVteps": vni.get("remoteVtepCount")}))
 
     return Report(tuple(_node_table(node, answers, "vnis", VNIS, row, "VNIs") for node in nodes))
 

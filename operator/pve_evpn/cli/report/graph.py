@@ -17,8 +17,9 @@ from typing import Any
 from pve_evpn.api.zone import ExitNode
 from pve_evpn.cli.report.causes import is_good, state_of
 from pve_evpn.cli.report.snapshot import Snapshot
-from pve_evpn.cli.report.status import ESTABLISHED, node_name
+from pve_evpn.cli.report.status import node_name
 from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import ESTABLISHED
 from pve_evpn.domain.plan import references
 
 _POLICIES = frozenset({"RouteMap", "PrefixList"})

@@ -12,12 +12,12 @@ from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, V
 from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
 from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.observation import ESTABLISHED
 
 #: Rows of a table that people see; objects that are not Ready come before the others.
 ROWS = 12
 #: Nodes in a session matrix that still fits on a screen.
 MESH = 16
-ESTABLISHED = "Established"
 
 
 def status_report(snapshot: Snapshot, *, everything: bool = False, causes: Causes | None = None) -> Report:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from pve_evpn.api.node import Peer, VniStatus
 from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, age, columns
 from pve_evpn.cli.report.snapshot import Snapshot
-from pve_evpn.cli.report.status import ESTABLISHED, node_name
+from pve_evpn.cli.report.status import node_name
 from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.observation import ESTABLISHED
 
 PEERS = columns(
     ("neighbor", "NEIGHBOR"), ("node", "NODE"), ("as", "AS"), ("state", "STATE"), ("since", "UP/DOWN"),
@@ -30,6 +33,23 @@ def nodes_named(snapshot: Snapshot, name: str) -> list[Resource[Any]]:
     return [node for node in nodes if not name or name in (node_name(node), node.key.name)]
 
 
+def peer_cells(peer: Peer, now: datetime) -> tuple[Cell, ...]:
+    """A session in the columns of :data:`PEERS`."""
+    return (
+        Cell(peer.address), Cell(peer.node), Cell(peer.remote_as),
+        Cell(peer.state, Tone.GOOD if peer.state == ESTABLISHED else Tone.BAD), age(peer.since, now),
+        Cell(peer.prefixes_received), Cell(peer.prefixes_sent), Cell(peer.bfd), Cell(peer.last_error),
+    )  # fmt: skip
+
+
+def vni_cells(row: VniStatus) -> tuple[Cell, ...]:
+    """A VNI in the columns of :data:`VNIS`."""
+    return (
+        Cell(row.vni), Cell(row.type), Cell(row.vnet), Cell(row.macs), Cell(row.arp_nd),
+        Cell(row.remote_vteps), Cell(row.tenant_vrf),
+    )  # fmt: skip
+
+
 def peers_report(snapshot: Snapshot, name: str = "") -> Report:
     """The sessions of address family l2vpn evpn, one table per node."""
     blocks: list[Block] = []
@@ -41,14 +61,7 @@ def peers_report(snapshot: Snapshot, name: str = "") -> Report:
             blocks.append(Lines(node.key.name, title, ("No source shows its sessions.",), Tone.FAINT))
             continue
         good &= all(peer.state == ESTABLISHED for peer in status.peers)
-        rows = tuple(
-            (
-                Cell(peer.address), Cell(peer.node), Cell(peer.remote_as),
-                Cell(peer.state, Tone.GOOD if peer.state == ESTABLISHED else Tone.BAD), age(peer.since, snapshot.now),
-                Cell(peer.prefixes_received), Cell(peer.prefixes_sent), Cell(peer.bfd), Cell(peer.last_error),
-            )
-            for peer in status.peers
-        )  # fmt: skip
+        rows = tuple(peer_cells(peer, snapshot.now) for peer in status.peers)
         blocks.append(Table(node.key.name, title, PEERS, rows, note=_more(status.truncated)))
     return Report(tuple(blocks), good)
 
@@ -61,13 +74,7 @@ def vni_report(snapshot: Snapshot, name: str = "") -> Report:
         if status.vnis is None:
             blocks.append(Lines(node.key.name, node.key.name, ("No source shows its VNIs.",), Tone.FAINT))
             continue
-        rows = tuple(
-            (
-                Cell(row.vni), Cell(row.type), Cell(row.vnet), Cell(row.macs), Cell(row.arp_nd),
-                Cell(row.remote_vteps), Cell(row.tenant_vrf),
-            )
-            for row in status.vnis
-        )  # fmt: skip
+        rows = tuple(vni_cells(row) for row in status.vnis)
         blocks.append(Table(node.key.name, node.key.name, VNIS, rows, note=_more(status.truncated)))
     return Report(tuple(blocks))
 

@@ -11,8 +11,9 @@ from typing import Any
 from pve_evpn.cli.report.full_tables import Answer, mac_blocks
 from pve_evpn.cli.report.model import Block, Cell, Column, Facts, Lines, Report, Table, Tone, age, columns
 from pve_evpn.cli.report.snapshot import Snapshot
-from pve_evpn.cli.report.status import ESTABLISHED, node_name
+from pve_evpn.cli.report.status import node_name
 from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import ESTABLISHED
 
 HISTORY = 20
 

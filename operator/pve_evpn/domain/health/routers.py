@@ -11,8 +11,9 @@ from pve_evpn.api.router import BgpControllerStatus, BgpPeer
 from pve_evpn.domain.health.context import HealthContext, as_before, dated, listed, not_seen, operational
 from pve_evpn.domain.health.expected import ExpectedRouter
 from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.rows import session_fields
 from pve_evpn.domain.health.sessions import steady_since
-from pve_evpn.domain.observation import NodeObservation, PeerState
+from pve_evpn.domain.observation import ESTABLISHED, NodeObservation, PeerState
 from pve_evpn.domain.state import same_form
 
 #: FRR has no neighbour of that address.
@@ -30,7 +31,7 @@ def router_health(router: ExpectedRouter, context: HealthContext) -> Health:
         value = not_seen([router.node], context, _why_no_sessions)
         return Health(value, dated(context.previous(router.key), part, context.observation.at))
     rows = _rows(router, states, context)
-    up = sum(row.state == "Established" for row in rows)
+    up = sum(row.state == ESTABLISHED for row in rows)
     part = BgpControllerStatus(
         sessions=Sessions(established=up, expected=len(rows)),
         sessions_summary=f"{up}/{len(rows)}",
@@ -38,7 +39,7 @@ def router_health(router: ExpectedRouter, context: HealthContext) -> Health:
         truncated=None,
         source=context.source([router.node]),
     )
-    down = [f"{router.node} to {row.address} is {row.state}" for row in rows if row.state != "Established"]
+    down = [f"{router.node} to {row.address} is {row.state}" for row in rows if row.state != ESTABLISHED]
     value = operational(True, Reason.OPERATIONAL, f"{up} of {len(rows)} sessions established")
     if down:
         value = operational(False, Reason.SESSION_DOWN, listed(down))
@@ -57,15 +58,8 @@ def _rows(router: ExpectedRouter, states: tuple[PeerState, ...], context: Health
 def _row(address: str, peer: PeerState | None, since: Mapping[str, datetime | None]) -> BgpPeer:
     if peer is None:
         return BgpPeer(address=address, state=MISSING)
-    return BgpPeer(
-        address=address,
-        state=peer.state,
-        remote_as=peer.remote_as,
-        since=steady_since(since.get(address), peer.since),
-        prefixes_received=peer.prefixes_received,
-        prefixes_sent=peer.prefixes_sent,
-        last_error=peer.last_error or None,
-    )
+    fields = session_fields(peer, steady_since(since.get(address), peer.since))
+    return BgpPeer(**{**fields, "address": address})
 
 
 def _why_no_sessions(node: NodeObservation) -> str:

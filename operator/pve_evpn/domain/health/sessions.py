@@ -28,8 +28,9 @@ from pve_evpn.domain.health.context import (
     sources_of,
     why_no_sessions,
 )
-from pve_evpn.domain.health.expected import ExpectedController, ExpectedOverlay, ExpectedSessions
+from pve_evpn.domain.health.expected import ExpectedController, ExpectedSessions
 from pve_evpn.domain.health.record import Health, nodes_that_fit
+from pve_evpn.domain.health.rows import bfd_states, session_fields, vni_fields
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import (
     ClusterObservation,
@@ -37,7 +38,6 @@ from pve_evpn.domain.observation import (
     NodeResult,
     ObservationFailure,
     PeerState,
-    VniRow,
     failure_in,
 )
 from pve_evpn.domain.state import same_form
@@ -374,7 +374,7 @@ def node_health(node: Resource[Any], context: HealthContext) -> Health:
     if not isinstance(result, NodeObservation):
         return _unseen_node(node, result, context.observation.at)
     before = {row.address: row.since for row in node.status.peers or ()}
-    bfd = {peer.peer: peer.status for peer in result.bfd_peers or ()}
+    bfd = bfd_states(result)
     peers = sorted(result.peers or (), key=lambda peer: peer.address)
     part = EvpnNodeStatus(
         frr_version=result.frr_version,
@@ -382,7 +382,11 @@ def node_health(node: Resource[Any], context: HealthContext) -> Health:
         asn=result.asn,
         sessions=None if result.peers is None else _count(name, result.peers, context.sessions.values()),
         peers=None if result.peers is None else [_peer_row(peer, before, bfd, context) for peer in peers],
-        vnis=None if result.vnis is None else [_vni_row(row, context.expected) for row in result.vnis],
+        vnis=None
+        if result.vnis is None
+        else [
+            VniStatus(**vni_fields(row, context.expected), remote_vteps=row.remote_vtep_count) for row in result.vnis
+        ],
         truncated=None,
         fabric_neighbours=_fabric_rows(result),
         problems=list(result.problems) or None,
@@ -420,17 +424,8 @@ def _unseen_node(node: Resource[Any], failure: ObservationFailure | None, now: d
 def _peer_row(
     peer: PeerState, before: Mapping[str, datetime | None], bfd: Mapping[str, str], context: HealthContext
 ) -> Peer:
-    return Peer(
-        address=peer.address,
-        node=context.name_of(peer.address),
-        remote_as=peer.remote_as,
-        state=peer.state,
-        since=steady_since(before.get(peer.address), peer.since),
-        prefixes_received=peer.prefixes_received,
-        prefixes_sent=peer.prefixes_sent,
-        last_error=peer.last_error or None,
-        bfd=bfd.get(peer.address),
-    )
+    fields = session_fields(peer, steady_since(before.get(peer.address), peer.since))
+    return Peer(**fields, node=context.name_of(peer.address), bfd=bfd.get(peer.address))
 
 
 def _fabric_rows(node: NodeObservation) -> list[FabricNeighbour] | None:
@@ -444,18 +439,6 @@ def _fabric_rows(node: NodeObservation) -> list[FabricNeighbour] | None:
         for neighbour in node.fabric_neighbours or ()
     ]
     return rows or None
-
-
-def _vni_row(row: VniRow, expected: ExpectedOverlay) -> VniStatus:
-    return VniStatus(
-        vni=row.vni,
-        type=row.type,
-        vnet=expected.names.get(row.vni),
-        macs=row.macs,
-        arp_nd=row.arp_nd,
-        remote_vteps=row.remote_vtep_count,
-        tenant_vrf=row.tenant_vrf or None,
-    )
 
 
 def _node_condition(name: str, node: NodeObservation, context: HealthContext) -> ConditionValue:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, TypeAlias, get_args
 
+from pydantic.alias_generators import to_camel
+
 from pve_evpn.domain.health.expected import ExpectedOverlay, ExpectedVNet
+from pve_evpn.domain.health.rows import bfd_states, session_fields, vni_fields
 from pve_evpn.domain.observation import (
     BgpVniRow,
     ClusterObservation,
@@ -133,7 +137,7 @@ def _list(rows: Iterator[Row] | None) -> Iterator[str]:
 
 
 def _whole(node: NodeObservation, expected: ExpectedOverlay, tables: Collection[TableName]) -> _Parts:
-    bfd = {session.peer: session.status for session in node.bfd_peers or ()}
+    bfd = bfd_states(node)
     bgp = {row.vni: row for row in node.bgp_vnis or ()}
     found: _Parts = {
         "peers": _each(node.peers, lambda peer: _peer(peer, bfd.get(peer.address))),
@@ -187,30 +191,15 @@ def _each(rows: Sequence[Any] | None, render: Callable[[Any], Row]) -> Iterator[
 
 
 def _peer(peer: PeerState, bfd: str | None) -> Row:
-    return _absent_left_out(
-        address=peer.address,
-        hostname=peer.hostname,
-        remoteAs=peer.remote_as,
-        state=peer.state,
-        since=peer.since and _time(peer.since),
-        prefixesReceived=peer.prefixes_received,
-        prefixesSent=peer.prefixes_sent,
-        bfd=bfd,
-        lastError=peer.last_error,
-    )
+    return _absent_left_out(**_spelled(session_fields(peer, peer.since)), hostname=peer.hostname, bfd=bfd)
 
 
 def _vni(row: VniRow, bgp: BgpVniRow | None, expected: ExpectedOverlay) -> Row:
     return _absent_left_out(
-        vni=row.vni,
-        type=row.type,
-        vnet=expected.names.get(row.vni),
+        **_spelled(vni_fields(row, expected)),
         vxlanInterface=row.vxlan_interface,
-        macs=row.macs,
-        arpNd=row.arp_nd,
         remoteVteps=row.remote_vteps,
         remoteVtepCount=row.remote_vtep_count,
-        tenantVrf=row.tenant_vrf,
         rd=bgp.rd if bgp else None,
         originatorIp=bgp.originator_ip if bgp else None,
         importRouteTargets=bgp.import_rts if bgp else None,
@@ -252,6 +241,14 @@ def _route(route: EvpnRoute) -> Row:
         routerMac=route.router_mac,
         peer=route.peer,
     )
+
+
+_camel = cache(to_camel)
+
+
+def _spelled(fields: Mapping[str, Any]) -> Row:
+    """As statuses are: in camelCase, with times as text."""
+    return {_camel(name): _time(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 def _absent_left_out(**values: Any) -> Row:
