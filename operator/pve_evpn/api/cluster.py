@@ -23,7 +23,6 @@ from pve_evpn.api.types import (
     Matching,
     Network,
     NodeName,
-    ObjectName,
     Port,
     Rule,
     SecretKey,
@@ -32,6 +31,7 @@ from pve_evpn.api.types import (
     keyed,
     only_one_of,
     rules,
+    secret_key,
 )
 
 
@@ -96,25 +96,22 @@ HostAddress = Annotated[
 ]
 
 
-class CaSecretKeyRef(ApiModel):
+class CaSecretKeyRef(SecretRef):
     """CA certificates in a Secret of the operator's own namespace."""
 
-    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
-    key: SecretKey = Field("ca.crt", description="Key that holds the certificates. Default: ca.crt.")
+    key: SecretKey = secret_key("ca.crt", "the certificates")
 
 
-class SshSecretKeyRef(ApiModel):
+class SshSecretKeyRef(SecretRef):
     """A private key in a Secret of the operator's own namespace."""
 
-    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
-    key: SecretKey = Field("ssh-privatekey", description="Key that holds the private key. Default: ssh-privatekey.")
+    key: SecretKey = secret_key("ssh-privatekey", "the private key")
 
 
-class KnownHostsSecretKeyRef(ApiModel):
+class KnownHostsSecretKeyRef(SecretRef):
     """Host keys in a Secret of the operator's own namespace."""
 
-    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
-    key: SecretKey = Field("known_hosts", description="Key that holds the host keys. Default: known_hosts.")
+    key: SecretKey = secret_key("known_hosts", "the host keys")
 
 
 class Tls(ApiModel):

@@ -13,6 +13,7 @@ from pve_evpn.api.types import (
     ATOMIC,
     SET,
     ApiModel,
+    Asn,
     ClusterScopedRef,
     ClusterScopedSpec,
     IpAddress,
@@ -27,13 +28,18 @@ from pve_evpn.api.types import (
     rules,
 )
 
+#: ``spec.id`` of a controller of any kind.
 ControllerId = Annotated[
-    str,
-    Length(min_length=2, max_length=64),
-    Matching(
-        r"[a-zA-Z][a-zA-Z0-9_-]*[a-zA-Z0-9]",
-        "must be 2 to 64 letters, digits, - and _, a letter first and a letter or digit last",
-    ),
+    Annotated[
+        str,
+        Length(min_length=2, max_length=64),
+        Matching(
+            r"[a-zA-Z][a-zA-Z0-9_-]*[a-zA-Z0-9]",
+            "must be 2 to 64 letters, digits, - and _, a letter first and a letter or digit last",
+        ),
+    ]
+    | None,
+    Field(description=id_in_proxmox(": 2 to 64 letters, digits, - and _, a letter first", "controller")),
 ]
 FabricId = Annotated[
     str,
@@ -54,6 +60,20 @@ PeerAddress = Annotated[
         "!isIP(self) || !(ip(self).isUnspecified() || ip(self).isLoopback() || ip(self).isLinkLocalMulticast())",
         "must be the address of a node: not unspecified, loopback or multicast",
     ),
+]
+#: Between the two ends of an eBGP session.
+Hops = Annotated[int, Field(ge=1, le=255)]
+
+# The route maps of a controller for BGP, of either kind.
+ROUTE_MAP_IN = "Id of a route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."
+ROUTE_MAP_OUT = "Id of a route map for sent routes (Proxmox VE 9.2). Proxmox: route-map-out."
+RouteMapInRef = Annotated[
+    ClusterScopedRef | None,
+    Field(description="RouteMap for received routes, instead of routeMapIn. Proxmox: route-map-in."),
+]
+RouteMapOutRef = Annotated[
+    ClusterScopedRef | None,
+    Field(description="RouteMap for sent routes, instead of routeMapOut. Proxmox: route-map-out."),
 ]
 
 
@@ -113,12 +133,8 @@ class EvpnControllerSpec(ClusterScopedSpec):
         )
     )
 
-    id: ControllerId | None = Field(
-        None, description=id_in_proxmox(": 2 to 64 letters, digits, - and _, a letter first", "controller")
-    )
-    asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
-        description="Autonomous system number, 1 to 4294967295. Proxmox: asn."
-    )
+    id: ControllerId = None
+    asn: Asn = Field(description="Autonomous system number, 1 to 4294967295. Proxmox: asn.")
     underlay: Underlay = Field(description="How the nodes reach each other: peers, fabric, fabricRef or clusterNodes.")
     nodes: list[NodeName] | None = Field(
         None,
@@ -132,7 +148,7 @@ class EvpnControllerSpec(ClusterScopedSpec):
         description="Whether the peers are eBGP or iBGP (Proxmox VE 9.2). Default: Auto, which is iBGP unless a BGP "
         "controller says otherwise. Proxmox: bgp-mode.",
     )
-    ebgp_multihop: Annotated[int, Field(ge=1, le=255)] | None = Field(
+    ebgp_multihop: Hops | None = Field(
         None, description="Most hops to eBGP peers, 1 to 255 (Proxmox VE 9.2). Proxmox: ebgp-multihop."
     )
     peer_group_name: ConfigId | None = Field(
@@ -140,18 +156,10 @@ class EvpnControllerSpec(ClusterScopedSpec):
         description="FRR peer group (Proxmox VE 9.2), different for every controller of a cluster. Default: VTEP. "
         "Proxmox: peer-group-name.",
     )
-    route_map_in: ConfigId | None = Field(
-        None, description="Id of a route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."
-    )
-    route_map_out: ConfigId | None = Field(
-        None, description="Id of a route map for sent routes (Proxmox VE 9.2). Proxmox: route-map-out."
-    )
-    route_map_in_ref: ClusterScopedRef | None = Field(
-        None, description="RouteMap for received routes, instead of routeMapIn. Proxmox: route-map-in."
-    )
-    route_map_out_ref: ClusterScopedRef | None = Field(
-        None, description="RouteMap for sent routes, instead of routeMapOut. Proxmox: route-map-out."
-    )
+    route_map_in: ConfigId | None = Field(None, description=ROUTE_MAP_IN)
+    route_map_out: ConfigId | None = Field(None, description=ROUTE_MAP_OUT)
+    route_map_in_ref: RouteMapInRef = None
+    route_map_out_ref: RouteMapOutRef = None
 
 
 class ControllerNode(ApiModel):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec, ProxmoxClusterStatus
 from pve_evpn.api.conditions import ConditionType, ReportedStatus
@@ -86,8 +89,6 @@ class Kind:
     """The Proxmox collection it stands for an object of; empty where it stands for none."""
     sdn_type: str = ""
     """Proxmox' type of that object; empty where the spec says it."""
-    id_pattern: str = ""
-    """Names that Proxmox accepts for that object."""
     desired_as: Literal[
         "",
         "ipams",
@@ -108,13 +109,21 @@ class Kind:
     def singular(self) -> str:
         return self.name.lower()
 
+    def accepts_id(self, text: str) -> bool:
+        """Whether the text can be the name of such an object in Proxmox, which is what ``spec.id`` takes."""
+        id_type = _id_type(self.spec_model)
+        try:
+            return id_type is not None and id_type.validate_python(text) == text
+        except ValidationError:
+            return False
 
-#: Zones and VNets give their names to network interfaces, hence 8 characters; controllers give theirs to none.
-_SHORT_ID = r"[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]"
-_LONG_ID = r"[a-zA-Z][a-zA-Z0-9_-]{0,62}[a-zA-Z0-9]"
-_FABRIC_ID = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,6}[a-zA-Z0-9]"
-_POLICY_ID = r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,30}[a-zA-Z0-9])?"
-_SERVICE_ID = r"[a-zA-Z][a-zA-Z0-9]{0,62}[a-zA-Z0-9]"
+
+@cache
+def _id_type(spec_model: type[ApiModel]) -> TypeAdapter[Any] | None:
+    """``None`` for what has no name in Proxmox."""
+    own = spec_model.model_fields.get("id")
+    return TypeAdapter(own.annotation) if own and own.annotation else None
+
 
 _MANAGED = (
     ConditionType.READY,
@@ -135,15 +144,25 @@ _CONNECTED = (
     ConditionType.PAUSED,
 )
 
+
+def _condition(type_: ConditionType, part: Literal["status", "reason", "message"]) -> str:
+    """The path of a part of a condition."""
+    return f'.status.conditions[?(@.type=="{type_}")].{part}'
+
+
 _READY = (
-    Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
-    Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
+    Column("Ready", _condition(ConditionType.READY, "status")),
+    Column("Reason", _condition(ConditionType.READY, "reason")),
 )
 _SEEN = (
     Column("Age", ".metadata.creationTimestamp", "date"),
-    Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+    Column("Message", _condition(ConditionType.READY, "message"), priority=1),
 )
-_LAST = (*_SEEN, Column("Paused", '.status.conditions[?(@.type=="Paused")].status', priority=1))
+_LAST = (*_SEEN, Column("Paused", _condition(ConditionType.PAUSED, "status"), priority=1))
+_NODE = Column("Node", ".spec.node")
+_ASN = Column("ASN", ".spec.asn", "integer")
+_SESSIONS = Column("Sessions", ".status.sessionsSummary")
+_ENTRIES = Column("Entries", ".status.entries", "integer")
 
 
 def _managed(*own: Column) -> tuple[Column, ...]:
@@ -197,7 +216,7 @@ KINDS: dict[str, Kind] = {
                     ".spec.type",
                 ),
             ),
-            sdn_kind="ipam", id_pattern=_SERVICE_ID, desired_as="ipams",
+            sdn_kind="ipam", desired_as="ipams",
         ),
         Kind(
             "DnsServer", "dnsservers", ("dnss",), "Cluster", DnsServerSpec, DnsServerStatus,
@@ -205,23 +224,23 @@ KINDS: dict[str, Kind] = {
             _MANAGED,
             _managed(Column("URL", ".spec.url", priority=1)),
             (ID_FIXED,),
-            sdn_kind="dns", sdn_type="powerdns", id_pattern=_SERVICE_ID, desired_as="dns_servers",
+            sdn_kind="dns", sdn_type="powerdns", desired_as="dns_servers",
         ),
         Kind(
             "PrefixList", "prefixlists", ("pfl",), "Cluster", PrefixListSpec, PrefixListStatus,
             "An ordered list of networks that route maps and fabrics name (Proxmox VE 9.2).",
             _MANAGED,
-            _managed(Column("Entries", ".status.entries", "integer")),
+            _managed(_ENTRIES),
             (ID_FIXED,),
-            sdn_kind="prefix-list", sdn_type="prefix-list", id_pattern=_POLICY_ID, desired_as="prefix_lists",
+            sdn_kind="prefix-list", sdn_type="prefix-list", desired_as="prefix_lists",
         ),
         Kind(
             "RouteMap", "routemaps", ("rmap",), "Cluster", RouteMapSpec, RouteMapStatus,
             "An ordered list of rules about routes that controllers and fabrics name (Proxmox VE 9.2).",
             _MANAGED,
-            _managed(Column("Entries", ".status.entries", "integer")),
+            _managed(_ENTRIES),
             (ID_FIXED,),
-            sdn_kind="route-map", sdn_type="route-map", id_pattern=_POLICY_ID, desired_as="route_maps",
+            sdn_kind="route-map", sdn_type="route-map", desired_as="route_maps",
         ),
         Kind(
             "Fabric", "fabrics", ("fab",), "Cluster", FabricSpec, FabricStatus,
@@ -240,41 +259,31 @@ KINDS: dict[str, Kind] = {
                     "protocol cannot change once the fabric is programmed: make a new object instead",
                 ),
             ),
-            sdn_kind="fabric", id_pattern=_FABRIC_ID, desired_as="fabrics",
+            sdn_kind="fabric", desired_as="fabrics",
         ),
         Kind(
             "EvpnController", "evpncontrollers", ("evpnc",), "Cluster", EvpnControllerSpec, EvpnControllerStatus,
             "The BGP instance that carries EVPN between the nodes of a Proxmox cluster.",
             _MANAGED,
-            _managed(
-                Column("ASN", ".spec.asn", "integer"),
-                Column("Sessions", ".status.sessionsSummary"),
-            ),
+            _managed(_ASN, _SESSIONS),
             (ID_FIXED,),
-            sdn_kind="controller", sdn_type="evpn", id_pattern=_LONG_ID, desired_as="controllers",
+            sdn_kind="controller", sdn_type="evpn", desired_as="controllers",
         ),
         Kind(
             "BgpController", "bgpcontrollers", ("bgpc",), "Cluster", BgpControllerSpec, BgpControllerStatus,
             "BGP between one node and routers outside of the overlay.",
             _MANAGED,
-            _managed(
-                Column("Node", ".spec.node"),
-                Column("ASN", ".spec.asn", "integer"),
-                Column("Sessions", ".status.sessionsSummary"),
-            ),
+            _managed(_NODE, _ASN, _SESSIONS),
             (ID_FIXED,),
-            sdn_kind="controller", sdn_type="bgp", id_pattern=_LONG_ID, desired_as="bgp_controllers",
+            sdn_kind="controller", sdn_type="bgp", desired_as="bgp_controllers",
         ),
         Kind(
             "IsisController", "isiscontrollers", ("isisc",), "Cluster", IsisControllerSpec, IsisControllerStatus,
             "IS-IS on one node.",
             _MANAGED,
-            _managed(
-                Column("Node", ".spec.node"),
-                Column("Domain", ".spec.domain"),
-            ),
+            _managed(_NODE, Column("Domain", ".spec.domain")),
             (ID_FIXED,),
-            sdn_kind="controller", sdn_type="isis", id_pattern=_LONG_ID, desired_as="isis_controllers",
+            sdn_kind="controller", sdn_type="isis", desired_as="isis_controllers",
         ),
         Kind(
             "EvpnZone", "evpnzones", ("evpnz",), "Cluster", EvpnZoneSpec, EvpnZoneStatus,
@@ -285,7 +294,7 @@ KINDS: dict[str, Kind] = {
                 Column("Exit", ".status.exit.summary", priority=1),
             ),
             (ID_FIXED,),
-            sdn_kind="zone", sdn_type="evpn", id_pattern=_SHORT_ID, desired_as="zones",
+            sdn_kind="zone", sdn_type="evpn", desired_as="zones",
         ),
         Kind(
             "VNet", "vnets", ("vnet",), "Namespaced", VNetSpec, VNetStatus,
@@ -329,7 +338,7 @@ KINDS: dict[str, Kind] = {
                     for other in (f"self.metadata.name.contains('-') || !{_BY_PREFIX}", f"!{_BY_PATTERN}")
                 ),
             ),
-            sdn_kind="vnet", sdn_type="vnet", id_pattern=_SHORT_ID, desired_as="vnets",
+            sdn_kind="vnet", sdn_type="vnet", desired_as="vnets",
         ),
         Kind(
             "NicAttachment", "nicattachments", ("nic",), "Namespaced", NicAttachmentSpec, NicAttachmentStatus,
@@ -356,7 +365,7 @@ KINDS: dict[str, Kind] = {
             "What one Proxmox node says of BGP and its VNIs. Written by the operator.",
             (ConditionType.READY, ConditionType.OPERATIONAL),
             (
-                Column("Node", ".spec.node"),
+                _NODE,
                 Column("FRR", ".status.frrVersion"),
                 Column("Router ID", ".status.routerId"),
                 Column("Sessions", ".status.sessions"),

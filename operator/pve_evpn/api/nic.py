@@ -19,7 +19,7 @@ from pve_evpn.api.types import (
     IpAddress,
     LocalRef,
     MacAddress,
-    ManagementPolicy,
+    ManagementPolicyOfObject,
     Matching,
     Origin,
     Rule,
@@ -181,9 +181,7 @@ class NicAttachmentSpec(ApiModel):
         description="Observe reports when the guest's MAC is withdrawn because it sends no frames; Pin keeps it "
         "advertised. Default: Observe.",
     )
-    management_policy: ManagementPolicy | None = Field(
-        None, description="ObserveOnly: nothing is ever written, the status is still kept. Default: Full."
-    )
+    management_policy: ManagementPolicyOfObject = None
     deletion_policy: Literal["Detach", "LinkDown", "Orphan"] | None = Field(
         None,
         description="What deleting this object does to the NIC: Detach removes it if the operator created it, else "

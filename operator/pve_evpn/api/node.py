@@ -8,15 +8,13 @@ from pydantic import Field
 
 from pve_evpn.api.conditions import ObservedStatus
 from pve_evpn.api.limits import Cut
-from pve_evpn.api.types import ATOMIC, ApiModel, ClusterScopedRef, NodeName, Timestamp, immutable, keyed
+from pve_evpn.api.types import ATOMIC, ApiModel, ClusterRef, NodeName, Timestamp, immutable, keyed
 
 
 class EvpnNodeSpec(ApiModel):
     """Which node. The operator makes one EvpnNode per node; those made by hand are reported too, and never deleted."""
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
+    cluster_ref: ClusterRef
     node: Annotated[NodeName, immutable("node")] = Field(description="The node's name in Proxmox. Immutable.")
 
 

@@ -34,6 +34,7 @@ PolicyId = Annotated[
         "must be 1 to 32 letters, digits, - and _, the first and the last a letter or digit",
     ),
 ]
+_ID_FORM = " and in FRR: 1 to 32 letters, digits, - and _"
 Action = Literal["Permit", "Deny"]
 PrefixLength = Annotated[int, Field(ge=0, le=128)]
 Unsigned = Annotated[int, Field(ge=0, le=4294967295)]
@@ -112,7 +113,7 @@ class PrefixListEntry(ApiModel):
 class PrefixListSpec(ClusterScopedSpec):
     """An ordered list of networks (Proxmox VE 9.2). Route maps and fabrics name it."""
 
-    id: PolicyId | None = Field(None, description=id_in_proxmox(" and in FRR: 1 to 32 letters, digits, - and _", "id"))
+    id: PolicyId | None = Field(None, description=id_in_proxmox(_ID_FORM, "id"))
     entries: list[PrefixListEntry] = Field(
         min_length=1, max_length=MOST_ENTRIES, description="The list. Proxmox: entries.", json_schema_extra=keyed("seq")
     )
@@ -242,9 +243,7 @@ class RouteMapEntry(ApiModel):
 class RouteMapSpec(ClusterScopedSpec):
     """An ordered list of rules about routes (Proxmox VE 9.2). Controllers and fabrics name it."""
 
-    id: PolicyId | None = Field(
-        None, description=id_in_proxmox(" and in FRR: 1 to 32 letters, digits, - and _", "route-map-id")
-    )
+    id: PolicyId | None = Field(None, description=id_in_proxmox(_ID_FORM, "route-map-id"))
     entries: list[RouteMapEntry] = Field(
         min_length=1, max_length=MOST_ENTRIES, description="The map's entries.", json_schema_extra=keyed("order")
     )

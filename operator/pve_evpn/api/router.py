@@ -8,13 +8,21 @@ from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
-from pve_evpn.api.controller import ControllerId, Sessions
+from pve_evpn.api.controller import (
+    ROUTE_MAP_IN,
+    ROUTE_MAP_OUT,
+    ControllerId,
+    Hops,
+    RouteMapInRef,
+    RouteMapOutRef,
+    Sessions,
+)
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.policy import PolicyId
 from pve_evpn.api.types import (
     SET,
     ApiModel,
-    ClusterScopedRef,
+    Asn,
     ClusterScopedSpec,
     InterfaceName,
     IpAddress,
@@ -22,7 +30,6 @@ from pve_evpn.api.types import (
     NodeName,
     Rule,
     Timestamp,
-    id_in_proxmox,
     id_or_ref,
     keyed,
     rules,
@@ -40,7 +47,6 @@ _NET = Matching(
     r"[a-fA-F0-9]{2}(\.[a-fA-F0-9]{4}){3,9}\.[a-fA-F0-9]{2}",
     "must be a network entity title such as 49.0001.1921.6801.6001.00",
 )
-_ID = id_in_proxmox(": 2 to 64 letters, digits, - and _, a letter first", "controller")
 _LOOPBACK = "Loopback or dummy interface whose address is the router's. Proxmox: loopback."
 
 
@@ -58,11 +64,9 @@ class BgpControllerSpec(ClusterScopedSpec):
         )
     )
 
-    id: ControllerId | None = Field(None, description=_ID)
+    id: ControllerId = None
     node: NodeName = Field(description="The node that peers. Proxmox: node.")
-    asn: Annotated[int, Field(ge=1, le=4294967295)] = Field(
-        description="The node's autonomous system number, 1 to 4294967295. Proxmox: asn."
-    )
+    asn: Asn = Field(description="The node's autonomous system number, 1 to 4294967295. Proxmox: asn.")
     peers: list[_RouterAddress] = Field(
         min_length=1,
         max_length=64,
@@ -72,7 +76,7 @@ class BgpControllerSpec(ClusterScopedSpec):
     ebgp: bool | None = Field(
         None, description="The peers are of other autonomous systems. Default: false. Proxmox: ebgp."
     )
-    ebgp_multihop: Annotated[int, Field(ge=1, le=255)] | None = Field(
+    ebgp_multihop: Hops | None = Field(
         None, description="Most hops to eBGP peers, 1 to 255. Default: 1. Proxmox: ebgp-multihop."
     )
     loopback: InterfaceName | None = Field(None, description=_LOOPBACK)
@@ -81,18 +85,10 @@ class BgpControllerSpec(ClusterScopedSpec):
         description="Share traffic over paths of equal length through different autonomous systems. Default: false. "
         "Proxmox: bgp-multipath-as-path-relax.",
     )
-    route_map_in: PolicyId | None = Field(
-        None, description="Id of a route map for received routes (Proxmox VE 9.2). Proxmox: route-map-in."
-    )
-    route_map_out: PolicyId | None = Field(
-        None, description="Id of a route map for sent routes (Proxmox VE 9.2). Proxmox: route-map-out."
-    )
-    route_map_in_ref: ClusterScopedRef | None = Field(
-        None, description="RouteMap for received routes, instead of routeMapIn. Proxmox: route-map-in."
-    )
-    route_map_out_ref: ClusterScopedRef | None = Field(
-        None, description="RouteMap for sent routes, instead of routeMapOut. Proxmox: route-map-out."
-    )
+    route_map_in: PolicyId | None = Field(None, description=ROUTE_MAP_IN)
+    route_map_out: PolicyId | None = Field(None, description=ROUTE_MAP_OUT)
+    route_map_in_ref: RouteMapInRef = None
+    route_map_out_ref: RouteMapOutRef = None
 
 
 class BgpPeer(ApiModel):
@@ -122,7 +118,7 @@ class BgpControllerStatus(ManagedStatus):
 class IsisControllerSpec(ClusterScopedSpec):
     """IS-IS on one node. A node has one."""
 
-    id: ControllerId | None = Field(None, description=_ID)
+    id: ControllerId = None
     node: NodeName = Field(description="The node that takes part. Proxmox: node.")
     domain: Annotated[
         str,

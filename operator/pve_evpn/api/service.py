@@ -14,16 +14,16 @@ from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.types import (
     ATOMIC,
-    ApiModel,
     ClusterScopedSpec,
     Fingerprint,
     Matching,
-    ObjectName,
     PluginId,
     Rule,
     SecretKey,
+    SecretRef,
     id_in_proxmox,
     rules,
+    secret_key,
 )
 
 #: The IPAM that every Proxmox has. It is in no file, so it can be neither made nor deleted.
@@ -49,18 +49,16 @@ _FOR_ADOPTED = (
 )
 
 
-class TokenSecretKeyRef(ApiModel):
+class TokenSecretKeyRef(SecretRef):
     """A token in a Secret of the operator's own namespace."""
 
-    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
-    key: SecretKey = Field("token", description="Key that holds the token. Default: token.")
+    key: SecretKey = secret_key("token", "the token")
 
 
-class ApiKeySecretKeyRef(ApiModel):
+class ApiKeySecretKeyRef(SecretRef):
     """An API key in a Secret of the operator's own namespace."""
 
-    name: ObjectName = Field(description="Name of a Secret in the operator's own namespace.")
-    key: SecretKey = Field("key", description="Key that holds the API key. Default: key.")
+    key: SecretKey = secret_key("key", "the API key")
 
 
 def _belongs(field: str, types: str, words: str) -> Rule:

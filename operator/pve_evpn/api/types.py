@@ -326,6 +326,7 @@ DnsName = Annotated[
     ),
 ]
 Vni = Annotated[int, Field(ge=1, le=16777215)]
+Asn = Annotated[int, Field(ge=1, le=4294967295)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -337,6 +338,10 @@ def _whole_seconds(moment: datetime) -> datetime:
 Timestamp = Annotated[datetime, AfterValidator(_whole_seconds)]
 
 ManagementPolicy = Literal["Full", "ObserveOnly"]
+ManagementPolicyOfObject = Annotated[
+    ManagementPolicy | None,
+    Field(description="ObserveOnly: nothing is ever written, the status is still kept. Default: Full."),
+]
 DeletionPolicy = Literal["Delete", "Orphan"]
 AdoptionPolicy = Literal["Never", "IfIdentical", "Always"]
 Origin = Literal["Created", "Adopted"]
@@ -355,6 +360,10 @@ class ClusterScopedRef(ApiModel):
     """A cluster-scoped object of this API, by name."""
 
     name: ObjectName = Field(description="Name of the referenced object (metadata.name, not its Proxmox id).")
+
+
+#: Every object of this API but NicAttachments, which say more, names its cluster so.
+ClusterRef = Annotated[ClusterScopedRef, immutable("clusterRef"), Field(description="The ProxmoxCluster. Immutable.")]
 
 
 class LocalRef(ApiModel):
@@ -389,6 +398,11 @@ SecretKey = Annotated[
     Length(min_length=1, max_length=253),
     Matching(r"[-._a-zA-Z0-9]+", "must be a key of a Secret: letters, digits, -, _ and ."),
 ]
+
+
+def secret_key(default: str, what: str) -> Any:
+    """The field ``key`` of a :class:`SecretRef` to one value in it; ``what`` it is."""
+    return Field(default, description=f"Key that holds {what}. Default: {default}.")
 
 
 #: As Kubernetes defines them. Patterns of the schema, because CEL rules about so many texts would cost too much.
@@ -457,9 +471,7 @@ def only_one_of(*fields: str, exactly: bool = True) -> str:
 class ManagedSpec(ApiModel):
     """Policies of an object that stands for one in Proxmox."""
 
-    management_policy: ManagementPolicy | None = Field(
-        None, description="ObserveOnly: nothing is ever written, the status is still kept. Default: Full."
-    )
+    management_policy: ManagementPolicyOfObject = None
     deletion_policy: DeletionPolicy | None = Field(
         None,
         description="What deleting this object does in Proxmox: Delete removes it there too, Orphan leaves it. "
@@ -476,6 +488,4 @@ class ManagedSpec(ApiModel):
 class ClusterScopedSpec(ManagedSpec):
     """The spec of a cluster-scoped object that stands for one in Proxmox."""
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
-        description="The ProxmoxCluster. Immutable."
-    )
+    cluster_ref: ClusterRef

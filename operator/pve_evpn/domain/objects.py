@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -222,7 +221,7 @@ def _own_id(resource: Resource[ApiModel]) -> str:
     given = getattr(resource.spec, "id", None) or resource.status.id
     if given:
         return str(given)
-    return resource.key.name if re.fullmatch(KINDS[resource.key.kind].id_pattern, resource.key.name) else ""
+    return resource.key.name if KINDS[resource.key.kind].accepts_id(resource.key.name) else ""
 
 
 def hashed_id(namespace: str, name: str) -> str:

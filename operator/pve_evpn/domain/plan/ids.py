@@ -66,7 +66,7 @@ class _Names:
     def readable(self, resource: Resource[Any], kind: SdnKind) -> str:
         """The name from letters and digits, if it is one and free; empty where the hash is to be used."""
         name = re.sub(r"[^a-z0-9]", "", resource.key.name)
-        if not re.fullmatch(KINDS[resource.key.kind].id_pattern, name) or (kind, name) in self.others:
+        if not KINDS[resource.key.kind].accepts_id(name) or (kind, name) in self.others:
             return ""
         if kind is SdnKind.VNET and INTERFACE_NAMES.matches(name):
             return ""
