@@ -95,6 +95,7 @@ def tour(stack: Stack, frr: Topology | None = None) -> int:
     for document in documents:
         stack.await_ready(document)
         step(f"Ready: {document['kind']} {document['metadata']['name']}")
+    step(f"until all were Ready, {asked(stack)}")
     nic = documents[-1]
     await_("EVPN advertises VM 100's NIC", lambda: stack.get(nic)["status"].get("evpn", {}).get("announcedBy"))
     if frr:
@@ -103,9 +104,14 @@ def tour(stack: Stack, frr: Topology | None = None) -> int:
     show(stack)
     if frr:
         agreement(stack, frr)
-    calls, writes = len(stack.lab.journal), len(stack.writes())
-    step(f"Proxmox was asked {calls} times, {writes} of them writes, with {stack.lab.applies} apply")
+    step(f"with the syncs and polls since, {asked(stack)}")
     return stack.lab.applies
+
+
+def asked(stack: Stack) -> str:
+    """How much Proxmox was asked so far, in words."""
+    calls, writes = len(stack.lab.journal), len(stack.writes())
+    return f"Proxmox was asked {calls} times, {writes} of them writes, with {stack.lab.applies} apply"
 
 
 def sdn_left(lab: Lab) -> dict[str, list[str]]:

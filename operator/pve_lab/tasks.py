@@ -96,6 +96,12 @@ class Tasks:
         """One node's tasks, newest first."""
         return [task for task in reversed(self.all.values()) if task.node == node]
 
+    def newest_on(self, node: str, count: int) -> list[Task]:
+        """One node's running tasks, and of those that ended the newest, so many in all."""
+        tasks = self.on(node)
+        running = [task for task in tasks if task.running]
+        return running + [task for task in tasks if not task.running][: max(0, count - len(running))]
+
     def of_type(self, type_: str) -> list[Task]:
         return [task for task in self.all.values() if task.type == type_]
 

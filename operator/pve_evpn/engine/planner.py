@@ -8,9 +8,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.api.nic import NicAttachmentSpec
+from pve_evpn.api.nic import Guest
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.objects import Desired, Resource
+from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.plan.firewall import names_used
 from pve_evpn.domain.plan.ids import with_readable_ids
@@ -29,6 +29,8 @@ from pve_evpn.pve.gateway import Gateway
 
 #: Seconds after which subnets and guests that nothing hints at are read again, unless the spec says otherwise.
 RESYNC = 600.0
+#: Guests by the object that names them, and its generation.
+News = Mapping[tuple[ObjectKey, int], Guest]
 
 
 class Planner:
@@ -60,7 +62,7 @@ class Planner:
         if PveVersion.parse(release) < OLDEST_SUPPORTED:
             message = f"Proxmox VE {release} has no SDN lock; {OLDEST_SUPPORTED} or newer is needed"
             raise NoConnection(Problem(Reason.VERSION_UNSUPPORTED, message))
-        state = await self._state(gateway, release, zones=False, news=True)
+        state = await self._state(gateway, release, zones=False, news=_news(self.desired()))
         entry = self._journal.entry
         desired = self._named(state, entry)
         self._failures.succeeded(await self.services.read(desired))
@@ -83,10 +85,22 @@ class Planner:
         return await self._planned(replace(sync, state=state))
 
     async def verify(self, sync: Sync) -> Sync:
-        """Refresh after the sync's transaction; less is read where that went well on every node."""
+        """Refresh after the sync's transaction; less is read where that went well on every node.
+
+        Guests stay those of the sync's first read then: an apply changes none of them, and Proxmox refuses a write of
+        one that was edited or has moved since. Those of objects that came meanwhile are read.
+        """
         verified = sync.result.before if sync.result and sync.result.well_done else None
+        known = _news(sync.desired)
+        late = {which: guest for which, guest in _news(self.desired()).items() if which not in known}
         state = await self._state(
-            sync.gateway, sync.state.release, hosts=sync.state.nodes, zones=bool(sync.reloads), verified=verified
+            sync.gateway,
+            sync.state.release,
+            hosts=sync.state.nodes,
+            zones=bool(sync.reloads),
+            news=late,
+            verified=verified,
+            guests=sync.state.guests if verified and not late else None,
         )
         return await self._planned(replace(sync, state=state))
 
@@ -130,20 +144,19 @@ class Planner:
         locked: bool = False,
         hosts: Mapping[str, NodeState] = MappingProxyType({}),
         zones: bool = True,
-        news: bool = False,
+        news: News = MappingProxyType({}),
         verified: ClusterState | None = None,
         guests: Mapping[int, GuestState] | None = None,
     ) -> ClusterState:
         """Guests are read where NICs may have to be written, and all of them before a VNet may go.
 
-        ``news``: whether guests of objects that changed are needed as they are now. A write of what was read a moment
+        ``news``: guests that are needed as they are now, as :func:`_news` finds them. A write of what was read a moment
         ago is refused by Proxmox if another client has changed the guest since. ``guests``: those that were read a
         moment ago, where they need not be read again but before a VNet may go.
         """
         desired = self.desired()
         every = any(vnet.deleting for vnet in desired.vnets)
-        named = [nic.spec.guest for nic in desired.nics if nic.spec and _is_news(nic)] if news else []
-        vmids, names = {guest.vmid for guest in named}, {guest.name for guest in named}
+        vmids, names = {guest.vmid for guest in news.values()}, {guest.name for guest in news.values()}
         used = {SdnKind.IPAM: desired.ipams, SdnKind.DNS: desired.dns_servers}
         state = await gateway.read_cluster(
             release,
@@ -182,6 +195,10 @@ class Planner:
         )
 
 
-def _is_news(nic: Resource[NicAttachmentSpec]) -> bool:
-    """Whether the guest is needed as it is now: for a spec without a status yet, and for an object that is to go."""
-    return nic.deleting or nic.status.observed_generation != nic.generation
+def _news(desired: Desired) -> News:
+    """The guests that are needed as they are now: for a spec without a status yet, and for an object that is to go."""
+    return {
+        (nic.key, nic.generation): nic.spec.guest
+        for nic in desired.nics
+        if nic.spec and (nic.deleting or nic.status.observed_generation != nic.generation)
+    }

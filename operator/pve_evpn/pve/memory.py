@@ -9,8 +9,10 @@ Why that is safe for subnets (PVE::Network::SDN; measured):
   whether any subnet of any VNet was edited since the digest was taken.
 * The running copy changes by an apply only, and an apply is a task (``reloadnetworkall``). After one that the operator
   did not send, everything is read again. VNets with pending subnets are read each time.
-* Before an apply of the operator's, under the SDN lock, the tasks of every node are asked. Where no subnet exists that
-  a digest could come with, every VNet is read then. So nothing is published that was not read.
+* Before an apply of the operator's, under the SDN lock, the tasks are asked for again. The cluster's list has every
+  task from the moment it starts, but of each node the newest only: where it may leave some out, the node's own list is
+  asked. Where no subnet exists that a digest could come with, every VNet is read then. So nothing is published that
+  was not read.
 * What the operator itself staged under the lock and then applied is known. Proxmox may store a value in another form
   than it was sent, so some of the VNets that were written are read all the same, and the others in rotation.
 
@@ -66,6 +68,8 @@ CONFIRMED = 6
 #: Of the bound, for the turns of a rotation, because a sync may come late.
 _SAFETY = 0.9
 _MOST_TASKS = 10_000
+#: Where the cluster's list of tasks has fewer rows, it has all there are (Proxmox keeps 25 ended ones of each node).
+_ALL_TASKS = 25
 
 
 @dataclass(slots=True)
@@ -364,8 +368,17 @@ class TaskMemory:
         #: By UPID, in the order they were seen: whether the task had ended.
         self._ended: dict[str, bool] = {}
         self._own: set[str] = set()
-        #: Whether the tasks of every node were asked for once.
-        self.begun = False
+        self._begun = False
+
+    def unreached(self, rows: Collection[Mapping[str, Any]], nodes: Iterable[str]) -> set[str]:
+        """Nodes of which the cluster's list may leave out tasks that began since the last one; see :meth:`reaches`.
+
+        None for the first list: what ended before it is in all that is read after it.
+        """
+        if not self._begun or len(rows) < _ALL_TASKS:
+            return set()
+        upids = (str(row.get("upid")) for row in rows)
+        return set(nodes) - {upid.split(":")[1] for upid in upids if self._ended.get(upid, False)}
 
     def reaches(self, rows: Collection[Mapping[str, Any]], limit: int) -> bool:
         """Whether a node's newest tasks, at most ``limit``, reach back to what was seen before: nothing is left out.
@@ -390,6 +403,7 @@ class TaskMemory:
             rows: As ``/cluster/tasks`` has them: ``upid``, ``type``, ``id`` and, once ended, ``endtime``.
         """
         found = []
+        self._begun = True
         for row in rows:
             upid, ended = str(row.get("upid")), bool(row.get("endtime"))
             if not self._ended.get(upid, False):

@@ -77,6 +77,8 @@ class ClusterReader(PveClient):
         super().__init__(*connection, **options)
         self._asked = -_REACH_SECONDS
         self._tasks = TaskMemory()
+        #: Nodes of which lists of the cluster's tasks may have left some out.
+        self._unreached: set[str] = set()
         self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=0)
         self._guests = GuestMemory(resync=0)
         self._names = NameMemory(self._read_names, resync=0)
@@ -195,7 +197,7 @@ class ClusterReader(PveClient):
             reworded += copies.reworded
         vnets = [ref.id for ref in edited if ref.kind is SdnKind.VNET]
         if not verified:
-            await self._notice_tasks(members, len(vnets), before_apply=before_apply)
+            await self._notice_tasks(members, before_apply=before_apply)
         for subnets in (await self._subnets.read(vnets, time.monotonic(), before_apply=before_apply)).values():
             edited |= subnets.edited
             running |= subnets.running
@@ -277,27 +279,26 @@ class ClusterReader(PveClient):
         found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         return decode.other_pending(SdnKind.OTHER, [{**r, "id": f"{name}/{r.get('id', '?')}"} for r in found], ("id",))
 
-    async def _notice_tasks(self, members: Collection[NodeState], vnets: int, *, before_apply: bool) -> None:
+    async def _notice_tasks(self, members: Collection[NodeState], *, before_apply: bool) -> None:
         """Take the hints that tasks give: guests they are about, and applies of other clients.
 
-        Only the 25 newest are in the cluster's list, so before an apply the nodes' own lists are asked instead. To
-        begin with they are asked too, so that older applies are known before the first apply of the operator's; but
-        not where reading the VNets again costs less.
+        The cluster's list has of each node the newest tasks only. So before an apply each node of which it may have
+        left out some is asked for its own. (It has all users' tasks for those with Sys.Audit on /, without which
+        Proxmox does not tell the members either.)
         """
         if not self._subnets.resync:
             return  # nothing is remembered
         online = [node.name for node in members if node.online]
-        on_every_node = before_apply or (vnets > len(online) and not self._tasks.begun)
         try:
-            all_asked = on_every_node and len(online) == len(members)
-            lists = [] if all_asked and before_apply else [decode.rows(await self.get("/cluster/tasks"))]
-            if on_every_node:
-                lists += await asyncio.gather(*map(self._newest_tasks, online))
+            rows = decode.rows(await self.get("/cluster/tasks"))
+            self._unreached |= self._tasks.unreached(rows, online)
+            if before_apply:
+                asked = self._unreached.intersection(online)
+                rows += [row for rows in await asyncio.gather(*map(self._newest_tasks, asked)) for row in rows]
+                self._unreached.difference_update(asked)
         except (errors.Unreachable, errors.Refused, errors.Forbidden):
             self._subnets.forget()
             return
-        self._tasks.begun = self._tasks.begun or on_every_node
-        rows = [row for rows in lists for row in rows]
         if before_apply:
             reloads = (str(row.get("upid")) for row in rows if row.get("type") == RELOAD_TASK)
             self._reloads = time.monotonic(), frozenset(reloads)
@@ -316,7 +317,7 @@ class ClusterReader(PveClient):
         return rows
 
     def reloads_just_listed(self) -> frozenset[str] | None:
-        """UPIDs of the reloads that the nodes listed with their tasks, under the lock; None where that is long ago."""
+        """UPIDs of the reloads that were listed with the tasks, under the lock; None where that is long ago."""
         if self._reloads is None or time.monotonic() - self._reloads[0] > _RELOADS_SECONDS:
             return None
         return self._reloads[1]
