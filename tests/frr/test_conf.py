@@ -66,6 +66,21 @@ def check(text: str, folder: Path) -> str:
             id="two controllers, own AS",
         ),
         pytest.param(
+            RunningConfig(
+                controllers={
+                    "isispve1": {
+                        "type": "isis",
+                        "node": "pve1",
+                        "isis-domain": "dc1",
+                        "isis-ifaces": "eno2,eno3",
+                        "isis-net": "49.0001.1921.6801.6001.00",
+                        "loopback": "lo",
+                    }
+                }
+            ),
+            id="IS-IS controller",
+        ),
+        pytest.param(
             replace(
                 seed(),
                 route_map_entries=(

@@ -28,7 +28,7 @@ def frr_conf(running: RunningConfig, node: NodeFacts, version: str, tuning: Tuni
         "!",
     ]
     lines = [*head, *_vrfs(running, node), *_bgp(running, node, tuning), *fabrics.fabrics(running, node, tuning)]
-    return "\n".join([*lines, *_route_maps(running, node), "line vty", "!", ""])
+    return "\n".join([*lines, *_isis(running, node), *_route_maps(running, node), "line vty", "!", ""])
 
 
 def _evpn_controllers(running: RunningConfig, node: str) -> list[tuple[str, Props]]:
@@ -137,6 +137,25 @@ def _bgp_controller(running: RunningConfig, node: str) -> Props | None:
     """A controller of type bgp gives a node an AS of its own."""
     rows = (p for p in running.controllers.values() if p.get("type") == "bgp" and p.get("node") == node)
     return next(rows, None)
+
+
+def isis_controllers(running: RunningConfig, node: str) -> list[Props]:
+    """Those of one node."""
+    rows = (props for _, props in sorted(running.controllers.items()) if props.get("type") == "isis")
+    return [props for props in rows if props.get("node") == node]
+
+
+def _isis(running: RunningConfig, node: NodeFacts) -> list[str]:
+    """What Proxmox writes for an IS-IS controller: it sets no level, so both levels run on each interface."""
+    lines: list[str] = []
+    for props in isis_controllers(running, node.name):
+        domain = props["isis-domain"]
+        for name in [*names(props.get("isis-ifaces")), *names(props.get("loopback"))]:
+            lines += [f"interface {name}", f" ip router isis {domain}", "exit", "!"]
+        connected = [f" redistribute {family} connected level-1" for family in ("ipv4", "ipv6")]
+        router = [f"router isis {domain}", f" net {props['isis-net']}", *connected, " log-adjacency-changes"]
+        lines += [*router, "exit", "!"]
+    return lines
 
 
 def _group(id_: str, props: Props, controllers: list[tuple[str, Props]]) -> str:

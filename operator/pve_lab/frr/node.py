@@ -11,12 +11,14 @@ from pathlib import Path
 
 from pve_lab.frr import fabrics
 from pve_lab.frr.bridges import Bridges
-from pve_lab.frr.config import frr_conf
+from pve_lab.frr.config import frr_conf, isis_controllers
 from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.frr.namespaces import CommandFailed, NodeSpace, inside, run
 from pve_lab.running_config import RunningConfig, networks
 
 DAEMONS = ("zebra", "bgpd", "ospfd", "bfdd", "staticd")
+#: These run only where the configuration needs them: they are not among the daemons of every node.
+ON_DEMAND = ("fabricd", "isisd")
 _OPTIONS = {"zebra": ("-s", "90000000")}
 _BIN = Path("/usr/lib/frr")
 
@@ -33,7 +35,7 @@ class FrrNode:
         self._version = version
         self._tuning = tuning
         self._reloading = threading.Lock()
-        self._fabricd = False
+        self._on_demand: set[str] = set()
         self._addresses: set[tuple[str, str]] = set()
         for part in ("run", "etc", "log"):
             run("chown", "-R", "frr:frr", str(space.folder / part))
@@ -44,7 +46,7 @@ class FrrNode:
 
     def _restart(self) -> None:
         self.stop()
-        self.start((*DAEMONS, "fabricd") if self._fabricd else DAEMONS)
+        self.start((*DAEMONS, *sorted(self._on_demand)))
 
     def start(self, daemons: Iterable[str] = DAEMONS) -> None:
         """Start daemons and give them the node's frr.conf, as the service does when the node boots."""
@@ -79,7 +81,7 @@ class FrrNode:
 
     def stop(self) -> None:
         """End all daemons, dead ones too: what they leave behind goes."""
-        for daemon in (*DAEMONS, "fabricd"):
+        for daemon in (*DAEMONS, *ON_DEMAND):
             if (self.space.folder / "run" / f"{daemon}.pid").exists():
                 self.kill_daemon(daemon)
                 (self.space.folder / "run" / f"{daemon}.pid").unlink()
@@ -106,7 +108,7 @@ class FrrNode:
             log = self.bridges.reload(networks(running, self.facts.name, self.facts.address))
             self._write_conf(running)
             self.running = running
-            if self._fabricd_changes(running):
+            if self._daemons_change(running):
                 self._restart()  # as Proxmox does where the file of daemons changes
                 return log
             return [*log, *self._reload_frr()]
@@ -128,11 +130,12 @@ class FrrNode:
         text = frr_conf(running, self.facts, self._version, self._tuning)
         (self.space.folder / "etc" / "frr.conf").write_text(text)
 
-    def _fabricd_changes(self, running: RunningConfig) -> bool:
-        """fabricd runs only where there is an OpenFabric fabric: it is not among the daemons of every node."""
-        wanted = any(fabric.get("protocol") == "openfabric" for fabric in running.fabrics.values())
-        changes = wanted != self._fabricd
-        self._fabricd = wanted
+    def _daemons_change(self, running: RunningConfig) -> bool:
+        """Whether other daemons than now are to run on this node."""
+        wanted = {"fabricd"} if any(row.get("protocol") == "openfabric" for row in running.fabrics.values()) else set()
+        wanted |= {"isisd"} if isis_controllers(running, self.facts.name) else set()
+        changes = wanted != self._on_demand
+        self._on_demand = wanted
         return changes
 
     def _fabric_addresses(self, running: RunningConfig) -> None:
@@ -162,7 +165,7 @@ class FrrNode:
         self._write_conf(running)
         self._fabric_addresses(running)
         self.bridges.reload(networks(running, self.facts.name, self.facts.address))
-        self._fabricd_changes(running)
+        self._daemons_change(running)
         self._restart()
 
 
