@@ -155,13 +155,15 @@ class ArgoCD:
         await_(f"{name} was compared", lambda: key not in self.application(name)["metadata"].get("annotations", {}))
 
     def await_state(self, name: str, revision: str, sync: str, health: str, seconds: float = 90) -> dict[str, Any]:
-        """Wait until Argo CD says this of that commit; the Application."""
+        """Wait until Argo CD says this of that commit and its sync has ended; the Application."""
 
         def check() -> dict[str, Any] | None:
             application = self.application(name)
             status = application.get("status", {})
             said = (status.get("sync", {}).get("revision"), *_state(application))
-            return application if said == (revision, sync, health) else None
+            # A comparison may find all as it should be before the operation that made it so has ended and counts.
+            syncing = "operation" in application or status.get("operationState", {}).get("phase") == "Running"
+            return application if said == (revision, sync, health) and not syncing else None
 
         try:
             return await_(f"{name} is {sync} and {health} at {revision[:8]}", check, seconds) or {}
