@@ -11,7 +11,8 @@ from typing import Any
 from pve_evpn.api.status import as_written, patch, read_status
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.status.sdn import SyncResult, sdn_status
+from pve_evpn.domain.status.sdn import sdn_status
+from pve_evpn.domain.status.sync_result import SyncResult
 from tests.unit.plan.world import NODES, carry_out, controller, desired, observed, vnet, zone
 
 VNETS = 1000

@@ -14,7 +14,7 @@ from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.schema import default_status
 from pve_evpn.api.status import as_written, read_status
 from pve_evpn.domain.conditions import ConditionValue, Problem
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.record import Health, unobserved
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Decision, Plan, Step
@@ -24,7 +24,8 @@ from pve_evpn.domain.state import ClusterState, GuestKind, GuestState, NodeState
 from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
-from pve_evpn.domain.status.sdn import SyncResult
+from pve_evpn.domain.status import without_proxmox
+from pve_evpn.domain.status.sync_result import SyncResult
 from tests.unit.plan import world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -268,7 +269,7 @@ def nodes() -> Iterator[Case]:
     item = world.resource("EvpnNode", "pve-pve1", {"clusterRef": {"name": "pve"}, "node": "pve1"})
     expected = {"seen working": CURRENT}
     for seen, health in OPERATIONAL.items():
-        status = report.node_status(item, health or report.unobserved(), NOW)
+        status = report.node_status(item, health or unobserved(), NOW)
         yield Case(f"EvpnNode: {seen}", item, status, expected.get(seen, IN_PROGRESS))
 
 
@@ -282,10 +283,10 @@ def on_the_way() -> Iterator[Case]:
         if kind == "ProxmoxCluster":
             continue
         made = world.desired(item)
-        lost = report.unreachable_status(item, made, replace(HEALS, reason=Reason.CLUSTER_UNREACHABLE), NOW)
+        lost = without_proxmox.unreachable_status(item, made, replace(HEALS, reason=Reason.CLUSTER_UNREACHABLE), NOW)
         yield Case(f"{kind}: Proxmox lost", item, lost, IN_PROGRESS)
-        yield Case(f"{kind}: no such cluster", item, report.unowned_status(item, HEALS, NOW), IN_PROGRESS)
-        yield Case(f"{kind}: unreadable", item, report.unowned_status(item, FINAL, NOW), FAILED)
+        yield Case(f"{kind}: no such cluster", item, without_proxmox.unowned_status(item, HEALS, NOW), IN_PROGRESS)
+        yield Case(f"{kind}: unreadable", item, without_proxmox.unowned_status(item, FINAL, NOW), FAILED)
 
 
 def every() -> list[Case]:

@@ -16,7 +16,7 @@ from pve_evpn.domain.plan.hidden import without_foreign
 from pve_evpn.domain.plan.model import Plan
 from pve_evpn.domain.sdn import SdnObject
 from pve_evpn.domain.state import GuestState
-from pve_evpn.domain.status.sdn import vnet_problems
+from pve_evpn.domain.status.sync_result import vnet_problems
 from pve_lab.faults import OutOfBandEdit
 from tests.engine.world import NET1, document, programmed
 from tests.engine.world import vnet as engine_vnet

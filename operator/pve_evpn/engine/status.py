@@ -25,8 +25,10 @@ from pve_evpn.domain.plan.withheld import waiting_plan
 from pve_evpn.domain.status import cluster as cluster_status
 from pve_evpn.domain.status import nic as nic_report
 from pve_evpn.domain.status import sdn as report
+from pve_evpn.domain.status import without_proxmox
 from pve_evpn.domain.status.effective import ineffective
-from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets, vnet_problems
+from pve_evpn.domain.status.reported import was_reported
+from pve_evpn.domain.status.sync_result import SyncResult, count_nics, count_vnets, vnet_problems
 from pve_evpn.engine import lifecycle, nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
@@ -93,7 +95,7 @@ class StatusWriter:
                 current = self._cache.get(resource.key)
                 if current is not None and current.deleting and _needs_nothing(current):
                     await self._writer.release(current, lifecycle.left_behind(current))
-            unknown = [r for r in desired if past_grace or r.deleting or not report.was_reported(r)]
+            unknown = [r for r in desired if past_grace or r.deleting or not was_reported(r)]
             await self._write_lost(unknown, _Lost(desired, problem), health)
             await self._release_cluster()
             if past_grace:
@@ -184,7 +186,7 @@ class StatusWriter:
         status = alone(
             current.key,
             lambda: report.sdn_status(current, decision, at),
-            lambda problem: report.unowned_status(current, problem, at.now),
+            lambda problem: without_proxmox.unowned_status(current, problem, at.now),
         )
         await self._writer.write_status(current, status)
         if event := lifecycle.programmed(current.status, status, decision, applied):
@@ -204,7 +206,7 @@ class StatusWriter:
         status = alone(
             current.key,
             lambda: nic_report.nic_status(current, decision, at),
-            lambda problem: report.unowned_status(current, problem, at.now),
+            lambda problem: without_proxmox.unowned_status(current, problem, at.now),
         )
         await self._writer.write_status(current, status)
 
@@ -215,7 +217,9 @@ class StatusWriter:
         for resource in resources:
             current = self._cache.get(resource.key)
             if current is not None and current.generation == resource.generation:
-                status = report.unreachable_status(current, lost.desired, lost.problem, now, health.get(resource.key))
+                status = without_proxmox.unreachable_status(
+                    current, lost.desired, lost.problem, now, health.get(resource.key)
+                )
                 await self._writer.write_status(current, status)
         if health:
             await nodes.report(self._context, health, now)

@@ -16,7 +16,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey, Resource, admits, matches
 from pve_evpn.domain.plan.deletion import leaves_proxmox_alone
-from pve_evpn.domain.status import sdn as report
+from pve_evpn.domain.status import without_proxmox
 from pve_evpn.engine import lifecycle
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.clock import Clock, SystemClock
@@ -185,7 +185,7 @@ class Supervisor:
             await self._writer.release(resource, lifecycle.left_behind(resource))
             return
         problem = _missing(self._cache, resource)
-        status = report.unowned_status(resource, problem, self._clock.now())
+        status = without_proxmox.unowned_status(resource, problem, self._clock.now())
         await self._writer.write_status(resource, status)
 
 

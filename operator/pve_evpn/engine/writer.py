@@ -17,7 +17,7 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.api.status import StatusT, patch
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan.ownership import known_in_words
-from pve_evpn.domain.status.sdn import is_drifted
+from pve_evpn.domain.status.reported import is_drifted
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.ports import Events, Ports, RawObject
 from pve_evpn.text import one_line

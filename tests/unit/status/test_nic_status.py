@@ -15,7 +15,7 @@ from pve_evpn.domain.nics.pins import Pin, PinState
 from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.nic import nic_status
-from pve_evpn.domain.status.sdn import SyncResult
+from pve_evpn.domain.status.sync_result import SyncResult
 from tests.unit.nics.test_plan_nics import MAC, ON_VNET, World, attached, nic, vm
 from tests.unit.plan.world import with_status
 

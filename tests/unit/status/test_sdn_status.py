@@ -14,7 +14,8 @@ from pve_evpn.domain.health.record import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan import plan
-from pve_evpn.domain.status.sdn import SyncResult, count_nics, count_vnets, sdn_status
+from pve_evpn.domain.status.sdn import sdn_status
+from pve_evpn.domain.status.sync_result import SyncResult, count_nics, count_vnets
 from tests.unit.plan.world import controller, desired, observed, vnet, zone
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,9 @@ from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Decision, Plan
 from pve_evpn.domain.status.nic import nic_status
-from pve_evpn.domain.status.sdn import SyncResult, sdn_status, unowned_status
+from pve_evpn.domain.status.sdn import sdn_status
+from pve_evpn.domain.status.sync_result import SyncResult
+from pve_evpn.domain.status.without_proxmox import unowned_status
 from tests.unit.plan.world import controller, desired, observed, resource, vnet, zone
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -32,7 +32,8 @@ from pve_evpn.domain.plan.step_class import StepClass
 from pve_evpn.domain.privileges import Feature, Need, lack_in_words, missing
 from pve_evpn.domain.sdn import SdnKind, SdnObject
 from pve_evpn.domain.state import release_in_words
-from pve_evpn.domain.status.sdn import SyncResult, effective, paused, reported
+from pve_evpn.domain.status.reported import effective, paused, reported
+from pve_evpn.domain.status.sync_result import SyncResult
 from pve_evpn.text import from_outside, some_of
 
 Cluster = Resource[ProxmoxClusterSpec, ProxmoxClusterStatus]

@@ -18,7 +18,17 @@ from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.pins import REMEDY, PinState
 from pve_evpn.domain.objects import Resource
-from pve_evpn.domain.status.sdn import NOT_CORRECTED, SyncResult, effective, is_paused, not_yet, paused, reported
+from pve_evpn.domain.status.reported import (
+    accepted,
+    drifted,
+    effective,
+    is_paused,
+    not_programmed_for_drift,
+    not_yet,
+    paused,
+    reported,
+)
+from pve_evpn.domain.status.sync_result import SyncResult
 
 
 def nic_status(
@@ -28,16 +38,11 @@ def nic_status(
     programmed, retryable = _programmed(nic, decision, sync)
     health = sync.health.get(nic.key) if programmed.status or decision.guest else _UNSEEN
     health = _with_remedy(nic, health or unobserved(), sync.pins.get(nic.key))
-    accepted = (
-        from_problem(ConditionType.ACCEPTED, decision.refused)
-        if decision.refused
-        else ConditionValue(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
-    )
     values = [
-        accepted,
+        accepted(nic, decision),
         programmed,
         health.operational if programmed.status else not_yet(health.operational),
-        _drifted(decision),
+        drifted(nic, decision),
         paused(nic, sync.desired),
         *effective(nic, sync),
     ]
@@ -144,11 +149,7 @@ def _programmed(nic: Resource[Any], decision: NicDecision, sync: SyncResult) -> 
     if not decision.managed and not is_paused(nic, sync.desired):
         return ConditionValue(type_, False, Reason.FIELDS_DIFFER, f"observed only: {changes}"), False
     if decision.drift:
-        reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
-        if getattr(sync.desired.cluster.spec, "drift", None) == "Report":
-            message = f"{'; '.join(decision.drift)}; {NOT_CORRECTED}"
-            return ConditionValue(type_, False, reason, message), False
-        return ConditionValue(type_, False, reason, "; ".join(decision.drift)), True
+        return not_programmed_for_drift(decision, sync.desired)
     if is_paused(nic, sync.desired):
         return ConditionValue(type_, False, Reason.PENDING_APPLY, f"paused, so this is not written: {changes}"), True
     return ConditionValue(type_, False, Reason.PENDING_APPLY, f"not written yet: {changes}"), True
@@ -160,10 +161,3 @@ def _restart_message(decision: NicDecision, failure: str) -> str:
     said = f" (Proxmox: {failure})" if failure else ""
     guest = decision.guest.label
     return f"{what} of {decision.device} is written and takes effect when {guest} is stopped and started{said}"
-
-
-def _drifted(decision: NicDecision) -> ConditionValue:
-    if not decision.drift:
-        return ConditionValue(ConditionType.DRIFTED, False, Reason.IN_SYNC)
-    reason = Reason.MISSING_EXTERNALLY if decision.missing else Reason.FIELDS_DIFFER
-    return ConditionValue(ConditionType.DRIFTED, True, reason, "; ".join(decision.drift))
