@@ -477,6 +477,25 @@ def test_a_server_outside_that_hangs(pve: LabClient) -> None:
     assert [row["ipam"] for row in pve.get("/cluster/sdn/ipams")] == ["pve"]
 
 
+def test_a_server_outside_that_hangs_keeps_out_subnets_and_addresses_of_its_zones(pve: LabClient) -> None:
+    netbox = {"ipam": "nb1", "type": "netbox", "url": "https://netbox.example.com/api", "token": "t"}
+    pve.ask("POST", "/cluster/sdn/ipams", **netbox)
+    for number, ipam in enumerate(("pve", "nb1")):
+        pve.ask("POST", "/cluster/sdn/zones", zone=f"z{number}", type="simple", ipam=ipam)
+        pve.ask("POST", "/cluster/sdn/vnets", vnet=f"v{number}", zone=f"z{number}")
+    fault = pve.lab.faults.add(faults.ServerHangs(url="https://netbox"))
+
+    def subnet(number: int) -> int:
+        new = {"subnet": f"10.{number}.0.0/24", "type": "subnet", "gateway": f"10.{number}.0.1"}
+        return pve.ask("POST", f"/cluster/sdn/vnets/v{number}/subnets", **new).status
+
+    assert (pve.ask("PUT", "/cluster/sdn/ipams/nb1", token="u").status, subnet(1), subnet(0)) == (596, 596, 200)
+    assert pve.ask("POST", "/cluster/sdn/vnets/v1/ips", zone="z1", ip="10.1.0.9").status == 596
+    assert pve.get("/cluster/sdn/vnets/v1/subnets") == []
+    pve.lab.faults.remove(fault.id)
+    assert subnet(1) == 200
+
+
 def test_every_fault_has_a_sentence_and_a_test_here() -> None:
     text = Path(__file__).read_text()
     for name, kind in faults.KINDS.items():

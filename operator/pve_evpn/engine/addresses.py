@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.events import EventReason
@@ -20,9 +20,10 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.nics.addresses import Entry, entries_of, plan_addresses, with_entries
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan.apply_policy import is_read_only
-from pve_evpn.engine.backoff import Backoff
+from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.engine.context import ClusterContext
-from pve_evpn.engine.failures import FIRST, LONGEST, Failures
+from pve_evpn.engine.failures import Failures
+from pve_evpn.engine.silence import SilentServers
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import uninterrupted
 from pve_evpn.leadership import NotLeader
@@ -40,25 +41,16 @@ _TAKEN = re.compile(r"already exist")
 _GONE = re.compile(r"does not exist in IPAM DB|(doesn't|don't) exist in ipam db|can't find any subnet for ip", re.I)
 
 
-@dataclass(slots=True)
-class _Silence:
-    """Until when (monotonic seconds) nothing is asked of an IPAM."""
-
-    until: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST, LONGEST))
-
-
 class AddressWriter:
     """The registered addresses of one cluster."""
 
-    def __init__(self, context: ClusterContext) -> None:
+    def __init__(self, context: ClusterContext, silent: SilentServers) -> None:
         self._context = context
         self._cache = context.cache
         self._writer = context.writer
         self._in_all = asyncio.Semaphore(IN_ALL)
         self._failures = {releasing: Failures(context.clock) for releasing in (True, False)}
-        self._silent: dict[str, _Silence] = {}
-        """By zone: its IPAM did not answer Proxmox, which costs 30 seconds for each request."""
+        self._silent = silent
 
     async def release(self, sync: Sync) -> Sync:
         """Release what is not to be registered any more; before the transaction, which may delete the subnets.
@@ -84,7 +76,7 @@ class AddressWriter:
         await asyncio.gather(*(self._forget(key, *entries) for key, entries in planned.forget.items()))
         await asyncio.gather(
             *(
-                self._of_one(sync.gateway, key, entries, releasing=releasing)
+                self._of_one(sync, key, entries, releasing=releasing)
                 for key, entries in due.items()
                 if key not in left_out
             )
@@ -94,14 +86,16 @@ class AddressWriter:
         done = self._context.desired or sync.desired
         return replace(sync, desired=done if due else sync.desired, addresses=problems)
 
-    async def _of_one(self, gateway: Gateway, key: ObjectKey, entries: tuple[Entry, ...], *, releasing: bool) -> None:
+    async def _of_one(self, sync: Sync, key: ObjectKey, entries: tuple[Entry, ...], *, releasing: bool) -> None:
         """The entries of one object, one after another; the first that fails ends it for now."""
         async with self._in_all:
             for entry in entries:
-                problem = self._silence(entry)
+                ipam = _ipam_of(entry, sync)
+                problem = self._silence(entry, ipam)
                 if problem is None:
-                    problem = await (self._release if releasing else self._register)(gateway, key, entry)
-                    self._heard(entry, problem)
+                    began = self._context.clock.monotonic()
+                    problem = await (self._release if releasing else self._register)(sync.gateway, key, entry)
+                    self._heard(ipam, problem, self._context.clock.monotonic() - began)
                 nic = self._cache.get(key)
                 if problem and nic:
                     log.info("%s: %s: %s", self._context.cluster, key, problem.message)
@@ -109,21 +103,19 @@ class AddressWriter:
                     return
             self._failures[releasing].succeeded([key])
 
-    def _silence(self, entry: Entry) -> Problem | None:
-        """Why nothing is asked of the zone's IPAM at present: it did not answer for another address."""
-        silence = self._silent.get(entry.zone)
-        if silence is None or self._context.clock.monotonic() >= silence.until:
+    def _silence(self, entry: Entry, ipam: SdnRef) -> Problem | None:
+        """Why nothing is asked of the zone's IPAM at present: it did not answer for something else."""
+        if ipam not in self._silent.active(self._context.desired):
             return None
         message = f"addresses: the IPAM of zone {entry.zone} did not answer Proxmox, so {entry} waits"
         return Problem(Reason.PENDING, message, retryable=True)
 
-    def _heard(self, entry: Entry, problem: Problem | None) -> None:
-        """Whether the zone's IPAM answered, whatever it said."""
+    def _heard(self, ipam: SdnRef, problem: Problem | None, seconds: float) -> None:
+        """Whether the IPAM answered, whatever it said."""
         if problem is None or problem.reason is not Reason.OUTCOME_UNKNOWN:
-            self._silent.pop(entry.zone, None)
-            return
-        silence = self._silent.setdefault(entry.zone, _Silence())
-        silence.until = self._context.clock.monotonic() + silence.backoff.failed()
+            self._silent.answered([ipam])
+        elif ipam not in self._silent.active(self._context.desired):  # else it is one of those under way at once
+            self._silent.record([ipam], seconds, self._context.desired)
 
     async def _register(self, gateway: Gateway, key: ObjectKey, entry: Entry) -> Problem | None:
         nic = self._cache.get(key)
@@ -170,6 +162,13 @@ class AddressWriter:
     async def _forget(self, key: ObjectKey, *entries: Entry) -> None:
         if nic := self._cache.get(key):
             await self._writer.write_status(nic, updated(nic.status, with_entries(nic.status, without=entries)))
+
+
+def _ipam_of(entry: Entry, sync: Sync) -> SdnRef:
+    """The IPAM of the entry's zone; the zone itself where that has none that is known."""
+    zone = sync.state.sdn.edited.get(SdnRef(SdnKind.ZONE, entry.zone))
+    ipam = zone.props.get("ipam") if zone else None
+    return SdnRef(SdnKind.IPAM, str(ipam)) if ipam else SdnRef(SdnKind.ZONE, entry.zone)
 
 
 def _refusal(entry: Entry, said: str, *, asked_before: bool) -> Problem:

@@ -33,6 +33,7 @@ from pve_evpn.engine.journal import ClusterJournal
 from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.spacing import ApplySpacing, interval_of
+from pve_evpn.engine.staging import ServerSilent
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.transaction import Transaction
 from pve_evpn.text import some_of
@@ -84,8 +85,7 @@ class Applier:
         exempt = self._journal.entry.interrupted or permission.approved
         if not exempt and (problem := spacing.problem(permission.plan, self._context.clock.now())):
             return replace(sync, held=problem, waiting=permission.waiting, lock=self._lock)
-        transaction = Transaction(self._context, self._journal, self._planner, self._network, sync)
-        result = await transaction.run()
+        sync, transaction, result = await self._run(sync)
         self._failures.succeeded(key for key, decision in sync.plan.decisions.items() if decision.in_sync)
         if result.culprit:
             result = replace(result, message=way_out(result.message, result.culprit, sync.state.sdn))
@@ -100,6 +100,31 @@ class Applier:
             waiting=transaction.permission.waiting or permission.waiting,
             lock=self._lock,
         )
+
+    async def _run(self, sync: Sync) -> tuple[Sync, Transaction, Result]:
+        """Run the transaction; where a server outside does not answer Proxmox, another one without what needs it.
+
+        The second one takes a new lock, with which Proxmox refuses what may still be on its way.
+        """
+        while True:
+            transaction = Transaction(self._context, self._journal, self._planner, self._network, sync)
+            try:
+                return sync, transaction, await transaction.run()
+            except ServerSilent as error:
+                silent = self._planner.silent
+                again = silent.active(sync.desired).keys() & error.servers
+                silent.record(error.servers, error.seconds, sync.desired)
+                await self._record_silence(sync, error)
+                if again:  # it was asked although nothing is planned that needs it: to take something back
+                    raise
+                sync = await self._planner.refresh(replace(sync, journal=self._journal.entry))
+
+    async def _record_silence(self, sync: Sync, error: ServerSilent) -> None:
+        """In the log, and an Event for the VNet whose subnet was not written."""
+        log.warning("%s: %s", self._context.cluster, error)
+        owner = sync.plan.owners().get(error.step.ref)
+        if owner and (vnet := self._context.cache.get(owner)):
+            await self._context.writer.record(vnet, EventReason.STAGING_FAILED, str(error))
 
     @property
     def _lock(self) -> LockStatus | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from pve_evpn.api.conditions import Reason
@@ -24,6 +25,7 @@ from pve_evpn.engine.drift import DriftBrake
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.journal import ClusterJournal, JournalEntry
 from pve_evpn.engine.service_secrets import ServiceSecrets
+from pve_evpn.engine.silence import SilentServers
 from pve_evpn.engine.sync import Sync
 from pve_evpn.pve.gateway import Gateway
 
@@ -44,6 +46,9 @@ class Planner:
         #: What the last sync began with, and its plan.
         self._first: tuple[Desired, ClusterState, tuple[object, ...], Plan] | None = None
         self.services = ServiceSecrets(context)
+        self.silent = SilentServers(context.clock)
+        self.waiting: Mapping[ObjectKey, Problem] = {}
+        """The VNets that the last plan left out, because a server outside does not answer Proxmox, and why."""
         self._chosen: Mapping[str, str] = {}
         """Names in Proxmox that were chosen and may be in no status yet, by uid."""
 
@@ -66,7 +71,8 @@ class Planner:
         entry = self._journal.entry
         desired = self._named(state, entry)
         self._failures.succeeded(await self.services.read(desired))
-        others = entry, self._failures.active(desired), self._brake.held, self.services.given
+        silent = self.silent.active(desired)
+        others = entry, self._failures.active(desired), self._brake.held, self.services.given, silent
         if self._first is None or self._first[0] is not desired or self._first[1:3] != (state, others):
             self._first = desired, state, others, await self._plan(state, entry, desired)
         return Sync(gateway, desired, state, self._first[3], entry)
@@ -183,16 +189,21 @@ class Planner:
 
     async def _plan(self, state: ClusterState, entry: JournalEntry, desired: Desired) -> Plan:
         """In a thread: thousands of objects take long enough to hold up everything else."""
-        return await asyncio.to_thread(
+        planned = partial(
             plan,
             desired,
             state,
             journal=entry.created(state.sdn),
-            failures={**self._failures.active(desired), **self._brake.held},
             recovering=entry.interrupted,
             spent=entry.consumed_approval,
             secrets=self.services.given,
         )
+        failures = {**self._failures.active(desired), **self._brake.held}
+        found = await asyncio.to_thread(planned, failures=failures)
+        self.waiting = self.silent.waiting(found, state.sdn, desired)
+        if self.waiting:
+            found = await asyncio.to_thread(planned, failures={**failures, **self.waiting})
+        return found
 
 
 def _news(desired: Desired) -> News:

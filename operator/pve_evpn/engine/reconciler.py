@@ -112,7 +112,7 @@ class Reconciler:
         self._firewalls = FirewallWriter(context)
         self._pins = PinWriter(context, observer.helper)
         self._nics = NicWriter(context, self._pins)
-        self._addresses = AddressWriter(context)
+        self._addresses = AddressWriter(context, self._planner.silent)
         self.statuses = StatusWriter(context)
         self._backoff = Backoff(BACKOFF_FIRST, BACKOFF_LONGEST)
         self._rest: _Rest | None = None
@@ -334,7 +334,12 @@ class Reconciler:
 
     async def _with_failures(self, sync: Sync) -> Sync:
         """Add which objects failed, which credentials are in use, and when they end."""
-        failures = {**self._failures.active(sync.desired), **self._brake.held, **self._nics.problems}
+        failures = {
+            **self._failures.active(sync.desired),
+            **self._planner.waiting,
+            **self._brake.held,
+            **self._nics.problems,
+        }
         end = await self._connection.credentials_end(sync.gateway)
         return replace(
             sync,

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 from pve_evpn.domain.plan.model import Plan, Step
 from pve_evpn.domain.plan.revert import taken_back, unstage
-from pve_evpn.domain.sdn import SdnRef
+from pve_evpn.domain.plan.servers import in_words, servers_of
+from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.engine.clock import Clock
 from pve_evpn.engine.journal import ClusterJournal
+from pve_evpn.engine.silence import SilentServers
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import uninterrupted
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
-from pve_evpn.pve.gateway import Gateway
 from pve_evpn.text import from_outside
 
 #: After these it is not known what Proxmox executed, or nothing more may be written: everything stays as it is, the
@@ -36,6 +38,16 @@ class StepRefused(Exception):
         return None if passes else self.step.ref
 
 
+class ServerSilent(errors.NoAnswerInTime):
+    """Proxmox did not answer a write of a subnet, most likely because a server outside did not answer Proxmox."""
+
+    def __init__(self, step: Step, servers: tuple[SdnRef, ...], seconds: float) -> None:
+        self.step = step
+        self.servers = servers
+        self.seconds = seconds
+        super().__init__(f"{step}: {' or '.join(map(in_words, servers))} did not answer Proxmox within {seconds:.0f} s")
+
+
 class LockLost(Exception):
     """Another client took the lock; ``staged`` is what the operator had staged."""
 
@@ -51,9 +63,12 @@ class Staging:
     below a VNet whose staged deletion was taken back.
     """
 
-    def __init__(self, gateway: Gateway, journal: ClusterJournal) -> None:
-        self._gateway = gateway
+    def __init__(self, sync: Sync, journal: ClusterJournal, clock: Clock, silent: SilentServers) -> None:
+        self._gateway = sync.gateway
         self._journal = journal
+        self._clock = clock
+        self._silent = silent
+        self._objects = {**sync.state.sdn.running, **sync.state.sdn.edited}
         self._restored: frozenset[SdnRef] = frozenset()
         self.touched = journal.entry.interrupted
         self.hidden = False
@@ -102,7 +117,16 @@ class Staging:
 
     async def _write(self, step: Step) -> None:
         # Proxmox executes a request that is on its way: to let it end after the unlock would stage without a lock.
-        await uninterrupted(self._gateway.stage(step, self._journal.entry.lock_token))
+        self._objects[step.ref] = step.object
+        servers = servers_of(step.object, self._objects) if step.ref.kind is SdnKind.SUBNET else ()
+        began = self._clock.monotonic()
+        try:
+            await uninterrupted(self._gateway.stage(step, self._journal.entry.lock_token))
+        except errors.NoAnswerInTime:
+            if servers:
+                raise ServerSilent(step, servers, self._clock.monotonic() - began) from None
+            raise
+        self._silent.answered(servers)
 
 
 def restorations(sync: Sync) -> list[Step]:

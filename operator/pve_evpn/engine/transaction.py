@@ -84,7 +84,7 @@ class Transaction:
         if self._policy.task_timeout_seconds is not None:
             pace = replace(pace, timeout=self._policy.task_timeout_seconds)
         self._lock = SdnLock(context, sync.gateway, journal)
-        self._staging = Staging(sync.gateway, journal)
+        self._staging = Staging(sync, journal, context.clock, planner.silent)
         self._safety = ApplySafety(context)
         tasks = TaskFollower(sync.gateway, pace, context.clock)
         self._publisher = Publisher(context, journal, planner, self._safety, tasks)

@@ -27,6 +27,10 @@ class OutcomeUnknown(PveError):
     """
 
 
+class NoAnswerInTime(OutcomeUnknown):
+    """Proxmox took the request and did not answer in time. It may be waiting for a server outside."""
+
+
 class AuthenticationFailed(PveError):
     """401: no or an unknown token. Proxmox delays this answer by three seconds."""
 
@@ -91,6 +95,8 @@ _BY_TEXT: tuple[tuple[str, type[Refused]], ...] = (
 )
 
 _UNKNOWN_OUTCOME = frozenset({502, 504, 595, 596, 599})
+#: Those that say that a server in between waited and gave up.
+_TIMED_OUT = frozenset({504, 596, 599})
 
 
 def from_answer(status: int, message: str, errors: dict[str, str] | None, *, write: bool) -> PveError:
@@ -101,7 +107,8 @@ def from_answer(status: int, message: str, errors: dict[str, str] | None, *, wri
     """
     text = message.strip() or f"HTTP {status}"
     if status in _UNKNOWN_OUTCOME:
-        return OutcomeUnknown(text) if write else Unreachable(text)
+        unknown = NoAnswerInTime if status in _TIMED_OUT else OutcomeUnknown
+        return unknown(text) if write else Unreachable(text)
     if status == 401:
         return AuthenticationFailed("Proxmox does not accept the credentials")
     if status == 403:

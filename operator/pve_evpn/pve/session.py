@@ -152,7 +152,8 @@ class PveSession:
                 raise errors.Unreachable(_connection_reason(error)) from None
             raise errors.OutcomeUnknown("the connection was cut before the answer came") from None
         except requests.exceptions.Timeout:
-            raise _unanswered("no answer in time", write=write) from None
+            unanswered = errors.NoAnswerInTime if write else errors.Unreachable
+            raise unanswered("no answer in time") from None
         except AnswerRefused as error:
             raise _unanswered(str(error), write=write) from None
         except (requests.exceptions.RequestException, ValueError) as error:

@@ -30,11 +30,32 @@ class ServerFails(Fault):
 
 @dataclass(kw_only=True)
 class ServerHangs(RequestFault):
-    """The server takes the connection and does not answer: Proxmox waits for it longer than for its own answer."""
+    """Servers with a ``url`` that begins so take the connection and do not answer.
+
+    Proxmox waits for them longer than for its own answer, which comes after ``seconds``. It asks them when it writes
+    an IPAM or a DNS server, a subnet of a zone that names one, or an address in such a zone (the plugins' hooks).
+    """
 
     name = "server-hangs"
-    method: str = "POST|PUT"
-    path: str = "/cluster/sdn/(ipams|dns)(/[^/]+)?"
+    method: str = "POST|PUT|DELETE"
+    path: str = "/cluster/sdn/((ipams|dns)(/[^/]+)?|vnets/[^/]+/(subnets(/[^/]+)?|ips))"
+    url: str = "http"
+    seconds: float = 0.0
 
-    def around(self, _cluster: Cluster, _request: Request, _proceed: Proceed) -> Answer:
+    def around(self, cluster: Cluster, request: Request, proceed: Proceed) -> Answer:
+        if not any(url.startswith(self.url) for url in _asked(cluster, request)):
+            return proceed()
+        cluster.sleep(self.seconds)
         return Answer(596, "Connection timed out", None)
+
+
+def _asked(cluster: Cluster, request: Request) -> list[str]:
+    """The URLs of the servers that Proxmox asks before it answers the request."""
+    _, _, _, kind, *rest = request.path.split("/")
+    sdn = cluster.sdn
+    if kind == "vnets":
+        return sdn.servers_of(rest[0], names=rest[1] == "subnets")
+    if request.method == "DELETE":
+        return []
+    stored = sdn.services[kind].get(rest[0], {}) if rest else {}
+    return [str(request.params.get("url") or stored.get("url") or "")]

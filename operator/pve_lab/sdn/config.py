@@ -224,6 +224,12 @@ class SdnConfig(SdnObjects):
         zone = self.edited["zones"].get(self.edited["vnets"].get(vnet, {}).get("zone", ""), {})
         return str(self.services["ipams"].get(zone.get("ipam") or "", {}).get("url", ""))
 
+    def servers_of(self, vnet: str, *, names: bool) -> list[str]:
+        """The URLs of the servers outside that the VNet's zone has: its IPAM, and with ``names`` its DNS servers."""
+        zone = self.edited["zones"].get(self.edited["vnets"].get(vnet, {}).get("zone", ""), {})
+        dns = [self.services["dns"].get(zone.get(key) or "", {}).get("url") for key in ("dns", "reversedns")]
+        return [str(url) for url in (self._outside_of(vnet), *(dns if names else ())) if url]
+
     def _place_of(self, vnet: str, ip: str) -> tuple[str, str] | None:
         """Zone and CIDR of an address in Proxmox' IPAM; None if the zone has another one or none.
 
