@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from pve_evpn.domain.health import Assessment, assess
-from pve_evpn.domain.health.confirm import PATIENCE, Comparison, NetworkRecord, compare, record_network
+from pve_evpn.domain.health.confirm import PATIENCE, Comparison, compare
 from pve_evpn.domain.health.expected import ExpectedController, ExpectedNic, ExpectedOverlay, ExpectedVNet, Nic
+from pve_evpn.domain.health.network_record import NetworkRecord, record_network
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.sdn import Canonical, SdnKind, SdnObject, SdnRef

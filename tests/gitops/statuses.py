@@ -14,7 +14,7 @@ from pve_evpn.api.kinds import KINDS
 from pve_evpn.api.schema import default_status
 from pve_evpn.api.status import as_written, read_status
 from pve_evpn.domain.conditions import ConditionValue, Problem
-from pve_evpn.domain.health.record import Health, unobserved
+from pve_evpn.domain.health.object_health import Health, unobserved
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Decision, Plan, Step

@@ -17,9 +17,10 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from pve_evpn.domain.health.confirm import Comparison, NetworkRecord, compare, lasting, record_network
+from pve_evpn.domain.health.confirm import Comparison, compare, lasting
 from pve_evpn.domain.health.context import listed
 from pve_evpn.domain.health.expected import ExpectedOverlay
+from pve_evpn.domain.health.network_record import NetworkRecord, record_network
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.plan.model import carried_out
 from pve_evpn.domain.plan.step_class import StepClass

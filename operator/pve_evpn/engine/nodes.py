@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from pve_evpn.api import kinds
-from pve_evpn.domain.health.record import NO_BGP_SOURCE, Health, unobserved
+from pve_evpn.domain.health.object_health import NO_BGP_SOURCE, Health, unobserved
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.status.sdn import node_status
 from pve_evpn.engine.context import ClusterContext

@@ -15,7 +15,7 @@ from typing import Any
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import alone
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.nics.addresses import holds
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pve_evpn.api.cluster import LockStatus
 from pve_evpn.domain.conditions import Problem
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.nics.pins import PinState
 from pve_evpn.domain.objects import Desired, GivenSecret, ObjectKey

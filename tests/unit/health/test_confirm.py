@@ -10,16 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pve_evpn.domain.health.confirm import (
-    PATIENCE,
-    Aspect,
-    Comparison,
-    NetworkRecord,
-    compare,
-    lasting,
-    record_network,
-)
+from pve_evpn.domain.health.confirm import PATIENCE, Aspect, Comparison, compare, lasting
 from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, Nic
+from pve_evpn.domain.health.network_record import NetworkRecord, record_network
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import ClusterObservation, NodeResult, ObservationFailure
 from pve_evpn.domain.sdn import Canonical, SdnKind, SdnObject, SdnRef

@@ -11,7 +11,7 @@ import pytest
 from pve_evpn.api.status import as_written
 from pve_evpn.domain.health import assess
 from pve_evpn.domain.health.expected import ExpectedFabric, ExpectedOverlay
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import (
     ClusterObservation,

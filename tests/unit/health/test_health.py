@@ -20,14 +20,9 @@ from pve_evpn.domain.health.expected import (
     ExpectedZone,
     Nic,
 )
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.objects import ObjectKey, Resource
-from pve_evpn.domain.observation import (
-    ClusterObservation,
-    EvpnRoute,
-    MacIp,
-    NodeObservation,
-)
+from pve_evpn.domain.observation import ClusterObservation, EvpnRoute, MacIp, NodeObservation
 from pve_evpn.domain.state import NodeState
 from tests.unit.health.overlay import L3_VNI, VM1, VNI, Overlay
 from tests.unit.observe import recorded

@@ -8,7 +8,7 @@ from pve_evpn.api.controller import EvpnControllerStatus
 from pve_evpn.api.node import EvpnNodeStatus
 from pve_evpn.api.status import as_written, patch, updated
 from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
-from pve_evpn.domain.health.record import nodes_that_fit
+from pve_evpn.domain.health.object_health import nodes_that_fit
 from pve_evpn.domain.observation import ClusterObservation
 from tests.unit.health.overlay import VM1
 from tests.unit.health.test_health import CONTROLLER, NIC, VNET, ZONE, Bench, node_key, resource

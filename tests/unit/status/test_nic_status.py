@@ -10,7 +10,7 @@ import pytest
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.status import as_written
 from pve_evpn.domain.conditions import ConditionValue, Problem
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.nics.pins import Pin, PinState
 from pve_evpn.domain.objects import Origin, Resource
 from pve_evpn.domain.plan import plan

@@ -10,7 +10,7 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.status import updated
 from pve_evpn.api.zone import EvpnZoneStatus, Exit
 from pve_evpn.domain.conditions import ConditionValue
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.nics import NicDecision, NicPlan
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan import plan

@@ -26,6 +26,7 @@ from typing import Any
 from pve_evpn.api.nic import MacState
 from pve_evpn.domain.health.context import HealthContext, Reported, as_before, why_not_observed
 from pve_evpn.domain.health.expected import ExpectedNic, ExpectedOverlay, ExpectedSessions
+from pve_evpn.domain.health.expected_peers import expected_sessions
 from pve_evpn.domain.health.fabrics import fabric_health
 from pve_evpn.domain.health.macs import (
     MacAssessment,
@@ -35,16 +36,11 @@ from pve_evpn.domain.health.macs import (
     nic_health,
     while_waiting,
 )
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.nodes import node_health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.health.routers import router_health
-from pve_evpn.domain.health.sessions import (
-    Sessions,
-    controller_health,
-    controller_sessions,
-    expected_sessions,
-    node_health,
-    with_steady_states,
-)
+from pve_evpn.domain.health.sessions import Sessions, controller_health, controller_sessions
+from pve_evpn.domain.health.steady import with_steady_states
 from pve_evpn.domain.health.vnis import L2View, VniIndex, l2_view, vnet_health, zone_health
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import ClusterObservation, failure_in

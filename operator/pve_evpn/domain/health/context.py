@@ -12,7 +12,7 @@ from pve_evpn.api.status import updated
 from pve_evpn.api.vnet import VNetStatus, VniOnNode
 from pve_evpn.domain.conditions import ConditionValue, from_condition
 from pve_evpn.domain.health.expected import ExpectedOverlay, ExpectedSessions
-from pve_evpn.domain.health.record import MOST_NODES, NO_BGP_SOURCE, Health
+from pve_evpn.domain.health.object_health import MOST_NODES, NO_BGP_SOURCE, Health
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import (
     SOURCES,

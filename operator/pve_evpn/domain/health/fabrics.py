@@ -13,7 +13,7 @@ from pve_evpn.api.conditions import Reason
 from pve_evpn.api.fabric import Adjacency, FabricInterfaceRow, FabricNeighbourRow, FabricStatus
 from pve_evpn.domain.health.context import HealthContext, as_before, dated, listed, not_seen, operational
 from pve_evpn.domain.health.expected import ExpectedFabric
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.observation import FabricNeighbour, FabricView, NodeObservation
 
 #: Protocols whose words for a neighbour's state are not known.

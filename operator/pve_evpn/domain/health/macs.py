@@ -43,7 +43,7 @@ from pve_evpn.api.events import EventReason
 from pve_evpn.api.nic import EvpnView, MacState, NicAttachmentStatus
 from pve_evpn.domain.health.context import HealthContext, dated, operational, why_no_routes
 from pve_evpn.domain.health.expected import ExpectedNic, Nic
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.observation import ClusterObservation, EvpnRoute, NodeObservation, ObservationFailure, failure_in
 

@@ -10,9 +10,9 @@ from pve_evpn.api.controller import Sessions
 from pve_evpn.api.router import BgpControllerStatus, BgpPeer
 from pve_evpn.domain.health.context import HealthContext, as_before, dated, listed, not_seen, operational
 from pve_evpn.domain.health.expected import ExpectedRouter
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.health.rows import session_fields
-from pve_evpn.domain.health.sessions import steady_since
+from pve_evpn.domain.health.steady import steady_since
 from pve_evpn.domain.observation import ESTABLISHED, NodeObservation, PeerState
 from pve_evpn.domain.state import same_form
 

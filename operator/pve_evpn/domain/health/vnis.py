@@ -27,7 +27,7 @@ from pve_evpn.domain.health.context import (
 )
 from pve_evpn.domain.health.exits import exit_status
 from pve_evpn.domain.health.expected import ExpectedVNet, ExpectedZone
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.observation import BgpVniRow, ClusterObservation, EvpnRoute, NodeObservation, VniRow
 from pve_evpn.domain.state import same_form
 

@@ -13,7 +13,7 @@ from pve_evpn.api.service import ServiceStatus
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import SubnetStatus, VNetNode, VNetStatus, VniOnNode
 from pve_evpn.api.zone import EvpnZoneStatus, ZoneNode
-from pve_evpn.domain.health.record import Health, nodes_that_fit
+from pve_evpn.domain.health.object_health import Health, nodes_that_fit
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.plan.ownership import known_refs

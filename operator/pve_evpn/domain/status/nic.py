@@ -13,7 +13,7 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.status import updated
 from pve_evpn.domain.conditions import ConditionValue, from_problem
-from pve_evpn.domain.health.record import Health, unobserved
+from pve_evpn.domain.health.object_health import Health, unobserved
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.nics.guests import attached_to
 from pve_evpn.domain.nics.pins import REMEDY, PinState

@@ -15,7 +15,7 @@ from pve_evpn.api import kinds
 from pve_evpn.api.conditions import ConditionType, Reason, ReportedStatus
 from pve_evpn.api.zone import EvpnZoneStatus
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_problem, merge, progress, ready
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.nics import NicDecision
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.plan.model import Decision

@@ -12,7 +12,7 @@ from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.zone import ZoneNode
 from pve_evpn.domain.conditions import ConditionValue, from_problem, merge
-from pve_evpn.domain.health.record import Health, unobserved
+from pve_evpn.domain.health.object_health import Health, unobserved
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.sdn import WRITTEN_AT_ONCE

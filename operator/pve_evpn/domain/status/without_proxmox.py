@@ -11,7 +11,7 @@ from pve_evpn.api.status import updated
 from pve_evpn.api.types import ApiModel
 from pve_evpn.api.vnet import VNetStatus
 from pve_evpn.domain.conditions import ConditionValue, Problem, from_condition, from_problem
-from pve_evpn.domain.health.record import Health
+from pve_evpn.domain.health.object_health import Health
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.status.kind_parts import with_observed
 from pve_evpn.domain.status.reported import ReportedStatusT, paused, reported
