@@ -47,12 +47,12 @@ async def test_one_more_vnet_costs_the_same_on_top_of_few_and_of_many() -> None:
 async def test_many_objects_at_once_cost_few_calls_beside_the_writes_and_one_apply() -> None:
     world = await settled(200)
     assert world.lab.applies == 1
-    assert (len(world.calls), len(world.writes())) == (516, 407)
+    assert (len(world.calls), len(world.writes())) == (518, 407)
 
 
 async def test_the_seed_topology() -> None:
     world = await settled(0, nodes=4)
-    assert (len(world.calls), len(world.writes())) == (49, 7)
+    assert (len(world.calls), len(world.writes())) == (51, 7)
 
 
 async def test_an_edit_of_another_client_at_any_moment_of_a_sync_is_not_published() -> None:
@@ -91,5 +91,5 @@ async def test_a_restart_costs_one_complete_read_and_no_write() -> None:
     calls = [path for _, path, _ in world.calls[began:]]
     subnets = [path for path in calls if path.endswith("/subnets")]
     assert len(subnets) == 101 + 10, "each VNet once; some again for a digest that belongs to what was read"
-    assert len(calls) == 140
+    assert len(calls) == 142
     assert not [method for method, _, _ in world.calls[began:] if method != "GET"]
