@@ -221,7 +221,8 @@ class Reason(StrEnum):
     ADJACENCY_DOWN = (
         "AdjacencyDown",
         "Operational: False",
-        "Fabric: a node has no neighbour, an incomplete one, an interface that is down, or no route to another node.",
+        "Fabric: a node has no neighbour, an incomplete one, an interface that is down, or no route to another node. "
+        "IsisController: an interface has no neighbour that is up, or isisd does not run on its node.",
     )
     NODE_MISSING_FROM_PEERS = (
         "NodeMissingFromPeers",

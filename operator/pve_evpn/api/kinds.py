@@ -281,7 +281,11 @@ KINDS: dict[str, Kind] = {
             "IsisController", "isiscontrollers", ("isisc",), "Cluster", IsisControllerSpec, IsisControllerStatus,
             "IS-IS on one node.",
             _MANAGED,
-            _managed(_NODE, Column("Domain", ".spec.domain")),
+            _managed(
+                _NODE,
+                Column("Domain", ".spec.domain"),
+                Column("Neighbours", ".status.neighboursSummary"),
+            ),
             (ID_FIXED,),
             sdn_kind="controller", sdn_type="isis", desired_as="isis_controllers",
         ),

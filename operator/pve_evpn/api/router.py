@@ -137,7 +137,28 @@ class IsisControllerSpec(ClusterScopedSpec):
     loopback: InterfaceName | None = Field(None, description=_LOOPBACK)
 
 
+class IsisNeighbour(ApiModel):
+    """The neighbour on one interface. FRR shows one for each interface, also where there are several."""
+
+    interface: Annotated[str, Cut(64)] = Field(description="The node's interface.")
+    neighbour: Annotated[str, Cut(256)] | None = Field(
+        None, description="The neighbour's host name, or its system id before that is known; absent without one."
+    )
+    state: Annotated[str, Cut(32)] = Field(
+        description="FRR's state, e.g. Up or Initializing; Missing if the interface has no neighbour."
+    )
+    since: Timestamp | None = Field(None, description="When the interface was first seen in this state.")
+
+
 class IsisControllerStatus(ManagedStatus):
-    """The state of the controller in Proxmox."""
+    """The state of the controller in Proxmox, and its neighbours as the node shows them."""
 
     node: Annotated[str, Cut(63)] | None = Field(None, description="The node.")
+    neighbours_summary: Annotated[str, Cut(16)] | None = Field(
+        None, description="Interfaces with a neighbour that is up, of all, e.g. 2/2; absent if unknown."
+    )
+    neighbours: Annotated[list[IsisNeighbour], Cut(32)] | None = Field(
+        None,
+        description="The neighbour on each interface; absent if no source shows them.",
+        json_schema_extra=keyed("interface"),
+    )

@@ -158,17 +158,17 @@ class BfdPeer:
 
 @dataclass(frozen=True, slots=True)
 class FabricNeighbour:
-    """One neighbour of the underlay's routing protocol (OSPF, OpenFabric)."""
+    """One neighbour of a routing protocol beside BGP (OSPF, OpenFabric, IS-IS)."""
 
     protocol: str
     neighbour: str
-    """OSPF: router id. OpenFabric: system id or hostname. API: as Proxmox prints it."""
+    """OSPF: router id. OpenFabric, IS-IS: system id or hostname. API: as Proxmox prints it."""
     state: str
     """As printed: ``Full/DR``, ``2-Way/DROther``, ``Up``, ``Initializing`` ..."""
     interface: str | None = None
     address: str | None = None
     fabric: str | None = None
-    """The fabric's Proxmox id where the source names it."""
+    """The fabric's Proxmox id where the source names it. IS-IS: the domain."""
 
     @property
     def up(self) -> bool:
@@ -252,6 +252,10 @@ class NodeObservation:
     routes: tuple[EvpnRoute, ...] | None = None
     bfd_peers: tuple[BfdPeer, ...] | None = None
     fabric_neighbours: tuple[FabricNeighbour, ...] | None = None
+    isis_running: bool | None = None
+    """``None``: the source cannot tell, as a helper of the time before it read isisd."""
+    isis_neighbours: tuple[FabricNeighbour, ...] | None = None
+    """``()`` where isisd does not run, too."""
     fabrics: Mapping[str, FabricView] | None = None
     """By the fabric's Proxmox id; a fabric that is not in it is unknown."""
     mac_ips: tuple[MacIp, ...] | None = None

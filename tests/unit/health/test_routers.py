@@ -1,18 +1,27 @@
-"""Sessions with routers outside: seen, down, missing, and not shown at all."""
+"""Sessions and neighbours of IS-IS with routers outside: seen, down, missing, and not shown at all."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from pve_evpn.api.status import as_written
 from pve_evpn.domain.health import assess
-from pve_evpn.domain.health.expected import ExpectedOverlay, ExpectedRouter
-from pve_evpn.domain.objects import ObjectKey
-from pve_evpn.domain.observation import ClusterObservation, NodeObservation, PeerState
-from tests.unit.plan.world import NODES
+from pve_evpn.domain.health.expected import ExpectedIsis, ExpectedOverlay, ExpectedRouter
+from pve_evpn.domain.health.object_health import Health
+from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.domain.observation import (
+    ClusterObservation,
+    FabricNeighbour,
+    NodeObservation,
+    NodeResult,
+    ObservationFailure,
+    PeerState,
+)
+from tests.unit.plan.world import NODES, isis_controller
 
 AT = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 KEY = ObjectKey("BgpController", "", "bgp1")
@@ -61,3 +70,107 @@ def test_what_no_source_shows_is_unknown(source: str, words: str) -> None:
     assert (word, reason) == ("Unknown", "SourceUnavailable")
     assert words in message
     assert "peers" not in status
+
+
+# --- IS-IS -------------------------------------------------------------------------------------------------------
+
+ISIS = ExpectedIsis(ObjectKey("IsisController", "", "isis1"), "pve1", ("eno2", "eno3"))
+UP = (FabricNeighbour("isis", "pve2", "Up", "eno2"), FabricNeighbour("isis", "leaf1", "Up", "eno3"))
+
+
+def isis(result: NodeResult, before: Resource[Any] | None = None, at: datetime = AT) -> Health:
+    expected = ExpectedOverlay(members=NODES, isis=(ISIS,))
+    reported = {ISIS.key: before} if before else {}
+    return assess(expected, ClusterObservation(at, {"pve1": result}), reported).health[ISIS.key]
+
+
+def shown(
+    neighbours: tuple[FabricNeighbour, ...] | None, *, running: bool | None = True, **more: Any
+) -> NodeObservation:
+    fields: dict[str, Any] = {"source": "ssh", "isis_running": running, "isis_neighbours": neighbours, **more}
+    return NodeObservation(node="pve1", at=AT, **fields)
+
+
+def test_every_interface_has_a_neighbour() -> None:
+    health = isis(shown(UP))
+    assert (health.operational.word, health.operational.reason.value) == ("True", "Operational")
+    assert health.operational.message == "2 of 2 interfaces have a neighbour"
+    status = as_written(health.status)
+    assert (status["neighboursSummary"], status["source"]) == ("2/2", "ssh")
+    assert status["neighbours"] == [
+        {"interface": "eno2", "neighbour": "pve2", "state": "Up", "since": "2026-11-25T09:00:00Z"},
+        {"interface": "eno3", "neighbour": "leaf1", "state": "Up", "since": "2026-11-25T09:00:00Z"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "summary", "message"),
+    [
+        (UP[:1], "1/2", "pve1: interface eno3 has no neighbour"),
+        ((), "0/2", "pve1: interface eno2 has no neighbour; pve1: interface eno3 has no neighbour"),
+        (
+            (UP[0], FabricNeighbour("isis", "1921.6801.6002", "Initializing", "eno3")),
+            "1/2",
+            "pve1 to 1921.6801.6002 on eno3 is Initializing",
+        ),
+        ((UP[0], FabricNeighbour("isis", "pve2", "Up", "eno9")), "1/2", "pve1: interface eno3 has no neighbour"),
+    ],
+)
+def test_an_interface_without_a_neighbour_that_is_up_is_named(
+    neighbours: tuple[FabricNeighbour, ...], summary: str, message: str
+) -> None:
+    health = isis(shown(neighbours))
+    assert (health.operational.word, health.operational.reason.value) == ("False", "AdjacencyDown")
+    assert health.operational.message == message
+    assert as_written(health.status)["neighboursSummary"] == summary
+
+
+def test_one_of_several_neighbours_that_is_up_is_enough() -> None:
+    other = FabricNeighbour("isis", "leaf2", "Initializing", "eno3")
+    assert isis(shown((*UP, other))).operational.word == isis(shown((other, *UP))).operational.word == "True"
+
+
+def test_a_node_where_isisd_does_not_run_is_said_to_be_one() -> None:
+    health = isis(shown((), running=False))
+    assert (health.operational.word, health.operational.reason.value) == ("False", "AdjacencyDown")
+    assert health.operational.message.startswith("isisd does not run on pve1")
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (shown(None, running=None), "pve1: its helper does not read IS-IS; install the pve-evpn-observe"),
+        (shown(None, problems=("show isis neighbor json: not JSON",)), "pve1: show isis neighbor json: not JSON"),
+        (shown(None, running=None, source="api"), "neighbours of IS-IS are seen by source ssh only"),
+        (shown(None, running=None, source="frrExporter"), "neighbours of IS-IS are seen by source ssh only"),
+    ],
+)
+def test_isis_that_no_source_shows_is_unknown_and_never_down(node: NodeObservation, words: str) -> None:
+    health = isis(node)
+    assert (health.operational.word, health.operational.reason.value) == ("Unknown", "SourceUnavailable")
+    assert words in health.operational.message
+    assert "neighbours" not in as_written(health.status)
+
+
+def test_a_node_that_cannot_be_read_is_unknown_once_the_grace_time_is_over() -> None:
+    before = reported(isis(shown(UP)))
+    failure = ObservationFailure("pve1", AT, "Timeout", "did not answer in time", "ssh", settled=False)
+    assert isis(failure, before).operational.message == "not observed yet"
+    value = isis(ObservationFailure("pve1", AT, "Timeout", "did not answer in time", "ssh"), before).operational
+    assert (value.word, value.reason.value) == ("Unknown", "ObservationStale")
+
+
+def test_since_is_when_the_state_was_first_seen() -> None:
+    first = isis(shown(UP))
+    later = isis(shown((UP[0],)), reported(first), AT + timedelta(minutes=1))
+    last = isis(shown((UP[0],)), reported(later), AT + timedelta(minutes=2))
+    assert [row["since"] for row in as_written(last.status)["neighbours"]] == [
+        "2026-11-25T09:00:00Z",
+        "2026-11-25T09:01:00Z",
+    ]
+    assert as_written(last.status)["observedAt"] == "2026-11-25T09:01:00Z", "nothing new, so nothing is written"
+
+
+def reported(health: Health) -> Resource[Any]:
+    """The controller with this as its status."""
+    return replace(isis_controller(), status=health.status)

@@ -24,6 +24,7 @@ MOVED = "4-vm1-moved-to-pve3"
 L3_VNI = "5-l3-vni"
 DOWN = "6-pve2-bgpd-killed-pve4-shut"
 OPENFABRIC = "7-openfabric"
+ISIS = "8-isis"
 
 
 def answer(version: str, state: str, node: str) -> str:

@@ -31,6 +31,7 @@ PARSERS: list[Callable[[str], Any]] = [
     underlay.bfd_peers,
     underlay.ospf_neighbours,
     underlay.openfabric_neighbours,
+    underlay.isis_neighbours,
     lambda text: frr_exporter.parse("pve1", AT, text),
     lambda text: observation("pve1", AT, text),
 ]

@@ -11,10 +11,12 @@ import pytest
 from pve_evpn.domain.observation import BgpVniRow, DefaultRoute, EvpnRoute, MacRow, VniRow
 from pve_evpn.observe.frr import COMMANDS, FrrParseError, advertised, bgpd, observation, split, underlay, zebra
 from pve_evpn.observe.frr.output import DEFAULTS, UNICAST
+from pve_evpn.observe.frr.output import ISIS as ISIS_DOCUMENT
 from tests.unit.observe.recorded import (
     AT,
     DOWN,
     FORMER,
+    ISIS,
     L3_VNI,
     MOVED,
     NO_GUEST,
@@ -133,6 +135,53 @@ def test_the_underlay(version: str) -> None:
     assert ("192.168.16.2", "2-Way/DROther", True) in [(n.neighbour, n.state, n.up) for n in look.fabric_neighbours]
     fabric = [n for n in seen(version, OPENFABRIC, "pve4").fabric_neighbours or () if n.protocol == "openfabric"]
     assert [n.state for n in fabric] == ["Up"]
+
+
+@both
+def test_neighbours_of_isis(version: str) -> None:
+    """FRR prints one of the two neighbours that pve1 has on eth0, under the level that comes last."""
+    node = seen(version, ISIS, "pve1")
+    assert node.isis_running is True
+    assert node.isis_neighbours is not None
+    (neighbour,) = node.isis_neighbours
+    assert (neighbour.protocol, neighbour.fabric, neighbour.interface) == ("isis", "dc1", "eth0")
+    assert (neighbour.neighbour, neighbour.state, neighbour.up) == ("pve3", "Up", True)
+    assert node.problems == ()
+
+
+@both
+def test_a_node_without_isisd_has_no_neighbours_of_isis(version: str) -> None:
+    node = seen(version, ISIS, "pve4")
+    assert (node.isis_running, node.isis_neighbours) == (False, ())
+    assert node.problems == ()
+
+
+@both
+def test_an_older_helper_leaves_isis_unknown(version: str) -> None:
+    node = seen(version, SPEAKS, "pve4")
+    assert (node.isis_running, node.isis_neighbours) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "printed", ["", "{\n}\n", '{"areas":[]}', '{"areas":[{"area":"dc1","circuits":[{"circuit":3}]}]}']
+)
+def test_isisd_without_neighbours_has_none(printed: str) -> None:
+    """Not configured; configured, and alone on its interface: such a circuit names not even the interface."""
+    assert underlay.isis_neighbours(printed) == ()
+
+
+def test_a_neighbour_has_a_system_id_before_it_has_a_name() -> None:
+    circuit = '{"circuit":3,"adj":"1921.6801.6002","interface":"eno2","level":2,"state":"Initializing"}'
+    (neighbour,) = underlay.isis_neighbours(f'{{"areas":[{{"area":"dc1","circuits":[{circuit}]}}]}}')
+    assert (neighbour.neighbour, neighbour.state, neighbour.up) == ("1921.6801.6002", "Initializing", False)
+
+
+def test_an_isisd_without_json_spoils_its_own_part_only() -> None:
+    version = VERSIONS[0]
+    document = answer(version, ISIS, "pve1").split("# show isis neighbor json\n")[1].rpartition("pve-evpn")[0]
+    node = observation("pve1", AT, answer(version, ISIS, "pve1").replace(document, "% Unknown command: show isis\n"))
+    assert (node.isis_neighbours, node.peers is not None) == (None, True)
+    assert node.problems == ("show isis neighbor json: % Unknown command: show isis",)
 
 
 def _routes(routes: tuple[EvpnRoute, ...] | None, kind: int) -> list[EvpnRoute]:
@@ -397,7 +446,7 @@ def test_every_document_of_the_answer_is_found(version: str) -> None:
     parts = split(answer(version, L3_VNI, "pve1"))
     assert parts.down == {"fabricd"}
     wanted = {command for daemon, commands in COMMANDS.items() for command in commands if daemon != "fabricd"}
-    wanted -= {DEFAULTS, UNICAST}  # the helper of the time when these were recorded did not print them
+    wanted -= {DEFAULTS, UNICAST, ISIS_DOCUMENT}  # the helper of the time when these were recorded did not print them
     assert parts.documents.keys() == {*wanted, *FORMER}
 
 

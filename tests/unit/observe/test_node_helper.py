@@ -38,6 +38,7 @@ while [ $# -gt 0 ]; do
     [ -z "$echo" ] || echo "node1# $command"
     case "$command" in
         *bgp*) daemon=bgpd ;; *bfd*) daemon=bfdd ;; *ospf*) daemon=ospfd ;; *openfabric*) daemon=fabricd ;;
+        *isis*) daemon=isisd ;;
         *) daemon=zebra ;;
     esac
     case " ${DEAD-} " in *" $daemon "*) echo "$daemon is not running" >&2; exit 1 ;; esac
@@ -122,7 +123,7 @@ def test_read_gives_every_document_with_one_vtysh(node: Node, command: str | Non
 def test_daemons_that_were_never_started_are_down(node: Node) -> None:
     node.start("zebra", "bgpd")
     answer = split(node.ask("read").stdout)
-    assert answer.down == {"bfdd", "ospfd", "fabricd"}
+    assert answer.down == {"bfdd", "ospfd", "fabricd", "isisd"}
     assert answer.documents.keys() == {*COMMANDS["zebra"], *COMMANDS["bgpd"]}
     assert len(node.asked()) == 1
 

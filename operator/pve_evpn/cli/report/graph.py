@@ -215,10 +215,13 @@ class _Reading:
                 name, cluster = _peer_id(self._cluster(controller), address), self._cluster(controller)
                 detail = f"AS {remote_as}" if remote_as else ""
                 yield Vertex(name, VertexKind.PEER, address, state, cluster, detail)
-        for kind in ("IsisController", "Ipam", "DnsServer"):
-            vertex_kind = VertexKind.CONTROLLER if kind == "IsisController" else VertexKind.SERVICE
+        for controller in self._snapshot.of_kind("IsisController"):
+            summary = controller.status.neighbours_summary
+            detail = _joined("IsisController", f"{summary} interfaces with a neighbour" if summary else "")
+            yield self._vertex(controller, VertexKind.CONTROLLER, controller.key.name, detail)
+        for kind in ("Ipam", "DnsServer"):
             for resource in self._snapshot.of_kind(kind):
-                yield self._vertex(resource, vertex_kind, resource.key.name, kind)
+                yield self._vertex(resource, VertexKind.SERVICE, resource.key.name, kind)
         for key in sorted(self._used_policies()):
             yield self._vertex(self._snapshot.objects[key], VertexKind.POLICY, key.name, key.kind)
 

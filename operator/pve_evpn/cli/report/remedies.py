@@ -127,7 +127,8 @@ REMEDIES: dict[Reason, Remedy] = {
         "Look at the peers (pve-evpn peers) and at FRR on the nodes named.", "runbooks/PveEvpnSessionDown.md"
     ),
     Reason.ADJACENCY_DOWN: Remedy(
-        "Look at status.adjacencies, and at cables, interfaces and FRR on the nodes named.", "fabrics.md"
+        "Look at status.adjacencies (status.neighbours of an IsisController), cables, interfaces and FRR of the nodes.",
+        "fabrics.md",
     ),
     Reason.NODE_MISSING_FROM_PEERS: Remedy(
         "Add the node's address to the controller's peers, or use clusterNodes.", "runbooks/PveEvpnNodeIsolated.md"

@@ -35,6 +35,7 @@ def status_report(snapshot: Snapshot, *, everything: bool = False, causes: Cause
         _objects(snapshot, "Fabric", "fabrics", "FABRICS", _FABRIC, _fabric, rows),
         _objects(snapshot, "EvpnController", "controllers", "CONTROLLERS", _CONTROLLER, _controller, rows),
         _objects(snapshot, "BgpController", "routers", "BGP TO THE OUTSIDE", _ROUTER, _router, rows),
+        _objects(snapshot, "IsisController", "isis", "IS-IS", _ISIS, _isis, rows),
         _objects(snapshot, "Ipam", "ipams", "IPAMS", _SERVICE, _service, rows),
         _objects(snapshot, "DnsServer", "dns", "DNS SERVERS", _SERVICE, _service, rows),
         _objects(snapshot, "EvpnZone", "zones", "ZONES", _ZONE, _zone, rows),
@@ -136,6 +137,9 @@ _FABRIC = columns(
     ("name", "NAME"), ("id", "ID"), ("protocol", "PROTOCOL"), ("prefix", "PREFIX"), ("nodes", "NODES"), *_STATE
 )
 _ROUTER = columns(("name", "NAME"), ("id", "ID"), ("node", "NODE"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
+_ISIS = columns(
+    ("name", "NAME"), ("id", "ID"), ("node", "NODE"), ("domain", "DOMAIN"), ("neighbours", "NEIGHBOURS"), *_STATE
+)
 _CONTROLLER = columns(("name", "NAME"), ("id", "ID"), ("asn", "ASN"), ("sessions", "SESSIONS"), *_STATE)
 _SERVICE = columns(("name", "NAME"), ("id", "ID"), ("type", "TYPE"), ("usedBy", "USED BY"), *_STATE)
 _ZONE = columns(
@@ -238,6 +242,16 @@ def _router(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
         resource.status.node,
         resource.spec.asn if resource.spec else None,
         resource.status.sessions_summary,
+    )
+
+
+def _isis(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
+    return _cells(
+        resource.key.name,
+        resource.status.id,
+        resource.status.node,
+        resource.spec.domain if resource.spec else None,
+        resource.status.neighbours_summary,
     )
 
 

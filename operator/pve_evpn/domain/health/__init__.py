@@ -11,6 +11,7 @@ EvpnNode           not observed > bgpd not running > node not among the peers > 
 EvpnController     node not among the peers > session down > a node not observed
 Fabric             no neighbour, an incomplete one, an interface down, a route missing > a node not observed
 BgpController      its node not observed, or sessions with routers outside not shown > session down
+IsisController     its node not observed, or IS-IS not shown > isisd not running > an interface without a neighbour
 EvpnZone, VNet     bgpd not running > VNI missing > VTEP missing (VNet), MTU too big (zone) > a node not observed
 NicAttachment      the table in `domain.health.macs`; nothing is expected of a stopped guest
 =================  ===================================================================================================
@@ -38,7 +39,7 @@ from pve_evpn.domain.health.macs import (
 )
 from pve_evpn.domain.health.nodes import node_health
 from pve_evpn.domain.health.object_health import Health
-from pve_evpn.domain.health.routers import router_health
+from pve_evpn.domain.health.routers import isis_health, router_health
 from pve_evpn.domain.health.sessions import Sessions, controller_health, controller_sessions
 from pve_evpn.domain.health.steady import with_steady_states
 from pve_evpn.domain.health.vnis import L2View, VniIndex, l2_view, vnet_health, zone_health
@@ -108,6 +109,7 @@ def assess(
     health |= {key: controller_health(key, there, context) for key, there in found.items()}
     health |= {fabric.key: fabric_health(fabric, context) for fabric in expected.fabrics}
     health |= {router.key: router_health(router, context) for router in expected.routers}
+    health |= {isis.key: isis_health(isis, context) for isis in expected.isis}
     health |= {zone.key: zone_health(zone, vnis, context) for zone in expected.zones}
     health |= {vnet.key: vnet_health(vnet, l2[vnet.key], context) for vnet in expected.vnets}
     health |= {nic.key: _nic_health(nic, assessed[nic.key], context) for nic in expected.nics}

@@ -94,6 +94,15 @@ class ExpectedRouter:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedIsis:
+    """One IsisController: its node, and the interfaces that should have a neighbour."""
+
+    key: ObjectKey
+    node: str
+    interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedFabric:
     """One Fabric: its name and protocol in Proxmox, and the addresses of each of its nodes.
 
@@ -182,6 +191,7 @@ class ExpectedOverlay:
     members: Mapping[str, NodeState] = field(default_factory=dict)
     controllers: tuple[ExpectedController, ...] = ()
     routers: tuple[ExpectedRouter, ...] = ()
+    isis: tuple[ExpectedIsis, ...] = ()
     fabrics: tuple[ExpectedFabric, ...] = ()
     zones: tuple[ExpectedZone, ...] = ()
     vnets: tuple[ExpectedVNet, ...] = ()
@@ -219,6 +229,7 @@ def expected_overlay(
             _remembering(found, before) for found in _controllers(desired.controllers, state.nodes, state.sdn, plan)
         ),
         routers=tuple(_routers(desired, plan)),
+        isis=tuple(_isis(desired, plan)),
         fabrics=tuple(_fabrics(desired, state.sdn, plan)),
         zones=tuple(zones),
         vnets=tuple(vnets),
@@ -266,9 +277,16 @@ def remembered_overlay(desired: Desired) -> ExpectedOverlay:
         if nic.status.mac_address and (id_ := nic.status.vnet) in by_id
     )
     names = {zone.vni: zone.id for zone in zones} | {vnet.vni: vnet.id for vnet in vnets}
-    routers = tuple(_routers(desired, Plan()))
     return ExpectedOverlay(
-        members, controllers, routers, tuple(_remembered_fabrics(desired)), zones, vnets, nics, names
+        members=members,
+        controllers=controllers,
+        routers=tuple(_routers(desired, Plan())),
+        isis=tuple(_isis(desired, Plan())),
+        fabrics=tuple(_remembered_fabrics(desired)),
+        zones=zones,
+        vnets=vnets,
+        nics=nics,
+        names=names,
     )
 
 
@@ -309,6 +327,13 @@ def _routers(desired: Desired, plan: Plan) -> Iterable[ExpectedRouter]:
         if spec is not None and not (decision and decision.refused):
             map_out = spec.route_map_out or (spec.route_map_out_ref.name if spec.route_map_out_ref else "")
             yield ExpectedRouter(resource.key, spec.node, tuple(map(same_form, spec.peers)), map_out)
+
+
+def _isis(desired: Desired, plan: Plan) -> Iterable[ExpectedIsis]:
+    for resource in desired.isis_controllers:
+        spec, decision = resource.spec, plan.decisions.get(resource.key)
+        if spec is not None and not (decision and decision.refused):
+            yield ExpectedIsis(resource.key, spec.node, tuple(sorted(spec.interfaces)))
 
 
 def _fabrics(desired: Desired, sdn: SdnSnapshot, plan: Plan) -> Iterable[ExpectedFabric]:

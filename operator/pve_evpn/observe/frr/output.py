@@ -30,6 +30,7 @@ ROUTES = "show bgp l2vpn evpn route json"
 BFD = "show bfd peers json"
 OSPF = "show ip ospf neighbor json"
 OPENFABRIC = "show openfabric neighbor json"
+ISIS = "show isis neighbor json"
 
 #: Everything the helper runs, by daemon and in its order. `show bgp l2vpn evpn route vni all` is not, and must
 #: never be among them: it kills bgpd of FRR 10.3.
@@ -39,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "bfdd": (BFD,),
     "ospfd": (OSPF,),
     "fabricd": (OPENFABRIC,),
+    "isisd": (ISIS,),
 }
 
 _FORMAT = "pve-evpn-observe "
@@ -171,6 +173,8 @@ def observation(node: str, at: datetime, answer: str, source: Literal["ssh"] = "
         routes=read.part(ROUTES, lambda printed: bgpd.routes(printed, own)) if bgp_running else None,
         bfd_peers=read.part(BFD, underlay.bfd_peers),
         fabric_neighbours=_underlay(read),
+        isis_running=_isis_running(read.answer),
+        isis_neighbours=() if "isisd" in down else read.part(ISIS, underlay.isis_neighbours),
         default_routes=read.part(DEFAULTS, zebra.default_routes),
         rp_filter=_rp_filter(read.answer.host.get(RP_FILTER)),
         translated=read.answer.host.get(SNAT),
@@ -199,6 +203,11 @@ def _rp_filter(words: tuple[str, ...] | None) -> dict[str, int] | None:
     """``all=0 vrfbr_tenants=2`` as numbers; None where nothing could be read."""
     pairs = (word.rpartition("=") for word in words or ())
     return {name: int(value) for name, _, value in pairs if name and value in ("0", "1", "2")} or None
+
+
+def _isis_running(answer: Answer) -> bool | None:
+    """None where the helper is of the time before it read isisd."""
+    return False if "isisd" in answer.down else True if ISIS in answer.documents else None
 
 
 def _underlay(read: _Reading) -> tuple[FabricNeighbour, ...] | None:

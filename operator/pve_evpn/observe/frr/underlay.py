@@ -1,4 +1,4 @@
-"""What the daemons below EVPN say: BFD, OSPF, OpenFabric.
+"""What the daemons beside BGP say: BFD, OSPF, OpenFabric, IS-IS.
 
 Each function takes the printed text of the command it names and raises `FrrParseError` only.
 """
@@ -52,7 +52,21 @@ def ospf_neighbours(printed: str) -> tuple[FabricNeighbour, ...]:
 
 
 def openfabric_neighbours(printed: str) -> tuple[FabricNeighbour, ...]:
-    """``show openfabric neighbor json``. A circuit without neighbour has no ``adj``."""
+    """``show openfabric neighbor json``."""
+    return _neighbours_of_circuits(printed, "openfabric")
+
+
+def isis_neighbours(printed: str) -> tuple[FabricNeighbour, ...]:
+    """``show isis neighbor json``; `fabric` is the IS-IS domain.
+
+    FRR prints one neighbour for each interface. Where an interface has several, or one on both levels, each of them
+    overwrites the one before it (measured with 8.4.4 and 10.3).
+    """
+    return _neighbours_of_circuits(printed, "isis")
+
+
+def _neighbours_of_circuits(printed: str, protocol: str) -> tuple[FabricNeighbour, ...]:
+    """fabricd is isisd with another name, so both print the same. A circuit without neighbour has no ``adj``."""
     found: list[FabricNeighbour] = []
     for value in sequence(table(printed).get("areas", []), "areas"):
         area = mapping(value, "an area")
@@ -62,7 +76,7 @@ def openfabric_neighbours(printed: str) -> tuple[FabricNeighbour, ...]:
                 continue
             found.append(
                 FabricNeighbour(
-                    protocol="openfabric",
+                    protocol=protocol,
                     neighbour=neighbour,
                     state=text(circuit, "state"),
                     interface=text_or_none(circuit, "interface"),
