@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pve_evpn import metrics
-from pve_evpn.api.cluster import Observe
+from pve_evpn.api.observe import Observe
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.engine.observer import Observer

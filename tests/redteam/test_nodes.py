@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 from aiohttp import web
 
-from pve_evpn.api.cluster import Observe
+from pve_evpn.api.observe import Observe
 from pve_evpn.domain.observation import ObservationFailure
 from pve_evpn.engine.ports import Secret
 from pve_evpn.engine.secrets import ClusterSecrets

@@ -9,7 +9,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from pve_evpn.api.cluster import Observe
+from pve_evpn.api.observe import Observe
 from pve_evpn.engine.secrets import ClusterSecrets
 from pve_evpn.engine.sources import Sources
 from pve_evpn.pve.gateway import Gateway

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pve_evpn.api.cluster import Observe
-from pve_evpn.api.cluster import SshSource as SshSpec
+from pve_evpn.api.observe import Observe
+from pve_evpn.api.observe import SshSource as SshSpec
 from pve_evpn.domain.observation import NodeObservation, SourceName
 from pve_evpn.engine.secrets import ClusterSecrets, NotUsable
 from pve_evpn.observe.fallback import Chain

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from pve_evpn import metrics
-from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec
+from pve_evpn.api.apply import ApplyPolicy
+from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem, timestamp
 from pve_evpn.domain.objects import Resource

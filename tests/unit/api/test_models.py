@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from pve_evpn.api.cluster import Endpoint, ProxmoxClusterSpec, Schedule, Window
+from pve_evpn.api.apply import Schedule, Window
+from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.api.connection import Endpoint
 from pve_evpn.api.kinds import ANNOTATIONS, GROUP, KINDS
 from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.api.types import IpAddress, MacAddress, Network, ShortId

@@ -8,8 +8,8 @@ from typing import Any
 import asyncssh
 import pytest
 
-from pve_evpn.api.cluster import Observe
 from pve_evpn.api.kinds import LABEL_CLUSTER
+from pve_evpn.api.observe import Observe
 from pve_evpn.domain.observation import ObservationFailure
 from pve_evpn.engine.ports import Secret
 from pve_evpn.engine.secrets import ClusterSecrets

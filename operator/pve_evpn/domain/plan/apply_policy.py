@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import CroniterError, croniter
 
 from pve_evpn.api import kinds
-from pve_evpn.api.cluster import ApplyPolicy, ProxmoxClusterSpec, Window
+from pve_evpn.api.apply import ApplyPolicy, Window
+from pve_evpn.api.cluster import ProxmoxClusterSpec
 from pve_evpn.api.conditions import Reason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Resource

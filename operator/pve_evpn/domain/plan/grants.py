@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pve_evpn.api.cluster import GuestSet
+from pve_evpn.api.guest_access import GuestSet
 from pve_evpn.domain.objects import Desired, matches
 from pve_evpn.domain.state import GuestState
 
