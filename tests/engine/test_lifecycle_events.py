@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 from pve_evpn.domain.objects import ObjectKey
 from pve_lab.faults import OutOfBandEdit
 from tests.engine.test_nics import Wired, nic
-from tests.engine.world import CLUSTER, CONTROLLER, NET1, ZONE, World, cluster, controller, programmed, vnet, zone
+from tests.engine.world import (
+    CLUSTER,
+    CONTROLLER,
+    NET1,
+    ZONE,
+    Killed,
+    World,
+    cluster,
+    controller,
+    programmed,
+    vnet,
+    zone,
+)
 
 LIFE = ("Created", "Updated", "Adopted", "Deleted", "Released", "Stalled", "Orphaned")
 
@@ -57,6 +70,39 @@ async def test_an_edit_is_one_updated_with_its_steps() -> None:
     )
     await world.settle()
     assert len(world.kube.events) == 2, "Applied of the cluster, and nothing more"
+
+
+async def test_an_update_is_recorded_once_wherever_the_operator_dies() -> None:
+    """``kill -9`` before and after each request of the edit; Proxmox keeps what was applied."""
+    recorded: list[Counter[tuple[str, str]]] = []
+    for moment in range(await edited_and_killed(-1, "") - 1):
+        recorded += [await edited_and_killed(moment, when) for when in ("before", "after")]
+    assert len(recorded) > 80
+    assert recorded == [Counter([(str(NET1), "Updated")])] * len(recorded)
+
+
+async def edited_and_killed(moment: int, when: str) -> Any:
+    """Edit a VNet, die at one request of that and begin again; the Events. With a negative moment, the requests."""
+    world = await programmed()
+    world.kube.events.clear()
+    began = len(world.calls)
+
+    def interrupt(now: str, method: str, path: str) -> None:
+        due = len(world.calls) == began + moment + (now == "after")
+        if due and now == when and (now, method, path) != ("after", "POST", "/cluster/sdn/lock"):  # it stays locked
+            world.interrupt = lambda *_: None
+            raise Killed
+
+    world.interrupt = interrupt
+    world.apply(vnet("net1", 5001, "10.1.0.0/24", "10.2.0.0/24", alias="web"))
+    await world.run_until_killed()
+    if moment < 0:
+        return len(world.calls) - began
+    await world.settle()
+    world.start()
+    await world.settle()
+    assert world.complaints() == []
+    return Counter(life(world))
 
 
 async def test_drift_that_is_written_back_has_one_event() -> None:

@@ -95,6 +95,7 @@ class JournalEntry:
     ``lock_requested_at``: when the operator asked for a lock whose token it does not have (yet).
     ``lock_seen``: the lock was held after that request, so the request has most likely been executed.
     ``creating``: objects that were about to be created, and are the operator's if they are there.
+    ``changed``: objects that a transaction changed and of which no report says so yet.
     ``dirty``: edits of the operator may be staged.
     ``apply_started_at``: when an apply was sent whose end was not seen.
     ``apply_deadline``: until when Proxmox may still execute an apply whose answer was lost.
@@ -111,6 +112,7 @@ class JournalEntry:
     lock_requested_at: int = _stored("asked", 0)
     lock_seen: bool = False
     creating: frozenset[SdnRef] = frozenset()
+    changed: frozenset[ObjectKey] = frozenset()
     dirty: bool = False
     apply_started_at: int = _stored("started", 0)
     apply_deadline: int = _stored("late", 0)
@@ -139,6 +141,10 @@ class JournalEntry:
     @field_serializer("creating")
     def _pairs(self, refs: frozenset[SdnRef]) -> list[tuple[str, str]]:
         return sorted((str(ref.kind), ref.id) for ref in refs)
+
+    @field_serializer("changed")
+    def _keys(self, keys: frozenset[ObjectKey]) -> list[ObjectKey]:
+        return sorted(keys)
 
 
 _ENTRY = TypeAdapter(JournalEntry)
@@ -184,11 +190,11 @@ class ClusterJournal:
         """Store the entry with these fields changed."""
         await self.save(replace(self.entry, **changes))
 
-    async def forget_created(self, sdn: SdnSnapshot) -> None:
-        """The statuses say by now what was created: the journal need not, unless something is still staged.
+    async def forget_reported(self, sdn: SdnSnapshot) -> None:
+        """The statuses say by now what was created and changed: the journal need not, unless something is still staged.
 
         A service that Proxmox does not have yet may come still: it was not said what became of its creation.
         """
-        if self.entry.creating and not self.entry.interrupted:
+        if (self.entry.creating or self.entry.changed) and not self.entry.interrupted:
             left = (ref for ref in self.entry.creating if ref.kind in WRITTEN_AT_ONCE and ref not in sdn.edited)
-            await self.update(creating=frozenset(left), lost=())
+            await self.update(creating=frozenset(left), changed=frozenset(), lost=())

@@ -7,7 +7,8 @@ restart or the next sync does not record it again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pve_evpn.api.conditions import ManagedStatus
@@ -18,6 +19,7 @@ from pve_evpn.domain.plan.deletion import why_left
 from pve_evpn.domain.plan.model import Decision
 from pve_evpn.domain.plan.outcome import Outcome, Result
 from pve_evpn.domain.plan.ownership import known_in_words
+from pve_evpn.engine.journal import JournalEntry
 from pve_evpn.text import some_of
 
 Event = tuple[EventReason, str]
@@ -27,27 +29,45 @@ _SHOWN = 8
 _LIVE = (Outcome.APPLIED, Outcome.PARTIALLY_APPLIED)
 
 
-def applied_steps(result: Result | None) -> Mapping[ObjectKey, Sequence[str]]:
-    """The steps that a transaction made live, in words, by object; none of those that took back a foreign change."""
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What transactions made live since the last report.
+
+    ``steps``: those of this sync, in words, by object. ``unreported``: objects that a transaction changed which ended
+    before it was reported: its steps are not known any more.
+    """
+
+    steps: Mapping[ObjectKey, Sequence[str]] = field(default_factory=dict)
+    unreported: Container[ObjectKey] = ()
+
+
+NOTHING = Applied()
+
+
+def applied(result: Result | None, journal: JournalEntry) -> Applied:
+    """By the result of this sync's transaction, without what took back a foreign change, and by the journal."""
     found: defaultdict[ObjectKey, list[str]] = defaultdict(list)
     if result is None or result.outcome not in _LIVE:
-        return found
+        return Applied(unreported=journal.changed)
     owners = result.plan.owners()
     for step in result.plan.steps:
         key = owners.get(step.ref)
         if key and not result.plan.decisions[key].drift:
             found[key].append(str(step))
-    return found
+    return Applied(found, journal.changed)
 
 
-def programmed(before: ManagedStatus, now: ManagedStatus, decision: Decision, steps: Sequence[str]) -> Event | None:
-    """The Event about an object that stays, where this sync made it as its spec says."""
-    words = some_of(steps, most=_SHOWN, separator="; ")
+def programmed(before: ManagedStatus, now: ManagedStatus, decision: Decision, applied: Applied) -> Event | None:
+    """The Event about an object that stays, where the operator made it as its spec says."""
+    words = some_of(applied.steps.get(decision.key, ()), most=_SHOWN, separator="; ")
     is_new = not before.programmed_hash and now.programmed_hash
     if is_new and decision.managed and now.origin == "Created":
         return EventReason.CREATED, words or f"{decision.ref} is in Proxmox"
     if words and before.programmed_hash:
         return EventReason.UPDATED, words
+    unreported = decision.key in applied.unreported
+    if unreported and before.programmed_hash and now.programmed_hash not in (None, before.programmed_hash):
+        return EventReason.UPDATED, f"{decision.ref} is as specified; the operator was interrupted and lost the steps"
     return None
 
 

@@ -285,7 +285,7 @@ class Reconciler:
         if view is not None and view.observation is not sync.observation:
             sync = await self._observer.expect(sync)  # a poll came in between, and is newer
         await self.statuses.report(sync)
-        await self._journal.forget_created(sync.state.sdn)
+        await self._journal.forget_reported(sync.state.sdn)
         settled = self._settled(sync)
         self._rest = _Rest(sync, first, self._context.clock.monotonic()) if settled and self._may_rest(sync) else None
         return settled

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from pve_evpn.api.events import EventReason
@@ -73,7 +72,7 @@ class StatusWriter:
                 entry = sync.journal
                 if text := cluster_status.wrong_approval(cluster, status, (entry.approval, entry.consumed_approval)):
                     await self._writer.record(cluster, EventReason.WRONG_APPROVAL, text)
-            await self._write_members(at, sync.nics, lifecycle.applied_steps(sync.result))
+            await self._write_members(at, sync.nics, lifecycle.applied(sync.result, sync.journal))
             await self._release_cluster()
             if not sync.desired.cluster.deleting:
                 await nodes.sync(self._context, sync.state.nodes)
@@ -147,11 +146,11 @@ class StatusWriter:
         self,
         at: SyncResult,
         nics: NicPlan,
-        applied: Mapping[ObjectKey, Sequence[str]] = MappingProxyType({}),
+        applied: lifecycle.Applied = lifecycle.NOTHING,
         *,
         reported: Mapping[ObjectKey, Resource[Any]] | None = None,
     ) -> None:
-        """``applied``: the steps that were made live since the last report, in words. ``reported``: as in refresh."""
+        """``applied``: what was made live since the last report. ``reported``: as in refresh."""
 
         def as_assessed(resources: Sequence[Resource[Any]]) -> Sequence[Resource[Any]]:
             if reported is None:
@@ -160,9 +159,7 @@ class StatusWriter:
 
         decisions = at.plan.decisions
         for group in at.desired.sdn_groups():
-            await _in_turns(
-                as_assessed(group), lambda r: self._write_sdn(r, decisions.get(r.key), at, applied.get(r.key, ()))
-            )
+            await _in_turns(as_assessed(group), lambda r: self._write_sdn(r, decisions.get(r.key), at, applied))
         await _in_turns(as_assessed(at.desired.nics), lambda n: self._write_nic(n, nics.decisions.get(n.key), at))
 
     def _is_made(self, current: Resource[Any], at: SyncResult) -> bool:
@@ -173,7 +170,7 @@ class StatusWriter:
         return known is not None and known[0] is current and known[1] == made_from[1]
 
     async def _write_sdn(
-        self, resource: Resource[Any], decision: Decision | None, at: SyncResult, applied: Sequence[str]
+        self, resource: Resource[Any], decision: Decision | None, at: SyncResult, applied: lifecycle.Applied
     ) -> None:
         current = self._cache.get(resource.key)
         if decision is None or current is None or current.generation != resource.generation:

@@ -165,8 +165,12 @@ class Transaction:
     async def _carry_out(self, sync: Sync, before: JournalEntry) -> Result:
         """Stage, apply, and verify."""
         creating = {step.ref for step in sync.plan.steps if step.action == "create"}
+        entry = self._journal.entry
         await self._journal.update(
-            creating=self._journal.entry.creating | creating, dirty=True, approval=self.permission.approved
+            creating=entry.creating | creating,
+            changed=entry.changed | sync.plan.changing(),
+            dirty=True,
+            approval=self.permission.approved,
         )
         await self._stage(sync)
         sync = await self._uncover(sync)

@@ -19,6 +19,7 @@ ENTRY = JournalEntry(
     lock_requested_at=1,
     lock_seen=True,
     creating=frozenset({SdnRef(SdnKind.VNET, "net1"), SdnRef(SdnKind.SUBNET, "zone1-10.1.0.0-24")}),
+    changed=frozenset({ObjectKey("VNet", "default", "net1"), ObjectKey("EvpnZone", "", "zone1")}),
     dirty=True,
     apply_started_at=2,
     apply_deadline=3,

@@ -254,6 +254,12 @@ class Plan:
             for ref in (*decision.origins, *decision.leftovers, *(obj.ref for obj in decision.wanted))
         }
 
+    def changing(self) -> frozenset[ObjectKey]:
+        """The Kubernetes objects with steps that Proxmox has already."""
+        owners = self.owners()
+        keys = {owners[step.ref] for step in self.steps if step.ref in owners}
+        return frozenset(key for key in keys if not self.decisions[key].missing)
+
     def refs_of(self, key: ObjectKey) -> frozenset[SdnRef]:
         """The Proxmox objects that belong to a Kubernetes object."""
         decision = self.decisions[key]
