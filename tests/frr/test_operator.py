@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from pve_lab.frr.namespaces import run
 from pve_lab.guests import Guest
 from tests.frr.by_ssh import evpn_node
 from tests.frr.conftest import Observing
@@ -219,3 +221,74 @@ def test_a_node_left_out_of_the_peers_is_found(observing: Observing) -> None:
     observing.stack.apply(controller)
     await_full_mesh(observing.frr)
     await_("all is well", lambda: observing.status("EvpnController").get("sessionsSummary") == "12/12", 60)
+
+
+@pytest.fixture
+def isis_links(observing: Observing) -> Iterator[tuple[str, ...]]:
+    """Two direct links between pve1 and pve2, with addresses: cut at one end, both ends are down."""
+    links = ("isis0", "isis1")
+    one, two = (observing.frr.nodes[name].space for name in ("pve1", "pve2"))
+    for number, link in enumerate(links):
+        run(
+            "ip",
+            "link",
+            "add",
+            "name",
+            link,
+            "netns",
+            one.netns,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            link,
+            "netns",
+            two.netns,
+        )
+        for end, space in enumerate((one, two), 1):
+            space.ip("addr", "add", f"10.77.{number}.{end}/24", "dev", link)
+            space.ip("link", "set", "dev", link, "up")
+    yield links
+    for link in links:
+        one.ip("link", "del", "dev", link)
+
+
+@pytest.mark.frr_long
+def test_isis_controllers_say_which_link_is_cut(observing: Observing, isis_links: tuple[str, ...]) -> None:
+    stack, (kept, cut) = observing.stack, isis_links
+    documents = [
+        {
+            "apiVersion": observing.document("EvpnController")["apiVersion"],
+            "kind": "IsisController",
+            "metadata": {"name": f"isis-{node}"},
+            "spec": {
+                "clusterRef": observing.document("EvpnController")["spec"]["clusterRef"],
+                "node": node,
+                "domain": "dc1",
+                "interfaces": list(isis_links),
+                "net": f"49.0001.1921.6801.600{node[-1]}.00",
+            },
+        }
+        for node in ("pve1", "pve2")
+    ]
+    with contextlib.ExitStack() as undo:
+        undo.callback(stack.delete, *documents)
+        stack.apply(*documents)
+        for document in documents:
+            stack.await_condition(document, "Operational", "Operational", 60)
+        stack.await_ready(*documents)
+        assert [stack.get(document)["status"]["neighboursSummary"] for document in documents] == ["2/2", "2/2"]
+
+        observing.frr.nodes["pve2"].space.ip("link", "set", "dev", cut, "down")
+        for document in documents:
+            stack.await_condition(document, "Operational", "AdjacencyDown")
+            node, ready = document["spec"]["node"], stack.condition(document, "Ready")
+            assert (ready["status"], ready["message"]) == ("False", f"{node}: interface {cut} has no neighbour")
+            rows = {row["interface"]: row["state"] for row in stack.get(document)["status"]["neighbours"]}
+            assert rows == {kept: "Up", cut: "Missing"}
+
+        observing.frr.nodes["pve2"].space.ip("link", "set", "dev", cut, "up")
+        for document in documents:
+            stack.await_condition(document, "Operational", "Operational", 60)
+        stack.await_ready(*documents)
+    await_full_mesh(observing.frr)

@@ -17,7 +17,8 @@ from pve_lab.frr.namespaces import CommandFailed, NodeSpace, inside, run
 from pve_lab.running_config import RunningConfig, networks
 
 DAEMONS = ("zebra", "bgpd", "ospfd", "bfdd", "staticd")
-#: These run only where the configuration needs them: they are not among the daemons of every node.
+#: These run only where the configuration needs them. Proxmox starts fabricd,
+#: and with it all others again; isisd an administrator starts.
 ON_DEMAND = ("fabricd", "isisd")
 _OPTIONS = {"zebra": ("-s", "90000000")}
 _BIN = Path("/usr/lib/frr")
@@ -83,9 +84,12 @@ class FrrNode:
         """End all daemons, dead ones too: what they leave behind goes."""
         for daemon in (*DAEMONS, *ON_DEMAND):
             if (self.space.folder / "run" / f"{daemon}.pid").exists():
-                self.kill_daemon(daemon)
-                (self.space.folder / "run" / f"{daemon}.pid").unlink()
-                (self.space.folder / "run" / f"{daemon}.vty").unlink(missing_ok=True)
+                self._end(daemon)
+
+    def _end(self, daemon: str) -> None:
+        self.kill_daemon(daemon)
+        (self.space.folder / "run" / f"{daemon}.pid").unlink()
+        (self.space.folder / "run" / f"{daemon}.vty").unlink(missing_ok=True)
 
     def vtysh(self, *commands: str) -> str:
         """What FRR prints; empty where the daemon does not run."""
@@ -108,10 +112,16 @@ class FrrNode:
             log = self.bridges.reload(networks(running, self.facts.name, self.facts.address))
             self._write_conf(running)
             self.running = running
-            if self._daemons_change(running):
+            before, self._on_demand = self._on_demand, self._needed(running)
+            if "fabricd" in before ^ self._on_demand:
                 self._restart()  # as Proxmox does where the file of daemons changes
                 return log
-            return [*log, *self._reload_frr()]
+            for daemon in self._on_demand - before:
+                self.start_daemon(daemon)
+            log += self._reload_frr()
+            for daemon in before - self._on_demand:
+                self._end(daemon)
+            return log
 
     def _reload_frr(self) -> list[str]:
         """As Proxmox does it: where the script fails, FRR is restarted, and the task has a warning."""
@@ -130,13 +140,10 @@ class FrrNode:
         text = frr_conf(running, self.facts, self._version, self._tuning)
         (self.space.folder / "etc" / "frr.conf").write_text(text)
 
-    def _daemons_change(self, running: RunningConfig) -> bool:
-        """Whether other daemons than now are to run on this node."""
-        wanted = {"fabricd"} if any(row.get("protocol") == "openfabric" for row in running.fabrics.values()) else set()
-        wanted |= {"isisd"} if isis_controllers(running, self.facts.name) else set()
-        changes = wanted != self._on_demand
-        self._on_demand = wanted
-        return changes
+    def _needed(self, running: RunningConfig) -> set[str]:
+        """Those of `ON_DEMAND` that are to run on this node."""
+        found = {"fabricd"} if any(row.get("protocol") == "openfabric" for row in running.fabrics.values()) else set()
+        return found | {"isisd"} if isis_controllers(running, self.facts.name) else found
 
     def _fabric_addresses(self, running: RunningConfig) -> None:
         """The fabrics' addresses on the node's interfaces; those of fabrics that are gone go with them."""
@@ -165,7 +172,7 @@ class FrrNode:
         self._write_conf(running)
         self._fabric_addresses(running)
         self.bridges.reload(networks(running, self.facts.name, self.facts.address))
-        self._daemons_change(running)
+        self._on_demand = self._needed(running)
         self._restart()
 
 
