@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pve_evpn.api.limits import Counted, Cut
+from pve_evpn.api.shared import SHARED
 from pve_evpn.api.types import ApiModel, Origin, Timestamp, keyed
 
 
@@ -331,7 +332,7 @@ class ReportedStatus(Counted):
     last_handled_reconcile_at: Annotated[str, Cut(128)] | None = Field(
         None, description="Echo of the annotation pve-evpn.dev/reconcile-requested-at."
     )
-    conditions: Annotated[list[Condition], Cut(24)] | None = Field(
+    conditions: Annotated[list[Annotated[Condition, SHARED]], Cut(24)] | None = Field(
         None,
         description="Conditions. Ready sums up and names the cause.",
         json_schema_extra=keyed("type"),

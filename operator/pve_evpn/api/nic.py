@@ -10,6 +10,7 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ObservedStatus
 from pve_evpn.api.limits import Cut
+from pve_evpn.api.shared import SHARED
 from pve_evpn.api.types import (
     ATOMIC,
     ONE_LINE,
@@ -267,7 +268,7 @@ class NicAttachmentStatus(ObservedStatus):
         "the object goes.",
         json_schema_extra=ATOMIC,
     )
-    evpn: EvpnView | None = Field(None, description="What EVPN makes of its MAC.")
+    evpn: Annotated[EvpnView, SHARED] | None = Field(None, description="What EVPN makes of its MAC.")
     pinned: bool | None = Field(
         None, description="Whether its MAC is kept advertised, by the helper or by the zone; absent: not known."
     )

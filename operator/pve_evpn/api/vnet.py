@@ -12,6 +12,7 @@ from pydantic import StringConstraints as Length
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.limits import Cut
+from pve_evpn.api.shared import SHARED
 from pve_evpn.api.types import (
     ATOMIC,
     INTERFACE_NAMES,
@@ -235,7 +236,7 @@ class VNetStatus(ManagedStatus):
     subnets: Annotated[list[SubnetStatus], Cut(64)] | None = Field(
         None, description="Subnets in Proxmox.", json_schema_extra=keyed("id")
     )
-    nodes: Annotated[list[VNetNode], Cut(64)] | None = Field(
+    nodes: Annotated[list[Annotated[VNetNode, SHARED]], Cut(64)] | None = Field(
         None, description="Per node.", json_schema_extra=keyed("name")
     )
     truncated: int | None = Field(None, description="How many more nodes there are.")

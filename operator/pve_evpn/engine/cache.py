@@ -7,7 +7,7 @@ to be done. It is used from the event loop only and never awaits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -151,11 +151,19 @@ class Cache:
 
     def replace(self, kind: str, items: Iterable[Raw], resource_version: int) -> None:
         """Take a whole list: adds, updates, and drops what is neither in it nor newer than it."""
-        listed = set()
+        self.listed(kind, self.take(kind, items), resource_version)
+
+    def take(self, kind: str, items: Iterable[Raw]) -> set[ObjectKey | str]:
+        """Take a part of a list; what :meth:`listed` has to be given of it."""
+        found: set[ObjectKey | str] = set()
         for raw in items:
             raw = {**raw, "kind": kind}
-            listed.add(raw["metadata"]["name"] if kind == NAMESPACE else key_of(raw))
+            found.add(raw["metadata"]["name"] if kind == NAMESPACE else key_of(raw))
             self.upsert(raw)
+        return found
+
+    def listed(self, kind: str, listed: Set[ObjectKey | str], resource_version: int) -> None:
+        """A list has ended: drop what is neither in it nor newer than it. ``listed``: what its parts had."""
         if kind not in self._listed:
             self._listed.add(kind)
             self._version += 1

@@ -66,6 +66,9 @@ def registry(
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.scanning.disabled = True
+        # A worker keeps its object's last event for as long as it waits for the next one: while thousands of objects
+        # are written, the default of five seconds keeps all of them.
+        settings.queueing.idle_timeout = 0.1
         settings.watching.chunk_size = 500
         settings.watching.server_timeout = 290
         settings.networking.connect_timeout = 10
@@ -124,8 +127,12 @@ async def resync(cache: Cache, objects: CustomObjects) -> None:
 
 async def list_kind(cache: Cache, objects: CustomObjects, kind: str) -> None:
     """List one kind once."""
-    items, version = await objects.list_all(kind)
-    cache.replace(kind, items, version)
+    listed: set[Any] = set()
+    version = 0
+    async for items, part_version in objects.pages(kind):
+        listed |= cache.take(kind, items)
+        version = part_version
+    cache.listed(kind, listed, version)
 
 
 async def resync_forever(cache: Cache, objects: CustomObjects, seconds: float = RESYNC_SECONDS) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pve_evpn.api.conditions import Reason
+from pve_evpn.api.shared import shared
 from pve_evpn.api.status import updated
 from pve_evpn.api.vnet import Routes, VNetStatus, VniOnNode
 from pve_evpn.api.zone import EvpnZoneStatus, IpVrf, NodeVrf
@@ -349,12 +350,13 @@ def vnet_health(vnet: ExpectedVNet, seen: L2View, context: HealthContext) -> Hea
 
 
 def _l2_row(entry: L2OnNode) -> VniOnNode:
-    return VniOnNode(
+    row = VniOnNode(
         macs=entry.macs,
         arp_nd=entry.arp_nd,
         remote_vteps=entry.remote_vteps,
         missing_vteps=list(entry.missing_vteps) if entry.missing_vteps else None,
     )
+    return shared(row)
 
 
 def _sampled_routes(vnet: str, observation: ClusterObservation) -> int | None:
