@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.node.namespace import HELPER, MAC, OTHER, Node
@@ -83,7 +83,7 @@ class Caller:
             (self.evil / name).write_text(f"#!/bin/sh\n: >{self.folder}/canary\n")
             (self.evil / name).chmod(0o755)
         self.observe = folder / "observe"
-        self.observe.write_text('#!/bin/sh\necho "observe [$SSH_ORIGINAL_COMMAND]"\n')
+        self.observe.write_text("#!/bin/sh\nprintf 'observe [%s]\\n' \"$SSH_ORIGINAL_COMMAND\"\n")
         self.observe.chmod(0o755)
 
     def ask(self, command: str, sent: bytes, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
@@ -129,6 +129,7 @@ def test_whatever_is_sent_only_macs_of_their_own_nics_are_pinned(
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(command="\\0", environment={})
 @given(command=st.one_of(_TEXT, st.lists(_WORDS, max_size=5).map(" ".join)), environment=st.dictionaries(_NAMES, _TEXT))
 def test_any_other_command_reaches_the_reading_helper_as_it_is(
     caller: Caller, command: str, environment: dict[str, str]
