@@ -113,6 +113,8 @@ class Tour:
         assert (self.folder / "exported" / "kustomization.yaml").exists()
         checked = self.data("doctor")
         assert {row["check"]: row["grade"] for row in checked["cluster/pve"]}["Authenticated"] == "ok"
+        found = {row["check"]: row["grade"] for row in checked["tables/pve"]}
+        assert found == dict.fromkeys(("full tables", "full tables: certificate", "full tables: your right"), "ok")
         self.say("doctor", "--offline", *server, words="fingerprint", **PVE)
 
     # --- act --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from pve_evpn.domain.health.expected import ExpectedOverlay, ExpectedVNet, Expec
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.engine.cache import Cache
 from pve_evpn.engine.confirm import NetworkView
-from pve_evpn.kube import reviews, server, tables
+from pve_evpn.kube import certificate, reviews, server, tables
 from pve_evpn.kube.certificate import Certificate
 from pve_evpn.kube.members import ANNOTATION_FINGERPRINT, ANNOTATION_PORT
 from pve_evpn.kube.reviews import Reviews
@@ -225,6 +226,17 @@ async def test_without_a_token_that_is_known_nothing_is_answered(world: World, h
         status, answer = await world.ask(path, **headers)
         assert (status, answer["reason"], answer["message"]) == (401, "Unauthorized", "Unauthorized")
     assert "subjectaccessreviews" not in world.api.asked
+
+
+async def test_a_client_certificate_is_not_asked_for(world: World, tmp_path: Path) -> None:
+    certificate._make(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    for headers, expected in (({}, 401), ({"Authorization": "Bearer admins-token"}, 200)):
+        async with ClientSession(connector=TCPConnector(ssl=context)) as session:
+            answer = await session.get(f"https://{HOST}:{world.port}{ALL}", headers=headers)
+            assert answer.status == expected
 
 
 async def test_a_token_for_another_audience_is_refused(world: World) -> None:

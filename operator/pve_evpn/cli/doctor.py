@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import ssl
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,13 +17,13 @@ from kubernetes.aio import client
 
 from pve_evpn.api.conditions import Reason
 from pve_evpn.api.kinds import GROUP, KINDS
-from pve_evpn.cli import desired, options, output, proxmox
+from pve_evpn.cli import desired, full_tables, options, output, proxmox
 from pve_evpn.cli.failures import NOT_GOOD, Refusal, guarded
 from pve_evpn.cli.installation import InstallationReader
 from pve_evpn.cli.reading import snapshot_through
+from pve_evpn.cli.report.check import Check
 from pve_evpn.cli.report.doctor import (
     PACKAGES,
-    Check,
     Installation,
     LeaseSeen,
     ProxmoxSeen,
@@ -31,6 +32,7 @@ from pve_evpn.cli.report.doctor import (
     object_checks,
     proxmox_checks,
 )
+from pve_evpn.cli.report.endpoint import endpoint_checks
 from pve_evpn.cli.report.snapshot import CLUSTER
 from pve_evpn.engine.connection import problem_of
 from pve_evpn.kube.client import CustomObjects
@@ -105,10 +107,24 @@ async def _kubernetes(asked: _Asked, api: client.ApiClient) -> list[_Section]:
         if asked.cluster not in ("", name):
             continue
         sections.append((f"cluster/{name}", f"WHAT THE OPERATOR REPORTS OF {name}", object_checks(snapshot, cluster)))
+        sections.append((f"tables/{name}", f"FULL TABLES OF {name}", await _tables_checks(asked.access, name, api)))
         raw = (await proxmox.cluster_object(api, name))["spec"]
         if checks := await _proxmox_checks(asked.access, name, raw, api):
             sections.append((f"proxmox/{name}", f"PROXMOX OF {name}, SEEN FROM HERE", checks))
     return sections
+
+
+async def _tables_checks(access: proxmox.Access, name: str, api: client.ApiClient) -> list[Check]:
+    """Of the operator's endpoint, by the way that the other commands take to it."""
+    namespace = access.operator_namespace
+    wanted = full_tables.Wanted(
+        url=os.environ.get(full_tables.URL, ""),
+        token_file=os.environ.get(full_tables.TOKEN_FILE, ""),
+        operator_namespace=namespace,
+    )
+    with output.working("asking the operator for full tables"):
+        seen = await full_tables.examine(api, wanted, name)
+    return endpoint_checks(name, seen, namespace, datetime.now(UTC))
 
 
 async def _proxmox_checks(

@@ -15,7 +15,8 @@ import json
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -24,9 +25,11 @@ import typer
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
+from pve_evpn.api.kinds import GROUP
 from pve_evpn.cli import options
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.cli.installation import OPERATOR_NAMESPACE
+from pve_evpn.cli.report.endpoint import EndpointSeen
 from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.kube.leader import LABELS
@@ -109,6 +112,58 @@ class _Way:
     ca_file: str = ""
 
 
+async def examine(api: client.ApiClient, wanted: Wanted, cluster: str) -> EndpointSeen:
+    """What of the endpoint is seen from here, by one request with the caller's token, if there is one.
+
+    It raises no Unavailable: why there is no answer is part of what is seen.
+    """
+    try:
+        replicas = tuple(await _replicas(api, wanted.operator_namespace, cluster))
+    except ApiException as error:
+        return EndpointSeen(unread=f"you may not list leases in {wanted.operator_namespace} ({error.status})")
+    seen = EndpointSeen(pods=tuple(replica.pod for replica in replicas), url=wanted.url)
+    if not replicas:
+        return seen
+    seen = replace(seen, allowed=await _allowed(api, cluster))
+    kubeconfig = await _kubeconfig_token(api)
+    token = _token(wanted.token_file) or kubeconfig
+    pins = frozenset[str]() if wanted.ca_file else frozenset(replica.fingerprint for replica in replicas)
+    way = _Way(
+        wanted.url, api.configuration, kubeconfig, token, pins, () if wanted.url else replicas,
+        wanted.operator_namespace, wanted.ca_file,
+    )  # fmt: skip
+    seen = replace(seen, has_token=token.startswith("Bearer "))
+    try:
+        # A node of that name cannot be, so no table is sent.
+        answer = await asyncio.to_thread(_answer, way, f"/tables/v1/proxmoxclusters/{quote(cluster)}?node=-&table=vnis")
+    except Unavailable as error:
+        return replace(seen, unread=str(error))
+    return replace(
+        seen, status=answer.status, message=answer.message, until=_end_of(answer.certificate),
+        fingerprint=hashlib.sha256(answer.certificate).hexdigest(), pod=answer.pod,
+    )  # fmt: skip
+
+
+async def _allowed(api: client.ApiClient, cluster: str) -> bool | None:
+    """Whether the API server lets the kubeconfig's user read the cluster's tables; None where it does not say."""
+    attributes = client.V1ResourceAttributes(
+        verb="get", group=GROUP, resource="proxmoxclusters", subresource="tables", name=cluster
+    )
+    body = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
+    try:
+        answer = await client.AuthorizationV1Api(api).create_self_subject_access_review(body)
+    except ApiException:
+        return None
+    return bool(answer.status.allowed)
+
+
+def _end_of(certificate: bytes) -> datetime:
+    """Until when a certificate is valid. Imported here: no other command needs it."""
+    from cryptography import x509
+
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+
+
 async def tables_of(
     api: client.ApiClient, wanted: Wanted, cluster: str, path: str, tables: Iterable[str], nodes: Iterable[str] = ()
 ) -> Any:
@@ -159,7 +214,7 @@ async def _way(api: client.ApiClient, wanted: Wanted, cluster: str) -> _Way:
         replicas = []
     if not wanted.url and not replicas:
         raise Unavailable("the operator does not serve them (`tables.enabled` of the chart)")
-    kubeconfig = str((await api.configuration.auth_settings()).get("BearerToken", {}).get("value", ""))
+    kubeconfig = await _kubeconfig_token(api)
     token = _token(wanted.token_file) or kubeconfig
     if not token.startswith("Bearer "):
         hint = "kubectl create token NAME > FILE and --tables-token-file FILE"
@@ -169,6 +224,11 @@ async def _way(api: client.ApiClient, wanted: Wanted, cluster: str) -> _Way:
     return _Way(
         wanted.url, api.configuration, kubeconfig, token, pins, through, wanted.operator_namespace, wanted.ca_file
     )
+
+
+async def _kubeconfig_token(api: client.ApiClient) -> str:
+    """The header that the caller shows to the API server; empty for one with a client certificate."""
+    return str((await api.configuration.auth_settings()).get("BearerToken", {}).get("value", ""))
 
 
 async def _replicas(api: client.ApiClient, namespace: str, cluster: str) -> list[_Replica]:
@@ -207,21 +267,44 @@ def _token(file: str) -> str:
 # --- one request, in a thread ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """``certificate``: the server's, in DER. ``pod``: the replica that was asked; empty where a URL was."""
+
+    status: int
+    body: Any
+    certificate: bytes
+    pod: str = ""
+
+    @property
+    def message(self) -> str:
+        """Of a refusal, in the operator's words."""
+        return from_outside(self.body.get("message", "") if isinstance(self.body, dict) else "")
+
+
 def _ask(way: _Way, target: str) -> Any:
-    status, body = 0, None
+    """The JSON of a good answer. Raises Unavailable."""
+    answer = _answer(way, target)
+    if answer.status == http.client.OK:
+        return answer.body
+    message = f": {answer.message}" if answer.message else ""
+    raise Unavailable(f"the operator answers {answer.status}{message}")
+
+
+def _answer(way: _Way, target: str) -> _Answer:
+    """The answer of the replica that has the tables; of another one where that cannot be met. Raises Unavailable."""
     # A Service leads to any replica, so it is asked again.
-    for replica in way.replicas or (None,) * _ATTEMPTS:
-        status, body = _request(way, target, replica)
-        if status != _MISDIRECTED:
+    first, *others = way.replicas or (None,) * _ATTEMPTS
+    answer = _request(way, target, first)
+    for replica in others:
+        if answer.status != _MISDIRECTED:
             break
-    if status == http.client.OK:
-        return body
-    message = from_outside(body.get("message", "") if isinstance(body, dict) else "")
-    raise Unavailable(f"the operator answers {status}{': ' if message else ''}{message}")
+        answer = _request(way, target, replica)
+    return answer
 
 
-def _request(way: _Way, target: str, replica: _Replica | None) -> tuple[int, Any]:
-    """Status and JSON of one answer. Raises Unavailable."""
+def _request(way: _Way, target: str, replica: _Replica | None) -> _Answer:
+    """One answer. Raises Unavailable."""
     place = urlsplit(way.url)
     if way.url and (place.scheme != "https" or not place.hostname):
         raise Refusal(f"--tables-url {way.url} is no address such as https://host:8443")
@@ -231,12 +314,13 @@ def _request(way: _Way, target: str, replica: _Replica | None) -> tuple[int, Any
         with contextlib.closing(raw), _secured(raw, way, host) as secured:
             connection = http.client.HTTPConnection(host)
             connection.sock = secured
-            connection.request("GET", target, headers={"Authorization": way.token})
+            connection.request("GET", target, headers={"Authorization": way.token} if way.token else {})
             answer = connection.getresponse()
             body = answer.read(_LONGEST + 1)
             if len(body) > _LONGEST:
                 raise Unavailable("the operator's answer has no end")
-            return answer.status, json.loads(body)
+            certificate = secured.getpeercert(binary_form=True) or b""
+            return _Answer(answer.status, json.loads(body), certificate, replica.pod if replica else "")
     except (OSError, http.client.HTTPException, ValueError) as error:
         where = f"pod {replica.pod}" if replica else way.url
         raise Unavailable(f"no answer from {where}: {from_outside(error) or type(error).__name__}") from None

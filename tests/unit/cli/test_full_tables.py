@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,8 @@ from kubernetes.aio.client.exceptions import ApiException
 from pve_evpn.cli import full_tables
 from pve_evpn.cli.failures import Refusal
 from pve_evpn.cli.full_tables import Unavailable, Wanted, _ask, _Way, tables_of
+from pve_evpn.cli.report.check import Check, Grade
+from pve_evpn.cli.report.endpoint import endpoint_checks
 from pve_evpn.cli.report.full_tables import (
     full_peers_report,
     full_routes_report,
@@ -70,6 +74,122 @@ async def test_a_service_is_asked_again_where_it_leads_to_another_replica(world:
 async def test_a_url_without_tls_is_refused(url: str) -> None:
     with pytest.raises(Refusal, match="is no address"):
         await asyncio.to_thread(_ask, _Way(url, None, "", "Bearer x"), TARGET)
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+class Reviewer:
+    """What the API server says of the caller itself."""
+
+    allowed = True
+
+    def __init__(self, _api: Any) -> None:
+        pass
+
+    async def create_self_subject_access_review(self, body: Any) -> Any:
+        attributes = body.spec.resource_attributes
+        assert (attributes.resource, attributes.subresource, attributes.name) == ("proxmoxclusters", "tables", "pve")
+        return SimpleNamespace(status=SimpleNamespace(allowed=self.allowed))
+
+
+@pytest.fixture
+def through(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The running endpoint at the end of each port-forward."""
+    notes = {"pve-evpn.dev/tables-port": str(world.port), "pve-evpn.dev/tables-fingerprint": world.fingerprint}
+    leases = (lease("operator-1_uuid", {"pve-evpn.dev/replica-of": "x"}, notes),)
+    monkeypatch.setattr(full_tables.client, "CoordinationV1Api", Coordination)
+    monkeypatch.setattr(full_tables.client, "AuthorizationV1Api", Reviewer)
+    monkeypatch.setattr(Coordination, "leases", leases)
+    monkeypatch.setattr(Reviewer, "allowed", True)
+    monkeypatch.setattr(
+        full_tables, "_forwarded", lambda _way, replica: socket.create_connection(("127.0.0.1", replica.port))
+    )
+    return world
+
+
+async def checked(token: str = "Bearer admins-token", days: float = 0, **wanted: str) -> dict[str, Check]:
+    """The checks of doctor, by their names, so many days from now."""
+    seen = await full_tables.examine(Settings(token), Wanted(**wanted), "pve")
+    found = endpoint_checks("pve", seen, "pve-evpn-system", datetime.now(UTC) + timedelta(days=days))
+    assert all(check.mend for check in found if check.grade in (Grade.WARN, Grade.FAIL))
+    return {check.name.removeprefix("full tables").removeprefix(": "): check for check in found}
+
+
+async def test_doctor_finds_nothing_to_mend(through: World) -> None:
+    found = await checked()
+    assert {name: check.grade for name, check in found.items()} == dict.fromkeys(
+        ("", "certificate", "your right"), Grade.OK
+    )
+    assert found[""].found == "pod operator-1 answers"
+    assert through.fingerprint in found["certificate"].found
+    assert through.api.asked == ["tokenreviews", "subjectaccessreviews"]
+
+
+async def test_doctor_says_that_it_is_off(through: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Coordination, "leases", ())
+    (check,) = (await checked()).values()
+    assert (check.grade, check.found) == (Grade.OK, "off: statuses show a part")
+    assert "tables.enabled=true" in check.mend
+    monkeypatch.setattr(Coordination, "error", ApiException(status=403))
+    (check,) = (await checked()).values()
+    assert (check.grade, check.found) == (Grade.UNKNOWN, "you may not list leases in pve-evpn-system (403)")
+
+
+@pytest.mark.parametrize(
+    ("token", "grade", "words", "mend"),
+    [
+        ("Bearer alices-token", Grade.WARN, "you may not get proxmoxclusters/tables", "create clusterrolebinding"),
+        ("Bearer nobodys", Grade.WARN, "does not know your token", "kubectl create token"),
+        ("", Grade.WARN, "client certificate, which the endpoint does not take", "kubectl create token"),
+    ],
+)  # fmt: skip
+async def test_doctor_says_why_the_caller_may_not(
+    through: World, token: str, grade: Grade, words: str, mend: str
+) -> None:
+    found = await checked(token)
+    assert (found[""].grade, found["certificate"].grade) == (Grade.OK, Grade.OK), "it answers all the same"
+    assert found["your right"].grade is grade
+    assert words in found["your right"].found
+    assert mend in found["your right"].mend
+
+
+async def test_doctor_says_why_it_does_not_answer(through: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    through.api.is_away = True
+    found = await checked()
+    assert (found[""].grade, "auth-delegator" in found[""].mend) == (Grade.FAIL, True)
+    assert found["your right"].grade is Grade.OK, "by the API server"
+    monkeypatch.setattr(Reviewer, "allowed", False)
+    assert (await checked())["your right"].grade is Grade.WARN
+    through.api.is_away = False
+    through.poll = None
+    assert (await checked())[""].found.endswith("503: the nodes have not been polled yet")
+    through.served.clear()
+    assert (await checked())[""].grade is Grade.WARN
+
+    def refused(_way: _Way, _replica: Any) -> Any:
+        raise Unavailable("no port-forward to pve-evpn-system/operator-1 (...): Forbidden")
+
+    monkeypatch.setattr(full_tables, "_forwarded", refused)
+    found = await checked()
+    assert found.keys() == {"", "your right"}
+    assert (found[""].grade, "PVE_EVPN_TABLES_URL" in found[""].mend) == (Grade.WARN, True)
+
+
+async def test_doctor_says_that_another_certificate_is_shown(through: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = {"pve-evpn.dev/tables-port": str(through.port), "pve-evpn.dev/tables-fingerprint": "0" * 64}
+    other = (lease("operator-1_uuid", {"pve-evpn.dev/replica-of": "x"}, notes),)
+    monkeypatch.setattr(Coordination, "leases", other)
+    found = await checked()
+    assert found[""].grade is Grade.FAIL
+    assert "no replica's Lease names the server's certificate" in found[""].found
+    assert through.api.asked == [], "no token was sent"
+
+
+@pytest.mark.parametrize(("days", "grade"), [(3630, Grade.OK), (3640, Grade.WARN), (3660, Grade.FAIL)])
+@pytest.mark.usefixtures("through")
+async def test_doctor_says_when_the_certificate_ends(days: float, grade: Grade) -> None:
+    assert (await checked(days=days))["certificate"].grade is grade
 
 
 # --- which replica ----------------------------------------------------------------------------------------------------

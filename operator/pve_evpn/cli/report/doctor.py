@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
+from pve_evpn.cli.report.check import Check, Grade
 from pve_evpn.cli.report.model import Cell, Report, Table, Tone, columns, duration, some
 from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import Snapshot
@@ -24,26 +24,7 @@ CLOCK_WARNS, CLOCK_FAILS = 5.0, 60.0
 PACKAGES = ("frr-pythontools", "ifupdown2")
 
 
-class Grade(StrEnum):
-    """How a check ended. Unknown is neither good nor bad: it says what was not seen, and why."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    UNKNOWN = "unknown"
-
-
 _TONES = {Grade.OK: Tone.GOOD, Grade.WARN: Tone.WAITING, Grade.FAIL: Tone.BAD, Grade.UNKNOWN: Tone.FAINT}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """``mend``: the command or the step that helps; empty where nothing has to be done."""
-
-    name: str
-    grade: Grade
-    found: str
-    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
