@@ -48,6 +48,19 @@ async def test_one_apply_makes_policies_and_what_names_them() -> None:
     assert [call for call in world.calls[calls:] if call[0] != "GET"] == []
 
 
+async def test_nothing_shows_policies_at_work_so_they_have_no_operational() -> None:
+    """Also one that an earlier release reported it for loses it with the next status."""
+    world = await programmed(*USED)
+    types = {condition["type"] for condition in world.kube.objects[MAP]["status"]["conditions"]}
+    assert types == {"Ready", "Accepted", "Programmed", "Drifted", "Paused"}
+    unknown = {**world.ready(MAP), "type": "Operational", "status": "Unknown", "reason": "SourceUnavailable"}
+    world.kube.objects[LIST]["status"]["conditions"].append(unknown)
+    world.apply(prefix_list("pl1", "10.0.0.0/8"))
+    await world.settle()
+    assert "Operational" not in {each["type"] for each in world.kube.objects[LIST]["status"]["conditions"]}
+    assert "Operational" in {each["type"] for each in world.kube.objects[CONTROLLER]["status"]["conditions"]}
+
+
 async def test_a_changed_entry_is_one_write_and_one_apply() -> None:
     world = await programmed(*USED)
     before = len(world.writes())

@@ -31,7 +31,11 @@ class ConditionType(StrEnum):
     READY = "Ready", "Usable as specified. When not True it names the root cause itself, with its reason and message."
     ACCEPTED = "Accepted", "The spec and everything it refers to are valid and allowed."
     PROGRAMMED = "Programmed", "Proxmox' running configuration equals the spec, and every expected node reloaded it."
-    OPERATIONAL = "Operational", "BGP and the VNI are as expected. Unknown where no source can see them, never False."
+    OPERATIONAL = (
+        "Operational",
+        "BGP and the VNI are as expected. Unknown where no source can see them, never False. PrefixList and RouteMap "
+        "do not have it: whether they work shows on the objects that name them.",
+    )
     DRIFTED = "Drifted", "Another client changed in Proxmox what this object specifies."
     PAUSED = "Paused", "The operator writes nothing for this object. Observation goes on."
     EFFECTIVE = (

@@ -133,6 +133,8 @@ _MANAGED = (
     ConditionType.DRIFTED,
     ConditionType.PAUSED,
 )
+#: Of what FRR has as configuration alone: how well it works shows on the objects that name it.
+_CONFIGURED = tuple(type_ for type_ in _MANAGED if type_ is not ConditionType.OPERATIONAL)
 _CONNECTED = (
     ConditionType.READY,
     ConditionType.ACCEPTED,
@@ -229,7 +231,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "PrefixList", "prefixlists", ("pfl",), "Cluster", PrefixListSpec, PrefixListStatus,
             "An ordered list of networks that route maps and fabrics name (Proxmox VE 9.2).",
-            _MANAGED,
+            _CONFIGURED,
             _managed(_ENTRIES),
             (ID_FIXED,),
             sdn_kind="prefix-list", sdn_type="prefix-list", desired_as="prefix_lists",
@@ -237,7 +239,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "RouteMap", "routemaps", ("rmap",), "Cluster", RouteMapSpec, RouteMapStatus,
             "An ordered list of rules about routes that controllers and fabrics name (Proxmox VE 9.2).",
-            _MANAGED,
+            _CONFIGURED,
             _managed(_ENTRIES),
             (ID_FIXED,),
             sdn_kind="route-map", sdn_type="route-map", desired_as="route_maps",

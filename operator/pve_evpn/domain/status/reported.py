@@ -47,7 +47,12 @@ def reported(
     retryable: bool,
     decisive: Sequence[ConditionType] = _DECISIVE,
 ) -> ReportedStatus:
-    """What every kind reports: ``Ready`` first, the given conditions, kstatus' pair, and which request it is about."""
+    """What every kind reports: ``Ready`` first, the given conditions, kstatus' pair, and which request it is about.
+
+    ``Operational`` is left out where the kind does not have it: it would be Unknown for ever.
+    """
+    if ConditionType.OPERATIONAL not in kinds.KINDS[resource.key.kind].conditions:
+        values = [value for value in values if value.type is not ConditionType.OPERATIONAL]
     summary = ready(values, decisive)
     conditions = merge(
         resource.status.conditions,
