@@ -96,17 +96,17 @@ class NicAttachmentSpec(ApiModel):
         )
     )
 
-    cluster_ref: Annotated[ClusterScopedRef, immutable("clusterRef")] = Field(
+    cluster_ref: Annotated[ClusterScopedRef, SHARED, immutable("clusterRef")] = Field(
         description="The ProxmoxCluster, which must grant this namespace the guest (guestAccess). Immutable."
     )
-    guest: Annotated[Guest, immutable("guest")] = Field(description="The VM or container. Immutable.")
+    guest: Annotated[Guest, SHARED, immutable("guest")] = Field(description="The VM or container. Immutable.")
     type: Literal["qemu", "lxc"] | None = Field(
         None, description="Kind of guest: VM (qemu) or container (lxc). Default: whichever it is."
     )
     device: Annotated[Device, immutable("device")] = Field(
         description="The NIC, net0 to net31; added where the guest has none of that name. Immutable. Proxmox: netN."
     )
-    vnet_ref: LocalRef = Field(
+    vnet_ref: Annotated[LocalRef, SHARED] = Field(
         description="The VNet, in the same namespace. Changing it moves the NIC. Proxmox: bridge."
     )
     mac_address: MacAddress | None = Field(

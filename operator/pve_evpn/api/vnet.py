@@ -162,7 +162,7 @@ class VNetSpec(ManagedSpec):
         )
     )
 
-    zone_ref: ClusterScopedRef = Field(
+    zone_ref: Annotated[ClusterScopedRef, SHARED] = Field(
         description="The EvpnZone, which must allow this namespace. Immutable once programmed. Proxmox: zone."
     )
     id: Annotated[ShortId, INTERFACE_NAMES] | None = Field(
