@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from pve_evpn.cli.page import static_file
+from pve_evpn.cli.page.content import graph_data
 from pve_evpn.cli.page.offline import as_html
 from pve_evpn.cli.report.drawing import as_dot, as_mermaid, as_svg
 from pve_evpn.cli.report.graph import EdgeKind, Graph, State, Vertex, VertexKind, collapsed, graph_of, of_cluster
+from pve_evpn.cli.report.layout import places_of
 from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.domain.objects import Resource
 from tests.unit.cli.people import judged, nic, node, ready, snapshot
@@ -76,12 +80,11 @@ def test_what_is_not_known_is_unknown_and_not_bad() -> None:
 
 
 def test_a_large_zone_is_collapsed_and_what_is_wrong_stays() -> None:
-    vnets = [ready(vnet(f"net{number}")) for number in range(2, 200)]
+    vnets = [ready(vnet(f"net{number}")) for number in range(2, 200)]  # net1 is in every snapshot
     wrong = judged(vnet("zzz"), "False", "VtepMissing")
     graph = collapsed(graph_of(snapshot(*vnets, wrong)), 10)
     drawn = [vertex.label for vertex in graph.vertices if vertex.kind is VertexKind.VNET]
-    assert len(drawn) == 10
-    assert drawn[-1] == "zzz"
+    assert drawn == ["zzz", *(f"net{number}" for number in range(1, 10))]
     [more] = [vertex for vertex in graph.vertices if vertex.kind is VertexKind.MORE]
     assert more.label == "190 more VNets"
     known = {vertex.id for vertex in graph.vertices}
@@ -207,6 +210,43 @@ def test_nothing_of_the_whole_network_covers_another_in_the_svg() -> None:
     assert len(places) == len(graph_of(whole()).vertices)
     for number, (x, y) in enumerate(places):
         assert all(abs(x - x2) >= 156 or abs(y - y2) >= 36 for x2, y2 in places[number + 1 :])
+
+
+def test_the_page_has_the_places_of_the_svg_but_for_the_column_of_zones() -> None:
+    graph = graph_of(whole())
+    column = {VertexKind.ZONE, VertexKind.VNET, VertexKind.NIC, VertexKind.SERVICE}
+    places = graph_data(graph)["layouts"][""]["places"]
+    assert places.keys() == {vertex.id for vertex in graph.vertices if vertex.kind not in column}
+    assert {name: place for name, place in places_of(graph).items() if name in places} == places
+
+
+def test_a_cluster_that_is_shown_alone_has_a_layout_of_its_own() -> None:
+    def graph(*clusters: str) -> Graph:
+        nodes = [Vertex(f"{c}/{n}", VertexKind.NODE, f"pve{n}", State.GOOD, c) for c in clusters for n in range(9)]
+        return Graph(tuple(nodes), ())
+
+    layouts = graph_data(graph("one", "two"))["layouts"]
+    assert layouts.keys() == {"", "one", "two"}
+    assert layouts["two"] == graph_data(graph("two"))["layouts"][""]
+    assert layouts[""]["column"] != layouts["two"]["column"]
+
+
+def test_the_states_have_the_same_colours_on_the_page_and_in_the_svg() -> None:
+    light = static_file("page.css").decode().split("}")[0]
+    of_page = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
+    svg = as_svg(Graph(tuple(Vertex(state, VertexKind.NODE, state, state, "pve") for state in State), ()))
+    for state in State:
+        assert f'fill="{of_page[f"{state}-fill"]}" stroke="{of_page[state]}"' in svg
+
+
+def test_one_vertex_for_many_is_in_their_worst_state() -> None:
+    good = [
+        Vertex(f"VNet/a/{number}", VertexKind.VNET, f"n{number}", State.GOOD, "pve", zone="z") for number in range(3)
+    ]
+    bad = [replace(vertex, id=f"{vertex.id}b", state=State.BAD) for vertex in good]
+    vnets = (*bad, *good)
+    states = {most: collapsed(Graph(vnets, ()), most).vertices[-1].state for most in (1, 3)}
+    assert states == {1: State.BAD, 3: State.GOOD}
 
 
 def hostile() -> Graph:

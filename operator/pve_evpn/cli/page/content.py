@@ -9,8 +9,9 @@ from itertools import zip_longest
 from typing import Any
 
 from pve_evpn.api.conditions import APPROVABLE
+from pve_evpn.cli.report import layout
 from pve_evpn.cli.report.causes import Cause, Causes, causes_in, is_good
-from pve_evpn.cli.report.graph import Graph, graph_of, vertex_id
+from pve_evpn.cli.report.graph import SEVERITY, Graph, graph_of, vertex_id
 from pve_evpn.cli.report.model import Block, Cell, Facts, Lines, Report, plain
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
 from pve_evpn.cli.report.status import status_report
@@ -39,13 +40,15 @@ def parts_of(snapshot: Snapshot) -> dict[str, Part]:
 
 
 def graph_data(graph: Graph) -> dict[str, Part]:
-    """The graph for Cytoscape, with text cleaned."""
+    """The graph for Cytoscape, with text cleaned, and where its vertices stand."""
     return {
         "vertices": [
             {**dataclasses.asdict(each), "label": _clean(each.label), "detail": _clean(each.detail)}
             for each in graph.vertices
         ],
         "edges": [{**dataclasses.asdict(each), "detail": _clean(each.detail)} for each in graph.edges],
+        "severity": SEVERITY,
+        **layout.as_data(graph),
     }
 
 

@@ -1,26 +1,21 @@
-"""A graph as Graphviz, Mermaid or SVG text. Pure; labels hold text of others, so every writer escapes them.
-
-The SVG places nodes on a circle, zones in a column beside it, and each zone's VNets and NICs in a row; routers outside
-stand on the other side, fabrics and policies below the circle, services below the zones. It needs no layout engine,
-and the same network always looks the same.
-"""
+"""A graph as Graphviz, Mermaid or SVG text. Pure; labels hold text of others, so every writer escapes them."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from xml.sax.saxutils import escape, quoteattr
 
 from pve_evpn.cli.report.graph import Edge, EdgeKind, Graph, State, Vertex, VertexKind
+from pve_evpn.cli.report.layout import places_of
 from pve_evpn.text import from_outside
 
-#: Fill and line of each state: readable in black and white too, since the line's style differs.
+#: Fill and line of each state, as in the page's light theme (page.css): readable in black and white too, since the
+#: line's style differs.
 _COLOURS: Mapping[State, tuple[str, str]] = {
     State.GOOD: ("#e3f4e7", "#1b7f3b"),
-    State.WAITING: ("#fdf1d7", "#9a6200"),
+    State.WAITING: ("#fdf1d7", "#8a5700"),
     State.BAD: ("#fde3e1", "#b3261e"),
-    State.UNKNOWN: ("#ececf0", "#5b6070"),
+    State.UNKNOWN: ("#ececf0", "#565b68"),
 }
 #: Edges that are not drawn faint.
 _STRONG = frozenset({EdgeKind.SESSION, EdgeKind.EXIT})
@@ -74,7 +69,7 @@ def as_mermaid(graph: Graph) -> str:
 
 def as_svg(graph: Graph) -> str:
     """A picture by itself, without scripts and fonts of its own."""
-    places = layout(graph)
+    places = places_of(graph)
     if not places:
         return '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>\n'
     left, top = (min(place[axis] for place in places.values()) - 90 for axis in (0, 1))
@@ -88,86 +83,6 @@ def as_svg(graph: Graph) -> str:
     parts += [_svg_edge(edge, places) for edge in graph.edges]
     parts += [_svg_vertex(vertex, *places[vertex.id]) for vertex in graph.vertices]
     return "\n".join((*parts, "</svg>")) + "\n"
-
-
-def layout(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Where each vertex is: nodes on a circle, zones in a column, their VNets beside them, NICs beside these.
-
-    Controllers of BGP and IS-IS stand left of the circle, their routers outside further left; fabrics, EvpnControllers
-    and policies below the circle; services below the zones.
-    """
-    kinds: dict[VertexKind, list[Vertex]] = defaultdict(list)
-    for vertex in graph.vertices:
-        kinds[vertex.kind].append(vertex)
-    speakers = kinds[VertexKind.NODE]
-    radius = max(120.0, len(speakers) * 26.0)
-    places = dict(_circle(speakers, radius))
-    places |= dict(_below(kinds, radius))
-    places |= dict(_outside(graph, kinds[VertexKind.CONTROLLER], radius))
-    places |= dict(_circle([vertex for vertex in kinds[VertexKind.PEER] if vertex.id not in places], radius * 0.4))
-    nics: dict[str, list[Vertex]] = defaultdict(list)
-    by_id = {vertex.id: vertex for vertex in kinds[VertexKind.NIC]}
-    for edge in graph.edges:
-        if edge.kind is EdgeKind.ON and edge.target.startswith("VNet/") and edge.source in by_id:
-            nics[edge.target].append(by_id.pop(edge.source))
-    zones = [vertex.id for vertex in kinds[VertexKind.ZONE]]
-    lines: list[tuple[str, list[Vertex]]] = [(zone, []) for zone in zones]
-    place_of = {zone: number for number, zone in enumerate(zones)}
-    for vertex in (*kinds[VertexKind.VNET], *(more for more in kinds[VertexKind.MORE] if more.id not in places)):
-        if vertex.zone not in place_of:
-            place_of[vertex.zone] = len(lines)
-            lines.append((vertex.zone, []))
-        lines[place_of[vertex.zone]][1].append(vertex)
-    x, y = radius + 220.0, -radius
-    for zone, vnets in lines:
-        first = y
-        for vnet in vnets:
-            places[vnet.id] = (x + 190, y)
-            for column, nic in enumerate(nics[vnet.id]):
-                places[nic.id] = (x + 370 + 170 * (column % 4), y + 46 * (column // 4))
-            y += 46 * max(1, math.ceil(len(nics[vnet.id]) / 4))
-        if zone in zones:
-            places[zone] = (x, first + max(0.0, y - first - 46) / 2)
-        y = max(y, first + 46) + 24
-    for vertex in kinds[VertexKind.SERVICE]:
-        places[vertex.id] = (x, y)
-        y += 54
-    for number, vertex in enumerate(by_id.values()):  # NICs whose VNet is not drawn
-        places[vertex.id] = (x, y + 46 * number)
-    return places
-
-
-def _below(kinds: Mapping[VertexKind, list[Vertex]], radius: float) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Rows below the circle, as wide as it is: fabrics with the controllers that run over them, then policies."""
-    evpn = [vertex for vertex in kinds[VertexKind.CONTROLLER] if _is_evpn(vertex)]
-    more = [vertex for vertex in kinds[VertexKind.MORE] if vertex.id.startswith("more/policy/")]
-    across, y = 1 + int(2 * radius // 180), radius + 90
-    for row in ([*kinds[VertexKind.FABRIC], *evpn], [*kinds[VertexKind.POLICY], *more]):
-        for number, vertex in enumerate(row):
-            yield vertex.id, (180 * (number % across) - radius, y + 54 * (number // across))
-        y += 54 * math.ceil(len(row) / across) + (30 if row else 0)
-
-
-def _outside(graph: Graph, controllers: list[Vertex], radius: float) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Controllers of single nodes in a column left of the circle, the routers that only they talk to beside it."""
-    routers = [vertex for vertex in controllers if not _is_evpn(vertex)]
-    own = {vertex.id for vertex in routers}
-    sessions = [edge for edge in graph.edges if edge.kind is EdgeKind.SESSION]
-    others = {end for edge in sessions if edge.source not in own for end in (edge.source, edge.target)}
-    peers = dict.fromkeys(edge.target for edge in sessions if edge.source in own and edge.target not in others)
-    for column, ids in enumerate(([vertex.id for vertex in routers], list(peers))):
-        for number, name in enumerate(ids):
-            yield name, (-radius - 220 - 200 * column, 64 * (number - (len(ids) - 1) / 2))
-
-
-def _is_evpn(controller: Vertex) -> bool:
-    return controller.id.startswith("EvpnController/")
-
-
-def _circle(vertices: list[Vertex], radius: float) -> Iterator[tuple[str, tuple[float, float]]]:
-    for number, vertex in enumerate(vertices):
-        angle = 2 * math.pi * number / len(vertices) - math.pi / 2
-        yield vertex.id, (radius * math.cos(angle), radius * math.sin(angle))
 
 
 def _svg_edge(edge: Edge, places: Mapping[str, tuple[float, float]]) -> str:

@@ -8,6 +8,7 @@ where an object that is drawn uses it.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,8 +35,8 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-#: Of a router outside that several speakers show, the last of these counts.
-_SEVERITY = (State.UNKNOWN, State.GOOD, State.WAITING, State.BAD)
+#: Of several states that one vertex stands for, the last of these counts.
+SEVERITY = (State.UNKNOWN, State.GOOD, State.WAITING, State.BAD)
 
 
 class VertexKind(StrEnum):
@@ -54,6 +55,9 @@ class VertexKind(StrEnum):
     POLICY = "policy"
     SERVICE = "service"
     MORE = "more"
+
+
+_KINDS = tuple(VertexKind)
 
 
 class EdgeKind(StrEnum):
@@ -104,7 +108,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Edges lead to vertices of the graph only."""
+    """Edges lead to vertices of the graph only. Vertices are in the order in which they are drawn."""
 
     vertices: tuple[Vertex, ...]
     edges: tuple[Edge, ...]
@@ -121,14 +125,29 @@ def graph_of(snapshot: Snapshot) -> Graph:
     vertices: dict[str, Vertex] = {}
     for vertex in reading.vertices():
         before = vertices.get(vertex.id)  # a router outside that several speakers have a session with
-        if before is None or _SEVERITY.index(vertex.state) > _SEVERITY.index(before.state):
+        if before is None or _worst(before, vertex) is not before.state:
             vertices[vertex.id] = vertex
     edges: dict[tuple[str, str, EdgeKind], Edge] = {}
     for edge in reading.edges():
         place = (edge.source, edge.target, edge.kind)
         if edge.source in vertices and edge.target in vertices:
             edges[place] = _worse(edges.get(place), edge)
-    return Graph(tuple(vertices.values()), tuple(edges.values()))
+    return Graph(tuple(sorted(vertices.values(), key=_drawing_rank)), tuple(edges.values()))
+
+
+def _drawing_rank(vertex: Vertex) -> tuple[int, bool, list[str | int]]:
+    """By kind; VNets and policies that are not good first; then by label as people count, net2 before net10."""
+    first = vertex.kind in (VertexKind.VNET, VertexKind.POLICY) and vertex.state is not State.GOOD
+    parts = re.split(r"(\d+)", vertex.label.casefold())
+    return (
+        _KINDS.index(vertex.kind),
+        not first,
+        [int(part) if number % 2 else part for number, part in enumerate(parts)],
+    )
+
+
+def _worst(*vertices: Vertex) -> State:
+    return max((vertex.state for vertex in vertices), key=SEVERITY.index)
 
 
 def collapsed(graph: Graph, most: int) -> Graph:
@@ -146,15 +165,14 @@ def collapsed(graph: Graph, most: int) -> Graph:
     hidden: set[str] = set()
     counted: list[Vertex] = []
     for (kind, place), members in groups.items():
-        rest = sorted(members, key=lambda vertex: (vertex.state is State.GOOD, vertex.label))[most:]
+        rest = members[most:]
         hidden |= {vertex.id for vertex in rest}
         if rest:
-            state = State.GOOD if all(vertex.state is State.GOOD for vertex in rest) else State.WAITING
             zone, name, what = (
                 (place, place, "VNets") if kind is VertexKind.VNET else ("", f"policy/{place}", "policies")
             )
             label = f"{len(rest)} more {what}"
-            counted.append(Vertex(f"more/{name}", VertexKind.MORE, label, state, rest[0].cluster, zone=zone))
+            counted.append(Vertex(f"more/{name}", VertexKind.MORE, label, _worst(*rest), rest[0].cluster, zone=zone))
     hidden |= {edge.source for edge in graph.edges if edge.kind is EdgeKind.ON and edge.target in hidden}
     edges = [edge for edge in graph.edges if not {edge.source, edge.target} & hidden]
     edges += [Edge(vertex.id, vertex.zone, EdgeKind.PART, vertex.state) for vertex in counted if vertex.zone]

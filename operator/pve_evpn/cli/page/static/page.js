@@ -182,7 +182,7 @@ function notice(text) {
 function take(update) {
   Object.assign(parts, update);
   if (update.summary) drawSummary(update.summary);
-  if (update.graph) picture.update(ofCluster(parts.graph));
+  if (update.graph) drawPicture();
   draw();
   if (asked) ask(asked, { show: false });
 }
@@ -199,12 +199,15 @@ function drawSummary(summary) {
     element("option", { value: name, selected: name === chosen }, name || "all")));
 }
 
-function ofCluster(graph) {
+function drawPicture() {
   const name = $("cluster").value;
-  if (!name) return graph;
+  picture.update(name ? ofCluster(parts.graph, name) : parts.graph, name);
+}
+
+function ofCluster(graph, name) {
   const vertices = graph.vertices.filter((vertex) => vertex.cluster === name);
   const ids = new Set(vertices.map((vertex) => vertex.id));
-  return { vertices, edges: graph.edges.filter((edge) => ids.has(edge.source) && ids.has(edge.target)) };
+  return { ...graph, vertices, edges: graph.edges.filter((edge) => ids.has(edge.source) && ids.has(edge.target)) };
 }
 
 async function follow() {
@@ -249,7 +252,7 @@ $("search").addEventListener("submit", (event) => {
   if (query) ask({ query }); else { picture.highlight([]); unask(); }
 });
 $("fit").addEventListener("click", () => picture.fit());
-$("cluster").addEventListener("change", () => { picture.update(ofCluster(parts.graph)); picture.fit(); });
+$("cluster").addEventListener("change", () => { drawPicture(); picture.fit(); });
 setInterval(() => refreshAges(document), 10_000);
 
 tabsElement();

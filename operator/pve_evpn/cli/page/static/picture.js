@@ -1,18 +1,15 @@
-// The network as a graph, drawn by Cytoscape. Nodes stand on a circle, zones in a column beside it, the VNets of opened
-// zones beside their zone and NICs beside their VNet; routers outside stand left of the circle, fabrics and policies
-// below it, services below the zones: the same network always looks the same, however large it is.
+// The network as a graph, drawn by Cytoscape. The command says where everything stands (cli/report/layout.py) but for
+// the column of zones: people open and close zones, so rows are stacked here, by the command's distances.
 
-const ROW = 54;
-const VNETS = 40; // of an opened zone that are drawn one by one; the tables hold them all
+const VNETS = 40; // of an opened zone, and policies, that are drawn one by one; the tables hold all VNets
 const SMALL = 30; // VNets up to which every zone is open from the start
 const WIDE = { node: 124, peer: 116, zone: 110, vnet: 104, nic: 158, more: 110,
   fabric: 156, controller: 136, policy: 116, service: 110 };
-const NICS_BESIDE = 2; // NICs of a VNet that stand in one row
 
 export class Picture {
   // `chosen(id)` is called when a person chooses a vertex, with "" for none.
   constructor(container, chosen = () => {}) {
-    this.graph = { vertices: [], edges: [] };
+    this.graph = { vertices: [], edges: [], layout: { places: {}, column: [0, 0] } };
     this.opened = new Map();
     this.path = new Set();
     this.current = "";
@@ -30,9 +27,10 @@ export class Picture {
 
   fit() { this.cy.fit(undefined, 30); }
 
-  update(graph) {
+  // `graph` is the command's, or the part of one cluster, whose name `cluster` then is.
+  update(graph, cluster = "") {
     const first = this.graph.vertices.length === 0;
-    this.graph = graph;
+    this.graph = { ...graph, layout: graph.layouts[cluster] ?? graph.layouts[""] };
     if (this.current && !graph.vertices.some((vertex) => vertex.id === this.current)) this.current = "";
     this.draw();
     if (first) this.fit();
@@ -94,89 +92,71 @@ export class Picture {
 
   // Vertices that are drawn, with their places.
   #places() {
-    const kinds = Object.groupBy ? Object.groupBy(this.graph.vertices, (vertex) => vertex.kind)
-      : grouped(this.graph.vertices);
+    const { distances, layout } = this.graph;
+    const of = (kind) => this.graph.vertices.filter((vertex) => vertex.kind === kind);
     const places = new Map();
-    const radius = Math.max(150, (kinds.node ?? []).length * 26);
-    circle(places, [...(kinds.node ?? [])].sort((a, b) => compare(a.label, b.label)), radius);
-    this.#below(places, kinds, radius);
-    this.#outside(places, kinds, radius);
-    circle(places, (kinds.peer ?? []).filter((peer) => !places.has(peer.id)), (kinds.node ?? []).length ? radius * 0.45 : radius);
+    const put = (vertex, [x, y]) => places.set(vertex.id, { vertex, x, y });
+    for (const vertex of this.graph.vertices) {
+      if (vertex.kind !== "policy" && layout.places[vertex.id]) put(vertex, layout.places[vertex.id]);
+    }
+    const policies = of("policy");
+    const slots = policies.map((policy) => layout.places[policy.id]);
+    const [shown, rest] = this.#first(policies);
+    shown.forEach((policy, number) => put(policy, slots[number]));
+    if (rest.length) put(this.#more("more/policy", `${rest.length} more policies`, rest), slots[shown.length]);
+
+    const nics = new Map(of("nic").map((vertex) => [vertex.id, vertex]));
     const nicsOf = new Map();
-    const nics = new Map((kinds.nic ?? []).map((vertex) => [vertex.id, vertex]));
     for (const edge of this.graph.edges) {
-      if (edge.kind === "on" && nics.has(edge.source) && edge.target.startsWith("VNet/")) {
-        if (!nicsOf.has(edge.target)) nicsOf.set(edge.target, []);
-        nicsOf.get(edge.target).push(nics.get(edge.source));
+      if (edge.kind === "on" && edge.target.startsWith("VNet/") && nics.has(edge.source)) {
+        listIn(nicsOf, edge.target).push(nics.get(edge.source));
       }
     }
+    const vnetsOf = new Map();
+    for (const vnet of of("vnet")) listIn(vnetsOf, vnet.zone).push(vnet);
     const few = nics.size <= SMALL;
-    const x = radius + 190;
-    let y = -radius;
-    const zones = kinds.zone ?? [];
-    for (const zone of zones) {
+    let [x, y] = layout.column;
+    for (const zone of of("zone")) {
       const top = y;
-      const vnets = (kinds.vnet ?? []).filter((vertex) => vertex.zone === zone.id);
-      const isOpen = this.#open(zone.id);
-      // VNets on the path or chosen come first, then those that are not good.
-      const rank = (vertex) => (this.path.has(vertex.id) || vertex.id === this.current ? 0 : vertex.state === "good" ? 2 : 1);
-      const drawn = isOpen ? [...vnets].sort((a, b) => rank(a) - rank(b) || compare(a.label, b.label)).slice(0, VNETS) : [];
+      const vnets = listIn(vnetsOf, zone.id);
+      const [drawn, left] = this.#open(zone.id) ? this.#first(vnets) : [[], vnets];
       for (const vnet of drawn) {
-        places.set(vnet.id, { vertex: vnet, x: x + 160, y });
-        const own = nicsOf.get(vnet.id) ?? [];
+        put(vnet, [x + distances.vnet, y]);
+        const own = listIn(nicsOf, vnet.id);
         const all = few || vnet.id === this.current || own.some((nic) => nic.id === this.current);
-        const shown = own.filter((nic) => all || this.path.has(nic.id)).slice(0, VNETS);
-        shown.forEach((nic, number) => places.set(nic.id,
-          { vertex: nic, x: x + 320 + 172 * (number % NICS_BESIDE), y: y + ROW * Math.floor(number / NICS_BESIDE) }));
-        y += ROW * Math.max(1, Math.ceil(shown.length / NICS_BESIDE));
+        const beside = own.filter((nic) => all || this.path.has(nic.id)).slice(0, VNETS);
+        beside.forEach((nic, number) => put(nic, [
+          x + distances.nic + distances.between_nics * (number % distances.nics),
+          y + distances.row * Math.floor(number / distances.nics)]));
+        y += distances.row * Math.max(1, Math.ceil(beside.length / distances.nics));
       }
-      const rest = vnets.length - drawn.length;
-      if (rest > 0) {
-        const worst = vnets.some((vertex) => vertex.state === "bad") ? "bad" : "good";
-        const label = isOpen ? `${rest} more VNets` : `${rest} VNets`;
-        places.set(`more/${zone.id}`, { vertex: { kind: "more", label, detail: "", state: worst }, x: x + 160, y });
-        y += ROW;
+      if (left.length) {
+        const label = drawn.length ? `${left.length} more VNets` : `${left.length} VNets`;
+        put(this.#more(`more/${zone.id}`, label, left), [x + distances.vnet, y]);
+        y += distances.row;
       }
-      places.set(zone.id, { vertex: zone, x, y: top + Math.max(0, y - top - ROW) / 2 });
-      y = Math.max(y, top + ROW) + 20;
+      put(zone, [x, top + Math.max(0, y - top - distances.row) / 2]);
+      y = Math.max(y, top + distances.row) + distances.gap;
     }
-    for (const service of kinds.service ?? []) {
-      places.set(service.id, { vertex: service, x, y });
-      y += ROW;
+    for (const service of of("service")) {
+      put(service, [x, y]);
+      y += distances.row;
     }
     return places;
   }
 
-  // Rows below the circle, as wide as it is: fabrics with the controllers that run over them, then policies.
-  #below(places, kinds, radius) {
-    const across = 1 + Math.floor((2 * radius) / 170);
-    const rank = (vertex) => (this.path.has(vertex.id) || vertex.id === this.current ? 0 : vertex.state === "good" ? 2 : 1);
-    const policies = [...(kinds.policy ?? [])].sort((a, b) => rank(a) - rank(b) || compare(a.label, b.label));
-    const rest = policies.splice(VNETS);
-    if (rest.length) {
-      const state = rest.some((vertex) => vertex.state === "bad") ? "bad" : "good";
-      policies.push({ id: "more/policy", kind: "more", label: `${rest.length} more policies`, detail: "", state });
-    }
-    let y = radius + 90;
-    for (const row of [[...(kinds.fabric ?? []), ...(kinds.controller ?? []).filter(isEvpn)], policies]) {
-      row.forEach((vertex, number) => places.set(vertex.id,
-        { vertex, x: 170 * (number % across) - radius, y: y + ROW * Math.floor(number / across) }));
-      y += ROW * Math.ceil(row.length / across) + (row.length ? 24 : 0);
-    }
+  // Those that are drawn one by one, and the rest: what is chosen or on the path first, then in the graph's order.
+  #first(vertices) {
+    const wanted = (vertex) => this.path.has(vertex.id) || vertex.id === this.current;
+    const ordered = [...vertices.filter(wanted), ...vertices.filter((vertex) => !wanted(vertex))];
+    return [ordered.slice(0, VNETS), ordered.slice(VNETS)];
   }
 
-  // Controllers of single nodes in a column left of the circle, the routers that only they talk to beside it.
-  #outside(places, kinds, radius) {
-    const peers = new Map((kinds.peer ?? []).map((vertex) => [vertex.id, vertex]));
-    const routers = (kinds.controller ?? []).filter((vertex) => !isEvpn(vertex));
-    const own = new Set(routers.map((vertex) => vertex.id));
-    const sessions = this.graph.edges.filter((edge) => edge.kind === "session");
-    const others = new Set(sessions.filter((edge) => !own.has(edge.source)).flatMap((edge) => [edge.source, edge.target]));
-    const outside = new Set(sessions.filter((edge) => own.has(edge.source) && !others.has(edge.target))
-      .map((edge) => edge.target));
-    [routers, [...outside].map((id) => peers.get(id)).filter(Boolean)].forEach((vertices, column) =>
-      vertices.forEach((vertex, number) => places.set(vertex.id,
-        { vertex, x: -radius - 190 - 160 * column, y: ROW * (number - (vertices.length - 1) / 2) })));
+  // One vertex for several, in the worst of their states.
+  #more(id, label, vertices) {
+    const rank = (vertex) => this.graph.severity.indexOf(vertex.state);
+    const { state } = vertices.reduce((worst, each) => (rank(each) > rank(worst) ? each : worst));
+    return { id, kind: "more", label, detail: "", state };
   }
 
   #edges(places) {
@@ -232,22 +212,10 @@ function edgeElement(edge, lit) {
   };
 }
 
-function isEvpn(vertex) { return vertex.id.startsWith("EvpnController/"); }
-
-function circle(places, vertices, radius) {
-  vertices.forEach((vertex, number) => {
-    const angle = (2 * Math.PI * number) / vertices.length - Math.PI / 2;
-    places.set(vertex.id, { vertex, x: radius * Math.cos(angle), y: radius * Math.sin(angle) });
-  });
+function listIn(lists, key) {
+  if (!lists.has(key)) lists.set(key, []);
+  return lists.get(key);
 }
-
-function grouped(vertices) {
-  const kinds = {};
-  for (const vertex of vertices) (kinds[vertex.kind] ??= []).push(vertex);
-  return kinds;
-}
-
-function compare(a, b) { return a.localeCompare(b, "en", { numeric: true }); }
 
 function reduced() { return globalThis.matchMedia("(prefers-reduced-motion: reduce)").matches; }
 
