@@ -66,7 +66,7 @@ demo: $(READY) ## The main job on real parts (KEEP=1 leaves it running, CLUSTER=
 		$(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 .PHONY: lab
-lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, DATAPLANE=frr for real FRR, LAB='--fault ...')
+lab: $(READY) ## Start the embedded Proxmox cluster alone (PORT=8006, PVE=9.2 the release, DATAPLANE=frr for real FRR, LAB='--fault ...')
 	@$(PY) -m pve_lab --port $(or $(PORT),8006) --admin-port $(or $(ADMIN_PORT),8007) --ca-file $(VENV)/lab-ca.pem \
 		--pve-version $(or $(PVE),9.2) --dataplane $(or $(DATAPLANE),model) $(LAB)
 
@@ -85,7 +85,7 @@ install-yaml: $(READY) ## Write dist/install.yaml, the chart without Helm (IMAGE
 	@$(PY) charts/generate.py --install dist/install.yaml --image "$(IMAGE)" --helm "$$(command -v helm || $(PY) -m tests.helm.tools)"
 
 .PHONY: control-plane
-control-plane: $(READY) ## Build kube-apiserver, etcd and kubectl into the cache
+control-plane: $(READY) ## Build kube-apiserver, kube-controller-manager, etcd and kubectl into the cache
 	@$(PY) -m tests.kube.controlplane build
 
 # --- testing it -------------------------------------------------------------------------------------------------

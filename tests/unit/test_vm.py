@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.frr.conftest import POLLED_BY_SSH, is_user_mode_linux
 from tests.vm import debian
 from tests.vm.__main__ import NO_RESULT, ROOT, TIMED_OUT, job_script, main, run
 from tests.vm.machines import Machine, has_kvm, load_order
@@ -55,6 +57,17 @@ def test_modules_are_loaded_after_those_they_need() -> None:
     assert load_order(text, ("a", "d")) == ["kernel/c.ko", "kernel/b.ko", "kernel/a.ko", "kernel/d.ko.xz"]
     with pytest.raises(KeyError):
         load_order(text, ("e",))
+
+
+def test_what_is_polled_by_ssh_is_left_out_of_user_mode_linux_by_name(tmp_path: Path) -> None:
+    """But for files whose polls wait longer than those of the operator."""
+    texts = {path.name: path.read_text() for path in (ROOT / "tests/frr").glob("test_*.py")}
+    polled = {name for name, text in texts.items() if re.search(r"SshSource\(|: Observing\b", text)}
+    assert polled - {name for name in polled if "read_timeout=" in texts[name]} == POLLED_BY_SSH
+    cpuinfo = tmp_path / "cpuinfo"
+    for vendor, expected in (("User Mode Linux", True), ("AuthenticAMD", False)):
+        cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+        assert is_user_mode_linux(cpuinfo) is expected
 
 
 def test_kvm_without_help_of_the_processor_is_none(tmp_path: Path) -> None:
