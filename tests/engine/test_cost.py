@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
 from pve_evpn.pve import reader
-from tests.engine.world import SEED, World, vnet
+from pve_lab.guests import Guest
+from tests.engine.world import SEED, World, cluster, document, vnet
 
 pytestmark = pytest.mark.asyncio
 NODES = 8
@@ -62,6 +64,33 @@ async def test_many_objects_at_once_cost_few_calls_beside_the_writes_and_one_app
 async def test_the_seed_topology() -> None:
     world = await settled(0, nodes=4)
     assert (len(world.calls), len(world.writes())) == (51, 7)
+
+
+async def test_a_guest_whose_nics_are_attached_costs_its_write_and_two_reads() -> None:
+    """One before the write, because what it had is recorded for its detaching; one for what Proxmox made of it.
+
+    A list of a node's tasks says how its writes ended.
+    """
+    world, vmids = await settled(8), range(1000, 1016)
+    others = len(world.lab.guests)
+    for vmid in vmids:
+        macs = [f"BC:24:11:00:{vmid % 256:02X}:0{number}" for number in range(2)]
+        config = {f"net{number}": f"virtio={mac},bridge=vmbr0" for number, mac in enumerate(macs)}
+        world.lab.guests[vmid] = Guest(vmid, "qemu", f"pve{vmid % NODES + 1}", f"vm{vmid}", config)
+    world.apply(cluster(guestAccess=[{"namespaces": {}, "guests": {"vmids": [{"from": 1000, "to": 1015}]}}]))
+    await world.settle()
+    began = len(world.calls)
+    spec = {"clusterRef": {"name": "pve"}, "vnetRef": {"name": "n1"}}
+    for vmid in vmids:
+        for device in ("net0", "net1"):
+            nic = {**spec, "guest": {"vmid": vmid}, "device": device}
+            world.apply(document("NicAttachment", f"g{vmid}-{device}", nic))
+    await world.settle()
+    assert world.complaints() == []
+    calls = Counter((method, path.rsplit("/", 1)[-1]) for method, path, _ in world.calls[began:])
+    assert calls["POST", "config"] == 16
+    assert calls["GET", "pending"] == 2 * 16 + others, "those that no object names are read once"
+    assert calls["GET", "tasks"] == NODES + 1, "those of the cluster in each sync"
 
 
 async def test_an_edit_of_another_client_at_any_moment_of_a_sync_is_not_published() -> None:
