@@ -1,42 +1,38 @@
-"""From the state of a cluster to manifests, and to what they leave out. Pure."""
+"""From the SDN configuration of a cluster to manifests, and to what they leave out. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from pve_evpn.api.fabric import FabricNode
-from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.kinds import KINDS, Kind
-from pve_evpn.api.nic import NicAttachmentSpec
 from pve_evpn.api.vnet import Subnet
 from pve_evpn.domain.export import rules
-from pve_evpn.domain.export.model import NAMESPACE_LABEL, Export, Manifest, Omission, Request, Source
+from pve_evpn.domain.export.firewall import described_firewall
+from pve_evpn.domain.export.model import Export, Manifest, Request, Round, Source
 from pve_evpn.domain.export.names import Names
+from pve_evpn.domain.export.nics import NicDescriber, missing_grants
 from pve_evpn.domain.export.resources import nothing_yet
 from pve_evpn.domain.export.specification import CannotBeSaid, in_words, specification
-from pve_evpn.domain.nics import render as nic_render
-from pve_evpn.domain.nics.fields import api_name
-from pve_evpn.domain.nics.netn import NetN
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource, own_ref, sdn_kind_of
-from pve_evpn.domain.plan import firewall, render
+from pve_evpn.domain.plan import render
 from pve_evpn.domain.plan.context import PlanContext
 from pve_evpn.domain.plan.fabrics import redistribution_back
 from pve_evpn.domain.plan.firewall import FirewallState
-from pve_evpn.domain.plan.grants import Grants
 from pve_evpn.domain.plan.ownership import BUILT_IN, known_refs
 from pve_evpn.domain.plan.policies import entries_back
 from pve_evpn.domain.plan.subnets import network_of
 from pve_evpn.domain.sdn import CREATION_ORDER, PART_OF, SdnKind, SdnObject, SdnRef, parents_of, pending_changes
-from pve_evpn.domain.state import ClusterState, GuestState
+from pve_evpn.domain.state import ClusterState
 
-#: As many as a VNet's spec, a grant's list and a list of grants hold.
-_MOST_SUBNETS, _MOST_RANGES, _MOST_GRANTS = 32, 64, 64
+#: As many as a VNet's spec holds.
+_MOST_SUBNETS = 32
 #: The file of what belongs to no zone.
 _GROUPS = {
     SdnKind.CONTROLLER: "controllers",
@@ -45,31 +41,6 @@ _GROUPS = {
     SdnKind.DNS: "services",
 }
 _STAGED = "an edit of it is staged and not applied: apply it or roll it back, and export again"
-
-
-@dataclass
-class _Round:
-    """What one description has so far."""
-
-    manifests: list[Manifest] = field(default_factory=list)
-    omissions: list[Omission] = field(default_factory=list)
-    keys: dict[SdnRef, ObjectKey] = field(default_factory=dict)
-    """Of exported and existing objects."""
-    groups: dict[str, str] = field(default_factory=dict)
-    """By VNet: the zone's name."""
-
-    def name_of(self, ref: SdnRef) -> str | None:
-        return self.keys[ref].name if ref in self.keys else None
-
-    def must_name(self, kind: str, id_: str) -> str:
-        """The same by kind of ours. Raises CannotBeSaid where there is none."""
-        name = self.name_of(SdnRef(SdnKind(KINDS[kind].sdn_kind), id_))
-        if name is None:
-            raise CannotBeSaid(f"it names {kind} {id_}, which is not exported")
-        return name
-
-    def leave_out(self, what: object, why: str, *, foreign: bool = False) -> None:
-        self.omissions.append(Omission(str(what), why, foreign))
 
 
 class Describer:
@@ -83,8 +54,7 @@ class Describer:
         self._staged = {change.ref for change in pending_changes(state.sdn.edited, state.sdn.running)}
         self._existing = _existing(request.existing)
         self._names = self._name_objects()
-        self._nic_names: dict[tuple[int, str], str] = {}
-        self._names_of_nics = Names(nic.key.name for nic in self._existing_nics())
+        self._nics = NicDescriber(state, request)
         before = request.existing
         self._context = PlanContext(
             before or nothing_yet(request.cluster, request.cluster_spec), state, frozenset(), {}, recovering=False
@@ -110,12 +80,12 @@ class Describer:
 
     def describe(self, left_out: Mapping[Source, str]) -> Export:
         """Everything but what is left out, which is named with its reason."""
-        made = _Round(keys=dict(self._existing))
+        made = Round(keys=dict(self._existing))
         for obj in self._in_order():
             if obj.ref not in self._existing and obj.ref != BUILT_IN:
                 self._describe(obj, left_out, made)
         self._note_unseen(made)
-        nics = list(self._nics(left_out, made)) if self._request.guests else []
+        nics = list(self._nics.describe(left_out, made)) if self._request.guests else []
         first = self._first(nics, made)
         return Export((*first, *made.manifests, *nics), tuple(made.omissions))
 
@@ -128,7 +98,7 @@ class Describer:
                 for ref in free or list(waiting):  # what calls itself in a circle comes in any order
                     yield waiting.pop(ref)
 
-    def _describe(self, obj: SdnObject, left_out: Mapping[Source, str], made: _Round) -> None:
+    def _describe(self, obj: SdnObject, left_out: Mapping[Source, str], made: Round) -> None:
         ref = obj.ref
         if kind_of(obj) is None:
             made.leave_out(ref, f"its type is {obj.type!r}, and this API has no kind for it", foreign=True)
@@ -151,14 +121,14 @@ class Describer:
         zone = self._edited.get(SdnRef(SdnKind.ZONE, str(obj.props.get("zone"))))
         return obj.ref.kind is SdnKind.VNET and zone is not None and kind_of(zone) is None
 
-    def _note_unseen(self, made: _Round) -> None:
+    def _note_unseen(self, made: Round) -> None:
         if not self._state.sdn.complete:
             made.leave_out("what the credentials may not see", "they lack SDN.Audit on /sdn, so lists are not whole")
         for ref, obj in sorted(self._state.sdn.running.items()):
             if ref not in self._edited and (ref.kind in PART_OF or kind_of(obj)):
                 made.leave_out(ref, "its deletion is staged and not applied")
 
-    def _manifest(self, obj: SdnObject, made: _Round) -> Manifest:
+    def _manifest(self, obj: SdnObject, made: Round) -> Manifest:
         """Raises CannotBeSaid."""
         kind, ref = kind_of(obj), obj.ref
         assert kind is not None
@@ -176,11 +146,11 @@ class Describer:
             made.groups[ref.id] = str(spec["zoneRef"]["name"])
             group = f"zone-{made.groups[ref.id]}"
             spec |= self._subnets(obj, made)
-            spec |= self._firewall(ref, made)
+            spec |= described_firewall(ref, self._firewalls.get(ref.id, FirewallState()), made)
         namespace = self._request.namespace if kind.scope == "Namespaced" else ""
-        return Manifest(ObjectKey(kind.name, namespace, name), group, {**spec, **self._policies()}, ref)
+        return Manifest(ObjectKey(kind.name, namespace, name), group, {**spec, **self._request.policies}, ref)
 
-    def _specification(self, kind: Kind, obj: SdnObject, base: dict[str, Any], made: _Round) -> dict[str, Any]:
+    def _specification(self, kind: Kind, obj: SdnObject, base: dict[str, Any], made: Round) -> dict[str, Any]:
         """The spec without what belongs to parts of the object. Raises CannotBeSaid."""
         if kind.name == "RouteMap":
             return self._route_map(obj, base, made)
@@ -199,7 +169,7 @@ class Describer:
             made.leave_out(f"{obj.ref} {key}", why)
         return spec
 
-    def _route_map(self, obj: SdnObject, base: dict[str, Any], made: _Round) -> dict[str, Any]:
+    def _route_map(self, obj: SdnObject, base: dict[str, Any], made: Round) -> dict[str, Any]:
         """Its properties are its entries, and all of them say what it does. Raises CannotBeSaid."""
 
         entries = {order: lines for order, lines in obj.props.items() if isinstance(lines, tuple)}
@@ -215,7 +185,7 @@ class Describer:
         return spec
 
     def _fabric(
-        self, kind: Kind, obj: SdnObject, base: dict[str, Any], made: _Round
+        self, kind: Kind, obj: SdnObject, base: dict[str, Any], made: Round
     ) -> tuple[SdnObject, dict[str, Any]]:
         """The fabric without what needs names, and its base with that and with its nodes. Raises CannotBeSaid."""
         words = {word.lower(): word for word in get_args(kind.spec_model.model_fields["protocol"].annotation)}
@@ -233,7 +203,7 @@ class Describer:
             raise CannotBeSaid("it has no node that can be said")
         return replace(obj, props=props), base
 
-    def _fabric_node(self, ref: SdnRef, made: _Round) -> dict[str, Any] | None:
+    def _fabric_node(self, ref: SdnRef, made: Round) -> dict[str, Any] | None:
         node, name = self._edited[ref], ref.id.partition("/")[2]
         if ref in self._staged:
             made.leave_out(ref, _STAGED)
@@ -253,12 +223,9 @@ class Describer:
             return spec
         return None
 
-    def _policies(self) -> dict[str, Any]:
-        return {"managementPolicy": "ObserveOnly"} if self._request.observe_only else {}
-
     def _permissions(self) -> dict[str, Any]:
         """The zone's VNets may be those of the namespace, and may stand for what Proxmox has already."""
-        selector = {"matchLabels": {NAMESPACE_LABEL: self._request.namespace}}
+        selector = self._request.namespaces
         return {
             "allowedNamespaces": {"from": "Selector", "selector": selector},
             "adoption": {"namespaces": selector},
@@ -266,7 +233,7 @@ class Describer:
 
     # --- subnets ------------------------------------------------------------------------------------------------
 
-    def _subnets(self, vnet: SdnObject, made: _Round) -> dict[str, Any]:
+    def _subnets(self, vnet: SdnObject, made: Round) -> dict[str, Any]:
         found: list[dict[str, Any]] = []
         for ref in sorted(self._state.sdn.children_of(vnet.ref), key=lambda ref: ref.id):
             subnet = self._edited[ref]
@@ -312,128 +279,22 @@ class Describer:
             raise CannotBeSaid("it has addresses of the Proxmox nodes themselves")
         return specification(render.SUBNET, subnet, Subnet, {"cidr": cidr}, rules.subnet, lambda _ref: None)
 
-    # --- firewall -----------------------------------------------------------------------------------------------
-
-    def _firewall(self, vnet: SdnRef, made: _Round) -> dict[str, Any]:
-        what = f"firewall of {vnet}"
-        actual = self._firewalls.get(vnet.id, FirewallState())
-        if actual is None:
-            made.leave_out(what, "it could not be read")
-            return {}
-        spec = firewall.specified_firewall(actual)
-        if actual.invalid:
-            spec.pop("rules", None)
-            made.leave_out(f"{what} rules", f"Proxmox does not use them all: {next(iter(actual.invalid.values()))}")
-        elif why := _unfit_rules(actual, spec):
-            spec.pop("rules", None)
-            made.leave_out(f"{what} rules", why)
-        for option in sorted(actual.options.keys() - {"enable", "policy_forward", "log_level_forward"}):
-            made.leave_out(f"{what} {option}", "it has no field in this API")
-        if spec and _firewall_problem(actual, spec):
-            made.leave_out(what, _firewall_problem(actual, spec))
-            return {}
-        return {"firewall": spec} if spec else {}
-
-    # --- NICs ---------------------------------------------------------------------------------------------------
-
-    def _nics(self, left_out: Mapping[Source, str], made: _Round) -> Iterator[Manifest]:
-        owned = self._owned_nics()
-        for vmid, guest in sorted((self._state.guests or {}).items()):
-            if guest.template or not self._request.guests or not self._request.guests(guest):
-                continue
-            if guest.nics is None:
-                made.leave_out(
-                    f"NICs of guest {vmid}", f"they could not be read{f': {guest.error}' * bool(guest.error)}"
-                )
-                continue
-            for device, text in sorted(guest.nics.items(), key=lambda item: int(item[0].removeprefix("net"))):
-                vnet = made.keys.get(_vnet_of(NetN.parse(guest.kind, text)))
-                if vnet is None or vnet.namespace != self._request.namespace or (vmid, device) in owned:
-                    continue
-                if (vmid, device) in left_out:
-                    made.leave_out(f"{device} of guest {vmid}", left_out[vmid, device])
-                    continue
-                try:
-                    yield self._nic(guest, device, NetN.parse(guest.kind, text), made)
-                except CannotBeSaid as error:
-                    made.leave_out(f"{device} of guest {vmid}", str(error))
-
-    def _owned_nics(self) -> set[tuple[int, str]]:
-        nics = self._request.existing.nics if self._request.existing else ()
-        found = ((nic.status.vmid or (nic.spec and nic.spec.guest.vmid), nic.spec.device) for nic in nics if nic.spec)
-        return {(vmid, device) for vmid, device in found if vmid}
-
-    def _nic(self, guest: GuestState, device: str, config: NetN, made: _Round) -> Manifest:
-        """Raises CannotBeSaid."""
-        source = (guest.vmid, device)
-        vnet = _vnet_of(config)
-        base = {
-            "clusterRef": {"name": self._request.cluster},
-            "guest": {"vmid": guest.vmid},
-            "type": guest.kind,
-            "device": device,
-            "vnetRef": {"name": made.keys[vnet].name},
-        }
-        try:
-            fields = nic_render.specified(config)
-        except ValueError as error:
-            raise CannotBeSaid(f"{config.render()!r} cannot be read ({error})") from None
-        while True:
-            wrong = _nic_problem({**base, **fields}, config, vnet.id)
-            if wrong is None:
-                break
-            path, why = wrong
-            if path not in fields:
-                raise CannotBeSaid(why)
-            made.leave_out(f"{device} of guest {guest.vmid} {path}", why)
-            del fields[path]
-        if source not in self._nic_names:
-            self._nic_names[source] = self._names_of_nics.give(
-                f"{guest.name or guest.kind}-{guest.vmid}-{device}", f"{guest.kind}-{guest.vmid}-{device}"
-            )
-        key = ObjectKey("NicAttachment", self._request.namespace, self._nic_names[source])
-        group = f"nics-{made.groups.get(vnet.id, 'of-existing-vnets')}"
-        return Manifest(key, group, {**base, **fields, **self._policies()}, source)
-
-    def _existing_nics(self) -> Iterator[Resource[Any]]:
-        existing = self._request.existing.nics if self._request.existing else ()
-        return (nic for nic in existing if nic.key.namespace == self._request.namespace)
-
     # --- the cluster and the namespace ----------------------------------------------------------------------------
 
-    def _first(self, nics: list[Manifest], made: _Round) -> Iterator[Manifest]:
+    def _first(self, nics: list[Manifest], made: Round) -> Iterator[Manifest]:
         request = self._request
         namespaced = nics or any(manifest.key.namespace for manifest in made.manifests)
         if namespaced and request.namespace != "default":
             yield Manifest(ObjectKey("Namespace", "", request.namespace), "cluster")
-        grants = self._missing_grants(nics, made)
+        grants = missing_grants(self._state, request, nics, made)
         if request.existing is not None and not grants:
             return
         spec = dict(request.cluster_spec)
         if grants:
             spec["guestAccess"] = [*(spec.get("guestAccess") or ()), *grants]
         if request.existing is None:
-            spec |= self._policies()
+            spec |= self._request.policies
         yield Manifest(ObjectKey("ProxmoxCluster", "", request.cluster), "cluster", spec)
-
-    def _missing_grants(self, nics: list[Manifest], made: _Round) -> list[dict[str, Any]]:
-        """Grants of the guests that the namespace does not have yet, by number and by nothing wider."""
-        guests, request = self._state.guests or {}, self._request
-        labels = {request.namespace: {NAMESPACE_LABEL: request.namespace}}
-        before = request.existing or nothing_yet(request.cluster, request.cluster_spec)
-        permitted = Grants(replace(before, namespaces={**before.namespaces, **labels})).permits
-        vmids = {nic.source[0] for nic in nics if isinstance(nic.source, tuple)}
-        spans: list[dict[str, int]] = []
-        for vmid in sorted(vmid for vmid in vmids if not permitted(request.namespace, guests[vmid])):
-            if spans and spans[-1]["to"] == vmid - 1:
-                spans[-1]["to"] = vmid
-            else:
-                spans.append({"from": vmid, "to": vmid})
-        chunks = [spans[at : at + _MOST_RANGES] for at in range(0, len(spans), _MOST_RANGES)]
-        if len(chunks) > _MOST_GRANTS:
-            made.leave_out("guestAccess", "there are too many guests to grant by number: grant them by pool or tag")
-        selector = {"matchLabels": {NAMESPACE_LABEL: request.namespace}}
-        return [{"namespaces": selector, "guests": {"vmids": chunk}} for chunk in chunks[:_MOST_GRANTS]]
 
 
 def kind_of(obj: SdnObject) -> Kind | None:
@@ -442,7 +303,7 @@ def kind_of(obj: SdnObject) -> Kind | None:
     return next((kind for kind in rows if kind.sdn_type in ("", obj.type)), None)
 
 
-def _with_references(spec: Mapping[str, Any], made: _Round) -> dict[str, Any]:
+def _with_references(spec: Mapping[str, Any], made: Round) -> dict[str, Any]:
     """A zone's spec that names the services with manifests by these: they are made before it on an empty cluster."""
     named = dict(spec)
     if "dns" in named:
@@ -458,11 +319,6 @@ def _with_references(spec: Mapping[str, Any], made: _Round) -> dict[str, Any]:
     return named
 
 
-def _vnet_of(config: NetN) -> SdnRef:
-    """The VNet a NIC would be on, if its bridge is one."""
-    return SdnRef(SdnKind.VNET, config.get("bridge") or "")
-
-
 def _existing(desired: Desired | None) -> dict[SdnRef, ObjectKey]:
     """The objects that stand for something in Proxmox already."""
     found: dict[SdnRef, ObjectKey] = {}
@@ -470,33 +326,3 @@ def _existing(desired: Desired | None) -> dict[SdnRef, ObjectKey]:
         if sdn_kind_of(resource.key) and not resource.deleting:
             found |= dict.fromkeys((own_ref(resource), *known_refs(resource)), resource.key)
     return found
-
-
-def _unfit_rules(actual: FirewallState, spec: Mapping[str, Any]) -> str:
-    """Why the rules cannot be said; empty if they can."""
-    options = {key: value for key, value in spec.items() if key != "rules"}
-    return _firewall_problem(actual, spec) if not _firewall_problem(actual, options) else ""
-
-
-def _firewall_problem(actual: FirewallState, spec: Mapping[str, Any]) -> str:
-    try:
-        checked = Firewall.model_validate(spec)
-    except ValidationError as error:
-        return ": ".join(in_words(dict(error.errors(include_url=False, include_input=False)[0])))
-    wrong = next((why for _, why in rules.firewall(checked)), "")
-    different = firewall.differences(actual, firewall.desired_firewall(checked))
-    return wrong or (f"this API cannot say it: {different[0]}" if different else "")
-
-
-def _nic_problem(spec: Mapping[str, Any], config: NetN, bridge: str) -> tuple[str, str] | None:
-    """A field of a NIC that cannot be said, and why."""
-    try:
-        checked = NicAttachmentSpec.model_validate(spec)
-    except ValidationError as error:
-        return in_words(dict(error.errors(include_url=False, include_input=False)[0]))
-    if wrong := next(iter(rules.nic(checked)), None):
-        return wrong
-    rendered = nic_render.as_specified(config, checked, bridge)
-    if changed := config.differing(rendered):
-        return api_name(changed[0]), "it would be written otherwise"
-    return None

@@ -1,4 +1,4 @@
-"""What is exported, and what is not. Values only; :func:`pve_evpn.domain.export.export` makes them."""
+"""What is exported, and what is not: values, and :class:`Round`. :func:`pve_evpn.domain.export.export` makes them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pve_evpn.api.kinds import GROUP, VERSION
+from pve_evpn.api.kinds import GROUP, KINDS, VERSION
+from pve_evpn.domain.export.specification import CannotBeSaid
 from pve_evpn.domain.objects import Desired, ObjectKey
-from pve_evpn.domain.sdn import SdnRef
+from pve_evpn.domain.sdn import SdnKind, SdnRef
 from pve_evpn.domain.state import GuestState
 
 #: A Proxmox object, or one NIC (vmid and device).
@@ -67,6 +68,16 @@ class Request:
     by_alias: bool = False
     guests: Callable[[GuestState], bool] | None = None
 
+    @property
+    def policies(self) -> dict[str, Any]:
+        """The policies that every exported object gets."""
+        return {"managementPolicy": "ObserveOnly"} if self.observe_only else {}
+
+    @property
+    def namespaces(self) -> dict[str, Any]:
+        """The label selector of the namespace."""
+        return {"matchLabels": {NAMESPACE_LABEL: self.namespace}}
+
 
 @dataclass(frozen=True, slots=True)
 class Export:
@@ -79,3 +90,28 @@ class Export:
     def unexpressed(self) -> tuple[Omission, ...]:
         """Parts of EVPN networks that no manifest says."""
         return tuple(omission for omission in self.omissions if not omission.foreign)
+
+
+@dataclass
+class Round:
+    """What one description has so far."""
+
+    manifests: list[Manifest] = field(default_factory=list)
+    omissions: list[Omission] = field(default_factory=list)
+    keys: dict[SdnRef, ObjectKey] = field(default_factory=dict)
+    """Of exported and existing objects."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """By VNet: the zone's name."""
+
+    def name_of(self, ref: SdnRef) -> str | None:
+        return self.keys[ref].name if ref in self.keys else None
+
+    def must_name(self, kind: str, id_: str) -> str:
+        """The same by kind of ours. Raises CannotBeSaid where there is none."""
+        name = self.name_of(SdnRef(SdnKind(KINDS[kind].sdn_kind), id_))
+        if name is None:
+            raise CannotBeSaid(f"it names {kind} {id_}, which is not exported")
+        return name
+
+    def leave_out(self, what: object, why: str, *, foreign: bool = False) -> None:
+        self.omissions.append(Omission(str(what), why, foreign))
