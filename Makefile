@@ -125,8 +125,8 @@ scale: control-plane ## What thousands of objects cost on real parts (VNETS=1000
 		$(if $(JSON),--json $(JSON)) $(if $(KEEP),--keep $(KEEP))
 
 .PHONY: e2e-frr
-e2e-frr: $(READY) ## All tests on real FRR, the long ones too (minutes; needs root, installs Debian's frr if missing)
-	@if $(PY) -m pve_lab.frr.install; then $(VENV)/bin/pytest tests/frr; \
+e2e-frr: $(READY) ## All tests on real FRR, the long ones too (half an hour; needs root, installs Debian's frr if missing)
+	@if $(PY) -m pve_lab.frr.install; then $(PY) -m tests.frr.frr10; $(VENV)/bin/pytest tests/frr; \
 	else echo "LEFT OUT: all tests on real FRR (tests/frr)"; fi
 
 .PHONY: e2e-frr-vm
