@@ -32,8 +32,8 @@ from pve_evpn.domain.state import (
     capabilities_of,
 )
 from pve_evpn.pve import decode, errors
-from pve_evpn.pve.client import PveClient
 from pve_evpn.pve.memory import APPLY_TASK, Copies, GuestMemory, GuestRow, NameMemory, SubnetMemory, TaskMemory
+from pve_evpn.pve.nodes import NodeReader
 from pve_evpn.text import from_outside
 
 #: Below ``/cluster/sdn``. The services of ipams and dns are not staged.
@@ -42,8 +42,8 @@ _KNOWN = frozenset({*_STAGED, "dns", "dry-run", "ipams", "lock", "rollback"})
 #: The lists of those services, which have no ``pending`` view.
 SERVICES: Mapping[SdnKind, str] = {SdnKind.IPAM: "/cluster/sdn/ipams", SdnKind.DNS: "/cluster/sdn/dns"}
 _REACH_SECONDS = 300.0
-#: Seconds for which the release and the nodes' host networks are remembered. Before an apply the latter are read anew.
-_RELEASE_SECONDS, _HOST_SECONDS = 300.0, 60.0
+#: Seconds for which the release is remembered.
+_RELEASE_SECONDS = 300.0
 #: Newest tasks of a node that are compared with those known; and applies of it, where that does not reach far enough.
 _NEWEST_TASKS, _NEWEST_APPLIES = 50, 10
 #: Seconds for which the reloads that were listed with a node's tasks count as those there are.
@@ -70,7 +70,7 @@ ROUTE_MAPS = "/cluster/sdn/route-maps/entries"
 PREFIX_LISTS = "/cluster/sdn/prefix-lists"
 
 
-class ClusterReader(PveClient):
+class ClusterReader(NodeReader):
     """Reads of one cluster, typed. :meth:`remember_for` says how long what nothing hints at need not be read again."""
 
     def __init__(self, *connection: Any, **options: Any) -> None:
@@ -87,7 +87,6 @@ class ClusterReader(PveClient):
         self._services: Mapping[SdnKind, Mapping[SdnRef, SdnObject]] = {}
         self._fingerprints: Mapping[str, str] = {}
         self._release: tuple[float, str, str] = (-_RELEASE_SECONDS, "", "")
-        self._hosts: dict[str, tuple[float, NodeState]] = {}
         self._reloads: tuple[float, frozenset[str]] | None = None
         self._lists: dict[SdnKind, tuple[list[Mapping[str, Any]], Copies]] = {}
 
@@ -95,7 +94,7 @@ class ClusterReader(PveClient):
         """The release of the node that answers, e.g. ``9.2.11``."""
         asked, endpoint, release = self._release
         stale = time.monotonic() - asked >= _RELEASE_SECONDS or endpoint != self.active_endpoint
-        if stale or not self._subnets.resync:
+        if stale or not self.remembers:
             release = str((await self.get("/version"))["version"])
             self._release = time.monotonic(), self.active_endpoint, release
         return release
@@ -118,6 +117,7 @@ class ClusterReader(PveClient):
 
     def remember_for(self, seconds: float) -> None:
         """How long subnets and guests that nothing hints at need not be read again; 0 reads everything each time."""
+        self.remembers = seconds > 0
         if seconds != self._subnets.resync:
             self._subnets = SubnetMemory(self._read_subnets, self._subnet_digest, resync=seconds)
             self._guests = GuestMemory(resync=seconds)
@@ -160,7 +160,9 @@ class ClusterReader(PveClient):
             members, quorate, name = decode.nodes(await self.get("/cluster/status"))
         sdn = await self._sdn(version, members.values(), verified, before_apply=before_apply)
         sdn = await self._with_services(sdn, services)
-        nodes = await asyncio.gather(*(self._node(node, hosts.get(node.name), zones) for node in members.values()))
+        nodes = await asyncio.gather(
+            *(self.node(node, hosts.get(node.name), ask_zones=zones) for node in members.values())
+        )
         nodes = [replace(node, fingerprint=self._fingerprints.get(node.name, "")) for node in nodes]
         return ClusterState(
             version=version,
@@ -173,13 +175,6 @@ class ClusterReader(PveClient):
             rights=self._rights,
             firewall_names=await self._names.read(names, time.monotonic()),
         )
-
-    async def with_zones(self, state: ClusterState) -> ClusterState:
-        """The state with what every node says of its zones now."""
-        nodes = await asyncio.gather(
-            *(self._with_zones(node) if node.online else _unchanged(node) for node in state.nodes.values())
-        )
-        return replace(state, nodes={node.name: node for node in nodes})
 
     async def _sdn(
         self, version: PveVersion, members: Collection[NodeState], verified: ClusterState | None, *, before_apply: bool
@@ -286,8 +281,8 @@ class ClusterReader(PveClient):
         left out some is asked for its own. (It has all users' tasks for those with Sys.Audit on /, without which
         Proxmox does not tell the members either.)
         """
-        if not self._subnets.resync:
-            return  # nothing is remembered
+        if not self.remembers:
+            return
         online = [node.name for node in members if node.online]
         try:
             rows = decode.rows(await self.get("/cluster/tasks"))
@@ -368,72 +363,6 @@ class ClusterReader(PveClient):
         running |= old
         reworded += spelled
 
-    async def _node(self, node: NodeState, before: NodeState | None, ask_zones: bool) -> NodeState:
-        """Add what only the node itself can say; None where it does not answer."""
-        if not node.online:
-            return node
-        if before is not None and before.online:
-            node = replace(before, address=node.address)
-        else:
-            node = await self._with_network(node)
-        return await self._with_zones(node) if ask_zones else node
-
-    async def _with_network(self, node: NodeState) -> NodeState:
-        read_at, known = self._hosts.get(node.name, (0.0, node))
-        if self._subnets.resync and time.monotonic() - read_at < _HOST_SECONDS and known.address == node.address:
-            return known
-        self._hosts.pop(node.name, None)
-        network, error = await self._of_node(f"/nodes/{node.name}/network")
-        node = replace(node, errors=_noted(node.errors, "network", error))
-        if network is None:
-            return node
-        return self._remember_host(_with_interfaces(node, network))
-
-    def _remember_host(self, node: NodeState) -> NodeState:
-        """Remember a node's host network if nothing is staged on it."""
-        if node.network_pending == "":
-            self._hosts[node.name] = time.monotonic(), node
-        return node
-
-    async def _with_zones(self, node: NodeState) -> NodeState:
-        zones, error = await self._of_node(f"/nodes/{node.name}/sdn/zones")
-        node = replace(node, errors=_noted(node.errors, "zones", error), zones=None, vnet_messages={})
-        if zones is None:
-            return node
-        rows = {str(row["zone"]): str(row["status"]) for row in zones.get("data") or ()}
-        unwell = [zone for zone, status in rows.items() if status != "available"]
-        return replace(node, zones=rows, vnet_messages=await self._messages(node.name, unwell))
-
-    async def host_edits(self, node: NodeState) -> NodeState:
-        """The node with the edits of its own network that are staged at this moment; None where it does not tell."""
-        if not node.online:
-            return replace(node, network_pending=None)
-        self._hosts.pop(node.name, None)
-        network, error = await self._of_node(f"/nodes/{node.name}/network")
-        errors_ = {**node.errors, **({"network": error} if error else {})}
-        if network is not None:
-            self._remember_host(_with_interfaces(node, network))
-        return replace(node, network_pending=None if network is None else _host_edits(network), errors=errors_)
-
-    async def _of_node(self, path: str) -> tuple[dict[str, Any] | None, str]:
-        """The whole answer of a GET; else None, and what the node answered instead, "" if nothing."""
-        try:
-            return await self.call("GET", path), ""
-        except errors.Unreachable:
-            return None, ""
-        except errors.Refused as error:
-            return None, str(error)
-
-    async def _messages(self, node: str, zones: Iterable[str]) -> dict[str, str]:
-        """Per VNet what Proxmox complains about; asked only for zones that are not well."""
-        messages: dict[str, str] = {}
-        for zone in zones:
-            content = await self.get_if_answered(f"/nodes/{node}/sdn/zones/{zone}/content")
-            for row in (content or {}).get("data") or ():
-                if row.get("statusmsg"):
-                    messages[str(row["vnet"])] = str(row["statusmsg"])
-        return messages
-
     async def guests(self, fresh: Callable[[GuestState], bool] = lambda _guest: True) -> dict[int, GuestState]:
         """Every guest the credentials may see, with its NIC configuration; those ``fresh`` names as they are now."""
         rows = await self.get("/cluster/resources", type="vm")
@@ -499,31 +428,3 @@ def _sort_in(
         if new and old and item.get("state") and (new.type, new.props) == (old.type, old.props):
             reworded.append(PendingChange(new.ref, PendingState.CHANGED, tuple(sorted(item.get("pending") or ()))))
     return reworded
-
-
-def _noted(errors: Mapping[str, str], part: str, error: str) -> dict[str, str]:
-    """A node's errors with the newest one of one part; "" clears it."""
-    others = {name: text for name, text in errors.items() if name != part}
-    return {**others, part: error} if error else others
-
-
-def _with_interfaces(node: NodeState, network: Mapping[str, Any]) -> NodeState:
-    """The node with what ``/nodes/{node}/network`` says."""
-    interfaces = network.get("data") or ()
-    return replace(
-        node,
-        addresses=tuple(str(i["cidr"]) for i in interfaces if i.get("cidr")),
-        mtus=decode.mtus(interfaces),
-        interface_mtus=decode.interface_mtus(interfaces),
-        interfaces=decode.interface_names(interfaces),
-        network_pending=_host_edits(network),
-    )
-
-
-async def _unchanged(node: NodeState) -> NodeState:
-    return node
-
-
-def _host_edits(network: Mapping[str, Any]) -> str:
-    """The difference between staged and active host network; "" if there is none."""
-    return str(network.get("changes") or "")
