@@ -109,7 +109,17 @@ def test_a_viewer_of_one_namespace(seeded: Stack, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(stack.server.ca_pem)
     where = ["--endpoint", stack.server.url, "--ca-file", str(tmp_path / "ca.pem")]
     plan = run("plan", "-f", str(manifests), *where, PVE_TOKEN_ID=TOKEN[0], PVE_TOKEN=TOKEN[1])
-    assert "you may not list" in plan.stdout, plan.stderr
+    assert "so these count as not there" in plan.stdout, plan.stderr
+    assert "you may list NicAttachment, VNet in default only" in " ".join(plan.stdout.split())
+    tenants = tmp_path / "tenants.yaml"
+    tenants.write_text(yaml.safe_dump_all([d for d in stack.seed() if d["kind"] in ("VNet", "NicAttachment")]))
+    own = ["plan", "-f", str(tenants), *where, "--cluster", "pve", "-o", "json"]
+    plan = run(*own, PVE_TOKEN_ID=TOKEN[0], PVE_TOKEN=TOKEN[1])
+    assert plan.returncode == 1, plan.stderr
+    rows = {row["object"]: row["message"] for row in json.loads(plan.stdout)["refused"]}
+    assert rows["VNet default/evpn1"].endswith("you may not list EvpnZone: it may be there")
+    assert "you may not list" in refused(run(*own[:3], PVE_TOKEN_ID=TOKEN[0], PVE_TOKEN=TOKEN[1]))
+    assert "in all namespaces" in refused(run(*own, "--prune", PVE_TOKEN_ID=TOKEN[0], PVE_TOKEN=TOKEN[1]))
 
     page = Running(stack, tmp_path, "ui", "-n", TENANT, "--no-browser", **viewer)
     page.await_words("The page is at http://127.0.0.1:")

@@ -149,10 +149,10 @@ async def _from_endpoint(asked: _Asked) -> tuple[Request, ClusterState, Export]:
 
 async def _from_cluster(asked: _Asked, api: client.ApiClient) -> tuple[Request, ClusterState, Export]:
     raw = (await proxmox.cluster_object(api, asked.cluster))["spec"]
-    cache, unread = await desired.read_cache(api)
-    if unread:
-        raise Refusal(f"you may not list {', '.join(unread)}, so it is not known what is exported already")
-    return await _read(asked, asked.cluster, raw, cache.desired(asked.cluster), api)
+    known = await desired.read_cache(api)
+    if known.unread:
+        raise Refusal(f"you may not list {', '.join(known.unread)}, so it is not known what is exported already")
+    return await _read(asked, asked.cluster, raw, known.cache.desired(asked.cluster), api)
 
 
 async def _read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,10 +11,13 @@ import typer
 from kubernetes.aio import client
 
 from pve_evpn.api.cluster import ProxmoxClusterSpec
+from pve_evpn.api.conditions import Reason
+from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.cli import desired, manifests, options, output, proxmox
 from pve_evpn.cli.failures import Refusal, guarded
 from pve_evpn.cli.manifests import Manifests, read_manifests
 from pve_evpn.cli.report.plan import Changes, plan_report
+from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey, Resource
 from pve_evpn.domain.preview import as_managed, preview
 from pve_evpn.engine.cache import Cache
@@ -74,15 +77,18 @@ async def _plan(asked: _Asked, form: options.Form, offline: bool, read_files: Ca
 
 
 async def _changes(asked: _Asked, read: Manifests, api: client.ApiClient | None) -> Changes:
-    cache, unread = await desired.read_cache(api) if api else (Cache(), [])
-    if asked.prune and (api is None or unread):
-        why = f"you may not list {', '.join(unread)}" if unread else "there is no kubeconfig"
+    namespaces = {key.namespace for key in read.objects if key.namespace}
+    there = await desired.read_cache(api, namespaces) if api else desired.Read()
+    cache = there.cache
+    if asked.prune and (api is None or not there.is_whole):
+        left_out = ", ".join((*there.unread, *there.partly))
+        why = f"you may not list {left_out} in all namespaces" if api else "there is no kubeconfig"
         raise Refusal(f"--prune needs all objects that Kubernetes has, and {why}")
     known = {resource.key.name: resource for resource in cache.of_kind("ProxmoxCluster")}
     before = {name: cache.desired(name) for name in known}
     manifests.apply_to(cache, read)
-    name = desired.one_cluster(_clusters(cache, read), asked.cluster)
-    connection = _connection(asked.access, name, known.get(name))
+    name = desired.one_cluster(_clusters(cache, read), asked.cluster, there.unread)
+    connection = _connection(asked.access, name, known.get(name), may_list="ProxmoxCluster" not in there.unread)
     after = cache.desired(name)
     if after is None:
         cache.upsert(_stand_in(name, connection))
@@ -101,15 +107,17 @@ async def _changes(asked: _Asked, read: Manifests, api: client.ApiClient | None)
     return Changes(
         cluster=name,
         preview=preview(after, state, firewalls, now),
-        before=preview(there, state, firewalls, now) if (there := before.get(name)) else None,
+        before=preview(now_there, state, firewalls, now) if (now_there := before.get(name)) else None,
         desired=after,
         manifests=frozenset(read.objects),
         unknown=read.unknown,
-        elsewhere=_elsewhere(cache, read, after),
+        elsewhere=_elsewhere(cache, read, after, there.unread),
         others=read.others,
         gone=tuple(gone),
         kubernetes=api is not None,
-        unread=tuple(unread),
+        unread=there.unread,
+        partly=there.partly,
+        namespaces=there.namespaces,
     )
 
 
@@ -119,24 +127,42 @@ def _clusters(cache: Cache, read: Manifests) -> set[str]:
     return {name for name in found if name}
 
 
-def _elsewhere(cache: Cache, read: Manifests, after: Desired) -> dict[ObjectKey, str]:
-    """Objects that are planned for no cluster here, with what is wrong with their spec."""
+def _elsewhere(cache: Cache, read: Manifests, after: Desired, unread: Collection[str]) -> dict[ObjectKey, Problem]:
+    """Objects that are planned for no cluster here, and why not. ProxmoxClusters of the manifests may be others.
+
+    ``unread``: kinds that the caller may not list.
+    """
     here = {resource.key for resource in after} | {after.cluster.key}
-    left = {key: cache.get(key) for key in read.objects if key not in here}
-    return {key: (resource.invalid or "") if resource else "" for key, resource in left.items()}
+    left = [resource for key in read.objects if key not in here and (resource := cache.get(key))]
+    return {
+        resource.key: _why_elsewhere(cache, resource, unread)
+        for resource in left
+        if resource.invalid or resource.key.kind != "ProxmoxCluster"
+    }
 
 
-def _connection(access: proxmox.Access, name: str, known: Resource[Any] | None) -> ProxmoxClusterSpec:
+def _why_elsewhere(cache: Cache, resource: Resource[Any], unread: Collection[str]) -> Problem:
+    if resource.invalid:
+        return Problem(Reason.INVALID_SPEC, resource.invalid)
+    zone = ObjectKey("EvpnZone", "", resource.spec.zone_ref.name) if isinstance(resource.spec, VNetSpec) else None
+    if zone and cache.get(zone) is None and zone.kind in unread:
+        message = f"it refers to {zone}, which is in no manifest, and you may not list {zone.kind}: it may be there"
+        return Problem(Reason.REF_NOT_FOUND, message)
+    return Problem(Reason.REF_NOT_FOUND, "it refers to no object of this ProxmoxCluster")
+
+
+def _connection(
+    access: proxmox.Access, name: str, known: Resource[Any] | None, *, may_list: bool
+) -> ProxmoxClusterSpec:
     """Where Proxmox is: by the command line, or the ProxmoxCluster that Kubernetes has.
 
     Never by a manifest: whoever writes one, in a pull request for instance, would choose who gets the token.
     """
     base = known.spec.model_dump(by_alias=True, exclude_none=True) if known and known.spec else {}
     if not base and not access.endpoints:
-        raise Refusal(
-            f"say where Proxmox is: --endpoint https://host:8006 (Kubernetes has no ProxmoxCluster {name}, and the "
-            "endpoints of a manifest are not used)"
-        )
+        lacks = f"Kubernetes has no ProxmoxCluster {name}" if may_list else "you may not list ProxmoxCluster"
+        place = "say where Proxmox is: --endpoint https://host:8006"
+        raise Refusal(f"{place} ({lacks}, and the endpoints of a manifest are not used)")
     return proxmox.spec_from({"credentialsSecretRef": {"name": "none"}, **base}, proxmox.overrides(access))
 
 

@@ -97,14 +97,11 @@ class CustomObjects:
     async def namespaces(self) -> tuple[list[dict[str, Any]], int]:
         """Names and labels of all namespaces, in the shape of watched objects."""
         answer = await self._core.namespaces()
-        items = [
-            {
-                "kind": "Namespace",
-                "metadata": {"name": item["metadata"]["name"], "labels": item["metadata"].get("labels")},
-            }
-            for item in answer["items"]
-        ]
-        return items, int(answer["metadata"]["resourceVersion"])
+        return [*map(_namespace, answer["items"])], int(answer["metadata"]["resourceVersion"])
+
+    async def namespace(self, name: str) -> dict[str, Any]:
+        """One of them. It takes the right to get this one, not to list them."""
+        return _namespace(await self._core.namespace(name))
 
     async def patch(self, key: ObjectKey, body: Mapping[str, Any], *, status: bool) -> dict[str, Any] | None:
         """Merge-patch the object or its status; None where it is gone or was overtaken."""
@@ -158,3 +155,8 @@ class CustomObjects:
             if error.status != 404:
                 raise
         metrics.K8S_REQUESTS.labels("delete", "200").inc()
+
+
+def _namespace(item: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = item["metadata"]
+    return {"kind": "Namespace", "metadata": {"name": metadata["name"], "labels": metadata.get("labels")}}

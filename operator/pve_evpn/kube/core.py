@@ -34,6 +34,9 @@ class CoreObjects:
         """The list of all namespaces."""
         return await self._request("GET", "/api/v1/namespaces")
 
+    async def namespace(self, name: str) -> dict[str, Any]:
+        return await self._request("GET", f"/api/v1/namespaces/{name}")
+
     async def review(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a TokenReview or SubjectAccessReview; it comes back with its status and is stored nowhere."""
         return await self._request("POST", path, body)

@@ -19,7 +19,6 @@ _HELD = columns(
 )
 _REFUSED = columns(("object", "OBJECT"), ("reason", "REASON"), ("message", "MESSAGE"), wraps=("message",))
 _GONE = columns(("object", "OBJECT"), ("inProxmox", "IN PROXMOX"))
-_NOWHERE = "it refers to no object of this ProxmoxCluster"
 _TONES = {StepClass.DISRUPTIVE: Tone.WAITING, StepClass.DESTRUCTIVE: Tone.BAD}
 
 
@@ -31,10 +30,11 @@ class Changes:
         before: The same without the manifests; None where Kubernetes has nothing of the cluster, or was not asked.
         manifests: The objects that have one.
         unknown: By object, fields that its kind does not have.
-        elsewhere: Objects of the manifests that belong to another ProxmoxCluster, or to none, and why if that is known.
+        elsewhere: Objects of the manifests that belong to another ProxmoxCluster, or to none, and why.
         others: How many objects of other APIs the manifests hold.
         gone: Objects without a manifest, with ``--prune``.
         unread: Kinds that the caller may not list.
+        partly: Kinds that the caller may list in ``namespaces`` only.
     """
 
     cluster: str
@@ -43,11 +43,13 @@ class Changes:
     desired: Desired
     manifests: frozenset[ObjectKey]
     unknown: Mapping[ObjectKey, str]
-    elsewhere: Mapping[ObjectKey, str]
+    elsewhere: Mapping[ObjectKey, Problem]
     others: int
     gone: tuple[ObjectKey, ...]
     kubernetes: bool
     unread: tuple[str, ...]
+    partly: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
 
     @property
     def refused(self) -> Mapping[ObjectKey, Problem]:
@@ -57,12 +59,7 @@ class Changes:
             key: problem for key, problem in self.preview.refused.items() if key in self.manifests or key not in known
         }
         extra = {key: Problem(Reason.INVALID_SPEC, f"unknown field: {fields}") for key, fields in self.unknown.items()}
-        lost = {
-            key: Problem(Reason.INVALID_SPEC if why else Reason.REF_NOT_FOUND, why or _NOWHERE)
-            for key, why in self.elsewhere.items()
-            if why or key.kind != "ProxmoxCluster"
-        }
-        return {**lost, **found, **extra}
+        return {**self.elsewhere, **found, **extra}
 
 
 def plan_report(changes: Changes) -> Report:
@@ -179,7 +176,15 @@ def _notes(changes: Changes) -> tuple[str, ...]:
             "were removed, and VNIs that were allocated, are not known"
         )
     if changes.unread:
-        found.append(f"you may not list {', '.join(changes.unread)}, so these count as not there")
+        found.append(
+            f"you may not list {', '.join(changes.unread)}, so these count as not there: what refers to them is "
+            "refused here, and conflicts with them are not seen"
+        )
+    if changes.partly:
+        found.append(
+            f"you may list {', '.join(changes.partly)} in {', '.join(changes.namespaces)} only: what other namespaces "
+            "ask for is not seen, and what they have in Proxmox counts as another client's"
+        )
     if changes.others:
         found.append(f"left aside: {counted(changes.others, 'object')} of other APIs")
     found.append("rules that only the API server checks: kubectl apply --dry-run=server")
