@@ -6,8 +6,6 @@ The answer is built in FRR's own form: 200 VNIs, 1,000 MACs, 1,800 routes, seen 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,20 +17,11 @@ from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import ClusterObservation
 from pve_evpn.domain.state import NodeState
 from pve_evpn.observe.frr import COMMANDS, observation
+from tests.bench.measuring import best_of
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
 VNIS, MACS, NODES = 200, 1000, 4
 ROUTES = 1800
-
-
-def best_of(repeats: int, work: Callable[[], object]) -> float:
-    """CPU time of the shortest of some runs, in milliseconds: the others measure what else the machine does."""
-    times = []
-    for _ in range(repeats):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times) * 1000
 
 
 def address(node: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pve_evpn.domain.plan import plan
-from tests.bench.test_statuses_bench import best_of
+from tests.bench.measuring import best_of
 from tests.unit.plan.world import carry_out, controller, desired, observed, reported, vnet, zone
 
 VNETS, SUBNETS = 80, 32

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,19 +11,10 @@ from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
 from pve_evpn.domain.status.sdn import sdn_status
 from pve_evpn.domain.status.sync_result import SyncResult
+from tests.bench.measuring import best_of
 from tests.unit.plan.world import NODES, carry_out, controller, desired, observed, vnet, zone
 
 VNETS = 1000
-
-
-def best_of(repeats: int, work: Callable[[], object]) -> float:
-    """CPU time of the shortest of some runs, in milliseconds."""
-    times = []
-    for _ in range(repeats):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times) * 1000
 
 
 def test_statuses_of_1000_vnets_at_rest_are_built_in_300_ms() -> None:

@@ -13,7 +13,8 @@ from collections import Counter
 import pytest
 
 from pve_lab.request import Request
-from tests.engine.world import CLUSTER, Killed, World, cluster, controller, key, vnet, zone
+from tests.chaos.kills import killed, staged, uninterrupted
+from tests.engine.world import CLUSTER, World, cluster, controller, key, vnet, zone
 
 FOREIGN = {"vnet": "theirs", "zone": "zone1", "tag": "99"}
 
@@ -53,56 +54,7 @@ def end_state(world: World) -> dict[str, object]:
     }
 
 
-class Point:
-    """Kills at the n-th call to Proxmox or Kubernetes; from then on every call of that process fails too."""
-
-    def __init__(self, world: World, number: int, when: str) -> None:
-        self.world, self.left, self.when = world, number, when
-        self.dead = False
-        self.at = ""
-
-    def arm(self) -> None:
-        self.world.interrupt = self._proxmox
-        self.world.kube.around = self._kubernetes
-
-    def disarm(self) -> None:
-        self.world.interrupt = lambda *_: None
-        self.world.kube.around = lambda _name: None
-
-    def _proxmox(self, when: str, method: str, path: str) -> None:
-        self._maybe(when, f"{method} {path}")
-
-    def _kubernetes(self, name: str) -> None:
-        self._maybe("kubernetes", name)
-
-    def _maybe(self, when: str, what: str) -> None:
-        if not self.dead and when == self.when:
-            self.left -= 1
-            if self.left < 0:
-                self.dead, self.at = True, what
-        if self.dead:
-            raise Killed
-
-
-def uninterrupted() -> tuple[World, int, Counter[tuple[str, str]]]:
-    world = before()
-    start = len(world.calls)
-    change(world)
-    world.die()
-    asyncio.run(world.settle())
-    return world, len(world.calls) - start, Counter(staged(world, start))
-
-
-def staged(world: World, start: int) -> list[tuple[str, str]]:
-    """The writes to objects: those of the lock and the apply itself are no edits."""
-    return [
-        (method, path)
-        for method, path, status in world.calls[start:]
-        if method != "GET" and path.startswith("/cluster/sdn/") and "/lock" not in path and status < 400
-    ]
-
-
-MODEL, CALLS, EDITS = uninterrupted()
+MODEL, CALLS, EDITS = uninterrupted(before, change)
 
 
 def test_the_transaction_is_what_this_file_says() -> None:
@@ -128,18 +80,13 @@ def test_killed_at_any_call_to_kubernetes_it_ends_as_if_nothing_had_happened(par
 
 def run(number: int, when: str) -> bool:
     """One kill, and what it must not change; false where there is no such call."""
-    world = before()
-    start, point = len(world.calls), Point(world, number, when)
-    change(world)
-    world.die()
-    point.arm()
-    if not asyncio.run(world.run_until_killed()):
+    found = killed(before, change, number, when)
+    if found is None:
         return False
-    point.disarm()
-    where = f"killed {when} call {number}, {point.at}"
+    world, start, where = found.world, found.start, found.where
     # The one lock that nobody can prove to be ours: its token died with the process. A person removes it.
     unprovable = world.lab.sdn.lock is not None and world.kube.journal["pve"].lock_token == ""
-    assert not unprovable or point.at in ("POST /cluster/sdn/lock", "journal save"), where
+    assert not unprovable or found.at in ("POST /cluster/sdn/lock", "journal save"), where
 
     edited = not stage_foreign(world)
     world.start()

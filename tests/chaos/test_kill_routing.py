@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.test_kill import Point, staged
+from tests.chaos.kills import killed, staged, uninterrupted
 from tests.engine.routing import bare, bgp, entry, fabric, matching, prefix_list, route_map
 from tests.engine.world import World, cluster, controller, key, vnet, zone
 
@@ -50,17 +50,7 @@ def end_state(world: World) -> dict[str, Any]:
     return {**kinds, "files": [file.running for file in files]}
 
 
-def uninterrupted() -> tuple[World, int, Counter[tuple[str, str]]]:
-    world = before()
-    start = len(world.calls)
-    change(world)
-    world.die()
-    asyncio.run(world.settle())
-    assert world.complaints() == []
-    return world, len(world.calls) - start, Counter(staged(world, start))
-
-
-MODEL, CALLS, EDITS = uninterrupted()
+MODEL, CALLS, EDITS = uninterrupted(before, change)
 
 
 def test_the_transaction_is_what_this_file_says() -> None:
@@ -86,17 +76,12 @@ def test_killed_at_any_call_to_kubernetes_it_ends_as_if_nothing_had_happened() -
 
 def run(number: int, when: str) -> bool:
     """One kill, and what it must not change; false where there is no such call."""
-    world = before()
-    start, point = len(world.calls), Point(world, number, when)
-    change(world)
-    world.die()
-    point.arm()
-    if not asyncio.run(world.run_until_killed()):
+    found = killed(before, change, number, when)
+    if found is None:
         return False
-    point.disarm()
-    where = f"killed {when} call {number}, {point.at}"
+    world, start, where = found.world, found.start, found.where
     if world.lab.sdn.lock is not None and world.kube.journal["pve"].lock_token == "":
-        assert point.at in ("POST /cluster/sdn/lock", "journal save"), where
+        assert found.at in ("POST /cluster/sdn/lock", "journal save"), where
         world.lab.sdn.lock = None  # its token died with the process: a person removes it
     world.start()
     asyncio.run(world.settle())

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, ANNOTATION_PAUSED, GROUP, LABEL_CLUSTER, VERSION
+from pve_evpn.api.kinds import ANNOTATION_PAUSED, GROUP, VERSION
 from pve_lab.dispatch import answer_without_faults
 from pve_lab.lab import Lab
 from pve_lab.request import Request
 from tests.cli.test_orphan import command
-from tests.e2e.stack import NAMESPACE, NOWHERE, TOKEN, Stack
+from tests.e2e.credentials import credentials_secret
+from tests.e2e.stack import NOWHERE, TOKEN, Stack
 
 pytestmark = pytest.mark.kube
 
@@ -54,12 +55,9 @@ def cluster(stack: Stack, name: str, *, token: str | None = TOKEN[1], **spec: An
         **_INSECURE,
         **spec,
     }
-    metadata = {"name": name, "namespace": NAMESPACE, "labels": {LABEL_CLUSTER: name}}
-    secret = {
-        "apiVersion": "v1", "kind": "Secret", "stringData": {"tokenId": TOKEN[0], "token": token, "ca.crt": ""},
-        "metadata": {**metadata, "annotations": {ANNOTATION_ENDPOINTS: f"{stack.server.url} {NOWHERE}"}},
-    }  # fmt: skip
     if token is not None:
+        data = {"tokenId": TOKEN[0], "token": token, "ca.crt": ""}
+        secret = credentials_secret(name, name, data, stack.server.url, NOWHERE)
         stack.plane.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
     stack.apply(document)
     return document

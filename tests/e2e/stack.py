@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
 from pve_lab import apidoc
 from pve_lab.lab import Lab
 from pve_lab.request import Request
 from pve_lab.server import LabServer
+from tests.e2e.credentials import credentials_secret
 from tests.e2e.process import NAMESPACE, ROOT, Operator
 from tests.kube.controlplane import Kubectl
 from tests.waiting import await_
@@ -70,17 +70,7 @@ class Stack:
 
     def write_secret(self, token: str, token_id: str = TOKEN[0]) -> None:
         data = {"tokenId": token_id, "token": token, "ca.crt": self.server.ca_pem}
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": "pve-credentials",
-                "namespace": NAMESPACE,
-                "labels": {LABEL_CLUSTER: "pve"},
-                "annotations": {ANNOTATION_ENDPOINTS: f"{self.server.url} {NOWHERE}"},
-            },
-            "stringData": data,
-        }
+        secret = credentials_secret("pve", "pve-credentials", data, self.server.url, NOWHERE)
         self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
 
     def close(self) -> None:

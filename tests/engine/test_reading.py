@@ -24,6 +24,8 @@ from tests.engine.world import DirectGateway, World
 CONTROLLER = {"controller": "ctl", "type": "evpn", "asn": 65001, "peers": "1.1.1.1"}
 ZONE = {"zone": "zz", "type": "evpn", "controller": "ctl", "vrf-vxlan": 9000}
 VNETS = ("v1", "v2", "v3", "v4")
+_SUBNET = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
+NEW_SUBNET = Step(_SUBNET.ref, None, _SUBNET)
 
 
 def gateway(world: World, remember: float) -> DirectGateway:
@@ -89,6 +91,19 @@ class Fabric:
     async def truth(self) -> SdnSnapshot:
         return (await self.thorough.read_cluster("9.2.3", guests=False)).sdn
 
+    async def write(self, token: str, *steps: Step, apply: bool = True) -> None:
+        """The operator's own writes, after a read under the lock ``token``; the lock is given back."""
+        for step in steps:
+            await self.remembering.stage(step, token)
+        await self.remembering.seal()
+        if apply:
+            await self.remembering.apply(token)
+        await self.remembering.unlock(token)
+
+    async def subnet_calls(self) -> list[str]:
+        """Which lists of subnets a read asks for."""
+        return [path for path in await self.calls() if path.endswith("/subnets")]
+
     async def calls(self, **how: bool) -> list[str]:
         began = len(self.world.calls)
         await self.read(**how)
@@ -115,9 +130,9 @@ async def test_what_the_digest_confirms_is_read_again_a_few_times_the_bound_late
     await fabric.begin(subnets=4)
     await fabric.read()
     fabric.let_pass(600.0)
-    assert [path for path in await fabric.calls() if path.endswith("/subnets")] == ["/cluster/sdn/vnets/v1/subnets"]
+    assert await fabric.subnet_calls() == ["/cluster/sdn/vnets/v1/subnets"]
     fabric.let_pass(600.0 * CONFIRMED)
-    assert len([path for path in await fabric.calls() if path.endswith("/subnets")]) > len(VNETS)
+    assert len(await fabric.subnet_calls()) > len(VNETS)
 
 
 @pytest.mark.asyncio
@@ -194,12 +209,8 @@ async def test_own_writes_cost_no_complete_read() -> None:
     await fabric.read()
     token = await fabric.remembering.lock(allow_pending=False)
     await fabric.read(before_apply=True)
-    new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
-    await fabric.remembering.stage(Step(new.ref, None, new), token)
-    await fabric.remembering.seal()
-    await fabric.remembering.apply(token)
-    await fabric.remembering.unlock(token)
-    calls = [path for path in await fabric.calls() if path.endswith("/subnets")]
+    await fabric.write(token, NEW_SUBNET)
+    calls = await fabric.subnet_calls()
     assert calls == ["/cluster/sdn/vnets/v1/subnets", "/cluster/sdn/vnets/v4/subnets"]
     assert subnets(await fabric.read()) == subnets(await fabric.truth())
 
@@ -214,20 +225,14 @@ async def test_of_many_written_vnets_some_are_read_again_and_the_rest_is_what_wa
     before = await fabric.read(before_apply=True)
     old_ref = SdnRef(SdnKind.SUBNET, "zz-10.1.0.0-24")
     old = before.edited[old_ref]
-    new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
     changed = SdnObject(old_ref, "subnet", {"gateway": "10.1.0.1"}, "v2")
     gone = SdnRef(SdnKind.SUBNET, "zz-10.2.0.0-24")
-    steps = (Step(new.ref, None, new), Step(old_ref, old, changed), Step(gone, before.edited[gone], None))
-    for step in steps:
-        await fabric.remembering.stage(step, token)
-    await fabric.remembering.seal()
-    await fabric.remembering.apply(token)
-    await fabric.remembering.unlock(token)
-    calls = [path for path in await fabric.calls() if path.endswith("/subnets")]
+    await fabric.write(token, NEW_SUBNET, Step(old_ref, old, changed), Step(gone, before.edited[gone], None))
+    calls = await fabric.subnet_calls()
     assert calls == ["/cluster/sdn/vnets/v1/subnets", "/cluster/sdn/vnets/v2/subnets"]
     assert subnets(await fabric.read()) == subnets(await fabric.truth())
     fabric.let_pass(600.0)
-    read = {path for path in await fabric.calls() if path.endswith("/subnets")}
+    read = {*await fabric.subnet_calls()}
     assert read >= {"/cluster/sdn/vnets/v3/subnets", "/cluster/sdn/vnets/v4/subnets"}, (
         "what was never read has its turn"
     )
@@ -241,10 +246,7 @@ async def test_what_was_staged_and_not_applied_is_read_again() -> None:
     await fabric.read()
     token = await fabric.remembering.lock(allow_pending=False)
     await fabric.read(before_apply=True)
-    new = SdnObject(SdnRef(SdnKind.SUBNET, "zz-10.3.0.0-24"), "subnet", {}, "v4")
-    await fabric.remembering.stage(Step(new.ref, None, new), token)
-    await fabric.remembering.seal()
-    await fabric.remembering.unlock(token)
+    await fabric.write(token, NEW_SUBNET, apply=False)
     assert subnets(await fabric.read()) == subnets(await fabric.truth())
 
 

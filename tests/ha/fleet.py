@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
 from pve_evpn.engine.supervisor import UNOWNED
 from pve_evpn.kube.ownership import ANNOTATION_CLUSTER
 from pve_lab.lab import Lab, seed
 from pve_lab.request import Answer
 from pve_lab.server import LabServer
+from tests.e2e.credentials import credentials_secret
 from tests.e2e.process import NAMESPACE, Operator
 from tests.e2e.stack import TOKEN
 from tests.kube.controlplane import ControlPlane
@@ -58,17 +58,7 @@ class Member:
         }
         zone = {**reference, "id": "z1", "controllerRef": {"name": f"{self.name}-evpn"}, "vrfVni": 100001}
         return [
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {
-                    "name": secret,
-                    "namespace": NAMESPACE,
-                    "labels": {LABEL_CLUSTER: self.name},
-                    "annotations": {ANNOTATION_ENDPOINTS: self.server.url},
-                },
-                "stringData": {"tokenId": TOKEN[0], "token": TOKEN[1]},
-            },
+            credentials_secret(self.name, secret, {"tokenId": TOKEN[0], "token": TOKEN[1]}, self.server.url),
             {**group, "kind": "ProxmoxCluster", "metadata": {"name": self.name}, "spec": spec},
             {
                 **group,

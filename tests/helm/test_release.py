@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from charts import generate
-from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
+from tests.e2e.credentials import credentials_secret
 from tests.e2e.process import ROOT
 from tests.e2e.stack import NAMESPACE
 from tests.engine.routing import bgp, fabric, isis, matching, prefix_list, route_map
@@ -91,17 +91,7 @@ def test_the_same_without_helm(user: User, tmp_path: Path) -> None:
     assert "helm" not in file.read_text().partition("\n---\n")[2]
     (cluster,) = yaml.safe_load(user.values.read_text())["clusters"]
     documents = [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": "pve-credentials",
-                "namespace": NAMESPACE,
-                "labels": {LABEL_CLUSTER: "pve"},
-                "annotations": {ANNOTATION_ENDPOINTS: " ".join(cluster["spec"]["endpoints"])},
-            },
-            "stringData": cluster["credentials"],
-        },
+        credentials_secret("pve", "pve-credentials", cluster["credentials"], *cluster["spec"]["endpoints"]),
         {
             "apiVersion": "pve-evpn.dev/v1alpha1",
             "kind": "ProxmoxCluster",

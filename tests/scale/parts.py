@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from pve_evpn.api.kinds import ANNOTATION_ENDPOINTS, LABEL_CLUSTER
+from tests.e2e.credentials import credentials_secret
 from tests.e2e.process import NAMESPACE, ROOT, Operator
 from tests.kube.controlplane import ControlPlane
 from tests.kube.controlplane.cluster import die_with_parent
@@ -114,17 +114,7 @@ class Parts:
             kubectl("create", "namespace", NAMESPACE)
         kubectl("apply", "-f", str(ROOT / "charts" / "rbac.yaml"))
         data = {"tokenId": TOKEN[0], "token": TOKEN[1], "ca.crt": self.lab.ca.read_text()}
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": "pve-credentials",
-                "namespace": NAMESPACE,
-                "labels": {LABEL_CLUSTER: "pve"},
-                "annotations": {ANNOTATION_ENDPOINTS: self.lab.url},
-            },
-            "stringData": data,
-        }
+        secret = credentials_secret("pve", "pve-credentials", data, self.lab.url)
         kubectl("apply", "-f", "-", stdin=json.dumps(secret))
 
     # --- the operator -------------------------------------------------------------------------------------------

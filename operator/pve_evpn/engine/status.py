@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from pve_evpn.api.conditions import ReportedStatus
 from pve_evpn.api.events import EventReason
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import alone
@@ -32,6 +33,7 @@ from pve_evpn.engine import lifecycle, nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
 
+StatusT = TypeVar("StatusT", bound=ReportedStatus)
 HealthByKey = Mapping[ObjectKey, Health]
 #: Objects whose statuses are made side by side. More at once would hold up everything else.
 _AT_ONCE = 100
@@ -178,15 +180,8 @@ class StatusWriter:
         if decision.release and current.deleting:
             await self._writer.release(current, lifecycle.gone(current, decision))
             return
-        if self._is_made(current, at):
-            return
-        status = alone(
-            current.key,
-            lambda: report.sdn_status(current, decision, at),
-            lambda problem: without_proxmox.unowned_status(current, problem, at.now),
-        )
-        await self._writer.write_status(current, status)
-        if event := lifecycle.programmed(current.status, status, decision, applied):
+        status = await self._write_made(current, at, lambda: report.sdn_status(current, decision, at))
+        if status and (event := lifecycle.programmed(current.status, status, decision, applied)):
             await self._writer.record(current, *event)
 
     async def _write_nic(self, nic: Resource[Any], decision: NicDecision | None, at: SyncResult) -> None:
@@ -198,14 +193,17 @@ class StatusWriter:
         if decision.release and current.deleting and not forgotten:
             await self._writer.release(current, lifecycle.nic_gone(current, decision))
             return
+        await self._write_made(current, at, lambda: nic_report.nic_status(current, decision, at))
+
+    async def _write_made(self, current: Resource[Any], at: SyncResult, build: Callable[[], StatusT]) -> StatusT | None:
+        """Build and write a status; None where it was made from the same already. A defect is that object's alone."""
         if self._is_made(current, at):
-            return
-        status = alone(
-            current.key,
-            lambda: nic_report.nic_status(current, decision, at),
-            lambda problem: without_proxmox.unowned_status(current, problem, at.now),
+            return None
+        status: StatusT = alone(
+            current.key, build, lambda problem: without_proxmox.unowned_status(current, problem, at.now)
         )
         await self._writer.write_status(current, status)
+        return status
 
     # --- when Proxmox could not be reached ----------------------------------------------------------------------
 
