@@ -22,7 +22,7 @@ from pve_evpn.cli.report.graph import Edge, EdgeKind, Graph, Vertex, VertexKind,
 Place = tuple[float, float]
 
 #: Between two rows, between what stands side by side below the circle, and from its edge to what stands beside it.
-_ROW, _ACROSS, _BESIDE = 54.0, 180.0, 220.0
+_ROW, _ACROSS, _BESIDE = 54.0, 180.0, 190.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Distances:
 
     row: float = _ROW
     gap: float = 22.0
-    vnet: float = 190.0
-    nic: float = 370.0
+    vnet: float = 176.0
+    nic: float = 352.0
     nics: int = 3
-    between_nics: float = 172.0
+    between_nics: float = 196.0
 
 
 DISTANCES = Distances()

@@ -3,8 +3,8 @@
 
 const VNETS = 40; // of an opened zone, and policies, that are drawn one by one; the tables hold all VNets
 const SMALL = 30; // VNets up to which every zone is open from the start
-const WIDE = { node: 124, peer: 116, zone: 110, vnet: 104, nic: 158, more: 110,
-  fabric: 156, controller: 136, policy: 116, service: 110 };
+const WIDE = { node: 164, peer: 136, zone: 130, vnet: 120, nic: 184, more: 120,
+  fabric: 172, controller: 160, policy: 136, service: 130 };
 
 export class Picture {
   // `chosen(id)` is called when a person chooses a vertex, with "" for none.
@@ -229,8 +229,8 @@ function style() {
   ]);
   return [
     { selector: "node", style: {
-      label: "data(label)", "text-wrap": "wrap", "text-max-width": "170px", "text-valign": "center", "font-size": 10,
-      color: colour("text"), width: "data(width)", height: 36, shape: "round-rectangle", "border-width": 1.5 } },
+      label: "data(label)", "text-wrap": "wrap", "text-max-width": "184px", "text-valign": "center", "font-size": 12,
+      color: colour("text"), width: "data(width)", height: 42, shape: "round-rectangle", "border-width": 1.5 } },
     { selector: "node.node, node.peer", style: { shape: "rectangle" } },
     { selector: "node.peer", style: { "border-style": "dashed" } },
     { selector: "node.zone", style: { shape: "cut-rectangle" } },
@@ -242,7 +242,7 @@ function style() {
     { selector: "edge", style: { width: 1.5, "curve-style": "straight" } },
     { selector: "edge.member, edge.part, edge.on, edge.underlay, edge.runs, edge.uses", style: { width: 1, opacity: 0.45 } },
     { selector: "edge.session.good", style: { width: 1, opacity: 0.7 } },
-    { selector: "edge.exit", style: { label: "data(label)", "font-size": 9, color: colour("text"), "text-rotation": "autorotate",
+    { selector: "edge.exit", style: { label: "data(label)", "font-size": 11, color: colour("text"), "text-rotation": "autorotate",
       "text-margin-y": -7 } },
     { selector: "edge.exit.primary", style: { width: 3.5 } },
     ...states,
