@@ -105,7 +105,8 @@ def test_what_make_test_leaves_out_is_in_test_all_and_runs_every_night() -> None
     named = {marker.rpartition(": make ")[2].split()[0] for marker in options["markers"] if ": make " in marker}
     assert named - {"e2e-cli", "redteam"} <= whole, "these two are parts of `make test` and `make e2e-frr`"
     nightly = loaded(ROOT / ".github/workflows/nightly.yaml")["jobs"].values()
-    assert whole <= {row["target"] for job in nightly for row in job["strategy"]["matrix"]["include"]}
+    # The CI workflow is not root, and leaves out of `make test` what needs that.
+    assert whole | {"test"} <= {row["target"] for job in nightly for row in job["strategy"]["matrix"]["include"]}
 
 
 def test_package_and_chart_are_of_one_version() -> None:
