@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pve_evpn.engine import clock
 from pve_evpn.engine.clock import wait_for_event
-from pve_evpn.engine.tasks import uninterrupted
+from pve_evpn.engine.tasks import some_at_a_time, together, uninterrupted
 from tests.engine.world import SEED, World
 
 
@@ -110,3 +112,21 @@ async def test_a_cancellation_that_comes_with_an_event_ends_the_loop() -> None:
 def test_no_wait_of_the_operator_can_lose_its_cancellation() -> None:
     folder = Path(clock.__file__).parents[1]
     assert [str(path) for path in folder.rglob("*.py") if "asyncio.wait_for(" in path.read_text()] == []
+
+
+@pytest.mark.parametrize("all_of", [together, some_at_a_time])
+async def test_what_runs_beside_a_failure_has_ended_when_it_is_raised(all_of: Callable[..., Any]) -> None:
+    """Else a sync that failed would go on writing beside the next one."""
+    ended = []
+
+    async def fail() -> None:
+        raise RuntimeError("this one fails")
+
+    async def last() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        ended.append("last")
+
+    with pytest.raises(RuntimeError, match="this one fails"):
+        await all_of([last(), fail(), last()])
+    assert ended == ["last", "last"]

@@ -58,7 +58,8 @@ def _name(callback: Any) -> str:
     """The task's coroutines, outermost first, where it is a task."""
     task = getattr(callback, "__self__", None)
     if not isinstance(task, asyncio.Task):
-        return repr(callback)[:100]
+        # Not its repr: aiohttp's of an answer that has not come leaves the answer without headers for good.
+        return str(getattr(callback, "__qualname__", type(callback).__name__))
     names, coroutine = [], task.get_coro()
     while coroutine is not None and hasattr(coroutine, "__qualname__"):
         names.append(coroutine.__qualname__)

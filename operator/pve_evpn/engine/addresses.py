@@ -25,7 +25,7 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.silence import SilentServers
 from pve_evpn.engine.sync import Sync
-from pve_evpn.engine.tasks import uninterrupted
+from pve_evpn.engine.tasks import together, uninterrupted
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
@@ -73,13 +73,9 @@ class AddressWriter:
         planned = await asyncio.to_thread(plan_addresses, sync.desired, sync.state, sync.plan, sync.nics)
         due = planned.release if releasing else planned.register
         left_out = self._failures[releasing].active(sync.desired.nics)
-        await asyncio.gather(*(self._forget(key, *entries) for key, entries in planned.forget.items()))
-        await asyncio.gather(
-            *(
-                self._of_one(sync, key, entries, releasing=releasing)
-                for key, entries in due.items()
-                if key not in left_out
-            )
+        await together(self._forget(key, *entries) for key, entries in planned.forget.items())
+        await together(
+            self._of_one(sync, key, entries, releasing=releasing) for key, entries in due.items() if key not in left_out
         )
         failed = [failures.active(sync.desired.nics) for failures in self._failures.values()]
         problems: Mapping[ObjectKey, Problem] = {**planned.problems, **failed[0], **failed[1]}

@@ -10,7 +10,6 @@ the rule in another form, or another client writes too; either ends the writing,
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 
@@ -26,6 +25,7 @@ from pve_evpn.domain.plan.model import Decision
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.sync import Sync
+from pve_evpn.engine.tasks import together
 from pve_evpn.leadership import NotLeader
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
@@ -67,7 +67,7 @@ class FirewallWriter:
         if not tasks:
             return sync
         report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
-        decided = await asyncio.gather(*(self._sync_alone(sync.gateway, task, report_only) for task in tasks))
+        decided = await together(self._sync_alone(sync.gateway, task, report_only) for task in tasks)
         decisions = {**plan.decisions, **{decision.key: decision for decision in decided}}
         return replace(sync, plan=replace(plan, decisions=decisions))
 

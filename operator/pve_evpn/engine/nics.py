@@ -32,7 +32,7 @@ from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.pins import PinWriter
 from pve_evpn.engine.sync import Sync
-from pve_evpn.engine.tasks import NodeTasks, some_at_a_time
+from pve_evpn.engine.tasks import NodeTasks, some_at_a_time, together
 from pve_evpn.pve import errors
 from pve_evpn.pve.gateway import Gateway
 from pve_evpn.text import from_outside
@@ -131,7 +131,7 @@ class NicWriter:
             return sync
         gateway, before = sync.gateway, sync.nics
         new = {nic.key for nic in sync.desired.nics if nic.origin is None}
-        await asyncio.gather(*(self._write_guest(gateway, before, write, sync.state) for write in writes))
+        await together(self._write_guest(gateway, before, write, sync.state) for write in writes)
         read = await asyncio.gather(*(gateway.guest_again(write.guest) for write in writes))
         guests = {**(sync.state.guests or {}), **{guest.vmid: guest for guest in read}}
         # What was recorded ahead of the write is part of the objects by now: without it, a NIC that the operator added

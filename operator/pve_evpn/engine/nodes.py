@@ -5,7 +5,6 @@ An EvpnNode that another client made gets a status too; the operator never delet
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,7 @@ from pve_evpn.domain.health.object_health import NO_BGP_SOURCE, Health, unobserv
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.status.sdn import node_status
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.tasks import together
 
 
 def node_key(cluster: str, node: str) -> ObjectKey:
@@ -36,7 +36,7 @@ async def sync(context: ClusterContext, members: Iterable[str]) -> None:
 
 async def report(context: ClusterContext, health: Mapping[ObjectKey, Health], now: datetime) -> None:
     """Write what was observed of each node."""
-    await asyncio.gather(*(_report(context, node, health, now) for node in _of_cluster(context)))
+    await together(_report(context, node, health, now) for node in _of_cluster(context))
 
 
 async def remove(context: ClusterContext) -> None:

@@ -32,6 +32,7 @@ from pve_evpn.domain.status.sync_result import SyncResult, count_nics, count_vne
 from pve_evpn.engine import lifecycle, nodes
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.sync import Sync
+from pve_evpn.engine.tasks import together
 
 StatusT = TypeVar("StatusT", bound=ReportedStatus)
 HealthByKey = Mapping[ObjectKey, Health]
@@ -232,7 +233,7 @@ class StatusWriter:
 async def _in_turns(resources: Sequence[Resource[Any]], write: Callable[[Resource[Any]], Awaitable[None]]) -> None:
     """Write some at a time."""
     for start in range(0, len(resources), _AT_ONCE):
-        await asyncio.gather(*map(write, resources[start : start + _AT_ONCE]))
+        await together(map(write, resources[start : start + _AT_ONCE]))
 
 
 def _needs_nothing(resource: Resource[Any]) -> bool:

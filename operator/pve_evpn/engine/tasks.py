@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from pve_evpn.engine.clock import Clock, Pace
@@ -101,6 +101,19 @@ class NodeTasks:
         return some
 
 
+async def together(works: Iterable[Awaitable[T]]) -> list[T]:
+    """All of them side by side. Where one fails, that is raised once the others have ended.
+
+    What outlived its sync would write beside the next one.
+    """
+    results = await asyncio.gather(*works, return_exceptions=True)
+    done = [result for result in results if not isinstance(result, BaseException)]
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return done
+
+
 async def some_at_a_time(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """All of them, side by side in portions: to begin thousands at once would hold up everything else."""
     done: list[T] = []
@@ -109,7 +122,7 @@ async def some_at_a_time(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         while begun < len(works):
             portion = works[begun : begun + _AT_ONCE]
             begun += len(portion)
-            done += await asyncio.gather(*portion)
+            done += await together(portion)
     finally:
         for work in works[begun:]:
             work.close()
