@@ -9,20 +9,11 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay
+from pve_evpn.domain.health.expected import ExpectedOverlay
+from pve_evpn.domain.health.overlay import expected_overlay
 from pve_evpn.engine.confirm import NetworkView
 from pve_evpn.engine.sync import Sync
-from tests.engine.world import (
-    CLUSTER,
-    ZONE,
-    Killed,
-    Unseeing,
-    World,
-    cluster,
-    controller,
-    vnet,
-    zone,
-)
+from tests.engine.world import CLUSTER, ZONE, Killed, Unseeing, World, cluster, controller, vnet, zone
 from tests.unit.health.overlay import VM1, Overlay
 
 POLL = timedelta(seconds=15)

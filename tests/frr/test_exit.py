@@ -27,8 +27,8 @@ from pve_evpn.domain.health.expected import (
     ExpectedOverlay,
     ExpectedRouter,
     ExpectedZone,
-    networks_to_advertise,
 )
+from pve_evpn.domain.health.overlay import networks_to_advertise
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.state import NodeState
 from pve_evpn.observe.fallback import Chain

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.types import ATOMIC, SET, ApiModel, Matching, Rule, rules
+from pve_evpn.api.rules import ATOMIC, SET, Matching, Rule, rules
+from pve_evpn.api.types import ApiModel
 
 
 def _cron_field(number: str, names: str = "") -> str:

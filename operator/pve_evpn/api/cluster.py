@@ -12,7 +12,8 @@ from pve_evpn.api.connection import Endpoint, ProxyUrl, Tls
 from pve_evpn.api.guest_access import GuestAccess
 from pve_evpn.api.limits import Counted, Cut
 from pve_evpn.api.observe import Observe
-from pve_evpn.api.types import ATOMIC, Adoption, ApiModel, ManagementPolicy, NodeName, SecretRef, Timestamp, keyed
+from pve_evpn.api.rules import ATOMIC, keyed
+from pve_evpn.api.types import Adoption, ApiModel, ManagementPolicy, NodeName, SecretRef, Timestamp
 
 
 class ProxmoxClusterSpec(ApiModel):

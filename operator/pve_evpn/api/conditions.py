@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pve_evpn.api.limits import Counted, Cut
+from pve_evpn.api.rules import keyed
 from pve_evpn.api.shared import SHARED
-from pve_evpn.api.types import ApiModel, Origin, Timestamp, keyed
+from pve_evpn.api.types import ApiModel, Origin, Timestamp
 
 
 class ConditionType(StrEnum):

@@ -7,18 +7,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.types import (
-    SEVERAL_LINES,
-    ApiModel,
-    Fingerprint,
-    Matching,
-    Rule,
-    SecretKey,
-    SecretRef,
-    only_one_of,
-    rules,
-    secret_key,
-)
+from pve_evpn.api.rules import SEVERAL_LINES, Matching, Rule, only_one_of, rules
+from pve_evpn.api.types import ApiModel, Fingerprint, SecretKey, SecretRef, secret_key
 
 Endpoint = Annotated[
     str,

@@ -9,23 +9,17 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
+from pve_evpn.api.rules import ATOMIC, SET, Matching, Rule, keyed, only_one_of, rules
 from pve_evpn.api.types import (
-    ATOMIC,
-    SET,
     ApiModel,
     Asn,
     ClusterScopedRef,
     ClusterScopedSpec,
     IpAddress,
-    Matching,
     Network,
     NodeName,
-    Rule,
     id_in_proxmox,
     id_or_ref,
-    keyed,
-    only_one_of,
-    rules,
 )
 
 #: ``spec.id`` of a controller of any kind.

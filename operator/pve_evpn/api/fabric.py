@@ -12,21 +12,17 @@ from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.controller import FabricId
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.policy import Ipv4Address, Ipv6Address
+from pve_evpn.api.rules import ATOMIC, Matching, Rule, keyed, rules
 from pve_evpn.api.types import (
-    ATOMIC,
     ApiModel,
     ClusterScopedRef,
     ClusterScopedSpec,
     InterfaceName,
-    Matching,
     Network,
     NodeName,
     Origin,
     Port,
-    Rule,
     id_in_proxmox,
-    keyed,
-    rules,
 )
 
 #: As many as a Proxmox cluster has, and as one may have.

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.types import ATOMIC, ONE_LINE, ApiModel, Matching, Rule, only_one_of, rules
+from pve_evpn.api.rules import ATOMIC, ONE_LINE, Matching, Rule, only_one_of, rules
+from pve_evpn.api.types import ApiModel
 
 LogLevel = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"]
 

@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
 from pve_evpn.api.nic import Vmid
-from pve_evpn.api.types import ATOMIC, ONE_LINE, SET, ApiModel, LabelSelector, Rule, rules
+from pve_evpn.api.rules import ATOMIC, ONE_LINE, SET, Rule, rules
+from pve_evpn.api.types import ApiModel, LabelSelector
 
 
 class VmidRange(ApiModel):

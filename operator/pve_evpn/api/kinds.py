@@ -16,8 +16,9 @@ from pve_evpn.api.nic import NicAttachmentSpec, NicAttachmentStatus
 from pve_evpn.api.node import EvpnNodeSpec, EvpnNodeStatus
 from pve_evpn.api.policy import PrefixListSpec, PrefixListStatus, RouteMapSpec, RouteMapStatus
 from pve_evpn.api.router import BgpControllerSpec, BgpControllerStatus, IsisControllerSpec, IsisControllerStatus
+from pve_evpn.api.rules import ID_FIXED, Rule, fixed_once_programmed
 from pve_evpn.api.service import DnsServerSpec, DnsServerStatus, IpamSpec, IpamStatus
-from pve_evpn.api.types import ID_FIXED, INTERFACE_NAMES, ApiModel, Rule, fixed_once_programmed
+from pve_evpn.api.types import INTERFACE_NAMES, ApiModel
 from pve_evpn.api.vnet import VNetSpec, VNetStatus
 from pve_evpn.api.zone import EvpnZoneSpec, EvpnZoneStatus
 

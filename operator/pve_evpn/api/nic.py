@@ -10,24 +10,17 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ObservedStatus
 from pve_evpn.api.limits import Cut
+from pve_evpn.api.rules import ATOMIC, ONE_LINE, SET, Matching, Rule, immutable, only_one_of, rules
 from pve_evpn.api.shared import SHARED
 from pve_evpn.api.types import (
-    ATOMIC,
-    ONE_LINE,
-    SET,
     ApiModel,
     ClusterScopedRef,
     IpAddress,
     LocalRef,
     MacAddress,
     ManagementPolicyOfObject,
-    Matching,
     Origin,
-    Rule,
     Timestamp,
-    immutable,
-    only_one_of,
-    rules,
 )
 
 Device = Annotated[

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from pve_evpn.api.conditions import ObservedStatus
 from pve_evpn.api.limits import Cut
-from pve_evpn.api.types import ATOMIC, ApiModel, ClusterRef, NodeName, Timestamp, immutable, keyed
+from pve_evpn.api.rules import ATOMIC, immutable, keyed
+from pve_evpn.api.types import ApiModel, ClusterRef, NodeName, Timestamp
 
 
 class EvpnNodeSpec(ApiModel):

@@ -7,21 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic import StringConstraints as Length
 
-from pve_evpn.api.types import (
-    ATOMIC,
-    ONE_LINE,
-    SET,
-    ApiModel,
-    Matching,
-    Network,
-    Port,
-    Rule,
-    SecretKey,
-    SecretRef,
-    only_one_of,
-    rules,
-    secret_key,
-)
+from pve_evpn.api.rules import ATOMIC, ONE_LINE, SET, Matching, Rule, only_one_of, rules
+from pve_evpn.api.types import ApiModel, Network, Port, SecretKey, SecretRef, secret_key
 
 HostAddress = Annotated[
     str,

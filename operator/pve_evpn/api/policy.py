@@ -9,19 +9,8 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
-from pve_evpn.api.types import (
-    ApiModel,
-    ClusterScopedRef,
-    ClusterScopedSpec,
-    IpAddress,
-    Matching,
-    Network,
-    Rule,
-    Vni,
-    id_in_proxmox,
-    keyed,
-    rules,
-)
+from pve_evpn.api.rules import Matching, Rule, keyed, rules
+from pve_evpn.api.types import ApiModel, ClusterScopedRef, ClusterScopedSpec, IpAddress, Network, Vni, id_in_proxmox
 
 #: Longest list of either kind; the API server counts the rules of every entry.
 MOST_ENTRIES = 64

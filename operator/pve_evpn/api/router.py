@@ -19,20 +19,16 @@ from pve_evpn.api.controller import (
 )
 from pve_evpn.api.limits import Cut
 from pve_evpn.api.policy import PolicyId
+from pve_evpn.api.rules import SET, Matching, Rule, keyed, rules
 from pve_evpn.api.types import (
-    SET,
     ApiModel,
     Asn,
     ClusterScopedSpec,
     InterfaceName,
     IpAddress,
-    Matching,
     NodeName,
-    Rule,
     Timestamp,
     id_or_ref,
-    keyed,
-    rules,
 )
 
 #: What no router has.

@@ -20,7 +20,8 @@ import yaml
 
 from pve_evpn.api.conditions import NEVER, Condition, ConditionType, Reason
 from pve_evpn.api.kinds import CATEGORY, GROUP, KINDS, VERSION, Column, Kind
-from pve_evpn.api.types import VALIDATIONS, ApiModel
+from pve_evpn.api.rules import VALIDATIONS
+from pve_evpn.api.types import ApiModel
 
 Schema = dict[str, Any]
 

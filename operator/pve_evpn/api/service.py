@@ -12,19 +12,8 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
-from pve_evpn.api.types import (
-    ATOMIC,
-    ClusterScopedSpec,
-    Fingerprint,
-    Matching,
-    PluginId,
-    Rule,
-    SecretKey,
-    SecretRef,
-    id_in_proxmox,
-    rules,
-    secret_key,
-)
+from pve_evpn.api.rules import ATOMIC, Matching, Rule, rules
+from pve_evpn.api.types import ClusterScopedSpec, Fingerprint, PluginId, SecretKey, SecretRef, id_in_proxmox, secret_key
 
 #: The IPAM that every Proxmox has. It is in no file, so it can be neither made nor deleted.
 BUILT_IN_IPAM = "pve"

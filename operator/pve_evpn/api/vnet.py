@@ -12,23 +12,19 @@ from pydantic import StringConstraints as Length
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.limits import Cut
+from pve_evpn.api.rules import ATOMIC, Matching, Rule, keyed, rules
 from pve_evpn.api.shared import SHARED
 from pve_evpn.api.types import (
-    ATOMIC,
     INTERFACE_NAMES,
     ApiModel,
     ClusterScopedRef,
     DnsName,
     IpAddress,
     ManagedSpec,
-    Matching,
     Network,
     Origin,
-    Rule,
     ShortId,
     Vni,
-    keyed,
-    rules,
 )
 from pve_evpn.api.zone import ZoneNode
 

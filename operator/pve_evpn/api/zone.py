@@ -9,9 +9,8 @@ from pydantic import StringConstraints as Length
 
 from pve_evpn.api.conditions import ManagedStatus
 from pve_evpn.api.limits import Cut
+from pve_evpn.api.rules import ATOMIC, SET, Matching, Rule, keyed, only_one_of, rules
 from pve_evpn.api.types import (
-    ATOMIC,
-    SET,
     Adoption,
     ApiModel,
     ClusterScopedRef,
@@ -19,20 +18,15 @@ from pve_evpn.api.types import (
     DnsName,
     LabelSelector,
     MacAddress,
-    Matching,
     Network,
     NodeName,
     PluginId,
     Port,
-    Rule,
     ShortId,
     Vni,
     VniRange,
     id_in_proxmox,
     id_or_ref,
-    keyed,
-    only_one_of,
-    rules,
 )
 
 

@@ -19,7 +19,8 @@ from pve_evpn.api import kinds
 from pve_evpn.api.observe import Observe
 from pve_evpn.domain.health import Assessment, Suspects, assess, untouched
 from pve_evpn.domain.health.context import Reported
-from pve_evpn.domain.health.expected import ExpectedOverlay, expected_overlay, networks_to_advertise, remembered_overlay
+from pve_evpn.domain.health.expected import ExpectedOverlay
+from pve_evpn.domain.health.overlay import expected_overlay, networks_to_advertise, remembered_overlay
 from pve_evpn.domain.health.transitions import HOLD, Facts, facts, facts_before
 from pve_evpn.domain.objects import Desired, Resource
 from pve_evpn.domain.observation import ClusterObservation

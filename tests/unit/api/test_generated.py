@@ -12,7 +12,8 @@ from pydantic import ConfigDict, Field
 from pve_evpn.api import reference
 from pve_evpn.api import schema as crds
 from pve_evpn.api.kinds import CATEGORY, KINDS
-from pve_evpn.api.types import VALIDATIONS, ApiModel, Rule, rules
+from pve_evpn.api.rules import VALIDATIONS, Rule, rules
+from pve_evpn.api.types import ApiModel
 from pve_evpn.domain.plan.render import FORMS
 
 ROOT = Path(__file__).parents[3]

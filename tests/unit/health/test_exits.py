@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pve_evpn.api.zone import Exit, ExitNode
-from pve_evpn.domain.health.expected import ExpectedExit, ExpectedRouter, networks_to_advertise
+from pve_evpn.domain.health.expected import ExpectedExit, ExpectedRouter
+from pve_evpn.domain.health.overlay import networks_to_advertise
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.observation import (
     ClusterObservation,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pve_evpn.domain.health.expected import ExpectedController, ExpectedOverlay, expected_overlay, remembered_overlay
+from pve_evpn.domain.health.expected import ExpectedController, ExpectedOverlay
+from pve_evpn.domain.health.overlay import expected_overlay, remembered_overlay
 from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.plan import plan
