@@ -89,9 +89,10 @@ control-plane: $(READY) ## Build kube-apiserver, kube-controller-manager, etcd a
 	@$(PY) -m tests.kube.controlplane build
 
 # --- testing it -------------------------------------------------------------------------------------------------
-PROGRAMS = { command -v busybox && command -v jq; } >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	echo "installing busybox and jq" && apt-get update -qq && apt-get install -qq -y busybox jq >/dev/null; } || \
-	echo "LEFT OUT: the helpers of the nodes under busybox, commands of the pages with jq (Debian: apt-get install busybox jq, as root)"
+WANTED = busybox jq zsh fish
+PROGRAMS = command -v $(WANTED) | awk 'END { exit NR < $(words $(WANTED)) }' || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	echo "installing $(WANTED)" && apt-get update -qq && apt-get install -qq -y $(WANTED) >/dev/null; } || \
+	echo "LEFT OUT, where they are missing: the helpers of the nodes under busybox, commands of the pages with jq, TAB in zsh and fish (Debian: apt-get install $(WANTED), as root)"
 #: Left to `make bench`, `make image-test` and `make e2e-ui`.
 APART = --ignore=tests/bench --ignore=tests/image --ignore=tests/ui
 #: One at a time: they measure seconds, or own the machine's network.

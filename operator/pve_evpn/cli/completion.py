@@ -1,13 +1,19 @@
-"""``pve-evpn completion``: typer's own script, which asks the program itself what fits."""
+"""``pve-evpn completion``: typer's own scripts, which ask the program itself what fits."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import typer
-from typer.completion import completion_init, shell_complete
+from typer.completion import get_completion_script
 
-from pve_evpn.cli.program import VARIABLE, program
+from pve_evpn.cli.program import VARIABLE
+
+#: zsh loads a script of its ``fpath`` with the first TAB as the function that completes, which has to do so then too.
+_AUTOLOADED = """
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _pve_evpn_completion "$@"
+fi"""
 
 app = typer.Typer(add_completion=False)
 
@@ -19,5 +25,6 @@ def completion(
     """Print a script for the shell: TAB then completes commands, options, and names of objects from the cluster. For
     `kubectl evpn` no script is needed, only kubectl's own completion and kubectl_complete-evpn on the PATH.
     """
-    completion_init()
-    return shell_complete(program(), {}, "pve-evpn", VARIABLE, f"source_{shell}")
+    script = get_completion_script(prog_name="pve-evpn", complete_var=VARIABLE, shell=shell)
+    print(script + _AUTOLOADED if shell == "zsh" else script)
+    return 0
