@@ -48,9 +48,9 @@ def _visible(character: str) -> str:
     return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
-def some_of(items: Iterable[str], most: int = 5, separator: str = ", ") -> str:
+def some_of(items: Iterable[object], most: int = 5, separator: str = ", ") -> str:
     """The first items, and how many more there are: ``a, b and 7 more``."""
-    listed = list(items)
+    listed = [str(item) for item in items]
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return separator.join(listed[:most]) + rest
 

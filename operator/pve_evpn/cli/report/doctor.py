@@ -9,13 +9,14 @@ from typing import Any
 
 from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.cli.report.check import Check, Grade
-from pve_evpn.cli.report.model import Cell, Report, Table, Tone, columns, duration, some
+from pve_evpn.cli.report.model import Cell, Report, Table, Tone, columns, duration
 from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import Snapshot
 from pve_evpn.cli.report.status import node_name
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.privileges import Feature, Rights, lack_in_words, missing
 from pve_evpn.domain.state import OLDEST_SUPPORTED, ClusterState, PveVersion
+from pve_evpn.text import some_of
 
 #: Seconds by which Proxmox' clock may be ahead or behind: its tasks have whole seconds, and NTP keeps milliseconds.
 CLOCK_WARNS, CLOCK_FAILS = 5.0, 60.0
@@ -96,7 +97,7 @@ def doctor_report(sections: Iterable[tuple[str, str, Iterable[Check]]]) -> Repor
 def kubernetes_checks(seen: Installation) -> list[Check]:
     """CRDs, pods, rights and Leases of the operator."""
     checks = [
-        Check("CRDs", Grade.FAIL, f"not served: {some(seen.missing_crds)}", "kubectl apply --server-side -f crds/")
+        Check("CRDs", Grade.FAIL, f"not served: {some_of(seen.missing_crds)}", "kubectl apply --server-side -f crds/")
         if seen.missing_crds
         else Check("CRDs", Grade.OK, "all kinds are served")
     ]
@@ -117,7 +118,7 @@ def kubernetes_checks(seen: Installation) -> list[Check]:
     if why := seen.unread.get("rights"):
         checks.append(Check("operator's rights", Grade.UNKNOWN, why))
     elif seen.denied:
-        listed = some(f"{verb} {resource}" for verb, resource in seen.denied)
+        listed = some_of(f"{verb} {resource}" for verb, resource in seen.denied)
         text = f"ServiceAccount {seen.service_account} may not {listed}"
         checks.append(
             Check("operator's rights", Grade.FAIL, text, "helm upgrade: the chart's roles are missing or old")
@@ -138,8 +139,8 @@ def _lease_checks(seen: Installation) -> list[Check]:
         held = age is not None and age <= 3 * (lease.lasts or 15.0)
         (live if held else silent).append(f"{lease.name} ({duration(age)} ago)" if age is not None else lease.name)
     if live:
-        return [Check("Leases", Grade.OK, f"renewed: {some(live, 3)}")]
-    text = f"none is renewed: {some(silent)}" if silent else "there is none"
+        return [Check("Leases", Grade.OK, f"renewed: {some_of(live, 3)}")]
+    text = f"none is renewed: {some_of(silent)}" if silent else "there is none"
     return [Check("Leases", Grade.FAIL, text, "no operator leads: docs/runbooks/PveEvpnNoLeader.md")]
 
 
@@ -237,7 +238,7 @@ def _nodes(seen: ProxmoxSeen) -> list[Check]:
         else:
             checks.append(Check(name, Grade.OK, ", ".join(f"{package} {versions[package]}" for package in PACKAGES)))
         if wrong := seen.state.unavailable_zones(node):
-            listed = some(f"{zone}: {state}" for zone, state in wrong.items())
+            listed = some_of(f"{zone}: {state}" for zone, state in wrong.items())
             checks.append(Check(f"{name}: zones", Grade.WARN, listed, f"pvesh set /nodes/{name}/network on {name}"))
         if node.network_pending:
             text = "host-network edits are staged; an SDN apply would put them into force"
@@ -276,7 +277,7 @@ def _observed(node: Resource[Any]) -> Check:
     name, status = f"observing {node_name(node)}", node.status
     if status.problems:
         mend = "docs/observing.md: host keys, the forced command and vtysh's rights, or the exporter's address"
-        return Check(name, Grade.WARN, some(status.problems, 2), mend)
+        return Check(name, Grade.WARN, some_of(status.problems, 2), mend)
     if status.source is None or status.peers is None:
         text = "no source shows its BGP sessions"
         return Check(name, Grade.UNKNOWN, text, "spec.observe.sources: ssh or frrExporter (docs/observing.md)")
@@ -300,10 +301,12 @@ def _exit(zone: Resource[Any]) -> list[Check]:
     if leaves is None:
         return []
     if leaves.problems:
-        return [Check(name, Grade.WARN, some(leaves.problems, 2), "docs/exit-nodes.md: what each of these means")]
+        return [Check(name, Grade.WARN, some_of(leaves.problems, 2), "docs/exit-nodes.md: what each of these means")]
     if leaves.summary is None:
         text = "no source shows their default routes"
         return [Check(name, Grade.UNKNOWN, text, "source ssh and the helper of this release (docs/observing.md)")]
     if leaves.risks:
-        return [Check(name, Grade.OK, f"{leaves.summary} usable; risk: {some(leaves.risks, 2)}", "docs/exit-nodes.md")]
+        return [
+            Check(name, Grade.OK, f"{leaves.summary} usable; risk: {some_of(leaves.risks, 2)}", "docs/exit-nodes.md")
+        ]
     return [Check(name, Grade.OK, f"{leaves.summary} usable")]

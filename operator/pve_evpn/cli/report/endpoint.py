@@ -8,7 +8,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from pve_evpn.cli.report.check import Check, Grade
-from pve_evpn.cli.report.model import some
+from pve_evpn.text import some_of
 
 #: Days before a certificate's end from which it is said: cert-manager renews at a third of the lifetime, 30 of 90.
 _WARNS_DAYS = 14
@@ -59,7 +59,7 @@ def endpoint_checks(cluster: str, seen: EndpointSeen, namespace: str, now: datet
 
 
 def _answer(name: str, seen: EndpointSeen, namespace: str) -> Check:
-    where = seen.url or f"pod {seen.pod or some(seen.pods)}"
+    where = seen.url or f"pod {seen.pod or some_of(seen.pods)}"
     logs = f"kubectl logs -n {namespace} {seen.pods[0]}"
     if not seen.status:
         forward = "no port-forward" in seen.unread

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pve_evpn.api.zone import DefaultRoute, Exit, ExitNode
-from pve_evpn.cli.report.model import Block, Cell, Lines, Table, Tone, columns, some
+from pve_evpn.cli.report.model import Block, Cell, Lines, Table, Tone, columns
 from pve_evpn.cli.report.remedies import PAGES
+from pve_evpn.text import some_of
 
 _TONES = {True: Tone.GOOD, False: Tone.BAD, None: Tone.FAINT}
 _UNKNOWN = Cell(None, Tone.FAINT, "unknown")
@@ -50,7 +51,7 @@ def _row(node: ExitNode) -> tuple[Cell, ...]:
         _route(node.default_route),
         _route(node.vrf_default_route),
         filtered,
-        Cell(some(peers)) if peers else _UNKNOWN,
+        Cell(some_of(peers)) if peers else _UNKNOWN,
     )
 
 
@@ -58,5 +59,5 @@ def _route(route: DefaultRoute | None) -> Cell:
     if route is None:
         return _UNKNOWN
     if route.state == "Present":
-        return Cell(f"{route.protocol} via {some(route.next_hops or ())}")
+        return Cell(f"{route.protocol} via {some_of(route.next_hops or ())}")
     return Cell("none" if route.state == "Absent" else "unreachable")

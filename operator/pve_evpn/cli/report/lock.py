@@ -8,9 +8,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from pve_evpn.api.cluster import LockStatus
-from pve_evpn.cli.report.model import Block, Cell, Facts, Lines, Report, Tone, age, columns, some
+from pve_evpn.cli.report.model import Block, Cell, Facts, Lines, Report, Tone, age, columns
 from pve_evpn.engine.journal import JournalEntry
 from pve_evpn.engine.lock import LATE
+from pve_evpn.text import some_of
 
 
 class Holder(StrEnum):
@@ -77,7 +78,7 @@ class LockSeen:
         if self.journal is None and self.holder is not Holder.FREE:
             found.append(f"whether the operator holds the lock is not known: {self.journal_name} cannot be read")
         if self.reloads and self.holder is not Holder.FREE:
-            found.append(f"a client is in the middle of an apply: {some(self.reloads, 3)}")
+            found.append(f"a client is in the middle of an apply: {some_of(self.reloads, 3)}")
         return tuple(found)
 
     @property
@@ -113,7 +114,7 @@ def lock_report(seen: LockSeen) -> Report:
         "holder": Cell(str(seen.holder), tones.get(seen.holder, Tone.BAD)),
         "since": age(seen.since, seen.now),
         "applying": Cell("; ".join(seen.reloads) or None),
-        "pending": Cell(some(seen.pending, _SHOWN) or None),
+        "pending": Cell(some_of(seen.pending, _SHOWN) or None),
         "notKnown": Cell("; ".join(unknown) or None, Tone.WAITING),
     }
     rows = tuple((column, values[column.key]) for column in _FACTS if values[column.key].value is not None)

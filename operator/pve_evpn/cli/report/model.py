@@ -145,10 +145,3 @@ def duration(seconds: float) -> str:
         if whole >= 2 * size:
             return f"{whole // size}{unit}"
     return f"{whole}s"
-
-
-def some(names: Iterable[object], most: int = 5) -> str:
-    """The first names and how many more there are."""
-    listed = [str(name) for name in names]
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pve_evpn.api.conditions import Reason
-from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, columns, some
+from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, columns
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import Desired, ObjectKey
 from pve_evpn.domain.plan.deletion import why_left
 from pve_evpn.domain.plan.step_class import StepClass, in_words
 from pve_evpn.domain.preview import Change, Preview, Stage
+from pve_evpn.text import some_of
 
 _CHANGES = columns(("class", "CLASS"), ("change", "CHANGE"), ("object", "OBJECT"), ("why", "WHY"), wraps=("change",))
 _HELD = columns(
@@ -169,7 +170,7 @@ def _notes(changes: Changes) -> tuple[str, ...]:
     if preview.held:
         found.append(f"the operator would not apply now: {preview.held.reason}: {preview.held.full}")
     if preview.foreign and not preview.held:
-        found.append(f"others have staged edits in Proxmox: {some(preview.foreign)}")
+        found.append(f"others have staged edits in Proxmox: {some_of(preview.foreign)}")
     if not changes.kubernetes:
         found.append(
             "Kubernetes was not asked: what Proxmox has under these names counts as managed; fields and subnets that "

@@ -8,11 +8,12 @@ from typing import Any
 from pve_evpn.api.conditions import APPROVABLE
 from pve_evpn.cli.report.causes import Causes, causes_in, group, is_good, state_of
 from pve_evpn.cli.report.exits import exit_cell
-from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, Value, age, columns, some
+from pve_evpn.cli.report.model import Block, Cell, Lines, Report, Table, Tone, Value, age, columns
 from pve_evpn.cli.report.remedies import remedy_for
 from pve_evpn.cli.report.snapshot import CLUSTER, Snapshot
 from pve_evpn.domain.objects import Resource
 from pve_evpn.domain.observation import ESTABLISHED
+from pve_evpn.text import some_of
 
 #: Rows of a table that people see; objects that are not Ready come before the others.
 ROWS = 12
@@ -72,7 +73,7 @@ def _causes(causes: Causes) -> tuple[Table, bool]:
                 Cell(str(cause.key)),
                 Cell(cause.reason, tone),
                 Cell(cause.message),
-                Cell(some(affected, 3)),
+                Cell(some_of(affected, 3)),
                 Cell(len(affected)),
             )
         )
@@ -105,7 +106,7 @@ def waits_of(cluster: Resource[Any]) -> list[tuple[str, Any, str, str]]:
     if cluster.paused:
         found.append(("paused", None, "nothing is written to Proxmox", f"pve-evpn resume pvec/{name}"))
     if plan := status.pending_plan:
-        text = f"{plan.class_ or 'steps'}: {some(plan.summary, 3)}"
+        text = f"{plan.class_ or 'steps'}: {some_of(plan.summary, 3)}"
         asks = plan.reason is None or plan.reason in APPROVABLE
         todo = f"pve-evpn approve {name}" if asks else remedy_for(plan.reason or "").text
         found.append(("plan", plan.since, text if asks else f"{plan.message}: {text}", todo))
@@ -114,10 +115,10 @@ def waits_of(cluster: Resource[Any]) -> list[tuple[str, Any, str, str]]:
         todo = "wait" if lock.holder == "Self" else f"find that client: pve-evpn lock {name}"
         found.append(("lock", lock.since, f"{holder} holds Proxmox' SDN lock", todo))
     if status.pending and status.pending.foreign:
-        text = f"staged by others: {some(status.pending.foreign, 3)}"
+        text = f"staged by others: {some_of(status.pending.foreign, 3)}"
         found.append(("foreign", None, text, "have that edit applied or reverted in Proxmox"))
     if status.pending and status.pending.host_network:
-        text = f"staged host-network edits on {some(status.pending.host_network)}"
+        text = f"staged host-network edits on {some_of(status.pending.host_network)}"
         found.append(("network", None, text, "apply or revert them on these nodes"))
     return found
 
@@ -260,7 +261,7 @@ def _service(_snapshot: Snapshot, resource: Resource[Any]) -> Sequence[Cell]:
         Cell(resource.key.name),
         Cell(resource.status.id),
         Cell(getattr(resource.spec, "type", "powerdns") if resource.spec else None),
-        Cell(some(resource.status.used_by or ()) or None),
+        Cell(some_of(resource.status.used_by or ()) or None),
     )
 
 
@@ -342,7 +343,7 @@ def _meshes(snapshot: Snapshot) -> list[Block]:
                 continue
             down = [f"{name} {state}" for name, state in states.items() if state != ESTABLISHED]
             if down:
-                rows.append((Cell(node_name(node)), Cell(some(down), Tone.BAD)))
+                rows.append((Cell(node_name(node)), Cell(some_of(down), Tone.BAD)))
         wide = columns(("node", "NODE"), *((name, name) for name in names))
         titles = wide if len(names) <= MESH else columns(("node", "NODE"), ("down", "SESSIONS DOWN"), wraps=("down",))
         if rows:

@@ -8,11 +8,12 @@ from pve_evpn.api.conditions import ConditionType, Reason
 from pve_evpn.api.zone import EvpnZoneStatus
 from pve_evpn.cli.report.causes import Cause, cause_of, is_good, missing_reference, state_of
 from pve_evpn.cli.report.exits import exit_blocks
-from pve_evpn.cli.report.model import Block, Cell, Column, Facts, Lines, Report, Table, Tone, age, columns, some
+from pve_evpn.cli.report.model import Block, Cell, Column, Facts, Lines, Report, Table, Tone, age, columns
 from pve_evpn.cli.report.remedies import PAGES, remedy_for
 from pve_evpn.cli.report.snapshot import Snapshot, alike, references
 from pve_evpn.cli.report.status import waits_of
 from pve_evpn.domain.objects import ObjectKey, Resource
+from pve_evpn.text import some_of
 
 EVENTS = 12
 #: The value of each condition that is nothing to speak of.
@@ -138,7 +139,7 @@ def _transaction(snapshot: Snapshot, cluster: Resource[Any] | None) -> list[Bloc
         (Column("at", "ago"), age(last.finished_at or last.started_at, snapshot.now)),
         (Column("changes", "steps"), Cell(last.changes)),
         (Column("message", "message"), Cell(last.message)),
-        (Column("nodes", "nodes"), Cell(some(failed) or None)),
+        (Column("nodes", "nodes"), Cell(some_of(failed) or None)),
     ]
     return [Facts("lastTransaction", "LAST TRANSACTION", tuple(row for row in rows if row[1].value not in (None, "")))]
 
