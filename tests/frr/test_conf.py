@@ -112,14 +112,20 @@ def check(text: str, folder: Path) -> str:
                     subnets={"EZone1-10.50.1.0-24": {"vnet": "EVPN1", "gateway": "10.50.1.1"}},
                     fabrics={"Fabric1": {"protocol": protocol, "area": "0", "ip_prefix": "10.9.0.0/24", **more}},
                     fabric_nodes=(
-                        {"fabric_id": "Fabric1", "node_id": "pve1", "ip": "10.9.0.1", "interfaces": ["name=eno2"]},
+                        {
+                            "fabric_id": "Fabric1",
+                            "node_id": "pve1",
+                            "ip": "10.9.0.1",
+                            "ip6": "fd00:9::1",
+                            "interfaces": ["name=eno2"],
+                        },
                     ),
                 ),
                 id=f"{protocol} underlay",
             )
             for protocol, more in (
                 ("ospf", {"redistribute": ["source=static"]}),
-                ("openfabric", {"hello_interval": 3, "csnp_interval": 5}),
+                ("openfabric", {"hello_interval": 3, "csnp_interval": 5, "ip6_prefix": "fd00:9::/64"}),
                 ("bgp", {"redistribute": ["source=connected"]}),
             )
         ),

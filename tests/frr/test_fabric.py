@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from pve_evpn.observe.frr.underlay import openfabric_neighbours
+from pve_lab.frr.tables import FrrTables
 from pve_lab.frr.topology import Topology, ring
 from pve_lab.running_config import RunningConfig
 from tests.waiting import await_
@@ -60,6 +62,49 @@ def test_over_cables(protocol: str) -> None:
         assert "router" not in configured
         assert "route-map" not in configured
         assert FABRIC["pve1"] not in lab.nodes["pve1"].space.ip("addr")
+
+
+@pytest.mark.parametrize("families", [("ip6",), ("ip", "ip6")], ids=["IPv6 alone", "both families"])
+def test_openfabric_with_ipv6(families: tuple[str, ...]) -> None:
+    """Neighbours, routes from the node's own address, and over them a BGP session between IPv6 addresses."""
+    six = {"pve1": "fd00:9::1", "pve2": "fd00:9::2"}
+    prefixes = {"ip": "10.9.0.0/24", "ip6": "fd00:9::/64"}
+    rows = tuple(
+        {
+            "fabric_id": "fab",
+            "node_id": name,
+            "interfaces": ["name=eno2", "name=eno3"],
+            **{key: {"ip": FABRIC[name], "ip6": six[name]}[key] for key in families},
+        }
+        for name in NODES
+    )
+    config = RunningConfig(
+        fabrics={"fab": {"protocol": "openfabric", **{f"{key}_prefix": prefixes[key] for key in families}}},
+        fabric_nodes=rows,
+    )
+    with Topology(NODES, cables=ring(dict.fromkeys(NODES, ("eno2", "eno3")))) as lab:
+        lab.apply(config)
+        tables = lab.tables("pve1")
+        await_("pve1 has a route to pve2's IPv6 address", lambda: f"{six['pve2']}/128" in routes6(tables), 90)
+        (route,) = routes6(tables)[f"{six['pve2']}/128"]
+        assert {hop["interfaceName"] for hop in route["nexthops"]} == {"eno2", "eno3"}
+        assert f"{six['pve2']} " in (kernel := lab.nodes["pve1"].space.ip("-6", "route", "show", "proto", "openfabric"))
+        assert f"src {six['pve1']}" in kernel
+        assert {state for _, state in seen(lab)} == {"Up"}
+        if "ip" in families:
+            await_("IPv4 too", lambda: f"{FABRIC['pve2']}/32" in tables.json("show ip route openfabric"), 60)
+        for name, peer in (("pve1", six["pve2"]), ("pve2", six["pve1"])):
+            lab.vtysh(
+                name, "configure terminal", "router bgp 65001", f"neighbor {peer} remote-as 65001",
+                f"neighbor {peer} update-source {six[name]}", "address-family l2vpn evpn", f"neighbor {peer} activate",
+            )  # fmt: skip
+        await_("the session over it stands", lambda: tables.established() == {six["pve2"]}, 60)
+        lab.apply(RunningConfig())
+        assert six["pve1"] not in lab.nodes["pve1"].space.ip("addr")
+
+
+def routes6(tables: FrrTables) -> dict[str, Any]:
+    return tables.json("show ipv6 route openfabric")
 
 
 def seen(lab: Topology) -> list[tuple[str, str]]:

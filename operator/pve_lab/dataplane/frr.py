@@ -213,7 +213,10 @@ class FrrDataplane:
 
     def fabric_routes(self, node: str, fabric: str) -> Rows:
         protocol = self._protocol(fabric)
-        table = self.frr.tables(node).json(f"show ip route {protocol}")
+        tables = self.frr.tables(node)
+        table = dict(tables.json(f"show ip route {protocol}"))
+        if protocol == "openfabric":
+            table |= tables.json(f"show ipv6 route {protocol}")
         whole = ipaddress.IPv4Network(self._cluster.published().fabrics[fabric].get("ip_prefix") or "0.0.0.0/0", False)
         return [
             {"route": prefix, "via": [hop["ip"] for hop in route.get("nexthops", ()) if "ip" in hop]}

@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from pve_lab.frr.facts import NodeFacts, Tuning
 from pve_lab.running_config import Props, RunningConfig
 
+
+@dataclass(frozen=True)
+class Family:
+    """IPv4 or IPv6: Proxmox' key of a node's address, FRR's word, the end of route maps' names, bits of an address."""
+
+    key: str
+    word: str
+    suffix: str
+    length: int
+
+
+IP, IP6 = Family("ip", "ip", "", 32), Family("ip6", "ipv6", "6", 128)
 #: First of the 32-bit numbers for private use (RFC 6996).
 _PRIVATE_AS = 4_200_000_000
 
@@ -18,22 +31,25 @@ _PRIVATE_AS = 4_200_000_000
 def fabrics(running: RunningConfig, node: NodeFacts, tuning: Tuning) -> list[str]:
     """What comes after BGP: the routers of OSPF and OpenFabric, their interfaces and the routes' source address."""
     lines: list[str] = []
-    sources: dict[str, list[str]] = {}
+    sources: dict[tuple[str, Family], list[str]] = {}
     for id_, fabric, row in _of_node(running, node.name):
         protocol = str(fabric.get("protocol"))
         if protocol == "ospf":
-            lines += _ospf(fabric, row, node, tuning, first=protocol not in sources)
+            lines += _ospf(fabric, row, node, tuning, first=(protocol, IP) not in sources)
         elif protocol == "openfabric":
             lines += _openfabric(id_, fabric, row, node)
         elif protocol != "bgp":
             continue
-        lines += _access_list(id_, protocol, fabric)
-        seen = sources.setdefault(protocol, [])
-        seen += _source(id_, protocol, fabric, row, 100 + 10 * sum(line.startswith("route-map") for line in seen))
-    for protocol, maps in sources.items():
+        for family in _families(protocol, row):
+            lines += _access_list(id_, protocol, fabric, family)
+            seen = sources.setdefault((protocol, family), [])
+            order = 100 + 10 * sum(line.startswith("route-map") for line in seen)
+            seen += _source(id_, protocol, fabric, row, family, order)
+    for (protocol, family), maps in sources.items():
         if maps:
-            rest = [f"route-map pve_{protocol} permit 65535", "exit", "!"] if protocol == "bgp" else []
-            lines += [*maps, *rest, f"ip protocol {protocol} route-map pve_{protocol}", "!"]
+            name = f"pve_{protocol}{family.suffix}"
+            rest = [f"route-map {name} permit 65535", "exit", "!"] if protocol == "bgp" else []
+            lines += [*maps, *rest, f"{family.word} protocol {protocol} route-map {name}", "!"]
     return lines
 
 
@@ -82,21 +98,32 @@ def addresses(running: RunningConfig, node: NodeFacts) -> set[tuple[str, str]]:
     """
     found = set()
     for _, fabric, row in _of_node(running, node.name):
-        if row["ip"] != node.address:
-            found.add((node.loopback, f"{row['ip']}/32"))
-        for name, props in _named(row).items():
-            if name == node.underlay:
-                continue
-            if props.get("ip"):
-                found.add((name, str(props["ip"])))
-            elif fabric.get("protocol") in ("ospf", "openfabric"):
-                found.add((name, f"{row['ip']}/32"))
+        protocol = str(fabric.get("protocol"))
+        for family in _families(protocol, row):
+            if row[family.key] != node.address:
+                found.add((node.loopback, f"{row[family.key]}/{family.length}"))
+            for name, props in _named(row).items():
+                if name == node.underlay:
+                    continue
+                if props.get(family.key):
+                    found.add((name, str(props[family.key])))
+                elif family is IP and protocol in ("ospf", "openfabric"):  # IPv6 has link-local addresses
+                    found.add((name, f"{row['ip']}/32"))
     return found
 
 
 def link_local(running: RunningConfig, node: NodeFacts) -> set[str]:
-    """Interfaces that need IPv6 for the sessions of a BGP fabric."""
-    return {name for _, _, row in bgp_fabrics(running, node.name) for name in interfaces(row, node)}
+    """Interfaces that need IPv6: for the sessions of a BGP fabric, and for an OpenFabric fabric with IPv6."""
+    found = {name for _, _, row in bgp_fabrics(running, node.name) for name in interfaces(row, node)}
+    for _, fabric, row in _of_node(running, node.name):
+        if IP6 in _families(str(fabric.get("protocol")), row):
+            found |= {node.loopback, *interfaces(row, node)}
+    return found
+
+
+def forwards_ipv6(running: RunningConfig, node: NodeFacts) -> bool:
+    """Whether a fabric has the node forward IPv6."""
+    return any(IP6 in _families(str(fabric.get("protocol")), row) for _, fabric, row in _of_node(running, node.name))
 
 
 def interfaces(row: Props, node: NodeFacts) -> list[str]:
@@ -115,8 +142,13 @@ def _named(row: Props) -> Mapping[str, Mapping[str, str]]:
 def _of_node(running: RunningConfig, node: str) -> Iterator[tuple[str, Props, Props]]:
     for id_, fabric in sorted(running.fabrics.items()):
         row = running.fabric_node(id_, node)
-        if row is not None and row.get("ip"):
+        if row is not None and _families(str(fabric.get("protocol")), row):
             yield id_, fabric, row
+
+
+def _families(protocol: str, row: Props) -> list[Family]:
+    """Those that a node has an address of; the lab builds IPv6 of OpenFabric alone."""
+    return [family for family in (IP, IP6) if row.get(family.key) and (family is IP or protocol == "openfabric")]
 
 
 def _ospf(fabric: Props, row: Props, node: NodeFacts, tuning: Tuning, *, first: bool) -> list[str]:
@@ -144,10 +176,9 @@ def _ospf(fabric: Props, row: Props, node: NodeFacts, tuning: Tuning, *, first: 
 
 
 def _openfabric(id_: str, fabric: Props, row: Props, node: NodeFacts) -> list[str]:
-    digits = "".join(f"{octet:03d}" for octet in ipaddress.IPv4Address(str(row["ip"])).packed)
-    system = ".".join(digits[i : i + 4] for i in (0, 4, 8))
-    lines = [f"router openfabric {id_}", f" net 49.0001.{system}.00", "exit", "!"]
-    lines += [f"interface {node.loopback}", f" ip router openfabric {id_}", " openfabric passive", "exit", "!"]
+    routers = [f" {family.word} router openfabric {id_}" for family in _families("openfabric", row)]
+    lines = [f"router openfabric {id_}", f" net 49.0001.{_system_id(row)}.00", "exit", "!"]
+    lines += [f"interface {node.loopback}", *routers, " openfabric passive", "exit", "!"]
     named = _named(row)
     for name in interfaces(row, node):
         timers = {
@@ -157,7 +188,7 @@ def _openfabric(id_: str, fabric: Props, row: Props, node: NodeFacts) -> list[st
         }
         lines += [
             f"interface {name}",
-            f" ip router openfabric {id_}",
+            *routers,
             *(f" openfabric {word} {value}" for word, value in timers.items() if value),
             "exit",
             "!",
@@ -165,25 +196,36 @@ def _openfabric(id_: str, fabric: Props, row: Props, node: NodeFacts) -> list[st
     return lines
 
 
-def _access_list(id_: str, protocol: str, fabric: Props) -> list[str]:
-    prefix = fabric.get("ip_prefix")
+def _system_id(row: Props) -> str:
+    """Six bytes that only this node has: its IPv4 address in decimal, else the end of its IPv6 address."""
+    if row.get("ip"):
+        digits = "".join(f"{octet:03d}" for octet in ipaddress.IPv4Address(str(row["ip"])).packed)
+    else:
+        digits = ipaddress.IPv6Address(str(row["ip6"])).packed[-6:].hex()
+    return ".".join(digits[i : i + 4] for i in (0, 4, 8))
+
+
+def _access_list(id_: str, protocol: str, fabric: Props, family: Family) -> list[str]:
+    prefix = fabric.get(f"{family.key}_prefix")
     if not prefix or (fabric.get("route_filter") and protocol != "bgp"):
         return []
-    lines = [f"access-list pve_{protocol}_{id_}_ips permit {prefix}", "!"]
+    word = "ipv6 access-list" if family is IP6 else "access-list"
+    lines = [f"{word} pve_{protocol}_{id_}_{family.key}s permit {prefix}", "!"]
     if protocol == "bgp":
         lines += [f"route-map pve_bgp_{id_}_in permit 10", f" match ip address pve_bgp_{id_}_ips", "exit", "!"]
     return lines
 
 
-def _source(id_: str, protocol: str, fabric: Props, row: Props, order: int) -> list[str]:
+def _source(id_: str, protocol: str, fabric: Props, row: Props, family: Family, order: int) -> list[str]:
     """The fabric's routes are installed with the node's own address as their source."""
     if fabric.get("route_filter"):
-        match = f" match ip address prefix-list {fabric['route_filter']}"
-    elif fabric.get("ip_prefix"):
-        match = f" match ip address pve_{protocol}_{id_}_ips"
+        match = f" match {family.word} address prefix-list {fabric['route_filter']}"
+    elif fabric.get(f"{family.key}_prefix"):
+        match = f" match {family.word} address pve_{protocol}_{id_}_{family.key}s"
     else:
         return []
-    return [f"route-map pve_{protocol} permit {order}", match, f" set src {row['ip']}", "exit", "!"]
+    head = f"route-map pve_{protocol}{family.suffix} permit {order}"
+    return [head, match, f" set src {row[family.key]}", "exit", "!"]
 
 
 def redistributed(fabric: Props) -> list[str]:

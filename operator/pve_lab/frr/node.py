@@ -149,12 +149,14 @@ class FrrNode:
         """The fabrics' addresses on the node's interfaces; those of fabrics that are gone go with them."""
         there = {row["ifname"] for row in json.loads(self.space.ip("-j", "link", "show"))}
         wanted = {(device, cidr) for device, cidr in fabrics.addresses(running, self.facts) if device in there}
+        for device in fabrics.link_local(running, self.facts) & there:
+            self.space.sysctl(**{f"ipv6__conf__{device}__disable_ipv6": 0})
+        if fabrics.forwards_ipv6(running, self.facts):
+            self.space.sysctl(ipv6__conf__all__forwarding=1)
         for device, cidr in self._addresses - wanted:
             self.space.ip("addr", "del", cidr, "dev", device)
         for device, cidr in wanted:
             self.space.ip("addr", "replace", cidr, "dev", device)
-        for device in fabrics.link_local(running, self.facts) & there:
-            self.space.sysctl(**{f"ipv6__conf__{device}__disable_ipv6": 0})
         self._addresses = wanted
 
     # --- power --------------------------------------------------------------------------------------------------
