@@ -13,7 +13,7 @@ import yaml
 from pve_evpn.cli import output
 from pve_evpn.cli.report.status import ROWS, status_report
 from tests.unit.cli.people import judged, nic, node, ready, snapshot
-from tests.unit.plan.world import EPOCH, cluster, controller, vnet, zone
+from tests.unit.plan.world import EPOCH, cluster, controller, isis_controller, vnet, zone
 
 
 def test_a_healthy_cluster_has_no_causes() -> None:
@@ -57,6 +57,17 @@ def test_sessions_are_a_matrix_and_their_loss_is_one_cause() -> None:
     assert data["mesh/pve"][0] == {"node": "pve1", "pve1": None, "pve2": "Active", "pve3": "Established"}
     [cause] = data["causes"]
     assert (cause["object"], cause["count"]) == ("EvpnController evpn1", 4)
+
+
+def test_isis_controllers_have_their_table() -> None:
+    down = judged(isis_controller(), "False", "AdjacencyDown", "pve1: interface eno1 has no neighbour")
+    seen = ready(isis_controller("isis2"), id="isis2", node="pve2", neighboursSummary="2/2")
+    report = status_report(snapshot(down, seen))
+    one, two = report.data()["isis"]
+    assert (one["neighbours"], one["ready"], one["reason"]) == (None, "False", "AdjacencyDown")
+    assert (two["node"], two["domain"], two["neighbours"], two["ready"]) == ("pve2", "dc1", "2/2", "True")
+    [cause] = report.data()["causes"]
+    assert (cause["object"], cause["message"]) == ("IsisController isis1", "pve1: interface eno1 has no neighbour")
 
 
 def test_long_tables_show_what_is_wrong_and_data_has_all() -> None:

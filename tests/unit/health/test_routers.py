@@ -12,6 +12,8 @@ from pve_evpn.api.status import as_written
 from pve_evpn.domain.health import assess
 from pve_evpn.domain.health.expected import ExpectedIsis, ExpectedOverlay, ExpectedRouter
 from pve_evpn.domain.health.object_health import Health
+from pve_evpn.domain.health.overlay import expected_overlay, remembered_overlay
+from pve_evpn.domain.nics import NicPlan
 from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.observation import (
     ClusterObservation,
@@ -21,7 +23,8 @@ from pve_evpn.domain.observation import (
     ObservationFailure,
     PeerState,
 )
-from tests.unit.plan.world import NODES, isis_controller
+from pve_evpn.domain.plan import plan
+from tests.unit.plan.world import NODES, desired, isis_controller, observed
 
 AT = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 KEY = ObjectKey("BgpController", "", "bgp1")
@@ -89,6 +92,15 @@ def shown(
 ) -> NodeObservation:
     fields: dict[str, Any] = {"source": "ssh", "isis_running": running, "isis_neighbours": neighbours, **more}
     return NodeObservation(node="pve1", at=AT, **fields)
+
+
+def test_what_is_expected_of_a_controller_is_what_it_specifies() -> None:
+    wanted = desired(isis_controller(interfaces=["eno3", "eno2"]))
+    planned = expected_overlay(wanted, observed(), plan(wanted, observed()), NicPlan())
+    assert planned.isis == remembered_overlay(wanted).isis == (ISIS,)
+    broken = desired(isis_controller(), isis_controller("other", age=9))
+    planned = expected_overlay(broken, observed(), plan(broken, observed()), NicPlan())
+    assert [isis.key.name for isis in planned.isis] == ["isis1"], "one that is refused is not expected"
 
 
 def test_every_interface_has_a_neighbour() -> None:
