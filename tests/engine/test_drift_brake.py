@@ -94,3 +94,73 @@ async def test_drift_that_is_only_reported_is_no_fight() -> None:
     world.apply(cluster(drift="Correct"))
     await world.settle()
     assert world.complaints() == []
+
+
+# --- the firewall of a VNet, which no apply publishes -------------------------------------------------------------
+
+RULES = "/cluster/sdn/vnets/net1/firewall/rules"
+
+
+async def guarded(**spec: object) -> World:
+    """The seed with one firewall rule."""
+    return await programmed(vnet("net1", 5001, "10.1.0.0/24", firewall=FIREWALL), **spec)
+
+
+FIREWALL = {"enabled": True, "rules": [{"action": "ACCEPT", "proto": "tcp", "dport": "443"}]}
+
+
+async def fight_over_the_firewall(world: World, minutes: int) -> int:
+    """Another client that adds a rule whenever there is only the operator's; how often the operator removed it."""
+    theirs = 0
+    for _ in range(minutes * 12):
+        if len(world.lab.firewalls["net1"].rules) == 1:
+            world.by_hand("POST", RULES, type="forward", action="DROP", enable=1)
+            theirs += 1
+        await world.one_pass()
+        world.now += STEP
+    return theirs - (len(world.lab.firewalls["net1"].rules) > 1)
+
+
+async def test_a_fight_over_a_firewall_costs_few_writes_and_is_named() -> None:
+    world = await guarded()
+    assert await fight_over_the_firewall(world, minutes=20) <= 7
+    drifted = world.kube.condition(NET1, "Drifted")
+    assert (drifted["status"], drifted["reason"]) == ("True", "DriftFight")
+    assert "another client writes another value again and again: firewall" in drifted["message"]
+    assert world.ready(NET1)["reason"] == "DriftFight"
+    assert 1 <= len(world.events("DriftFight")) <= 5
+
+
+async def test_a_restart_does_not_begin_a_fight_over_a_firewall_anew() -> None:
+    world = await guarded()
+    await fight_over_the_firewall(world, minutes=5)
+    removed = 0
+    for _ in range(5):
+        world.start()
+        removed += await fight_over_the_firewall(world, minutes=1)
+    assert removed <= 2
+    assert world.ready(NET1)["reason"] == "DriftFight"
+
+
+async def test_a_fight_over_a_firewall_ends_when_the_other_client_stops_and_holds_up_nothing_else() -> None:
+    world = await guarded()
+    await fight_over_the_firewall(world, minutes=5)
+    world.apply(vnet("net2", 5002))
+    for _ in range(3):
+        await world.one_pass()
+    assert world.lab.sdn.running["vnets"]["net2"]["tag"] == 5002
+    world.now += timedelta(hours=1)
+    await world.settle()
+    assert [rule["dport"] for rule in world.lab.firewalls["net1"].rules] == ["443"]
+    assert world.complaints() == []
+    world.now += timedelta(hours=3)
+    assert await fight_over_the_firewall(world, minutes=1) == 1, "at once again, then the brake"
+
+
+async def test_a_users_edit_ends_a_fight_over_a_firewall() -> None:
+    world = await guarded()
+    await fight_over_the_firewall(world, minutes=5)
+    world.apply(vnet("net1", 5001, "10.1.0.0/24", firewall={"enabled": True, "rules": []}))
+    await world.settle()
+    assert world.lab.firewalls["net1"].rules == []
+    assert world.complaints() == []

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from pve_evpn.domain.objects import ObjectKey
+from tests.engine.test_nics import Wired, nic
 from tests.engine.world import CLUSTER, NET1, World, cluster, document, programmed, vnet
 
 pytestmark = pytest.mark.redteam
 
 OTHER = ObjectKey("VNet", "other", "net2")
+NIC = ObjectKey("NicAttachment", "default", "n500-net0")
 
 
 async def edit(world: World, count: int, every: float) -> None:
@@ -139,3 +141,91 @@ async def test_an_edited_interval_counts_at_once() -> None:
     world.apply(cluster(apply={"minIntervalSeconds": 0}))
     await world.one_pass()
     assert world.lab.applies == before + 1
+
+
+# --- guests and firewalls, which no apply publishes ---------------------------------------------------------------
+
+
+async def wired(**apply: Any) -> Wired:
+    """Two attached NICs, of guests 500 and 600."""
+    world = Wired(**({"apply": apply} if apply else {}))
+    world.apply(nic(500), nic(600))
+    await world.settle()
+    assert world.complaints() == []
+    world.calls.clear()
+    return world
+
+
+async def flip(world: Wired, count: int, every: float = 1.0) -> None:
+    """So many edits of the NIC of guest 500, one after ``every`` seconds."""
+    for number in range(count):
+        world.apply(nic(500, rateLimitMBps=number + 1))
+        await world.one_pass()
+        world.now += timedelta(seconds=every)
+
+
+async def test_a_nic_that_is_edited_every_second_is_a_handful_of_writes() -> None:
+    world = await wired()
+    await flip(world, 60)
+    assert 5 <= len(world.guest_writes()) <= 8
+    status, reason, message = world.programmed(NIC)
+    assert (status, reason) == ("False", "AppliesSpaced")
+    assert "waits for the next write at 2026-" in message
+    before = len(world.guest_writes())
+    await flip(world, 300, 2)
+    assert 8 <= len(world.guest_writes()) - before <= 11, "one a minute"
+    await world.settle()
+    assert world.complaints() == []
+    assert "rate=300" in world.vm.config["net0"], "the last one"
+
+
+async def test_another_nic_waits_for_nothing_and_a_deleted_one_goes_at_once() -> None:
+    world = await wired()
+    await flip(world, 20)
+    before = len(world.guest_writes())
+    world.apply(nic(600, linkDown=True))
+    await world.one_pass()
+    assert len(world.guest_writes()) == before + 1
+    world.kube.delete(NIC)
+    await world.settle()
+    assert NIC not in world.kube.objects
+    assert world.bridges()["net0"] != "net1"
+
+
+async def test_after_a_quiet_time_a_nic_is_written_at_once_and_zero_means_never() -> None:
+    world = await wired()
+    await flip(world, 20)
+    await world.settle()
+    world.now += timedelta(minutes=10)
+    before = len(world.guest_writes())
+    await flip(world, 4)
+    assert len(world.guest_writes()) == before + 4
+    plain = await wired(minIntervalSeconds=0)
+    await flip(plain, 20)
+    assert len(plain.guest_writes()) == 20
+
+
+async def test_a_client_that_fights_over_a_nic_is_answered_once_a_minute() -> None:
+    world = await wired()
+    for _ in range(120):
+        world.vm.config["net0"] = world.vm.config["net0"].replace("bridge=net1", "bridge=vmbr0")
+        await world.one_pass()
+        world.now += timedelta(seconds=5)
+    assert len(world.guest_writes()) <= 16
+
+
+async def test_a_firewall_that_is_edited_every_second_is_a_handful_of_writes() -> None:
+    world = await programmed(vnet("net1", 5001, "10.1.0.0/24", firewall={"enabled": True}))
+    world.calls.clear()
+    for number in range(60):
+        rule = {"action": "ACCEPT", "proto": "tcp", "dport": str(1000 + number)}
+        world.apply(vnet("net1", 5001, "10.1.0.0/24", firewall={"enabled": True, "rules": [rule]}))
+        await world.one_pass()
+        world.now += timedelta(seconds=1)
+    inserted = [path for method, path in world.writes() if method == "POST" and "/firewall/" in path]
+    assert 5 <= len(inserted) <= 8
+    assert world.programmed(NET1)[0] == "AppliesSpaced"
+    world.now += timedelta(minutes=2)
+    await world.settle()
+    assert world.complaints() == []
+    assert [rule["dport"] for rule in world.lab.firewalls["net1"].rules] == ["1059"]

@@ -121,7 +121,8 @@ class ApplyPolicy(ApiModel):
         None,
         description="How long a namespace whose objects caused about five applies in a row waits for its next one, in "
         "seconds, 0 to 3600; it doubles while that goes on, up to four times as much. The next apply, whoever's turn "
-        "it is, has all changes that wait. 0: never. Default: 15.",
+        "it is, has all changes that wait. Writes to guests' NICs and to firewalls are spaced likewise, each object by "
+        "itself. 0: never. Default: 15.",
     )
     task_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] | None = Field(
         None,

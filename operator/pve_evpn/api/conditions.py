@@ -174,7 +174,8 @@ class Reason(StrEnum):
     APPLIES_SPACED = (
         "AppliesSpaced",
         "Programmed: False",
-        "Its namespace caused many applies in a short time; the message has the time of the next one.",
+        "Its namespace caused many applies in a short time, or its NIC or firewall was written often; the message has "
+        "the time of the next one.",
     )
     STAGING_FAILED = "StagingFailed", "Programmed: False", "Proxmox refused a change; the operator unstaged the others."
     APPLY_FAILED = "ApplyFailed", "Programmed: False", "The apply, or the write to a guest, failed."

@@ -8,7 +8,7 @@ operator's, where Proxmox names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -31,6 +31,11 @@ FIGHT = 3
 #: So many fields are kept in the journal, which is one Kubernetes object.
 _KEPT = 100
 
+#: The name of a VNet's firewall among its fields.
+FIREWALL = "firewall"
+#: An object and one of its fields.
+_Place = tuple[ObjectKey, str]
+
 _CORRECTED = frozenset({Outcome.APPLIED, Outcome.PARTIALLY_APPLIED, Outcome.CORRECTED})
 
 
@@ -49,8 +54,9 @@ class DriftBrake:
     def __init__(self, context: ClusterContext, journal: ClusterJournal) -> None:
         self._context = context
         self._journal = journal
-        self._fields: dict[tuple[ObjectKey, str], _Field] = {}
+        self._fields: dict[_Place, _Field] = {}
         self._fighting: set[ObjectKey] = set()
+        self._fighting_firewalls: set[ObjectKey] = set()
         self.held: Mapping[ObjectKey, Problem] = {}
         """Objects that are left out of the plan at present, and why."""
 
@@ -59,8 +65,9 @@ class DriftBrake:
         before, drifted = self.held, self._drifted(sync)
         self._remember()
         self._forget(sync)
-        waiting = {key: until for key, fields in drifted.items() if (until := self._until(key, fields))}
-        fights = {key for key in waiting if self._count(key, drifted[key]) >= FIGHT}
+        places = {key: [(key, name) for name in _names(drift)] for key, drift in drifted.items()}
+        waiting = {key: until for key, fields in places.items() if (until := self._until(fields))}
+        fights = {key for key in waiting if self._most(places[key]) >= FIGHT}
         foreign = await self._foreign_apply(sync) if fights else ""
         self.held = {
             key: self._problem(drifted[key], until, foreign if key in fights else "", fight=key in fights)
@@ -80,8 +87,30 @@ class DriftBrake:
         if result is not None and result.outcome in _CORRECTED:
             keys = result.plan.keys_of(step.ref for step in result.plan.steps)
             drift |= {key: result.plan.decisions[key].drift for key in keys}
+        await self._count_corrections([(key, name) for key, drifts in drift.items() for name in _names(drifts)])
+
+    async def hold_firewall(self, key: ObjectKey, drift: Iterable[str]) -> Problem | None:
+        """Why a VNet's firewall is not written back now; None where it is. A firewall counts as one field."""
+        places = [(key, FIREWALL)]
+        self._remember()
+        if (until := self._until(places)) is None:
+            self._fighting_firewalls.discard(key)
+            return None
+        fight = self._most(places) >= FIGHT
+        problem = self._problem(drift, until, "", fight=fight)
+        resource = self._context.cache.get(key)
+        if fight and resource and key not in self._fighting_firewalls:
+            self._fighting_firewalls.add(key)
+            if resource.status.reason(ConditionType.DRIFTED) != Reason.DRIFT_FIGHT:
+                await self._context.writer.record(resource, EventReason.DRIFT_FIGHT, problem.message)
+        return problem
+
+    async def corrected_firewalls(self, keys: Iterable[ObjectKey]) -> None:
+        """Count the firewalls that were written back."""
+        await self._count_corrections([(key, FIREWALL) for key in keys])
+
+    async def _count_corrections(self, written: Collection[_Place]) -> None:
         now = self._context.clock.now()
-        written = [(key, name) for key, differences in drift.items() for name in _names(differences)]
         for place in written:
             known = self._fields.setdefault(place, _Field(now, now))
             known.corrected, known.next = now, now + timedelta(seconds=known.backoff.failed())
@@ -113,14 +142,15 @@ class DriftBrake:
             if key in sync.plan.decisions and now - known.corrected < timedelta(seconds=CALM)
         }
 
-    def _until(self, key: ObjectKey, drift: Iterable[str]) -> datetime | None:
-        """When the object may be corrected again; None if now."""
+    def _until(self, places: Iterable[_Place]) -> datetime | None:
+        """When all of these may be corrected again; None if now."""
         now = self._context.clock.now()
-        ends = [known.next for name in _names(drift) if (known := self._fields.get((key, name))) and known.next > now]
-        return max(ends, default=None)
+        found = (self._fields.get(place) for place in places)
+        return max((known.next for known in found if known and known.next > now), default=None)
 
-    def _count(self, key: ObjectKey, drift: Iterable[str]) -> int:
-        known = (self._fields.get((key, name)) for name in _names(drift))
+    def _most(self, places: Iterable[_Place]) -> int:
+        """How often the most corrected one of these was."""
+        known = map(self._fields.get, places)
         return max((one.backoff.failures for one in known if one), default=0)
 
     async def _foreign_apply(self, sync: Sync) -> str:
@@ -144,7 +174,7 @@ class DriftBrake:
         return Problem(Reason.DRIFT_FIGHT, message, retryable=True, detail=detail)
 
 
-def _stored(place: tuple[ObjectKey, str], known: _Field) -> Correction:
+def _stored(place: _Place, known: _Field) -> Correction:
     at, next_ = int(known.corrected.timestamp()), int(known.next.timestamp())
     return Correction(*place, count=known.backoff.failures, at=at, next=next_)
 

@@ -18,12 +18,14 @@ from pve_evpn.api.firewall import Firewall
 from pve_evpn.api.vnet import VNetSpec
 from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.guard import defect
-from pve_evpn.domain.objects import Resource
+from pve_evpn.domain.objects import ObjectKey, Resource
 from pve_evpn.domain.plan import firewall
 from pve_evpn.domain.plan.firewall import DesiredFirewall, FirewallState, FirewallWrite, InsertRule, RemoveRule
 from pve_evpn.domain.plan.model import Decision
 from pve_evpn.engine.context import ClusterContext
+from pve_evpn.engine.drift import DriftBrake
 from pve_evpn.engine.failures import Failures
+from pve_evpn.engine.spacing import WriteSpacing, interval_of
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import together
 from pve_evpn.leadership import NotLeader
@@ -45,11 +47,17 @@ class _Task:
 
 
 class FirewallWriter:
-    """The firewalls of one cluster's VNets. What fails is tried again after a while that doubles."""
+    """The firewalls of one cluster's VNets. What fails is tried again after a while that doubles.
 
-    def __init__(self, context: ClusterContext) -> None:
+    What another client changes again and again is written back less and less often, and so is what users change.
+    """
+
+    def __init__(self, context: ClusterContext, brake: DriftBrake) -> None:
         self._context = context
+        self._brake = brake
         self._failures = Failures(context.clock)
+        self._spacing = WriteSpacing()
+        self._corrected: list[ObjectKey] = []
 
     async def write(self, sync: Sync) -> Sync:
         """Write what differs. Afterwards the plan says of a VNet that it is in sync only if its firewall is."""
@@ -67,7 +75,11 @@ class FirewallWriter:
         if not tasks:
             return sync
         report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
+        self._spacing.interval = interval_of(desired.cluster)
+        self._spacing.forget(self._context.clock.now())
+        self._corrected.clear()
         decided = await together(self._sync_alone(sync.gateway, task, report_only) for task in tasks)
+        await self._brake.corrected_firewalls(self._corrected)
         decisions = {**plan.decisions, **{decision.key: decision for decision in decided}}
         return replace(sync, plan=replace(plan, decisions=decisions))
 
@@ -96,8 +108,11 @@ class FirewallWriter:
             await self._context.writer.record_drift(task.vnet, drift, corrected=may_write)
             if not may_write or not self._context.is_leader():
                 return decision
-            if task.backoff:
-                return replace(decision, waiting=task.backoff)
+            if held := task.backoff or await self._held(decision.key, drift):
+                return replace(decision, waiting=held)
+            self._spacing.counted(decision.key, self._context.clock.now())
+            if drift:
+                self._corrected.append(decision.key)
             actual, problem = await self._write(gateway, decision.id, actual, wanted)
         except (errors.Refused, errors.Forbidden) as error:
             problem = Problem(Reason.APPLY_FAILED, f"firewall: {error}", retryable=True)
@@ -105,6 +120,11 @@ class FirewallWriter:
             self._failures.record(task.vnet, problem)
             return replace(decision, in_sync=False, waiting=problem)
         return self._as_specified(task, actual, wanted)
+
+    async def _held(self, key: ObjectKey, drift: tuple[str, ...]) -> Problem | None:
+        """Why the firewall is not written now: a fight over it, or many writes in a short time."""
+        fight = await self._brake.hold_firewall(key, drift) if drift else None
+        return fight or self._spacing.problem(key, self._context.clock.now())
 
     def _as_specified(self, task: _Task, actual: FirewallState, wanted: DesiredFirewall) -> Decision:
         """Nothing is left to write; but Proxmox may leave a rule out all the same."""

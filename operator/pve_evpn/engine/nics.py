@@ -4,14 +4,15 @@ Guests are independent of each other and of the SDN transaction, so they are wri
 guest is written once per sync. What is written, and why something is not, is decided in ``domain.nics``.
 
 A write that Proxmox took and that brought the NIC no nearer to its spec is not repeated with every sync: it waits 30
-seconds, doubling, and the status says what Proxmox has instead.
+seconds, doubling, and the status says what Proxmox has instead. An object whose NIC is to be another one again and
+again is written less and less often.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from pve_evpn.engine.connection import problem_of
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.pins import PinWriter
+from pve_evpn.engine.spacing import WriteSpacing, interval_of
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import NodeTasks, some_at_a_time, together
 from pve_evpn.pve import errors
@@ -70,13 +72,15 @@ class NicWriter:
         self._in_all = asyncio.Semaphore(IN_ALL)
         self._per_node: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PER_NODE))
         self._fruitless = Failures(context.clock)
+        self._spacing = WriteSpacing()
+        self._spaced: Mapping[ObjectKey, Problem] = {}
         self._tasks: NodeTasks | None = None
         self.failures: dict[ObjectKey, Failure] = {}
 
     @property
     def problems(self) -> dict[ObjectKey, Problem]:
-        """Why the last write for an object failed."""
-        return {key: failure.problem for key, failure in self.failures.items()}
+        """Why the last write for an object failed, and what waits because there were many."""
+        return {**{key: failure.problem for key, failure in self.failures.items()}, **self._spaced}
 
     async def detach(self, sync: Sync) -> Sync:
         """Detach the NICs of objects that are being deleted: their VNets may go in the same sync.
@@ -107,16 +111,26 @@ class NicWriter:
         if not self._context.is_leader():
             return []
         fruitless = self._fruitless.active(desired.nics)
+        self._spaced = self._too_soon(desired, nics)
         due = []
         for write in nics.writes:
             left_out = frozenset(
                 device
                 for device, key in write.keys.items()
-                if key in fruitless or self._is_refused(key, write.guest.digest)
+                if key in fruitless or key in self._spaced or self._is_refused(key, write.guest.digest)
             )
             if (rest := write.without(left_out)).changes:
                 due.append(rest)
         return due
+
+    def _too_soon(self, desired: Desired, nics: NicPlan) -> Mapping[ObjectKey, Problem]:
+        """The objects that stay and were written often of late, and until when each waits."""
+        now = self._context.clock.now()
+        self._spacing.interval = interval_of(desired.cluster)
+        self._spacing.forget(now)
+        written = (key for write in nics.writes for key in write.keys.values())
+        staying = (key for key in written if (nic := self._cache.get(key)) and not nic.deleting)
+        return {key: problem for key in staying if (problem := self._spacing.problem(key, now))}
 
     def _is_refused(self, key: ObjectKey, digest: str) -> bool:
         failure = self.failures.get(key)
@@ -158,6 +172,8 @@ class NicWriter:
                 write = write.without(frozenset([device]))
             if not write.changes:
                 return
+            for device in write.changes:
+                self._spacing.counted(write.keys[device], self._context.clock.now())
             attempt = await self._attempt(gateway, write)
             if attempt.problem and attempt.blamed:
                 digest = "" if attempt.problem.retryable else write.guest.digest

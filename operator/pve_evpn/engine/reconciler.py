@@ -109,7 +109,7 @@ class Reconciler:
         self._applier = Applier(context, self._journal, self._planner, observer, self._failures)
         self._reload_retry = ReloadRetry(context)
         self._services = ServiceWriter(context, self._journal, self._planner, self._failures)
-        self._firewalls = FirewallWriter(context)
+        self._firewalls = FirewallWriter(context, self._brake)
         self._pins = PinWriter(context, observer.helper)
         self._nics = NicWriter(context, self._pins)
         self._addresses = AddressWriter(context, self._planner.silent)
