@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -28,20 +28,20 @@ NODE = "node-with-the-operator"
 _DELEGATOR = "pve-evpn-tables"
 
 
-class FullTables:
-    """The stack's operator started anew with its endpoint, its pod in the API server, and users with tokens.
+class Endpoints:
+    """What operators with an endpoint need of Kubernetes: a node with their pods, and users with tokens.
 
-    Use as a context; the operator stays as it is at the end.
+    Use as a context.
     """
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.port = free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
         self._kubelet = Kubelet(stack.plane.folder)
+        self._made: list[tuple[str, ...]] = []
+        """What :meth:`user` made: kind, name and where."""
 
-    def __enter__(self) -> FullTables:
-        kubectl, stack = self.stack.plane.kubectl, self.stack
+    def __enter__(self) -> Self:
+        kubectl = self.stack.plane.kubectl
         kubectl("create", "clusterrolebinding", _DELEGATOR, "--clusterrole=system:auth-delegator",
                 f"--serviceaccount={NAMESPACE}:pve-evpn-operator")  # fmt: skip
         self._kubelet.start()
@@ -51,9 +51,6 @@ class FullTables:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._kubelet.port}},
         }
         _patch_status(self.stack, "node", NODE, {"status": status})
-        stack.stop_operator()
-        self.start_operator()
-        self._make_pod(stack.operator.name)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,13 +58,12 @@ class FullTables:
         kubectl("delete", "pod", "--all", "-n", NAMESPACE, "--force", "--grace-period=0", check=False)
         kubectl("delete", "node", NODE, "--ignore-not-found", check=False)
         kubectl("delete", "clusterrolebinding", _DELEGATOR, "--ignore-not-found", check=False)
+        for made in self._made:
+            kubectl("delete", *made, "--ignore-not-found", check=False)
         self._kubelet.close()
 
-    def start_operator(self) -> None:
-        """Start the operator that was stopped, with its endpoint."""
-        self.stack.start_operator({"PVE_EVPN_TABLES": f"127.0.0.1:{self.port}"})
-
-    def _make_pod(self, name: str) -> None:
+    def make_pod(self, name: str) -> None:
+        """A pod of that name; all of its ports are this machine's."""
         spec = {
             "nodeName": NODE,
             "containers": [{"name": "operator", "image": "operator"}],
@@ -86,12 +82,34 @@ class FullTables:
         """
         kubectl = self.stack.plane.kubectl
         kubectl("create", "serviceaccount", name, "-n", "default")
+        self._made.append(("serviceaccount", name, "-n", "default"))
         account = f"--serviceaccount=default:{name}"
         for number, grant in enumerate(grants):
             role, _, namespace = grant.partition("@")
             kind, where = ("rolebinding", ("-n", namespace)) if namespace else ("clusterrolebinding", ())
             kubectl("create", kind, f"{name}-{number}", f"--clusterrole={role}", account, *where)
+            self._made.append((kind, f"{name}-{number}", *where))
         return self.stack.plane.kubeconfig_for("default", name)
+
+
+class FullTables(Endpoints):
+    """The stack's operator started anew with its endpoint. It stays as it is at the end."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack)
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.stack.stop_operator()
+        self.start_operator()
+        self.make_pod(self.stack.operator.name)
+        return self
+
+    def start_operator(self) -> None:
+        """Start the operator that was stopped, with its endpoint."""
+        self.stack.start_operator({"PVE_EVPN_TABLES": f"127.0.0.1:{self.port}"})
 
 
 def run(kubeconfig: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:

@@ -1,19 +1,21 @@
-"""A TCP forwarder on loopback that can be cut: the network between one replica and the API server."""
+"""A TCP forwarder on loopback: the network between one replica and the API server, which can be cut, or a Service."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from urllib.parse import urlsplit
 
 
 class Proxy:
-    """``with Proxy(url) as proxy``: ``proxy.url`` leads to ``url`` until :meth:`cut`."""
+    """``with Proxy(url) as proxy``: ``proxy.url`` leads to ``url`` until :meth:`cut`.
 
-    def __init__(self, url: str) -> None:
-        target = urlsplit(url)
-        assert target.hostname
-        self._target = (target.hostname, target.port or 443)
+    With several URLs, connections go to one after another, as those of a Service.
+    """
+
+    def __init__(self, *urls: str) -> None:
+        self._targets = itertools.cycle([(place.hostname, place.port or 443) for place in map(urlsplit, urls)])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._open: set[asyncio.StreamWriter] = set()
@@ -46,7 +48,7 @@ class Proxy:
         if self._is_cut:
             writer.transport.abort()
             return
-        out_reader, out_writer = await asyncio.open_connection(*self._target)
+        out_reader, out_writer = await asyncio.open_connection(*next(self._targets))
         self._open |= {writer, out_writer}
         await asyncio.gather(_copy(reader, out_writer), _copy(out_reader, writer))
         self._open -= {writer, out_writer}
