@@ -107,7 +107,10 @@ async def test_sessions_that_stay_down_are_a_reason_to_revert(world: Network) ->
 
 
 async def test_host_network_edits_that_went_live_with_it_are_said_to_stay(world: Network) -> None:
+    """Also where they were staged after the host networks were read, which are remembered for a minute."""
+    world.remembers = True
     world.apply(cluster(apply={"onFailure": "Revert", "foreignPending": "Include"}))
+    await world.settle()
     world.lab.nodes["pve2"].network.update("vmbr0", {"type": "bridge", "mtu": "9000"}, ())
     world.effects = [world.lose_sessions, world.regain_sessions]
     world.apply(BAD)

@@ -132,8 +132,10 @@ def test_an_mtu_that_kills_sessions_is_named_and_the_apply_reverted(observing: O
     more = {**more, "metadata": {**more["metadata"], "name": "more"}, "spec": spec}
     observing.stack.apply(more)
     message = observing.stack.await_condition(more, "Programmed", "Reverted", REVERTS)
-    assert "lost its session with pve2" in message or "pve2 has lost its session" in message
-    assert "the host-network edits of pve2, which went live with it, stay" in message
+    assert "the administrators of ProxmoxCluster pve see what and where" in message
+    evidence = observing.stack.condition(observing.document("ProxmoxCluster"), "Ready")["message"]
+    assert "lost its session with pve2" in evidence or "pve2 has lost its session" in evidence
+    assert "the host-network edits of pve2, which went live with it, stay" in evidence
     assert len(observing.lab.sdn.running["vnets"]) == 1
 
     by_hand(observing, "PUT", "/nodes/pve2/network/vmbr0", type="bridge", delete="mtu")

@@ -23,6 +23,11 @@ class ApplySafety:
         return apply_policy.safety_problem(cluster, sync.state, sync.plan)
 
     async def problem_now(self, sync: Sync) -> Problem | None:
-        """The same, with the hosts' own networks read again: the lock does not cover them."""
-        nodes = await asyncio.gather(*map(sync.gateway.host_edits, sync.state.nodes.values()))
-        return self.problem(replace(sync, state=replace(sync.state, nodes={node.name: node for node in nodes})))
+        """The same, with the hosts' own networks read again."""
+        return self.problem(await with_host_edits(sync))
+
+
+async def with_host_edits(sync: Sync) -> Sync:
+    """The sync with what is staged on the hosts' own networks at this moment: the lock does not cover them."""
+    nodes = await asyncio.gather(*map(sync.gateway.host_edits, sync.state.nodes.values()))
+    return replace(sync, state=replace(sync.state, nodes={node.name: node for node in nodes}))

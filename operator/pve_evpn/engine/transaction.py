@@ -37,7 +37,7 @@ from pve_evpn.engine.lock import SdnLock
 from pve_evpn.engine.planner import Planner
 from pve_evpn.engine.publish import Published, Publisher
 from pve_evpn.engine.revert import Reverter
-from pve_evpn.engine.safety import ApplySafety
+from pve_evpn.engine.safety import ApplySafety, with_host_edits
 from pve_evpn.engine.staging import BROKEN_OFF, LockLost, Staging, StepRefused, restorations
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import TaskFollower, uninterrupted
@@ -178,7 +178,7 @@ class Transaction:
             # The steps took back what was staged on the operator's objects: what runs is as it should be.
             result = self._result(Outcome.CORRECTED, plan=sync.plan)
         else:
-            await self._check_host_networks(sync, before)
+            sync = await self._with_host_networks(sync, before)
             if self._reverts:
                 await self._confirmation.record(sync, _changed(sync.plan))
             applied = await self._apply(sync)
@@ -222,13 +222,18 @@ class Transaction:
         own_pending = tuple(change for change in plan.own_pending if change in seen.plan.own_pending)
         return replace(sync, plan=replace(plan, own_pending=own_pending))
 
-    async def _check_host_networks(self, sync: Sync, before: JournalEntry) -> None:
-        """End the transaction if an apply would publish host-network edits made since: the lock does not cover them."""
-        if problem := await self._safety.problem_now(sync):
+    async def _with_host_networks(self, sync: Sync, before: JournalEntry) -> Sync:
+        """The sync with the host networks as the apply finds them.
+
+        Ends the transaction if the apply would publish host-network edits made since they were read, and may not.
+        """
+        sync = await with_host_edits(sync)
+        if problem := self._safety.problem(sync):
             left = await self._staging.take_back(sync.plan.steps)
             if before.interrupted:
                 left += await self._staging.unstage(sync.plan, sync)
             self._refuse(problem, sync.plan, left)
+        return sync
 
     # --- applying -----------------------------------------------------------------------------------------------
 
