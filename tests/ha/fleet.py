@@ -132,7 +132,7 @@ class Fleet:
 
             def setup(self) -> None:
                 # While the connection is being opened, the process that opens it lives.
-                self.process = _process_of(self.client_address[1], fleet.processes)
+                self.process = _process_of(self.client_address[1], http.server_port, fleet.processes)
                 super().setup()
 
             def _answer(self, path: str, query: str, raw: bytes) -> Answer:
@@ -146,15 +146,17 @@ class Fleet:
         http.RequestHandlerClass = Recording
 
 
-def _process_of(port: int, among: Mapping[int, str]) -> int:
-    """The process with a TCP connection from this port on loopback; 0 where it is none of these.
+def _process_of(port: int, server_port: int, among: Mapping[int, str]) -> int:
+    """The process with the TCP connection between these ports on loopback; 0 where it is none of these.
 
+    One port may have connections to several servers, of several processes.
     The kernel's table is no snapshot: while connections come and go, a read of it may leave one out.
     """
+    ends = [f"0100007F:{port:04X}", f"0100007F:{server_port:04X}"]
     for _ in range(20):
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[1] == f"0100007F:{port:04X}" and (found := [pid for pid in among if _has_socket(pid, fields[9])]):
+            if fields[1:3] == ends and (found := [pid for pid in among if _has_socket(pid, fields[9])]):
                 return found[0]
         time.sleep(0.01)
     return 0
