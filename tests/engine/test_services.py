@@ -74,6 +74,13 @@ async def test_they_are_made_before_their_zone_and_one_apply_publishes_the_zone(
     assert (status["id"], status["origin"], status["usedBy"]) == ("nb1", "Created", ["zone zone1"])
 
 
+async def test_no_poll_shows_services_at_work_so_they_have_no_operational() -> None:
+    world = await served()
+    for key in (IPAM, DNS):
+        types = {condition["type"] for condition in world.kube.objects[key]["status"]["conditions"]}
+        assert types == {"Ready", "Accepted", "Programmed", "Drifted", "Paused"}
+
+
 async def test_at_rest_each_kind_costs_one_read_and_nothing_is_written() -> None:
     plain, world = await programmed(), await served()
     costs = []

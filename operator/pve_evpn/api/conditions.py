@@ -34,8 +34,8 @@ class ConditionType(StrEnum):
     PROGRAMMED = "Programmed", "Proxmox' running configuration equals the spec, and every expected node reloaded it."
     OPERATIONAL = (
         "Operational",
-        "BGP and the VNI are as expected. Unknown where no source can see them, never False. PrefixList and RouteMap "
-        "do not have it: whether they work shows on the objects that name them.",
+        "BGP and the VNI are as expected. Unknown where no source can see them, never False. PrefixList, RouteMap, "
+        "Ipam and DnsServer do not have it: whether they work shows on the objects that name them.",
     )
     DRIFTED = "Drifted", "Another client changed in Proxmox what this object specifies."
     PAUSED = "Paused", "The operator writes nothing for this object. Observation goes on."

@@ -134,7 +134,7 @@ _MANAGED = (
     ConditionType.DRIFTED,
     ConditionType.PAUSED,
 )
-#: Of what FRR has as configuration alone: how well it works shows on the objects that name it.
+#: Of what nothing shows at work: how well it works shows on the objects that name it.
 _CONFIGURED = tuple(type_ for type_ in _MANAGED if type_ is not ConditionType.OPERATIONAL)
 _CONNECTED = (
     ConditionType.READY,
@@ -198,7 +198,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "Ipam", "ipams", ("ipam",), "Cluster", IpamSpec, IpamStatus,
             "An IPAM in which Proxmox registers addresses: its own, NetBox or phpIPAM.",
-            _MANAGED,
+            _CONFIGURED,
             _managed(Column("Type", ".spec.type"), Column("URL", ".spec.url", priority=1)),
             (
                 ID_FIXED,
@@ -224,7 +224,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "DnsServer", "dnsservers", ("dnss",), "Cluster", DnsServerSpec, DnsServerStatus,
             "A PowerDNS server in which Proxmox registers names.",
-            _MANAGED,
+            _CONFIGURED,
             _managed(Column("URL", ".spec.url", priority=1)),
             (ID_FIXED,),
             sdn_kind="dns", sdn_type="powerdns", desired_as="dns_servers",
