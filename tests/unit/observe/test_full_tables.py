@@ -23,7 +23,7 @@ EXPECTED = ExpectedOverlay(names={5001: "EVPN1"})
 
 def printed(version: str, state: str, node: str) -> dict[str, Any]:
     """FRR's documents by command; {} for one that printed nothing."""
-    parts = re.split(r"^\S*[#>] (show [a-z0-9 -]+)\r?$", answer(version, state, node), flags=re.MULTILINE)
+    parts = re.split(r"^\S*[#>] (show [a-z0-9 ./-]+)\r?$", answer(version, state, node), flags=re.MULTILINE)
     found = {}
     for command, text in zip(parts[1::2], parts[2::2], strict=True):
         text = re.split(r"^pve-evpn-observe ", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
