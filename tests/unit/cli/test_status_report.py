@@ -20,6 +20,7 @@ def test_a_healthy_cluster_has_no_causes() -> None:
     report = status_report(snapshot())
     assert report.good
     assert set(report.data()) == {"clusters", "controllers", "zones", "vnets", "nics", "summary"}
+    assert report.data()["summary"] == ["All 5 objects are Ready."]
 
 
 def test_a_cause_is_shown_once_and_counts_what_it_holds_up() -> None:
@@ -39,6 +40,7 @@ def test_what_no_source_sees_is_not_wrong() -> None:
     assert report.good
     [cause] = report.data()["causes"]
     assert (cause["state"], cause["count"]) == ("unknown", 4)
+    assert report.data()["summary"] == ["All 9 objects are Ready or unobserved."]
 
 
 def test_sessions_are_a_matrix_and_their_loss_is_one_cause() -> None:

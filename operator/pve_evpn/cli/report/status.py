@@ -46,14 +46,16 @@ def status_report(snapshot: Snapshot, *, everything: bool = False, causes: Cause
     blocks = [block for block in blocks if not isinstance(block, Table) or block.rows]
     if not snapshot.objects and not snapshot.unread:
         blocks.append(Lines("empty", "", ("No object of pve-evpn.dev is here.",)))
-    wrong, good = _causes(causes_in(snapshot) if causes is None else causes)
+    causes = causes_in(snapshot) if causes is None else causes
+    wrong, good = _causes(causes)
     waits = _waits(snapshot)
     blocks += [block for block in (wrong, waits) if block.rows]
     if snapshot.unread:
         lines = tuple(f"{kind}: {why}" for kind, why in snapshot.unread.items())
         blocks.append(Lines("unread", "NOT READ", lines, Tone.WAITING))
     if good and snapshot.objects:
-        blocks.append(Lines("summary", "", (f"All {len(snapshot.objects)} objects are Ready or unobserved.",)))
+        unseen = " or unobserved" if any(causes.values()) else ""
+        blocks.append(Lines("summary", "", (f"All {len(snapshot.objects)} objects are Ready{unseen}.",)))
     return Report(tuple(blocks), good)
 
 
@@ -66,7 +68,7 @@ def _causes(causes: Causes) -> tuple[Table, bool]:
     rows = []
     for cause, affected in groups:
         tone = Tone.FAINT if cause.unknown else Tone.BAD if cause.needs_you else Tone.WAITING
-        who = "unknown" if cause.unknown else "needs you" if cause.needs_you else "may heal"
+        who = "unknown" if cause.unknown else "needs you" if cause.needs_you else "retried"
         rows.append(
             (
                 Cell(who, tone),
