@@ -24,7 +24,7 @@ class NodeReader(PveClient):
         self.remembers = False
         self._hosts: dict[str, tuple[float, NodeState]] = {}
 
-    async def node(self, node: NodeState, before: NodeState | None, *, ask_zones: bool) -> NodeState:
+    async def _read_node(self, node: NodeState, before: NodeState | None, *, ask_zones: bool) -> NodeState:
         """Add what only the node itself can say; None where it does not answer.
 
         Args:

@@ -161,7 +161,7 @@ class ClusterReader(NodeReader):
         sdn = await self._sdn(version, members.values(), verified, before_apply=before_apply)
         sdn = await self._with_services(sdn, services)
         nodes = await asyncio.gather(
-            *(self.node(node, hosts.get(node.name), ask_zones=zones) for node in members.values())
+            *(self._read_node(node, hosts.get(node.name), ask_zones=zones) for node in members.values())
         )
         nodes = [replace(node, fingerprint=self._fingerprints.get(node.name, "")) for node in nodes]
         return ClusterState(
