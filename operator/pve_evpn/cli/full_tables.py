@@ -111,6 +111,11 @@ class _Way:
     namespace: str = ""
     ca_file: str = ""
 
+    @property
+    def has_token(self) -> bool:
+        """Whether there is a token to show; a client certificate is none."""
+        return self.token.startswith("Bearer ")
+
 
 async def examine(api: client.ApiClient, wanted: Wanted, cluster: str) -> EndpointSeen:
     """What of the endpoint is seen from here, by one request with the caller's token, if there is one.
@@ -125,14 +130,8 @@ async def examine(api: client.ApiClient, wanted: Wanted, cluster: str) -> Endpoi
     if not replicas:
         return seen
     seen = replace(seen, allowed=await _allowed(api, cluster))
-    kubeconfig = await _kubeconfig_token(api)
-    token = _token(wanted.token_file) or kubeconfig
-    pins = frozenset[str]() if wanted.ca_file else frozenset(replica.fingerprint for replica in replicas)
-    way = _Way(
-        wanted.url, api.configuration, kubeconfig, token, pins, () if wanted.url else replicas,
-        wanted.operator_namespace, wanted.ca_file,
-    )  # fmt: skip
-    seen = replace(seen, has_token=token.startswith("Bearer "))
+    way = await _way_to(api, wanted, replicas)
+    seen = replace(seen, has_token=way.has_token)
     try:
         # A node of that name cannot be, so no table is sent.
         answer = await asyncio.to_thread(_answer, way, f"/tables/v1/proxmoxclusters/{quote(cluster)}?node=-&table=vnis")
@@ -214,21 +213,27 @@ async def _way(api: client.ApiClient, wanted: Wanted, cluster: str) -> _Way:
         replicas = []
     if not wanted.url and not replicas:
         raise Unavailable("the operator does not serve them (`tables.enabled` of the chart)")
-    kubeconfig = await _kubeconfig_token(api)
-    token = _token(wanted.token_file) or kubeconfig
-    if not token.startswith("Bearer "):
+    way = await _way_to(api, wanted, replicas)
+    if not way.has_token:
         hint = "kubectl create token NAME > FILE and --tables-token-file FILE"
         raise Unavailable(f"your kubeconfig has no token to show the operator: {hint}")
-    pins = frozenset() if wanted.ca_file else frozenset(replica.fingerprint for replica in replicas)
-    through = () if wanted.url else tuple(replicas)
+    return way
+
+
+async def _way_to(api: client.ApiClient, wanted: Wanted, replicas: Iterable[_Replica]) -> _Way:
+    """The way to these replicas, with the token of the options, else that of the kubeconfig, if it has one."""
+    replicas = tuple(replicas)
+    kubeconfig = str((await api.configuration.auth_settings()).get("BearerToken", {}).get("value", ""))
     return _Way(
-        wanted.url, api.configuration, kubeconfig, token, pins, through, wanted.operator_namespace, wanted.ca_file
+        url=wanted.url,
+        configuration=api.configuration,
+        kubeconfig=kubeconfig,
+        token=_token(wanted.token_file) or kubeconfig,
+        pins=frozenset() if wanted.ca_file else frozenset(replica.fingerprint for replica in replicas),
+        replicas=() if wanted.url else replicas,
+        namespace=wanted.operator_namespace,
+        ca_file=wanted.ca_file,
     )
-
-
-async def _kubeconfig_token(api: client.ApiClient) -> str:
-    """The header that the caller shows to the API server; empty for one with a client certificate."""
-    return str((await api.configuration.auth_settings()).get("BearerToken", {}).get("value", ""))
 
 
 async def _replicas(api: client.ApiClient, namespace: str, cluster: str) -> list[_Replica]:
