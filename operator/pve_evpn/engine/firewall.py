@@ -25,7 +25,7 @@ from pve_evpn.domain.plan.model import Decision
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.drift import DriftBrake
 from pve_evpn.engine.failures import Failures
-from pve_evpn.engine.spacing import WriteSpacing, interval_of
+from pve_evpn.engine.spacing import WriteSpacing
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import together
 from pve_evpn.leadership import NotLeader
@@ -75,8 +75,7 @@ class FirewallWriter:
         if not tasks:
             return sync
         report_only = getattr(desired.cluster.spec, "drift", None) == "Report"
-        self._spacing.interval = interval_of(desired.cluster)
-        self._spacing.forget(self._context.clock.now())
+        self._spacing.begin(desired.cluster, self._context.clock.now())
         self._corrected.clear()
         decided = await together(self._sync_alone(sync.gateway, task, report_only) for task in tasks)
         await self._brake.corrected_firewalls(self._corrected)

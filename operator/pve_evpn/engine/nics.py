@@ -32,7 +32,7 @@ from pve_evpn.engine.connection import problem_of
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
 from pve_evpn.engine.pins import PinWriter
-from pve_evpn.engine.spacing import WriteSpacing, interval_of
+from pve_evpn.engine.spacing import WriteSpacing
 from pve_evpn.engine.sync import Sync
 from pve_evpn.engine.tasks import NodeTasks, some_at_a_time, together
 from pve_evpn.pve import errors
@@ -126,8 +126,7 @@ class NicWriter:
     def _too_soon(self, desired: Desired, nics: NicPlan) -> Mapping[ObjectKey, Problem]:
         """The objects that stay and were written often of late, and until when each waits."""
         now = self._context.clock.now()
-        self._spacing.interval = interval_of(desired.cluster)
-        self._spacing.forget(now)
+        self._spacing.begin(desired.cluster, now)
         written = (key for write in nics.writes for key in write.keys.values())
         staying = (key for key in written if (nic := self._cache.get(key)) and not nic.deleting)
         return {key: problem for key in staying if (problem := self._spacing.problem(key, now))}

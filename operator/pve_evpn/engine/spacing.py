@@ -131,6 +131,11 @@ class WriteSpacing(Spacing[ObjectKey]):
     def __init__(self) -> None:
         super().__init__(INTERVAL)
 
+    def begin(self, cluster: Resource[ProxmoxClusterSpec], now: datetime) -> None:
+        """A sync begins: take the interval of the spec, and forget the objects that have been quiet."""
+        self.interval = interval_of(cluster)
+        self.forget(now)
+
     def problem(self, key: ObjectKey, now: datetime) -> Problem | None:
         """Why nothing is written for the object now; None where it may be."""
         if (due := self.next_of(key, now)) is None:
