@@ -47,8 +47,8 @@ class Planner:
         self._first: tuple[Desired, ClusterState, tuple[object, ...], Plan] | None = None
         self.services = ServiceSecrets(context)
         self.silent = SilentServers(context.clock)
-        self.waiting: Mapping[ObjectKey, Problem] = {}
-        """The VNets that the last plan left out, because a server outside does not answer Proxmox, and why."""
+        #: The VNets that the last plan left out, because a server outside does not answer Proxmox, and why.
+        self._waiting: Mapping[ObjectKey, Problem] = {}
         self._chosen: Mapping[str, str] = {}
         """Names in Proxmox that were chosen and may be in no status yet, by uid."""
 
@@ -198,12 +198,16 @@ class Planner:
             spent=entry.consumed_approval,
             secrets=self.services.given,
         )
-        failures = {**self._failures.active(desired), **self._brake.held}
-        found = await asyncio.to_thread(planned, failures=failures)
-        self.waiting = self.silent.waiting(found, state.sdn, desired)
-        if self.waiting:
-            found = await asyncio.to_thread(planned, failures={**failures, **self.waiting})
+        self._waiting = {}
+        found = await asyncio.to_thread(planned, failures=self.left_out(desired))
+        self._waiting = self.silent.waiting(found, state.sdn, desired)
+        if self._waiting:
+            found = await asyncio.to_thread(planned, failures=self.left_out(desired))
         return found
+
+    def left_out(self, desired: Desired) -> Mapping[ObjectKey, Problem]:
+        """The objects that the plan leaves out at present, and why: failures, drift that waits, silent servers."""
+        return {**self._failures.active(desired), **self._brake.held, **self._waiting}
 
 
 def _news(desired: Desired) -> News:

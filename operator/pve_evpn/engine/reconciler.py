@@ -334,12 +334,7 @@ class Reconciler:
 
     async def _with_failures(self, sync: Sync) -> Sync:
         """Add which objects failed, which credentials are in use, and when they end."""
-        failures = {
-            **self._failures.active(sync.desired),
-            **self._planner.waiting,
-            **self._brake.held,
-            **self._nics.problems,
-        }
+        failures = {**self._planner.left_out(sync.desired), **self._nics.problems}
         end = await self._connection.credentials_end(sync.gateway)
         return replace(
             sync,
