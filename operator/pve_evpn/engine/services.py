@@ -18,7 +18,8 @@ from pve_evpn.domain.conditions import Problem
 from pve_evpn.domain.objects import ObjectKey
 from pve_evpn.domain.plan.apply_policy import is_read_only
 from pve_evpn.domain.plan.model import Step
-from pve_evpn.domain.sdn import SdnKind, SdnRef
+from pve_evpn.domain.plan.servers import SERVER_WORDS
+from pve_evpn.domain.sdn import SdnRef
 from pve_evpn.engine.claim import claim
 from pve_evpn.engine.context import ClusterContext
 from pve_evpn.engine.failures import Failures
@@ -121,7 +122,7 @@ def _problem(error: errors.PveError, step: Step) -> Problem:
     """Why Proxmox did not take the object, without its secret."""
     secret = step.object.secret
     said = from_outside(error, (secret.reveal(),) if secret else ())
-    server = {SdnKind.IPAM: "IPAM", SdnKind.DNS: "DNS server"}[step.ref.kind]
+    server = SERVER_WORDS[step.ref.kind]
     url = step.object.props.get("url", "")
     if isinstance(error, errors.LockHeld):
         return Problem(Reason.SDN_LOCKED, "another client holds the SDN lock; it is tried again", retryable=True)

@@ -12,7 +12,8 @@ from pve_evpn.api.service import BUILT_IN_IPAM
 from pve_evpn.domain.plan.ownership import BUILT_IN
 from pve_evpn.domain.sdn import SdnKind, SdnObject, SdnRef, parents_of
 
-_WORDS = {SdnKind.IPAM: "IPAM", SdnKind.DNS: "DNS server"}
+#: What messages call them.
+SERVER_WORDS = {SdnKind.IPAM: "IPAM", SdnKind.DNS: "DNS server"}
 
 
 def servers_of(subnet: SdnObject, objects: Mapping[SdnRef, SdnObject]) -> tuple[SdnRef, ...]:
@@ -29,7 +30,7 @@ def servers_of(subnet: SdnObject, objects: Mapping[SdnRef, SdnObject]) -> tuple[
 
 def servers_of_zone(zone: SdnObject, objects: Mapping[SdnRef, SdnObject]) -> tuple[SdnRef, ...]:
     """The IPAM and the DNS servers that a zone names, without IPAMs of Proxmox' own."""
-    named = [ref for ref in parents_of(zone) if ref.kind in _WORDS]
+    named = [ref for ref in parents_of(zone) if ref.kind in SERVER_WORDS]
     return tuple(ref for ref in named if not _is_own(ref, objects))
 
 
@@ -40,4 +41,4 @@ def _is_own(ref: SdnRef, objects: Mapping[SdnRef, SdnObject]) -> bool:
 
 def in_words(server: SdnRef) -> str:
     """``the IPAM nb1``."""
-    return f"the {_WORDS[server.kind]} {server.id}"
+    return f"the {SERVER_WORDS[server.kind]} {server.id}"
