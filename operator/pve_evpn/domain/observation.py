@@ -308,6 +308,11 @@ class NodeObservation:
         own = {r.next_hop for r in self.routes or () if r.own and r.route_type == 3 and r.next_hop}
         return frozenset(rows | own)
 
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """The addresses that the node itself uses in BGP: its VTEPs and its router id."""
+        return self.vteps | ({self.router_id} if self.router_id else frozenset())
+
 
 #: Parts of an observation that are deliberately unknown where bgpd does not run.
 _FORGOTTEN_WITHOUT_BGP = {"vnis", "macs"}

@@ -36,7 +36,7 @@ def _sessions_with(
     for node, known in addresses.items():
         here = {same_form(address) for address in known or ()}
         if node in answered:
-            here |= _own_addresses(answered[node])
+            here |= set(map(same_form, answered[node].own_addresses))
         here |= {address for address, name in names.items() if name == node}
         if (found := next((peer for peer in listed_ if peer in here), None)) is not None:
             own[node] = found
@@ -88,11 +88,6 @@ def _mesh(
     names = {address: node for node, address in own.items()}
     sessions = {node: {peer: names.get(peer) for peer in peers if peer != own.get(node)} for node in speakers}
     return ExpectedSessions(sessions, own, tuple(sorted(missing)), tuple(sorted(undetermined)))
-
-
-def _own_addresses(node: NodeObservation) -> set[str]:
-    """The addresses that a node itself uses in BGP: its VTEPs and its router id."""
-    return {same_form(address) for address in (*node.vteps, *((node.router_id,) if node.router_id else ()))}
 
 
 def _names_of_peers(answered: Mapping[str, NodeObservation]) -> dict[str, str]:

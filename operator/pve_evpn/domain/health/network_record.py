@@ -299,7 +299,7 @@ def names_by_address(observation: ClusterObservation) -> dict[str, str]:
             if peer.hostname in observation.nodes:
                 found[same_form(peer.address)] = str(peer.hostname)
     for name, node in answered.items():
-        for address in (*node.vteps, *((node.router_id,) if node.router_id else ())):
+        for address in node.own_addresses:
             found[same_form(address)] = name
     return found
 
